@@ -1,0 +1,57 @@
+# Makes the environment, then calls the verbs. `make` alone lists what there is.
+# CUDA instead of CPU, or another index: see "PyTorch" in README.md.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+MODEL ?= flight_delay
+
+BIN := .venv/bin
+READY := .venv/ready
+STAGES := data_schemas models serving deploy
+
+.PHONY: help env rehearse test check format bench lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+
+env: $(READY)  ## make the environment in .venv
+
+# Made anew when a lock or the torch line changes; a broken install leaves no `ready`, so the next call goes on.
+$(READY): requirements/development.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.x")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	touch $(READY)
+
+rehearse: $(READY)  ## the main job: the pipeline of MODEL, its build, and the rehearsal of its release
+	$(BIN)/python -m models run $(MODEL)
+	$(BIN)/python -m serving build $(MODEL)
+	$(BIN)/python -m deploy rehearse $(MODEL)
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint, format, types and the direction of imports; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(STAGES) tests
+	$(BIN)/lint-imports
+
+format: $(READY)  ## mend what `check` can mend by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## the figures of the README
+	$(BIN)/python tests/bench/pipeline.py
+	$(BIN)/python tests/bench/serving.py
+	$(BIN)/python tests/bench/judge.py
+
+# torch stays out of the locks: its CPU build lives elsewhere for most people, so it has its own line above.
+lock: $(READY)  ## compile requirements/*.txt from pyproject.toml anew
+	test -x $(BIN)/uv || $(BIN)/pip install --quiet uv
+	$(foreach group,development training serving,$(BIN)/uv pip compile --quiet --group $(group) --python-version 3.11 \
+		--generate-hashes --no-header $(if $(filter-out development,$(group)),--constraint requirements/development.txt) \
+		--output-file requirements/$(group).txt &&) true
+
+clean:  ## remove what verbs made; the environment stays
+	rm -rf models/*/build deploy/build data_schemas/*/build .bentoml
