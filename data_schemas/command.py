@@ -1,0 +1,76 @@
+"""How every stage turns `python -m <stage> <verb> <noun>` into a call, an exit code and, when refused, one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# The one place where the environment of every verb, and of every process it starts, is set.
+ENVIRONMENT = {
+    # Telemetry is off unless a person sets these otherwise.
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "OTEL_SDK_DISABLED": "true",  # bentoml traces to nowhere at 15 % of its CPU otherwise
+    # Training and inference run on one thread: other counts give other bits, and slow each other down on busy cores.
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # The same bits on every x86-64 machine: library code paths are not chosen by the processor's extensions.
+    "MKL_CBWR": "COMPATIBLE",
+    "ATEN_CPU_CAPABILITY": "default",
+    "DNNL_MAX_CPU_ISA": "SSE41",
+}
+
+
+class Refusal(Exception):
+    """One sentence: what is wrong, where, and what to do. Becomes exit code 2 without a traceback."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One row of a stage's table: `<stage>/<name>.py` must define `main(options) -> int` (the exit code)."""
+
+    name: str
+    summary: str
+    arguments: Sequence[tuple[str, dict[str, Any]]] = ()
+
+
+def prepare_environment() -> None:
+    """Set ENVIRONMENT where a person has not set it, and let child processes find this environment's tools first."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # .absolute(), not .resolve(): the interpreter of a virtual environment is a link out of it.
+    tools = str(Path(sys.executable).absolute().parent)
+    if tools not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = tools + os.pathsep + os.environ.get("PATH", "")
+
+
+def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code; the verb's module is imported only once it is chosen."""
+    parser = argparse.ArgumentParser(prog=f"python -m {stage}", allow_abbrev=False)
+    table = parser.add_subparsers(dest="verb", required=True, metavar="verb")
+    for verb in verbs:
+        row = table.add_parser(verb.name, help=verb.summary, description=verb.summary, allow_abbrev=False)
+        for flag, settings in verb.arguments:
+            row.add_argument(flag, **settings)
+    options = parser.parse_args(arguments)
+    try:
+        if not (Path("pyproject.toml").is_file() and Path(stage, "__main__.py").is_file()):
+            raise Refusal(f"{Path.cwd()} is not the root of the repository; change to it and run again.")
+        prepare_environment()
+        # A terminated verb unwinds like an interrupted one, so that no server or half-written file is left.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        return int(importlib.import_module(f"{stage}.{options.verb}").main(options))
+    except Refusal as refusal:
+        print(f"{stage} {options.verb}: {refusal}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{stage} {options.verb}: interrupted; nothing half-written was left.", file=sys.stderr)
+        return 130

@@ -1,0 +1,92 @@
+"""Files that are whole or absent: hashing, atomic writes and the lock that keeps two runs apart."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_schemas.command import Refusal
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_tree(paths: Iterable[Path]) -> str:
+    """SHA-256 over the sorted (path, content hash) pairs: a rename or an edit changes it, a time stamp does not."""
+    digest = hashlib.sha256()
+    for path in sorted(set(paths)):
+        digest.update(f"{path.as_posix()}\0{sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader, or a kill at any moment, finds the old content or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # mkstemp makes it private
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with sorted keys: equal content gives equal bytes. NaN and infinity are refused (ValueError)."""
+    write(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, mend: str) -> Any:
+    """Read JSON; a missing or broken file becomes a Refusal that ends in `mend`, the command that makes it anew."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise Refusal(f"{path} is missing; make it with `{mend}`.") from None
+    except (ValueError, OSError) as error:
+        raise Refusal(f"{path} cannot be read ({error}); make it anew with `{mend}`.") from None
+
+
+def read_yaml(path: Path, mend: str) -> Any:
+    """Read YAML; a missing or broken file becomes a Refusal that ends in `mend`."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise Refusal(f"{path} is missing; {mend}.") from None
+    except (yaml.YAMLError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise Refusal(f"{path} cannot be read ({reason}); {mend}.") from None
+
+
+@contextmanager
+def exclusive(path: Path, work: str) -> Iterator[None]:
+    """Hold the lock file `path` for the block; refuse at once if another process holds it. Freed even by a kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise Refusal(
+                f"{work} is already running (process {file.read().strip() or 'unknown'}); wait for it."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,174 @@
+"""The contract of a flight row: a scheduled flight out of New York, the weather at departure, and how late it arrived.
+
+`python -m data_schemas validate flights` holds every row against it. Ranges are physical or operational limits, wider
+than what 2013 happened to hold, so that a violation is a fault and not a record.
+"""
+
+from __future__ import annotations
+
+import pandera.polars as pa
+import polars as pl
+from pandera.api.polars.types import PolarsData
+
+CARRIERS = ["9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL", "HA", "MQ", "OO", "UA", "US", "VX", "WN", "YV"]
+ORIGINS = ["EWR", "JFK", "LGA"]
+FAILURE_CASES = 5  # per check; without a limit bad data costs 40 times the time and gigabytes of memory
+
+
+class Flights(pa.DataFrameModel):
+    """One row a flight that arrived. Units are in each column's metadata; the serving contract reads them there.
+
+    Every number has both limits: polars orders NaN above all numbers, so only an upper limit rejects it.
+    """
+
+    flight_date: pl.Date = pa.Field(
+        title="Date",
+        description="Day of the scheduled departure, local time",
+        metadata={"unit": "date"},
+    )
+    carrier: str = pa.Field(
+        isin=CARRIERS,
+        n_failure_cases=FAILURE_CASES,
+        title="Carrier",
+        description="Airline that operates the flight, IATA code",
+        metadata={"unit": "code"},
+    )
+    flight: int = pa.Field(
+        in_range=(1, 9999),
+        n_failure_cases=FAILURE_CASES,
+        title="Flight number",
+        description="Number of the flight within its carrier",
+        metadata={"unit": "number"},
+    )
+    origin: str = pa.Field(
+        isin=ORIGINS,
+        n_failure_cases=FAILURE_CASES,
+        title="Origin",
+        description="Airport of departure, IATA code",
+        metadata={"unit": "code"},
+    )
+    dest: str = pa.Field(
+        str_matches=r"^[A-Z]{3}$",
+        n_failure_cases=FAILURE_CASES,
+        title="Destination",
+        description="Airport of arrival, IATA code",
+        metadata={"unit": "code"},
+    )
+    weekday: int = pa.Field(
+        in_range=(1, 7),
+        n_failure_cases=FAILURE_CASES,
+        title="Weekday",
+        description="Day of the week, Monday is 1",
+        metadata={"unit": "day"},
+    )
+    sched_dep_minute: int = pa.Field(
+        in_range=(0, 1439),
+        n_failure_cases=FAILURE_CASES,
+        title="Scheduled departure",
+        description="Scheduled departure, minutes after local midnight",
+        metadata={"unit": "min"},
+    )
+    distance: int = pa.Field(
+        in_range=(50, 6000),
+        n_failure_cases=FAILURE_CASES,
+        title="Distance",
+        description="Distance between the two airports",
+        metadata={"unit": "mi"},
+    )
+    temp: float = pa.Field(
+        in_range=(-40, 130),
+        n_failure_cases=FAILURE_CASES,
+        nullable=True,
+        title="Temperature",
+        description="Air temperature at the origin in the hour of departure",
+        metadata={"unit": "°F"},
+    )
+    humid: float = pa.Field(
+        in_range=(0, 100),
+        n_failure_cases=FAILURE_CASES,
+        nullable=True,
+        title="Humidity",
+        description="Relative humidity at the origin in the hour of departure",
+        metadata={"unit": "%"},
+    )
+    wind_speed: float = pa.Field(
+        in_range=(0, 150),
+        n_failure_cases=FAILURE_CASES,
+        nullable=True,
+        title="Wind speed",
+        description="Wind speed at the origin in the hour of departure",
+        metadata={"unit": "mph"},
+    )
+    precip: float = pa.Field(
+        in_range=(0, 12),
+        n_failure_cases=FAILURE_CASES,
+        nullable=True,
+        title="Precipitation",
+        description="Rain or melted snow at the origin in the hour of departure",
+        metadata={"unit": "in"},
+    )
+    pressure: float = pa.Field(
+        in_range=(900, 1080),
+        n_failure_cases=FAILURE_CASES,
+        nullable=True,
+        title="Pressure",
+        description="Sea-level pressure at the origin in the hour of departure",
+        metadata={"unit": "hPa"},
+    )
+    visib: float = pa.Field(
+        in_range=(0, 10),
+        n_failure_cases=FAILURE_CASES,
+        nullable=True,
+        title="Visibility",
+        description="Visibility at the origin in the hour of departure, 10 means 10 or more",
+        metadata={"unit": "mi"},
+    )
+    arr_delay: int = pa.Field(
+        in_range=(-180, 3000),
+        n_failure_cases=FAILURE_CASES,
+        title="Arrival delay",
+        description="Actual minus scheduled arrival, negative when early; known only after the flight",
+        metadata={"unit": "min"},
+    )
+
+    class Config:
+        strict = True
+        ordered = True
+        coerce = False
+
+    # A rule over several columns: `title` lists the columns that a violation shows, `description` is the rule in words.
+
+    @pa.dataframe_check(title="origin, dest", description="origin differs from dest", n_failure_cases=FAILURE_CASES)
+    @classmethod
+    def leaves_its_origin(cls, data: PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(pl.col("origin") != pl.col("dest"))
+
+    @pa.dataframe_check(
+        title="flight_date, weekday",
+        description="weekday is that of flight_date",
+        n_failure_cases=FAILURE_CASES,
+    )
+    @classmethod
+    def weekday_of_the_date(cls, data: PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(pl.col("weekday") == pl.col("flight_date").dt.weekday())
+
+    @pa.dataframe_check(
+        title="origin, dest, distance",
+        description="from LGA at most 1,500 miles, but for DEN and on Saturdays (LaGuardia's perimeter rule)",
+        n_failure_cases=FAILURE_CASES,
+    )
+    @classmethod
+    def within_the_perimeter(cls, data: PolarsData) -> pl.LazyFrame:
+        exempt = (pl.col("origin") != "LGA") | (pl.col("dest") == "DEN") | (pl.col("weekday") == 6)
+        return data.lazyframe.select(exempt | (pl.col("distance") <= 1500))
+
+    # Not Config.unique: pandera copies every duplicate row into Python objects there, whatever the limit.
+    @pa.dataframe_check(
+        title="flight_date, carrier, flight, origin, sched_dep_minute",
+        description="a flight occurs once",
+        n_failure_cases=FAILURE_CASES,
+    )
+    @classmethod
+    def flight_occurs_once(cls, data: PolarsData) -> pl.LazyFrame:
+        key = ["flight_date", "carrier", "flight", "origin", "sched_dep_minute"]
+        return data.lazyframe.select(pl.struct(key).is_unique())

@@ -1,0 +1,130 @@
+"""Read a dataset from its source, check it, and pin its version: `python -m data_schemas ingest flights`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from data_schemas import files, pointer, tables, validate
+from data_schemas.command import Refusal
+from data_schemas.pointer import Version
+
+MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+
+
+def main(options: argparse.Namespace) -> int:
+    dataset, console = options.dataset, Console()
+    with files.exclusive(tables.build(dataset) / "ingest.lock", f"ingest {dataset}"), _staging(dataset) as staged:
+        months = _write(dataset, staged, console)
+        inspection = validate.inspect(dataset, [staged / f"{month}.parquet" for month in months])
+        if inspection.violations:
+            validate.show(inspection, console)
+            console.print("The source violates the contract; nothing was changed.", soft_wrap=True)
+            return 1
+        version, pinned = pointer.measure(staged), pointer.pinned(dataset)
+        if pinned and pinned != version and not options.accept:
+            _show_change(dataset, staged, pinned, version, console)
+            return 1
+        if pinned != version:
+            pointer.pin(dataset, version)  # before the data: a kill in between is mended by running again
+        if pointer.measure(tables.data(dataset)) != version:
+            _place(staged, tables.data(dataset))
+        _record(dataset)
+    state = "as pinned" if pinned == version else f"now pinned in {pointer.path(dataset)}; commit that file"
+    span = f"{months[0]} to {months[-1]}"
+    console.print(f"{dataset}: {inspection.total:,} rows, {span}; version {version.short}, {state}.", soft_wrap=True)
+    return 0
+
+
+@contextmanager
+def _staging(dataset: str) -> Iterator[Path]:
+    """A folder on the data's file system, so that it can be renamed into place; gone afterwards, whatever happens."""
+    folder = tables.build(dataset) / "ingest"
+    shutil.rmtree(folder, ignore_errors=True)  # left by a kill
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(dataset: str, folder: Path, console: Console) -> list[str]:
+    """Write the source's months as Parquet; equal rows give equal bytes under one version of polars."""
+    source, path = tables.module(dataset, "source"), tables.folder(dataset) / "source.py"
+    shown = (TextColumn(f"reading {dataset}"), BarColumn(), MofNCompleteColumn(), TextColumn("months"))
+    months: list[str] = []
+    quiet = not console.is_terminal
+    with Progress(*shown, TimeElapsedColumn(), console=console, transient=True, disable=quiet) as progress:
+        task = progress.add_task("", total=None)
+        try:
+            for month, table in source.months():
+                if not MONTH.fullmatch(month) or month in months:
+                    raise ValueError(f"months() yields {month!r}, which is no month or not new")
+                table.write_parquet(folder / f"{month}.parquet", compression="zstd", compression_level=9)
+                months.append(month)
+                progress.advance(task)
+        except Refusal:
+            raise
+        except Exception as error:  # a team's file: any fault in it is one sentence
+            reason = f"{type(error).__name__}: {error}"
+            raise Refusal(f"{path} failed ({reason}); nothing was changed; mend the source.") from error
+    if not months:
+        raise Refusal(f"{path} yields no month; nothing was changed; mend the source.")
+    return sorted(months)
+
+
+def _place(staged: Path, data: Path) -> None:
+    """Swap the folders. A kill in between leaves no data at all, which every reader reports and a new run mends."""
+    previous = staged.with_name("previous")
+    shutil.rmtree(previous, ignore_errors=True)
+    if data.exists():
+        data.rename(previous)
+    staged.rename(data)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _record(dataset: str) -> None:
+    """Copy the data into DVC's cache, from where `dvc push` and `dvc checkout` take it. Reaches no network."""
+    command = [sys.executable, "-m", "dvc", "commit", "--quiet", str(pointer.path(dataset))]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        reason = next(iter(done.stderr.strip().splitlines()), "no reason given").removeprefix("ERROR: ")
+        raise Refusal(f"{dataset} is in place but DVC did not record it ({reason}); mend that and run again.")
+
+
+def _show_change(dataset: str, staged: Path, pinned: Version, version: Version, console: Console) -> None:
+    """Say what the source gives instead of the pinned version, month by month where that one is still here."""
+    data = tables.data(dataset)
+    console.print(
+        f"The source gives a new version of {dataset}: {version.short} instead of the pinned {pinned.short}.\n"
+        f"Nothing was changed. `python -m data_schemas ingest {dataset} --accept` takes it.",
+        soft_wrap=True,
+    )
+    if pointer.measure(data) != pinned:
+        console.print("The pinned data is not here to compare with; `dvc checkout` or `dvc pull` may bring it.")
+        return
+    old, new = pointer.hashes(data), pointer.hashes(staged)
+    table = Table("month", "pinned", "new", "change")
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            change = "added" if name not in old else "gone" if name not in new else _change(data / name, staged / name)
+            table.add_row(Path(name).stem, old.get(name, "")[:12], new.get(name, "")[:12], change)
+    console.print(table)
+
+
+def _change(old: Path, new: Path) -> str:
+    before, after = pl.read_parquet(old, glob=False), pl.read_parquet(new, glob=False)
+    if before.equals(after):
+        return "equal rows, written differently (another version of polars?)"
+    return f"{before.height:,} → {after.height:,} rows"

@@ -1,0 +1,100 @@
+"""Reference distributions that drift is measured against: `python -m data_schemas profile flights --last 2013-06`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from data_schemas import files, tables
+
+BINS = 10  # of a number, fewer where quantiles coincide
+CATEGORIES = 20  # of a free text column, the most frequent; an allowed set is listed whole
+OTHER = "other"
+
+
+def main(options: argparse.Namespace) -> int:
+    dataset = options.dataset
+    months = tables.months(dataset, options.first, options.last)
+    profile = {
+        "dataset": dataset,
+        "window": {"first": months[0], "last": months[-1]},
+        **describe(dataset, tables.read(dataset, months)),
+    }
+    output = Path(options.output or tables.build(dataset) / "profile.json")
+    files.write_json(output, profile)
+    console = Console()
+    _show(profile, console)
+    console.print(Text(f"profile: {output}", style="dim"), soft_wrap=True)
+    return 0
+
+
+def describe(dataset: str, table: pl.DataFrame) -> dict[str, Any]:
+    """The distribution of each column except dates, which drift by nature.
+
+    Counts sum to the column's samples and ratios to 1; nulls stand apart as `null_rate`. A bin holds
+    `above < value <= up_to`, null where it is open; NaN falls into the last.
+    """
+    schema = tables.schema(dataset).to_schema()
+    columns: dict[str, dict[str, Any]] = {}
+    for name, column in schema.columns.items():
+        if not table[name].dtype.is_temporal():
+            allowed = [check.statistics["allowed_values"] for check in column.checks if check.name == "isin"]
+            columns[name] = _column(table[name], allowed[0] if allowed else None)
+            columns[name]["unit"] = (column.metadata or {}).get("unit")
+    return {"rows": table.height, "columns": columns}
+
+
+def _column(values: pl.Series, allowed: list[Any] | None) -> dict[str, Any]:
+    present = values.drop_nulls()
+    if allowed is None and values.dtype.is_numeric():
+        kind, parts = "number", _bins(present)
+    else:
+        kind, parts = "category", _categories(present.cast(pl.String), allowed)
+    for part in parts:
+        part["ratio"] = part["count"] / len(present) if len(present) else 0.0
+    null_rate = values.null_count() / len(values) if len(values) else 0.0
+    return {"kind": kind, "samples": len(present), "null_rate": null_rate, "bins": parts}
+
+
+def _bins(present: pl.Series) -> list[dict[str, Any]]:
+    """Quantile bins with open ends. Edges that coincide are one, and none leaves the last bin empty."""
+    quantiles = (present.quantile(step / BINS, interpolation="lower") for step in range(1, BINS))
+    top = present.max()
+    edges = sorted({edge for edge in quantiles if edge is not None and edge != top})
+    up_to = [int((present <= edge).sum()) for edge in edges]
+    counts = [after - before for before, after in zip([0, *up_to], [*up_to, len(present)], strict=True)]
+    limits = zip([None, *edges], [*edges, None], counts, strict=True)
+    return [{"above": above, "up_to": edge, "count": count} for above, edge, count in limits]
+
+
+def _categories(present: pl.Series, allowed: list[Any] | None) -> list[dict[str, Any]]:
+    """The categories, most frequent first (ties by name), and a bin for every other value, seen or not."""
+    ranked = sorted(present.value_counts().iter_rows(), key=lambda row: (-row[1], row[0]))
+    counts = dict(ranked if allowed is not None else ranked[:CATEGORIES])
+    if allowed is not None:
+        counts = {value: counts.get(value, 0) for value in map(str, allowed)}
+    listed = [{"value": value, "count": count} for value, count in counts.items()]
+    return [*listed, {"value": OTHER, "count": len(present) - sum(counts.values())}]
+
+
+def _right(heading: str) -> Column:
+    return Column(heading, justify="right")
+
+
+def _show(profile: dict[str, Any], console: Console) -> None:
+    """One line a column: its bins as a strip of bars, tallest where most rows are."""
+    table = Table("column", "unit", _right("bins"), _right("nulls"), _right("samples"), "shape")
+    for name, column in profile["columns"].items():
+        bars = "".join("▁▂▃▄▅▆▇█"[min(7, int(part["ratio"] * 16))] for part in column["bins"])
+        nulls, samples = f"{column['null_rate']:.1%}", f"{column['samples']:,}"
+        table.add_row(name, column["unit"] or "", str(len(column["bins"])), nulls, samples, bars)
+    console.print(table)
+    window = profile["window"]
+    sentence = f"{profile['dataset']}: {profile['rows']:,} rows, {window['first']} to {window['last']}."
+    console.print(sentence, soft_wrap=True)

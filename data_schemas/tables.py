@@ -1,0 +1,115 @@
+"""Datasets as the other stages see them: names, contracts and tables of any months.
+
+A dataset is a folder of data_schemas/ with a `schema.py` (its contract) and a `source.py` (where its rows come from);
+`python -m data_schemas ingest <dataset>` fills its data folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from data_schemas.command import Refusal
+
+if TYPE_CHECKING:
+    import polars as pl
+    from pandera.polars import DataFrameModel
+
+DATASETS = Path("data_schemas")
+
+
+def names() -> list[str]:
+    """Every dataset: the folders that hold a `schema.py`. Nothing else lists datasets."""
+    return sorted(path.parent.name for path in DATASETS.glob("*/schema.py"))
+
+
+def folder(dataset: str) -> Path:
+    """The dataset's folder; refuses a name that is no dataset."""
+    if dataset not in names():
+        path = DATASETS / dataset / "schema.py"
+        raise Refusal(f"there is no dataset {dataset!r} ({path} is missing); datasets: {', '.join(names()) or 'none'}.")
+    return DATASETS / dataset
+
+
+def data(dataset: str) -> Path:
+    """Where its Parquet files are, one a month. Git ignores the folder; `data.dvc` beside it pins its version."""
+    return folder(dataset) / "data"
+
+
+def build(dataset: str) -> Path:
+    """What verbs make and Git ignores."""
+    return folder(dataset) / "build"
+
+
+def module(dataset: str, name: str) -> ModuleType:
+    """`schema.py` or `source.py` of a dataset, imported; whatever is wrong in it becomes a Refusal."""
+    path = folder(dataset) / f"{name}.py"
+    if not path.is_file():
+        raise Refusal(f"{path} is missing; write it (see data_schemas/flights/{name}.py).")
+    try:
+        return importlib.import_module(f"data_schemas.{dataset}.{name}")
+    except Refusal:
+        raise
+    except Exception as error:  # a team's file: any fault in it is one sentence
+        raise Refusal(f"{path} cannot be loaded ({type(error).__name__}: {error}); mend the file.") from error
+
+
+def schema(dataset: str) -> type[DataFrameModel]:
+    """The pandera model of a dataset's rows: the one that its `schema.py` defines."""
+    import pandera.polars as pa
+
+    source, path = module(dataset, "schema"), folder(dataset) / "schema.py"
+    models = [
+        value
+        for value in vars(source).values()
+        if isinstance(value, type) and issubclass(value, pa.DataFrameModel) and value.__module__ == source.__name__
+    ]
+    if len(models) != 1:
+        raise Refusal(f"{path} must define one pandera DataFrameModel, not {len(models)}; mend the file.")
+    try:
+        models[0].to_schema()
+    except Exception as error:  # an annotation or a check that pandera does not take
+        raise Refusal(f"{path}: {models[0].__name__} is no schema ({error}); mend the file.") from error
+    return models[0]
+
+
+def columns(dataset: str) -> list[str]:
+    """The columns of a row, in order."""
+    return list(schema(dataset).to_schema().columns)
+
+
+def months(dataset: str, first: str | None = None, last: str | None = None) -> list[str]:
+    """The months that were ingested, from `first` to `last` (both inclusive); refuses when a limit is not there."""
+    found = sorted(path.stem for path in data(dataset).glob("*.parquet"))
+    if not found:
+        raise Refusal(f"{data(dataset)} holds no data; make it with `python -m data_schemas ingest {dataset}`.")
+    for limit in (first, last):
+        if limit is not None and limit not in found:
+            raise Refusal(f"{dataset} has no month {limit!r}; it has {found[0]} to {found[-1]}.")
+    chosen = [month for month in found if (first or found[0]) <= month <= (last or found[-1])]
+    if not chosen:
+        raise Refusal(f"the first month ({first}) lies after the last ({last}); swap them.")
+    return chosen
+
+
+def read(dataset: str, months: list[str]) -> pl.DataFrame:
+    """The rows of the named months ("2013-01"), one table in the schema's column order."""
+    import polars as pl
+
+    mend = f"make it with `python -m data_schemas ingest {dataset}`"
+    order = columns(dataset)
+    parts = []
+    for month in months:
+        path = data(dataset) / f"{month}.parquet"
+        if not path.is_file():
+            raise Refusal(f"{path} is missing; {mend}.")
+        try:
+            parts.append(pl.read_parquet(path, glob=False).select(order))
+        except (pl.exceptions.PolarsError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise Refusal(f"{path} cannot be read ({reason}); {mend}.") from None
+    if not parts:
+        raise Refusal(f"no month of {dataset} was asked for; name at least one, such as 2013-01.")
+    return pl.concat(parts)

@@ -1,0 +1,149 @@
+"""Hold every row of a dataset, or of any file, against the contract: `python -m data_schemas validate flights`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from data_schemas import files, pointer, tables
+from data_schemas.command import Refusal
+from data_schemas.violations import Case, Violation, check, parse
+
+SHOWN = 3  # cases of a violation on screen; the report has more
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The rows of each file that could be read, and what violates the contract in any."""
+
+    dataset: str
+    rows: dict[str, int]
+    violations: list[Violation]
+
+    @property
+    def total(self) -> int:
+        return sum(self.rows.values())
+
+
+def main(options: argparse.Namespace) -> int:
+    dataset, build = options.dataset, tables.build(options.dataset)
+    started = time.perf_counter()
+    if options.table:
+        table = Path(options.table)
+        if not table.is_file():
+            raise Refusal(f"{table} is no file; give --table the path of a CSV or Parquet file.")
+        report = build / f"validation-{table.stem}.json"
+        inspection = inspect(dataset, [table])
+    else:
+        data = tables.data(dataset)
+        report = build / "validation.json"
+        inspection = inspect(dataset, [data / f"{month}.parquet" for month in tables.months(dataset)])
+        inspection.violations.extend(_unpinned(dataset))
+    seconds = time.perf_counter() - started
+    report = Path(options.report or report)
+    files.write_json(report, summary(inspection))
+    console = Console()
+    show(inspection, console)
+    speed = f"{seconds:.2f} s, {inspection.total / seconds / 1e6:.1f} million rows/s" if inspection.total else ""
+    console.print(Text(f"report: {report}  {speed}", style="dim"), soft_wrap=True)
+    return 1 if inspection.violations else 0
+
+
+def inspect(dataset: str, paths: Sequence[Path]) -> Inspection:
+    """Check files as one table where their columns agree (a flight may repeat across months), else each by itself."""
+    parts: list[tuple[Path, pl.DataFrame]] = []
+    violations: list[Violation] = []
+    tables.schema(dataset)  # a broken contract is refused before any row is read
+    for path in paths:
+        try:
+            parts.append((path, read(dataset, path)))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            reason = "".join(letter for letter in reason[:120] if letter.isprintable())
+            violations.append(Violation("", f"{path.name} can be read ({reason})", 1))
+    alike = len({tuple(table.schema.items()) for _, table in parts}) == 1
+    empty = [path for path, table in parts if table.height == 0]
+    for group in [parts] if alike and not empty else [[part] for part in parts]:
+        found = check(dataset, pl.concat([table for _, table in group]))
+        violations += [_located(violation, group) for violation in found] if len(paths) > 1 else found
+    return Inspection(dataset, {path.name: table.height for path, table in parts}, violations)
+
+
+def read(dataset: str, path: Path) -> pl.DataFrame:
+    """A Parquet file as it is; of a CSV file each column as its type in the schema, or as text where a cell is not."""
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path, glob=False, hive_partitioning=False)
+    if path.suffix != ".csv":
+        raise Refusal(f"{path} is neither .csv nor .parquet; give a file of these types.")
+    table = pl.read_csv(path, infer_schema=False, glob=False)
+    for name, column in tables.schema(dataset).to_schema().columns.items():
+        if name in table.columns:
+            typed = parse(table[name], column.dtype.type)
+            if typed.null_count() == table[name].null_count():
+                table = table.with_columns(typed)
+    return table
+
+
+def summary(inspection: Inspection) -> dict[str, Any]:
+    """The report: a function of the data and the contract alone, so that a repeated pass has the same bytes."""
+    return {
+        "dataset": inspection.dataset,
+        "verdict": "fail" if inspection.violations else "pass",
+        "rows": inspection.total,
+        "files": inspection.rows,
+        "violations": [asdict(violation) for violation in inspection.violations],
+    }
+
+
+def show(inspection: Inspection, console: Console) -> None:
+    """Print the violations as a table, or the sentence that there are none."""
+    where = "1 file" if len(inspection.rows) == 1 else f"{len(inspection.rows)} files"
+    held = f"{inspection.dataset}: {inspection.total:,} rows in {where}"
+    if not inspection.violations:
+        console.print(Text(f"{held} hold the contract.", style="green"), soft_wrap=True)
+        return
+    count, value = Column("count", justify="right"), Column("first values", overflow="fold")
+    table = Table("column", "rule", count, "row", value, caption="rows are counted from 0")
+    for violation in inspection.violations:
+        cells = [violation.column or "(table)", violation.rule, f"{violation.count:,}"]
+        for case in violation.cases[:SHOWN] or [Case(-1, "")]:
+            place = f"{case.file} {case.row}".strip() if case.row >= 0 else ""
+            table.add_row(*map(Text, (*cells, place, case.value)))  # Text: what a row holds is never read as markup
+            cells = ["", "", ""]
+        table.add_section()
+    console.print(table)
+    broken = f"{held} violate the contract in {len(inspection.violations)} way(s)."
+    console.print(Text(broken, style="bold red"), soft_wrap=True)
+
+
+def _located(violation: Violation, group: Sequence[tuple[Path, pl.DataFrame]]) -> Violation:
+    """Row numbers of the joined table as rows of the file that each came from."""
+    cases = []
+    for case in violation.cases:
+        row = case.row
+        for path, table in group:
+            if row < table.height:
+                cases.append(replace(case, row=row, file=path.name))
+                break
+            row -= table.height
+    if len(group) == 1 and not cases:
+        return replace(violation, rule=f"{violation.rule} ({group[0][0].name})")
+    return replace(violation, cases=tuple(cases))
+
+
+def _unpinned(dataset: str) -> list[Violation]:
+    """Data that is not the version that the commit pins, whoever changed it, is not what will be recorded."""
+    there, pinned = pointer.measure(tables.data(dataset)), pointer.pinned(dataset)
+    if pinned == there:
+        return []
+    expected = pinned.short if pinned else "none"
+    return [Violation("", f"version {expected} as data.dvc pins it, not {there.short}", 1)]
