@@ -1,0 +1,23 @@
+"""The second stage: python -m models <verb> <model>."""
+
+import sys
+
+from data_schemas.command import Verb, run
+
+MODEL = ("model", {"help": "a folder of models/, such as flight_delay"})
+
+VERBS = [
+    Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
+        MODEL,
+        ("--check", {"action": "store_true", "help": "change nothing; fail if lock or model is older than its inputs"}),
+    ]),
+    Verb("train", "fit the network on the training window", [MODEL]),
+    Verb("export", "write the network as one reproducible ONNX file", [MODEL]),
+    Verb("evaluate", "measure the ONNX file on the test window, with intervals and slices", [MODEL]),
+    Verb("measure", "measure latency, size and parity on this machine", [MODEL]),
+    Verb("gates", "judge the model by the limits of model.yaml and its champion, and write its passport", [MODEL]),
+    Verb("report", "write the report as HTML and as Markdown", [MODEL]),
+]  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(run("models", VERBS))

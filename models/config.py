@@ -1,0 +1,207 @@
+"""`model.yaml` as one frozen, strict type: an unknown key, a wrong type or an impossible window is one clear error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from data_schemas.command import Refusal
+from data_schemas.files import read_yaml
+
+MODELS = Path("models")
+Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Window(Strict):
+    """Months, both inclusive."""
+
+    first: Month
+    last: Month
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Window:
+        if self.first > self.last:
+            raise ValueError(f"first ({self.first}) lies after last ({self.last})")
+        return self
+
+    def __str__(self) -> str:
+        return self.first if self.first == self.last else f"{self.first} to {self.last}"
+
+    def months(self) -> list[str]:
+        year, month = map(int, self.first.split("-"))
+        found = []
+        while (name := f"{year:04d}-{month:02d}") <= self.last:
+            found.append(name)
+            year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+        return found
+
+
+class Windows(Strict):
+    train: Window
+    valid: Window  # early stopping and calibration
+    test: Window  # every number in the report and every gate
+
+    @model_validator(mode="after")
+    def _one_after_the_other(self) -> Windows:
+        for earlier, later in (("train", "valid"), ("valid", "test")):
+            if getattr(self, earlier).last >= getattr(self, later).first:
+                raise ValueError(f"the {earlier} window ({getattr(self, earlier).last}) overlaps or follows {later}")
+        return self
+
+
+class Target(Strict):
+    """A row is positive when `column` is greater than `above` (in the column's unit)."""
+
+    column: str
+    above: float
+
+
+class Gate(Strict):
+    """Every gate is on unless `off` gives a reason; what it may be limited by is in the subclass."""
+
+    off: str | None = Field(default=None, min_length=10)
+
+    @model_validator(mode="after")
+    def _limited_or_off(self) -> Gate:
+        for name in type(self).model_fields:
+            if name != "off" and (getattr(self, name) is None) == (self.off is None):
+                raise ValueError(f"give `{name}`, or switch the gate off with `off: <reason>`")
+        return self
+
+
+class AtLeast(Gate):
+    at_least: float | None = None
+
+
+class AtMost(Gate):
+    at_most: float | None = None
+
+
+class SliceAtLeast(AtLeast):
+    rows: int | None = Field(default=None, ge=1)  # smaller slices are reported, not judged
+
+
+class Champion(Gate):
+    margin: float | None = Field(default=None, ge=0)  # ROC AUC that a candidate may lose, upper bound of the interval
+
+
+class Baseline(Gate):
+    """What a first release, without a champion, is compared with."""
+
+    roc_auc: float | None = None
+
+
+class Latency(Gate):
+    """99th percentile, milliseconds, of the ONNX file on one thread."""
+
+    one_row_ms: float | None = Field(default=None, gt=0)
+    hundred_rows_ms: float | None = Field(default=None, gt=0)
+
+
+class Behaviour(Gate):
+    tests: int | None = Field(default=None, ge=1)  # fewer that ran and passed is a failure
+
+
+class Gates(Strict):
+    roc_auc: AtLeast
+    log_loss: AtMost
+    brier: AtMost
+    calibration_error: AtMost
+    slice_roc_auc: SliceAtLeast
+    champion: Champion
+    baseline: Baseline
+    parity: AtMost  # largest difference between network and ONNX file, a score
+    latency: Latency
+    size_mb: AtMost
+    behaviour: Behaviour
+
+
+class Serving(Strict):
+    threshold: Share  # scores at or above it are labelled positive
+    max_rows: Annotated[int, Field(ge=1, le=10_000)]  # rows in one request
+    max_body_bytes: Annotated[int, Field(ge=1_000)]
+    latency_budget_ms: Annotated[float, Field(gt=0)]  # histogram buckets are densest around it
+    slow_ms: Annotated[float, Field(gt=0)]  # a request above it is slow: a bucket bound, with 5-15 % of traffic above
+
+
+class Model(Strict):
+    """`models/<name>/model.yaml`, the whole of what a team writes besides `network.py`."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")  # the folder, not a key of the file
+    description: str
+    dataset: str
+    windows: Windows
+    target: Target
+    features: list[str] = Field(min_length=1)  # raw columns of the dataset, in the order of the ONNX inputs
+    slices: dict[
+        str, list[float] | Literal["categories"]
+    ]  # column -> bin edges (upper end exclusive), or its categories
+    training: dict[str, Any]  # handed to network.py as it stands
+    gates: Gates
+    serving: Serving
+    storage: Literal["git", "dvc"]  # where the bytes of model.onnx live
+
+    @property
+    def folder(self) -> Path:
+        return MODELS / self.name
+
+    @property
+    def onnx(self) -> Path:
+        return self.folder / "model.onnx"
+
+    @property
+    def build(self) -> Path:
+        """What verbs make and Git ignores."""
+        return self.folder / "build"
+
+
+def names() -> list[str]:
+    """Every model: the folders that hold a `model.yaml`. Nothing else lists models."""
+    return sorted(path.parent.name for path in MODELS.glob("*/model.yaml"))
+
+
+def load(name: str, check_columns: bool = True) -> Model:
+    """Read one model's configuration; every fault becomes one Refusal that names file and field.
+
+    `check_columns` holds every named column against the dataset's schema, which imports pandera (0.7 s).
+    """
+    path = MODELS / name / "model.yaml"
+    if name not in names():
+        raise Refusal(f"there is no model {name!r} ({path} is missing); models: {', '.join(names()) or 'none'}.")
+    content = read_yaml(path, "mend the file")
+    if not isinstance(content, dict):
+        raise Refusal(f"{path} must be a mapping of settings; see models/flight_delay/model.yaml.")
+    try:
+        model = Model(name=name, **content)
+    except TypeError:
+        raise Refusal(f"{path}: name is the folder's name, not a key; delete it.") from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"]) or "the file"
+        raise Refusal(f"{path}: {field}: {fault['msg'].removeprefix('Value error, ')}; mend it there.") from None
+    if check_columns:
+        _check_columns(model, path)
+    return model
+
+
+def _check_columns(model: Model, path: Path) -> None:
+    """Hold every column that is named against the dataset's schema."""
+    from data_schemas import tables
+
+    columns = tables.columns(model.dataset)
+    named = {"target.column": [model.target.column], "features": model.features, "slices": list(model.slices)}
+    for field, values in named.items():
+        for value in values:
+            if value not in columns:
+                raise Refusal(
+                    f"{path}: {field}: {value!r} is no column of {model.dataset}; columns: {', '.join(columns)}."
+                )
+    if model.target.column in model.features:
+        raise Refusal(f"{path}: features: {model.target.column!r} is the target; a feature must be known beforehand.")

@@ -1,0 +1,112 @@
+"""Measure the ONNX file, the thing that ships, on the test window: metrics with intervals, slices and curves.
+
+python -m models evaluate flight_delay
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_schemas.command import Refusal
+from data_schemas.files import sha256, write_json
+from models import config, metrics, scoring, train
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def main(options: argparse.Namespace) -> int:
+    model = config.load(options.model)
+    result = evaluate(model)
+    write_json(model.build / "evaluation.json", result)
+    auc = result["metrics"]["roc_auc"]
+    print(f"evaluate {model.name}: ROC AUC {auc['value']:.4f} [{auc['low']:.4f}, {auc['high']:.4f}] ", end="")
+    print(f"on {result['rows']:,} rows of {model.windows.test}")
+    return 0
+
+
+def evaluate(model: config.Model) -> dict[str, Any]:
+    """Everything about the file's scores that is the same on every machine; timings are the verb `measure`'s."""
+    from data_schemas import tables
+
+    table = tables.read(model.dataset, model.windows.test.months())
+    if not table.height:
+        raise Refusal(f"{model.folder}/model.yaml: windows.test: holds no rows; choose months that the data has.")
+    target = (table[model.target.column] > model.target.above).to_numpy().astype(np.float64)
+    score = scoring.scores(scoring.session(model.onnx), train.table(model, model.windows.test))
+    if not np.isfinite(score).all() or score.min() < 0 or score.max() > 1:
+        raise Refusal(f"{model.onnx} gives scores outside 0 to 1 or not finite; mend {model.folder}/network.py.")
+    counts = metrics.resamples(len(score))
+    return {
+        "onnx": sha256(model.onnx),
+        "rows": len(score),
+        "positive_rate": round(float(target.mean()), metrics.DIGITS),
+        "base_log_loss": round(_entropy(float(target.mean())), metrics.DIGITS),
+        "metrics": _measure(target, score, counts),
+        "slices": [
+            {"column": column, "slice": name, "rows": int(rows.sum()), "positive_rate": _rate(target[rows])}
+            | _measure(target[rows], score[rows], counts[:, rows])
+            for column, name, rows in slices(model, table)
+        ],
+        "labelled_positive": _rate((score >= model.serving.threshold).astype(np.float64)),
+    } | _curves(target, score)
+
+
+def slices(model: config.Model, table: pl.DataFrame) -> list[tuple[str, str, NDArray[np.bool_]]]:
+    """(column, name, membership [rows]) of every slice of model.yaml that has rows; every row is in one per column."""
+    found = []
+    for column, edges in model.slices.items():
+        values = table[column]
+        if edges == "categories":
+            found += [(column, str(name), (values == name).to_numpy()) for name in values.unique().sort().drop_nulls()]
+        else:
+            for low, high in pairwise(edges):
+                rows = ((values >= low) & (values < high)).fill_null(False).to_numpy()
+                found.append((column, f"{low:g} to {high:g}", rows))
+        if values.null_count():
+            found.append((column, "null", values.is_null().to_numpy()))
+    return [each for each in found if each[2].any()]
+
+
+def _measure(target: metrics.Floats, score: metrics.Floats, counts: NDArray[np.float32]) -> dict[str, Any]:
+    return {name: metrics.interval(metric(target, score, counts)) for name, metric in metrics.METRICS.items()}
+
+
+def _curves(target: metrics.Floats, score: metrics.Floats) -> dict[str, Any]:
+    """Reliability per bin, the ROC curve at 101 false positive rates and the score histogram per outcome."""
+    bins = metrics.score_bin(score)
+    order = np.argsort(-score, kind="stable")
+    hits = np.r_[0, np.cumsum(target[order])] / max(target.sum(), 1)
+    alarms = np.r_[0, np.cumsum(1 - target[order])] / max((1 - target).sum(), 1)
+    grid = np.linspace(0, 1, 101)
+    edges = np.linspace(0, 1, 41)
+    return {
+        "reliability": [
+            {"bin": place, "rows": int((bins == place).sum()), "score": _rate(score[bins == place])}
+            | {"outcome": _rate(target[bins == place])}
+            for place in range(metrics.BINS)
+        ],
+        "roc": {
+            "false_positive_rate": [round(float(each), 2) for each in grid],
+            "true_positive_rate": [round(float(each), 4) for each in np.interp(grid, alarms, hits)],
+        },
+        "histogram": {
+            "edges": [round(float(each), 3) for each in edges],
+            "positive": np.histogram(score[target == 1], edges)[0].tolist(),
+            "negative": np.histogram(score[target == 0], edges)[0].tolist(),
+        },
+    }
+
+
+def _rate(values: metrics.Floats) -> float | None:
+    return round(float(values.mean()), metrics.DIGITS) if len(values) else None
+
+
+def _entropy(rate: float) -> float:
+    """Log-loss in nats of always answering the base rate."""
+    return -sum(p * float(np.log(p)) for p in (rate, 1 - rate) if p > 0)

@@ -1,0 +1,67 @@
+"""Export the trained network as one reproducible ONNX file: raw columns in, calibrated score out.
+
+python -m models export flight_delay
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from data_schemas.command import Refusal
+from data_schemas.files import sha256, write
+from models import config, train
+
+if TYPE_CHECKING:
+    import onnx
+
+GIT_LIMIT_MB = 10.0  # above it the bytes belong in a DVC remote: `storage: dvc`
+
+
+def main(options: argparse.Namespace) -> int:
+    import onnx
+
+    model = config.load(options.model)
+    native = model.build / "native"
+    if not native.is_dir():
+        raise Refusal(f"{native} is missing; train first: `python -m models run {model.name}`.")
+    graph = strip(train.network(model).load(native).to_onnx())
+    onnx.checker.check_model(graph, full_check=True)
+    _check_interface(model, graph)
+    content = graph.SerializeToString(deterministic=True)
+    megabytes = len(content) / 1e6
+    if model.storage == "git" and megabytes > GIT_LIMIT_MB:
+        raise Refusal(
+            f"{model.onnx} has {megabytes:.1f} MB, more than the {GIT_LIMIT_MB:g} MB that Git should carry; "
+            f"set `storage: dvc` in {model.folder}/model.yaml and `cache: true` for it in {model.folder}/dvc.yaml."
+        )
+    write(model.onnx, content)
+    print(f"export {model.name}: {model.onnx}, {len(content) / 1e3:.0f} kB, sha256 {sha256(model.onnx)[:12]}")
+    return 0
+
+
+def strip(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove what differs between two exports of the same network: source paths, notes and the exporter's version."""
+    import onnx
+
+    clean = onnx.ModelProto.FromString(graph.SerializeToString())
+    clean.producer_name, clean.producer_version, clean.doc_string = "", "", ""
+    del clean.metadata_props[:]
+    del clean.functions[:]  # the exporter inlines them all; a leftover would carry paths
+    clean.graph.doc_string, clean.graph.name = "", "model"
+    for part in (clean.graph, *clean.graph.node, *clean.graph.initializer, *clean.graph.input, *clean.graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    del clean.graph.value_info[:]  # inferred again by every runtime; carries notes
+    del clean.graph.metadata_props[:]
+    return clean  # type: ignore[no-any-return]
+
+
+def _check_interface(model: config.Model, graph: onnx.ModelProto) -> None:
+    """The file's inputs are the features of model.yaml, in that order, and its one output is `score`."""
+    inputs, outputs = [each.name for each in graph.graph.input], [each.name for each in graph.graph.output]
+    if inputs != model.features or outputs != ["score"]:
+        raise Refusal(
+            f"{model.folder}/network.py: to_onnx() gives inputs {inputs} and outputs {outputs}; "
+            f"it must give {model.features} and ['score']."
+        )

@@ -1,0 +1,65 @@
+"""The record that travels with a model: what it was made from, what was measured, what judged it and how."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from data_schemas.command import Refusal
+from data_schemas.files import read_yaml, sha256, sha256_of_tree
+from models import config
+
+
+def content(model: config.Model) -> dict[str, str]:
+    """The hashes of everything that the model came from; the version is derived from these and nothing else."""
+    schema = Path("data_schemas") / model.dataset / "schema.py"
+    return {
+        "data": _data(model.dataset),
+        "schema": sha256(schema),
+        "code": sha256_of_tree(code(model)),
+        "requirements": sha256(Path("requirements/training.txt")),
+        "onnx": sha256(model.onnx),
+    }
+
+
+def code(model: config.Model) -> list[Path]:
+    """The sources that made, measured and judged the model."""
+    dataset = Path("data_schemas") / model.dataset
+    folders = (Path("data_schemas"), dataset, Path("models"), model.folder)
+    return [path for folder in folders for path in folder.glob("*.py")] + [model.folder / "model.yaml"]
+
+
+def version(of: dict[str, str]) -> str:
+    """Twelve hex digits of the SHA-256 of the content's canonical JSON: the same content, the same version."""
+    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def make(model: config.Model, evaluation: dict[str, Any], gates: list[dict[str, Any]], champion: Any) -> dict[str, Any]:
+    """The passport, in the order in which a person reads it."""
+    hashes = content(model)
+    return {
+        "model": model.name,
+        "version": version(hashes),
+        "verdict": "fail" if any(gate["verdict"] == "fail" for gate in gates) else "pass",
+        "content": hashes,
+        "dataset": {
+            "name": model.dataset,
+            "window": model.windows.test.model_dump(),
+            "rows": evaluation["rows"],
+            "positive_rate": evaluation["positive_rate"],
+        },
+        "metrics": evaluation["metrics"],
+        "gates": gates,
+        "champion": champion,
+    }
+
+
+def _data(dataset: str) -> str:
+    pointer = Path("data_schemas") / dataset / "data.dvc"
+    pinned = read_yaml(pointer, f"pin the data with `python -m data_schemas ingest {dataset}`")
+    try:
+        return str(pinned["outs"][0]["md5"])
+    except (KeyError, TypeError, IndexError):
+        raise Refusal(f"{pointer}: outs[0].md5 is missing; restore the file with `git checkout {pointer}`.") from None

@@ -1,0 +1,57 @@
+"""Fit a model's network on its training window.
+
+python -m models train flight_delay
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_schemas.command import Refusal
+from models import config
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def main(options: argparse.Namespace) -> int:
+    model = config.load(options.model)
+    train, valid = (table(model, model.windows.train), table(model, model.windows.valid))
+    print(f"train {model.name}: {train.height:,} rows of {model.windows.train}, ", end="")
+    print(f"validated on {valid.height:,} of {model.windows.valid}")
+    fitted = network(model).fit(train, valid, model.training)
+    model.build.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=model.build, prefix=".native.") as staging:
+        fitted.save(Path(staging))
+        native = model.build / "native"
+        shutil.rmtree(native, ignore_errors=True)
+        Path(staging).rename(native)
+        Path(staging).mkdir()  # for the context manager to remove
+    return 0
+
+
+def network(model: config.Model) -> Any:
+    """The class `Model` of the model's `network.py`: the seam described in the plan."""
+    path = model.folder / "network.py"
+    if not path.is_file():
+        raise Refusal(f"{path} is missing; write its class `Model` (see models/flight_delay/network.py).")
+    module = importlib.import_module(f"models.{model.name}.network")
+    if not hasattr(module, "Model"):
+        raise Refusal(f"{path} defines no class `Model`; name it so.")
+    return module.Model
+
+
+def table(model: config.Model, window: config.Window) -> pl.DataFrame:
+    """The raw feature columns and `target` (0 or 1) of a window's rows, in the data's order."""
+    import polars as pl
+
+    from data_schemas import tables
+
+    rows = tables.read(model.dataset, window.months())
+    target = (pl.col(model.target.column) > model.target.above).cast(pl.Int8).alias("target")
+    return rows.select(*model.features, target)
