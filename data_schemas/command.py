@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ ENVIRONMENT = {
     "BENTOML_DO_NOT_TRACK": "True",
     "DVC_NO_ANALYTICS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime 1.32 uploads from Linux, too, and keeps a device id under ~/.cache
     "OTEL_SDK_DISABLED": "true",  # bentoml traces to nowhere at 15 % of its CPU otherwise
     # Training and inference run on one thread: other counts give other bits, and slow each other down on busy cores.
     "OMP_NUM_THREADS": "1",
@@ -50,6 +52,13 @@ def prepare_environment() -> None:
     tools = str(Path(sys.executable).absolute().parent)
     if tools not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = tools + os.pathsep + os.environ.get("PATH", "")
+
+
+def working(on: str) -> AbstractContextManager[object]:
+    """A spinner while something without steps takes longer than two seconds; nothing where no person watches."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(on)
 
 
 def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = None) -> int:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,16 +43,31 @@ def find(model: config.Model) -> Champion | None:
 def blob(model: config.Model, onnx: str) -> tuple[bytes, str]:
     """The bytes whose SHA-256 is `onnx` and the newest commit that holds them, searched through Git history.
 
-    With `storage: dvc` the bytes are looked for in the DVC cache and remote instead.
+    With `storage: dvc` every commit's dvc.lock names the bytes, and the DVC cache or remote holds them.
     """
-    for commit in git("log", "--format=%H", "--", str(model.onnx)).decode().split():
-        try:
-            content = git("show", f"{commit}:{model.onnx}")
-        except Refusal:  # deleted in this commit
-            continue
-        if hashlib.sha256(content).hexdigest() == onnx:
+    pointer = model.onnx if model.storage == "git" else model.folder / "dvc.lock"
+    read = _from_git if model.storage == "git" else _from_dvc
+    for commit in git("log", "--format=%H", "--", str(pointer)).decode().split():
+        content = read(model, commit)
+        if content is not None and hashlib.sha256(content).hexdigest() == onnx:
             return content, commit
+    where = f"the history of {model.onnx}" if model.storage == "git" else "the DVC cache and remote"
+    mend = "git fetch --unshallow" if model.storage == "git" else "dvc pull --all-commits"
     raise Refusal(
-        f"the model {onnx[:12]} that {passport_path(model.name)} names is nowhere in the history of {model.onnx}; "
-        "fetch all of it with `git fetch --unshallow`."
+        f"the model {onnx[:12]} that {passport_path(model.name)} names is nowhere in {where}; fetch it with `{mend}`."
     )
+
+
+def _from_git(model: config.Model, commit: str) -> bytes | None:
+    try:
+        return git("show", f"{commit}:{model.onnx}")
+    except Refusal:  # deleted in this commit
+        return None
+
+
+def _from_dvc(model: config.Model, commit: str) -> bytes | None:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "model.onnx")
+        command = ["dvc", "get", "--quiet", ".", str(model.onnx), "--rev", commit, "--out", str(target)]
+        subprocess.run([sys.executable, "-m", *command], capture_output=True, check=False)
+        return target.read_bytes() if target.is_file() else None

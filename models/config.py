@@ -68,6 +68,11 @@ class Gate(Strict):
 
     off: str | None = Field(default=None, min_length=10)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _off_is_a_word(cls, keys: Any) -> Any:  # YAML 1.1 takes the key `off` for false
+        return {"off" if key is False else key: keys[key] for key in keys} if isinstance(keys, dict) else keys
+
     @model_validator(mode="after")
     def _limited_or_off(self) -> Gate:
         for name in type(self).model_fields:
@@ -99,7 +104,7 @@ class Baseline(Gate):
 
 
 class Latency(Gate):
-    """99th percentile, milliseconds, of the ONNX file on one thread."""
+    """99th percentile, milliseconds of processor time, of one call of the ONNX file on one thread."""
 
     one_row_ms: float | None = Field(default=None, gt=0)
     hundred_rows_ms: float | None = Field(default=None, gt=0)

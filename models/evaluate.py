@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_schemas.command import Refusal
+from data_schemas.command import Refusal, working
 from data_schemas.files import sha256, write_json
 from models import config, metrics, scoring, train
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)
-    result = evaluate(model)
+    with working(f"evaluating {model.name}"):
+        result = evaluate(model)
     write_json(model.build / "evaluation.json", result)
     auc = result["metrics"]["roc_auc"]
     print(f"evaluate {model.name}: ROC AUC {auc['value']:.4f} [{auc['low']:.4f}, {auc['high']:.4f}] ", end="")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from data_schemas.command import Refusal
+from data_schemas.command import Refusal, working
 from data_schemas.files import sha256, write
 from models import config, train
 
@@ -25,7 +25,8 @@ def main(options: argparse.Namespace) -> int:
     native = model.build / "native"
     if not native.is_dir():
         raise Refusal(f"{native} is missing; train first: `python -m models run {model.name}`.")
-    graph = strip(train.network(model).load(native).to_onnx())
+    with working(f"exporting {model.name}"):
+        graph = strip(train.network(model).load(native).to_onnx())
     onnx.checker.check_model(graph, full_check=True)
     _check_interface(model, graph)
     content = graph.SerializeToString(deterministic=True)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import yaml
 
-from data_schemas.command import Refusal
+from data_schemas.command import Refusal, working
 from data_schemas.files import read_json, sha256, write
 from models import champion, config, passport
 
@@ -47,7 +47,8 @@ class Evidence:
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)
     evidence = gather(model)
-    verdicts = judge(evidence)
+    with working(f"judging {model.name}"):
+        verdicts = judge(evidence)
     record = passport.make(
         model,
         evidence.evaluation,
