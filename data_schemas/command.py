@@ -61,15 +61,20 @@ def working(on: str) -> AbstractContextManager[object]:
     return Console(stderr=True).status(on)
 
 
-def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code; the verb's module is imported only once it is chosen."""
+def parser(stage: str, verbs: Sequence[Verb]) -> argparse.ArgumentParser:
+    """The command line of a stage; the chosen verb's name becomes `verb`."""
     parser = argparse.ArgumentParser(prog=f"python -m {stage}", allow_abbrev=False)
     table = parser.add_subparsers(dest="verb", required=True, metavar="verb")
     for verb in verbs:
         row = table.add_parser(verb.name, help=verb.summary, description=verb.summary, allow_abbrev=False)
         for flag, settings in verb.arguments:
             row.add_argument(flag, **settings)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code; the verb's module is imported only once it is chosen."""
+    options = parser(stage, verbs).parse_args(arguments)
     try:
         if not (Path("pyproject.toml").is_file() and Path(stage, "__main__.py").is_file()):
             raise Refusal(f"{Path.cwd()} is not the root of the repository; change to it and run again.")

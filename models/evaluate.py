@@ -64,7 +64,8 @@ def slices(model: config.Model, table: pl.DataFrame) -> list[tuple[str, str, NDA
     for column, edges in model.slices.items():
         values = table[column]
         if edges == "categories":
-            found += [(column, str(name), (values == name).to_numpy()) for name in values.unique().sort().drop_nulls()]
+            names = values.unique().sort().drop_nulls()
+            found += [(column, str(name), (values == name).fill_null(False).to_numpy()) for name in names]
         else:
             for low, high in pairwise(edges):
                 rows = ((values >= low) & (values < high)).fill_null(False).to_numpy()

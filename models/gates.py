@@ -110,7 +110,7 @@ def _slices(name: str, gate: config.SliceAtLeast, evidence: Evidence) -> Verdict
     if not judged:
         return Verdict(name, f"slices of {gate.rows} rows", "none", "fail", "no slice is large enough to judge")
     for each in judged:
-        if each["roc_auc"]["value"] is None:
+        if each["roc_auc"]["value"] is None or math.isnan(each["roc_auc"]["value"]):
             reason = f"{each['column']} {each['slice']} has one outcome only"
             return Verdict(name, f"at least {gate.at_least:g}", "none", "fail", reason)
     worst = min(judged, key=lambda each: each["roc_auc"]["value"])

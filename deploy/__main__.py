@@ -1,0 +1,57 @@
+"""Stage 4, what the cluster runs: `python -m deploy --help` lists the verbs."""
+
+from __future__ import annotations
+
+import sys
+
+from data_schemas import command
+from data_schemas.command import Verb
+
+MODEL = ("model", {"help": "a folder of models/, such as flight_delay"})
+ENVIRONMENTS = ["staging", "production"]
+FAULTS = ["errors", "latency", "scores", "crash", "never-ready", "nan"]
+
+VERBS = [
+    Verb(
+        "rehearse",
+        "run the release of a model beside its champion on this machine, and judge it: 0 promote, 1 abort",
+        [
+            MODEL,
+            ("--fault", {"choices": FAULTS, "help": "plant this fault in the candidate, which must abort"}),
+            ("--champion", {"metavar": "REV", "help": "the model of this commit (default: what production runs)"}),
+            ("--seed", {"type": int, "default": 7, "metavar": "N", "help": "of the traffic (default: 7)"}),
+            (
+                "--report",
+                {"metavar": "DIR", "help": "where the report goes (default: a new folder of deploy/build/rehearsals/)"},
+            ),
+        ],
+    ),
+    Verb(
+        "promote",
+        "release a model: the built one to staging, or what staging runs to production",
+        [
+            MODEL,
+            ("--to", {"choices": ENVIRONMENTS, "required": True}),
+            ("--image", {"metavar": "REF@sha256:…", "help": "the pushed image (staging only)"}),
+        ],
+    ),
+    Verb("verify", "hold every release against the rules and against Git history; exit 1 names what breaks them"),
+    Verb(
+        "rollback",
+        "restore an earlier release from Git history",
+        [
+            MODEL,
+            ("--environment", {"choices": ENVIRONMENTS, "required": True}),
+            ("--to", {"metavar": "VERSION", "help": "default: the one before that was not aborted"}),
+            ("--reason", {"help": "why, for the list of aborted digests"}),
+            (
+                "--keep",
+                {"action": "store_true", "help": "leave the digest promotable: not on the list of aborted ones"},
+            ),
+        ],
+    ),
+    Verb("status", "show which version each environment has, since when, by which commit, and how good it is"),
+]
+
+if __name__ == "__main__":
+    sys.exit(command.run("deploy", VERBS))

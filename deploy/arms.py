@@ -1,0 +1,103 @@
+"""Where the two Bentos of a rehearsal come from: `python -m deploy rehearse flight_delay [--champion REV]`."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_schemas.command import Refusal, working
+from data_schemas.files import read_json, write
+from data_schemas.history import git
+from models import champion as released
+from models.config import Model
+from serving import build
+
+
+@dataclass(frozen=True)
+class Bento:
+    """`description` says which model this is and where it comes from."""
+
+    folder: Path
+    description: str
+
+
+def candidate(model: Model) -> Bento:
+    """What the working tree holds, built unless it is built already."""
+    with working("building the candidate"):
+        bento = build.build(model.name)
+    return Bento(bento, f"version {_version(bento)}, of the working tree")
+
+
+def champion(model: Model, revision: str | None, candidate: Bento, folder: Path) -> Bento:
+    """The model of `revision`, or what production runs, or, before the first release, the candidate itself.
+
+    `folder` is temporary and takes the champion's commit and what is built of it.
+    """
+    if revision is not None:
+        commit = _commit(revision)
+        bento = _built_at(model, commit, folder, {})
+        return Bento(bento, f"version {_version(bento)}, of {revision} (commit {commit[:10]})")
+    production = released.find(model)
+    if production is None:
+        nobody = "the candidate itself: production has no release to compare it with"
+        return dataclasses.replace(candidate, description=nobody)
+    # The passport is no part of a commit's sources, and model.onnx need not be (`storage: dvc`).
+    added = {
+        model.onnx: released.blob(model, production.onnx)[0],
+        model.build / "passport.yaml": released.passport_path(model.name).read_bytes(),
+    }
+    bento = _built_at(model, production.commit, folder, added)
+    return Bento(bento, f"version {_version(bento)}, which production runs (commit {production.commit[:10]})")
+
+
+def _commit(revision: str) -> str:
+    try:
+        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
+    except Refusal:
+        raise Refusal(
+            f"--champion {revision} is no commit of this repository; name one, such as HEAD~1, a tag or a hash."
+        ) from None
+
+
+def _built_at(model: Model, commit: str, folder: Path, added: dict[Path, bytes]) -> Path:
+    """The Bento that a commit's own code builds of its own model, in a copy of the commit with some files `added`."""
+    tree = folder / "champion"
+    for path in (model.folder / "model.yaml", model.onnx, Path("serving/build.py")):
+        if path not in added and not _holds(commit, path):
+            raise Refusal(f"commit {commit[:10]} holds no {path}, so {model.name} cannot be built of it; name another.")
+    with tarfile.open(fileobj=io.BytesIO(git("archive", "--format=tar", commit))) as archive:
+        archive.extractall(tree, filter="data")
+    for path, content in added.items():
+        write(tree / path, content)
+    with working(f"building the champion of commit {commit[:10]}"):
+        done = subprocess.run(
+            [sys.executable, "-m", "serving", "build", model.name],
+            cwd=tree,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    built = [path.parent for path in sorted((tree / model.build).glob("**/bento.yaml"))]
+    if done.returncode or len(built) != 1:
+        reason = next(reversed(done.stdout.strip().splitlines()), "no reason given")
+        raise Refusal(f"the model of commit {commit[:10]} cannot be built: {reason}")
+    return built[0]
+
+
+def _holds(commit: str, path: Path) -> bool:
+    try:
+        git("cat-file", "-e", f"{commit}:{path}")
+    except Refusal:
+        return False
+    return True
+
+
+def _version(bento: Path) -> str:
+    """The model's version, as its answers name it."""
+    return str(read_json(bento / "src" / "contract.json", "python -m serving build <model>")["version"])

@@ -1,0 +1,81 @@
+"""What Git knows of releases: which there were, by which commit, and what is not committed.
+
+`git log -- deploy/releases/production/flight_delay` shows the same to a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from data_schemas.command import Refusal
+from data_schemas.history import git
+from deploy.release import FILES, Release, place
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A release as one commit left it."""
+
+    commit: str
+    when: datetime
+    release: Release
+
+
+def entries(environment: str, model: str, until: str = "HEAD", own_line: bool = False) -> Iterator[Entry]:
+    """Every release that this environment had, newest first, up to the commit `until`.
+
+    `own_line` leaves out what only a merged branch had: on main it gives what the cluster was told to run.
+    """
+    _demand_whole()
+    where = place(environment, model)
+    merges = "--first-parent" if own_line else "--full-history"
+    listed = git("rev-list", "--timestamp", merges, until, "--", str(where)).decode().splitlines()
+    for line in listed:
+        seconds, commit = line.split()
+        content = {name: data for name, data in _files(commit, where).items() if name in FILES}
+        if content:  # nothing: this commit removed the release
+            when = datetime.fromtimestamp(int(seconds)).astimezone()
+            yield Entry(commit, when, Release(environment, model, content))
+
+
+def uncommitted(*paths: str | Path) -> list[str]:
+    """Files at or under these paths (or Git pathspecs) that differ from HEAD, untracked ones included."""
+    listed = git("status", "--porcelain", "--no-renames", "--untracked-files=all", "-z", "--", *map(str, paths))
+    return [line[3:] for line in listed.decode().split("\0") if line]
+
+
+def tracked(path: Path) -> bool:
+    return bool(git("ls-files", "--", str(path)))
+
+
+def show(commit: str, path: Path) -> bytes | None:
+    """A file as this commit has it; None if it has none."""
+    return _files(commit, path.parent).get(path.name)
+
+
+def _files(commit: str, folder: Path) -> dict[str, bytes]:
+    """Name and bytes of the files right in a folder, as this commit has them."""
+    listed = git("ls-tree", "-z", commit, f"{folder}/").decode()
+    found = {}
+    for line in filter(None, listed.split("\0")):
+        about, path = line.split("\t", 1)
+        _, kind, identity = about.split()
+        if kind == "blob":
+            found[Path(path).name] = _blob(identity)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _blob(identity: str) -> bytes:
+    return git("cat-file", "blob", identity)
+
+
+def _demand_whole() -> None:
+    if git("rev-parse", "--is-shallow-repository").strip() == b"true":
+        raise Refusal(
+            "this clone is shallow, and releases are held against all of history; run `git fetch --unshallow`."
+        )

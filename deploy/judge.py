@@ -1,0 +1,233 @@
+"""Reference implementation of the canary's judge: a stratified sequential test, pure functions on scraped counters.
+
+Run it on real servers: `python -m deploy rehearse flight_delay`. Its error rates: `python tests/bench/judge.py`.
+
+The candidate is compared with the champion within each evaluation interval (stratum), so an incident that hits both,
+or a changing share of traffic, is no evidence against it; and because the evidence is a product of likelihood ratios
+(Wald 1945; Ville 1939: it exceeds A with probability 1/A at most under the hypothesis that is tolerated), it may be
+looked at after every scrape. Nothing passes by absence: no traffic, no champion or NaN is `inconclusive`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+BINS = 10  # of the score, over [0, 1]
+
+
+class Verdict(StrEnum):
+    HEALTHY = "healthy"
+    ABORT = "abort"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Cumulative counters of one arm at each scrape, since whenever its server started; NaN where none was read.
+
+    All are float64 [scrapes], `bins` is [BINS, scrapes]. A request of N rows counts 1/N a row in `positive` and `bins`.
+    """
+
+    requests: Array
+    errors: Array
+    durations: Array  # requests whose duration was measured
+    fast: Array  # of these, the ones within the slow bound
+    positive: Array
+    bins: Array
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What aborts, and how much must be seen before a check may pass."""
+
+    evidence: float = 4.6  # ln 100, errors and latency; 3.0 (ln 20) where traffic is low
+    positive: float = 5.3  # ln 200 for each direction
+    score_shift: float = 0.02  # PSI beyond its noise
+    success: float = 0.95  # share of the candidate's requests, whatever the champion does
+    error_share: float = 0.002  # fewer errors than this never abort, however few the champion has
+    requests: int = 300  # of each arm, before any check may pass
+    backstop_requests: int = 100  # of the candidate, before the backstop may abort
+
+
+@dataclass(frozen=True)
+class Result:
+    """One check: `value` is always finite; it aborts above `limit` (the backstop: below)."""
+
+    name: str
+    value: float
+    limit: float
+    verdict: Verdict
+    catches: str
+
+
+CATCHES = {
+    "evidence": "A canary that too few requests have reached, of which nothing can be said.",
+    "errors": "A candidate that fails five times as often as the champion in the same seconds.",
+    "latency": "A candidate with 1.6 times the champion's share of slow requests; 1.2 times is tolerated.",
+    "positive_up": "A candidate that labels 1.3 times as many rows positive; 1.05 times is tolerated.",
+    "positive_down": "A candidate that labels 1.3 times fewer rows positive; 1.05 times is tolerated.",
+    "score_shift": "A candidate whose scores are distributed unlike the champion's, whatever the labels say.",
+    "success": "A candidate that fails more than one request in twenty, even where the champion fails as often.",
+}
+
+
+def increase(counter: Array) -> Array:
+    """Increments between scrapes, [..., scrapes] -> [..., scrapes - 1].
+
+    A drop is a restart, after which the counter began at zero (Prometheus `increase`, without its extrapolation).
+    """
+    step = np.diff(counter, axis=-1)
+    return np.where(step < 0, counter[..., 1:], step)
+
+
+def stratify(times: Array, interval: float, counters: Sequence[Array]) -> list[Array]:
+    """Increments summed into strata of `interval` seconds, each counter [..., scrapes] -> [..., strata].
+
+    A scrape at which any counter is missing is left out, so that its stratum joins the next one for all of them.
+    """
+    seen = np.isfinite(times)
+    for counter in counters:
+        seen &= np.isfinite(counter).all(axis=tuple(range(counter.ndim - 1)))
+    times = times[seen]
+    if len(times) < 2:
+        return [np.zeros((*counter.shape[:-1], 0)) for counter in counters]
+    # A scrape that comes a moment late still ends its own interval: boundaries lie half an interval off the grid.
+    stratum = np.floor((times[1:] - times[0]) / interval - 0.5)
+    starts = np.flatnonzero(np.diff(stratum, prepend=-np.inf))
+    return [np.add.reduceat(increase(counter[..., seen]), starts, axis=-1) for counter in counters]
+
+
+def log_evidence(
+    candidate_bad: Array, champion_bad: Array, candidate: Array, champion: Array, tested: float, tolerated: float = 1.0
+) -> Array:
+    """Log of the likelihood ratio after each stratum, all arguments and the result [..., strata].
+
+    Given the m bad events of both arms and the candidate's share w of a stratum's traffic, each of them is the
+    candidate's with probability theta*w / (1 + (theta-1)*w) if it fails theta times as often. For theta = `tested`
+    against `tolerated`, the log of the ratio is (Wald, Sequential Analysis, 1947)
+
+        k*ln(tested/tolerated) - m*ln((1 + (tested-1)*w) / (1 + (tolerated-1)*w))
+
+    with k the candidate's bad events. A stratum without traffic, or with one arm only, adds nothing.
+    """
+    traffic = candidate + champion
+    share = np.divide(candidate, traffic, out=np.zeros_like(traffic), where=traffic > 0)
+    gain = np.log(tested / tolerated)
+    cost = np.log1p((tested - 1) * share) - np.log1p((tolerated - 1) * share)
+    step = candidate_bad * gain - (candidate_bad + champion_bad) * cost
+    return np.cumsum(np.where(traffic > 0, step, 0.0), axis=-1)
+
+
+def score_shift(candidate: Array, champion: Array) -> Array:
+    """PSI of the candidate's score bins against the champion's, less its noise; both [..., BINS] -> [...].
+
+    PSI = sum((c - s) * ln(c/s)) over bin shares, half a count added to each bin. Of equal distributions it is about
+    chi2(BINS-1) * (1/candidate + 1/champion) (Yurdakul 2018); four times its mean is taken off, 36 for ten bins.
+    """
+    candidate, champion = candidate + 0.5, champion + 0.5
+    many, few = champion.sum(axis=-1, keepdims=True), candidate.sum(axis=-1, keepdims=True)
+    difference = candidate / few - champion / many
+    psi = (difference * np.log((candidate / few) / (champion / many))).sum(axis=-1)
+    noise = 4 * (candidate.shape[-1] - 1) * (1 / few + 1 / many)[..., 0]
+    return np.asarray(psi - noise, dtype=np.float64)
+
+
+def judge(
+    champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits | None = None
+) -> list[Result]:
+    """Every check at the last scrape; `times` [scrapes] and `interval` in seconds.
+
+    The production queries look at scores of the last 30 minutes at an interval of 30 s; here, at the last 60 intervals.
+    """
+    limits = limits or Limits()
+    return [
+        _enough(champion, candidate, times, interval, limits),
+        _ratio("errors", champion, candidate, times, interval, limits),
+        _ratio("latency", champion, candidate, times, interval, limits),
+        _ratio("positive_up", champion, candidate, times, interval, limits),
+        _ratio("positive_down", champion, candidate, times, interval, limits),
+        _scores(champion, candidate, times, interval, limits),
+        _success(candidate, times, interval, limits),
+    ]
+
+
+def overall(results: Sequence[Result]) -> Verdict:
+    """Abort if any check aborts; healthy only if every one is."""
+    verdicts = {result.verdict for result in results}
+    if Verdict.ABORT in verdicts:
+        return Verdict.ABORT
+    return Verdict.HEALTHY if verdicts == {Verdict.HEALTHY} else Verdict.INCONCLUSIVE
+
+
+def _verdict(bad: bool, enough: bool) -> Verdict:
+    if bad:
+        return Verdict.ABORT
+    return Verdict.HEALTHY if enough else Verdict.INCONCLUSIVE
+
+
+def _result(name: str, value: float, limit: float, bad: bool, enough: bool) -> Result:
+    return Result(name, round(float(value), 4), limit, _verdict(bad, enough), CATCHES[name])
+
+
+def _enough(champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:
+    new, old = (step.sum() for step in stratify(times, interval, [candidate.requests, champion.requests]))
+    return _result("evidence", new, limits.requests, False, min(new, old) >= limits.requests)
+
+
+def _ratio(name: str, champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:
+    """One sequential test of how often the candidate does something, against how often the champion does."""
+    tested, tolerated, limit = {
+        "errors": (5.0, 1.0, limits.evidence),
+        "latency": (1.6, 1.2, limits.evidence),
+        "positive_up": (1.3, 1.05, limits.positive),
+        "positive_down": (1 / 1.3, 1 / 1.05, limits.positive),
+    }[name]
+    new, old, candidate_bad, champion_bad = _events(name, champion, candidate, times, interval)
+    trail = log_evidence(candidate_bad, champion_bad, new, old, tested, tolerated)
+    value = float(trail[-1]) if trail.size else 0.0
+    if name == "errors" and candidate_bad.sum() <= limits.error_share * new.sum():
+        value = min(value, 0.0)
+    return _result(name, value, limit, value > limit, min(new.sum(), old.sum()) >= limits.requests)
+
+
+def _events(
+    name: str, champion: Counters, candidate: Counters, times: Array, interval: float
+) -> tuple[Array, Array, Array, Array]:
+    """Of candidate and champion: what the check counts, and the bad events among it; each [strata]."""
+    arms = (candidate, champion)
+    if name == "errors":
+        new, candidate_bad, old, champion_bad = stratify(
+            times, interval, [counter for arm in arms for counter in (arm.requests, arm.errors)]
+        )
+    elif name == "latency":
+        new, new_fast, old, old_fast = stratify(
+            times, interval, [counter for arm in arms for counter in (arm.durations, arm.fast)]
+        )
+        candidate_bad, champion_bad = new - new_fast, old - old_fast
+    else:  # a request without scores says nothing about the positive rate
+        new_bins, candidate_bad, old_bins, champion_bad = stratify(
+            times, interval, [counter for arm in arms for counter in (arm.bins, arm.positive)]
+        )
+        new, old = new_bins.sum(axis=0), old_bins.sum(axis=0)
+    return new, old, candidate_bad, champion_bad
+
+
+def _scores(champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:
+    new, old = (step[:, -60:].sum(axis=-1) for step in stratify(times, interval, [candidate.bins, champion.bins]))
+    value = float(score_shift(new, old)) if new.sum() and old.sum() else 0.0
+    enough = min(new.sum(), old.sum()) >= limits.requests
+    return _result("score_shift", value, limits.score_shift, value > limits.score_shift, enough)
+
+
+def _success(candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:
+    errors, requests = (step.sum() for step in stratify(times, interval, [candidate.errors, candidate.requests]))
+    value = float(1 - errors / requests) if requests else 0.0
+    bad = requests >= limits.backstop_requests and value < limits.success
+    return _result("success", value, limits.success, bad, requests >= limits.requests)

@@ -1,0 +1,174 @@
+"""What both servers count, scraped from /metrics as Prometheus would: `python -m deploy rehearse flight_delay`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+
+import aiohttp
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+
+from data_schemas.command import Refusal
+from deploy.judge import BINS, Counters
+from deploy.traffic import Arm
+
+SCRAPE_SECONDS = 1.0  # a server that has not answered by then was not read
+SILENT_SECONDS = 1.0  # one that was not read for longer stands still: what the client lost is all that counts
+
+
+@dataclass
+class Sample:
+    """One reading of /metrics, summed over models and versions."""
+
+    requests: float = 0.0
+    errors: float = 0.0
+    durations: float = 0.0
+    positive: float = 0.0
+    bins: list[float] = field(default_factory=lambda: [0.0] * BINS)
+    within: dict[float, float] = field(default_factory=dict)  # upper bound in seconds -> requests within it
+    reasons: dict[str, float] = field(default_factory=dict)  # of errors
+    found: set[str] = field(default_factory=set)
+
+
+NEEDED = {
+    "ml_requests_total",
+    "ml_errors_total",
+    "ml_positive_total",
+    "ml_score_bin_total",
+    "ml_request_duration_seconds_count",
+    "ml_request_duration_seconds_bucket",
+}
+
+
+def parse(text: str) -> Sample:
+    """The service's own metrics out of Prometheus text; everything else is passed over."""
+    sample = Sample()
+    lines = [line for line in text.splitlines() if line.startswith(("ml_", "# TYPE ml_"))]
+    for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+        for entry in family.samples:
+            _add(sample, entry.name, entry.labels, entry.value)
+    return sample
+
+
+def _add(sample: Sample, name: str, labels: dict[str, str], value: float) -> None:
+    if name == "ml_requests_total":
+        sample.requests += value
+    elif name == "ml_errors_total":
+        sample.errors += value
+        sample.reasons[labels.get("reason", "")] = sample.reasons.get(labels.get("reason", ""), 0.0) + value
+    elif name == "ml_positive_total":
+        sample.positive += value
+    elif name == "ml_score_bin_total" and labels.get("bin", "").isdecimal() and int(labels["bin"]) < BINS:
+        sample.bins[int(labels["bin"])] += value
+    elif name == "ml_request_duration_seconds_count":
+        sample.durations += value
+    elif name == "ml_request_duration_seconds_bucket":
+        bound = float(labels["le"])
+        sample.within[bound] = sample.within.get(bound, 0.0) + value
+    else:
+        return
+    sample.found.add(name)
+
+
+class Meter:
+    """The counters of one arm over a rehearsal: restarts bridged, and what only the client saw counted as errors."""
+
+    def __init__(self, arm: Arm) -> None:
+        self.arm = arm
+        self.last: Sample | None = None
+        self.first: Sample | None = None
+        self.bound = math.nan  # seconds; a request above it is slow
+        self._total = np.zeros(5 + BINS)
+        self._rows: list[np.ndarray] = []
+        self._read_at = 0.0
+
+    async def scrape(self, client: aiohttp.ClientSession) -> Sample | None:
+        """One reading, None if the server did not give one."""
+        try:
+            async with client.get(
+                f"{self.arm.address}/metrics", timeout=aiohttp.ClientTimeout(total=SCRAPE_SECONDS)
+            ) as response:
+                return parse(await response.text()) if response.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return None
+
+    def record(self, sample: Sample | None, now: float) -> None:
+        """Append one scrape at `now` (seconds); a server that is silent for SILENT_SECONDS stands still."""
+        if sample is not None:
+            if self.last is None:
+                self.first = sample
+            else:
+                before, after = self._vector(self.last), self._vector(sample)
+                restarted = bool((after < before).any())
+                self._total = self._total + (after if restarted else after - before)
+            self.last, self._read_at = sample, now
+        row = self._total + self.arm.lost * np.eye(5 + BINS)[:2].sum(axis=0)  # requests and errors
+        silent = sample is None and now - self._read_at < SILENT_SECONDS
+        self._rows.append(np.full(5 + BINS, np.nan) if silent else row)
+
+    @property
+    def requests(self) -> float:
+        """Since the first scrape, by the last one that could be read, and what the client lost."""
+        return float(self._total[0]) + self.arm.lost
+
+    @property
+    def errors(self) -> float:
+        return float(self._total[1]) + self.arm.lost
+
+    @property
+    def bins(self) -> np.ndarray:
+        return self._total[5:]
+
+    @property
+    def positive_rate(self) -> float:
+        """Of requests with scores; 0 without any."""
+        return float(self._total[4] / max(self.bins.sum(), 1.0))
+
+    @property
+    def slow_share(self) -> float:
+        return float(1 - self._total[3] / self._total[2]) if self._total[2] else 0.0
+
+    def counters(self) -> Counters:
+        """What the judge reads, float64 [scrapes]."""
+        table = np.stack(self._rows, axis=-1)
+        return Counters(table[0], table[1], table[2], table[3], table[4], table[5:])
+
+    def reasons(self) -> dict[str, int]:
+        """Errors by reason since the first scrape; `lost` are those that only the client saw."""
+        first = self.first.reasons if self.first else {}
+        last = self.last.reasons if self.last else {}
+        counts = {name: round(count - first.get(name, 0.0)) for name, count in last.items()}
+        return {name: count for name, count in (counts | {"lost": self.arm.lost}).items() if count > 0}
+
+    def _vector(self, sample: Sample) -> np.ndarray:
+        fast = sample.within.get(self.bound, math.nan)
+        return np.array(
+            [sample.requests, sample.errors, sample.durations, fast, sample.positive, *sample.bins], np.float64
+        )
+
+
+async def scrape_both(client: aiohttp.ClientSession, champion: Meter, candidate: Meter, now: float) -> None:
+    """One scrape of both arms at the same moment, recorded."""
+    samples = await asyncio.gather(champion.scrape(client), candidate.scrape(client))
+    for meter, sample in zip((champion, candidate), samples, strict=True):
+        meter.record(sample, now)
+
+
+def agree_on_slow(champion: Meter, candidate: Meter, slow_ms: float) -> float:
+    """Give both meters the histogram bound nearest to `slow_ms` that both servers have, and return it in ms."""
+    for meter in (champion, candidate):
+        missing = NEEDED - (meter.last.found if meter.last else set())
+        if missing:
+            raise Refusal(
+                f"the {meter.arm.name}'s /metrics lacks {', '.join(sorted(missing))}, which the judge reads; "
+                "build it with this repository's serving stage."
+            )
+    assert champion.last is not None
+    assert candidate.last is not None
+    common = [bound for bound in champion.last.within if bound in candidate.last.within and math.isfinite(bound)]
+    if not common:
+        raise Refusal("champion and candidate share no bound of ml_request_duration_seconds; build both alike.")
+    champion.bound = candidate.bound = min(common, key=lambda bound: abs(1000 * bound - slow_ms))
+    return 1000 * champion.bound

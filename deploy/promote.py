@@ -1,0 +1,150 @@
+"""Write a release: `python -m deploy promote flight_delay --to staging --image REF@sha256:…`, then `--to production`.
+
+Staging takes what `python -m models run` built and Git holds; production takes what staging runs, byte for byte.
+Nothing is committed: the release is a change for a person to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from data_schemas import files
+from data_schemas.command import Refusal
+from deploy import aborted, history, release, rules
+from deploy.release import LOCK, Image, Passport, Release
+from models import config, passport
+
+
+def main(options: argparse.Namespace) -> int:
+    model = config.load(options.model, check_columns=False)
+    with files.exclusive(LOCK, "another promotion or rollback"):
+        if options.to == "staging":
+            candidate = to_staging(model, options.image)
+        else:
+            candidate = to_production(options.model, options.image)
+        if listed := aborted.find(candidate.image.digest, aborted.read()):
+            raise Refusal(
+                f"{candidate.image.digest} is on the list of aborted digests ({aborted.PATH}: {listed.reason}); "
+                "promote a newer model, or take it off that list in a commit that says why."
+            )
+        former = release.read(candidate.environment, candidate.model)
+        if former is not None and former.files == candidate.files:
+            print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
+        else:
+            release.write(candidate)
+            tell(candidate, former)
+    return 0
+
+
+def to_staging(model: config.Model, reference: str | None) -> Release:
+    """The release that the built passport, the committed model folder and the pushed image make."""
+    name = model.name
+    if reference is None:
+        raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
+    image = release.parse_image(reference)
+    built = model.build / "passport.yaml"
+    run = f"python -m models run {name}"
+    if not built.is_file():
+        raise Refusal(f"{built} is missing; make it with `{run}`.")
+    content = built.read_bytes()
+    record = release.parse_passport(content, built)
+    refuse(rules.of_passport(record, name, built, rules.required_gates(), f"mend the model, then `{run}`"))
+    refuse_stale(model, record, run)
+    resources = model.folder / "resources.yaml"
+    if not resources.is_file():
+        raise Refusal(f"{resources} is missing; copy another model's, such as models/flight_delay/resources.yaml.")
+    refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there"))
+    refuse_uncommitted(model)
+    refuse_reused(image, name, record.version)
+    return release.compose("staging", name, release.complete(content, image, built), resources.read_bytes())
+
+
+def to_production(name: str, reference: str | None) -> Release:
+    """Staging's passport and resources, which Git must hold."""
+    if reference is not None:
+        raise Refusal("--image is for staging; production takes the digest that staging runs.")
+    staging = release.read("staging", name)
+    if staging is None:
+        raise Refusal(
+            f"staging has no release of {name!r}, and production takes only what staging had; "
+            f"promote it there first: `python -m deploy promote {name} --to staging --image …`."
+        )
+    refuse(rules.of_release(staging, rules.required_gates()))
+    if changed := history.uncommitted(staging.folder):
+        raise Refusal(
+            f"{', '.join(changed)}: not committed, so staging never had it; commit it and let staging run it first."
+        )
+    refuse_never_staged(staging)
+    return release.compose("production", name, staging.files["passport.yaml"], staging.files["resources.yaml"])
+
+
+def refuse(faults: list[rules.Fault]) -> None:
+    if faults:
+        raise Refusal(str(faults[0]) + (f" And {len(faults) - 1} more." if len(faults) > 1 else ""))
+
+
+def refuse_stale(model: config.Model, record: Passport, run: str) -> None:
+    """The passport must be about the bytes that are there now: model.onnx first, then all that it was made from."""
+    if not model.onnx.is_file():
+        mend = "dvc pull" if model.storage == "dvc" else f"git checkout HEAD -- {model.onnx}"
+        raise Refusal(f"{model.onnx} is missing; fetch it with `{mend}`.")
+    try:
+        now = passport.content(model)
+    except FileNotFoundError as error:
+        raise Refusal(
+            f"{error.filename} is missing; restore it with `git checkout HEAD -- {error.filename}`."
+        ) from None
+    stale = [part for part in ("onnx", *now) if record.content.get(part) != now[part]]
+    if stale:
+        what = model.onnx if stale[0] == "onnx" else f"the present {stale[0]}"
+        raise Refusal(f"{model.build / 'passport.yaml'}: content.{stale[0]} is not the hash of {what}; run `{run}`.")
+
+
+def refuse_uncommitted(model: config.Model) -> None:
+    """Whatever the passport and the release record must be what a commit holds."""
+    dataset = Path("data_schemas") / model.dataset
+    sources = [*passport.code(model), dataset / "data.dvc", Path("requirements/training.txt")]
+    if changed := history.uncommitted(model.folder, dataset, *sources):
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise Refusal(f"{changed[0]}{more}: not committed, and a release records only what Git holds; commit first.")
+    held = ["model.yaml", "resources.yaml", "dvc.lock", *(["model.onnx"] if model.storage == "git" else [])]
+    for path in (model.folder / name for name in held):
+        if not history.tracked(path):
+            raise Refusal(f"{path} is not in Git, so nobody reviewed it; `git add --force {path}` and commit.")
+
+
+def refuse_reused(image: Image, name: str, version: str) -> None:
+    """An image is built for one version: its digest beside another's passport was pasted from the wrong place."""
+    for entry in history.entries("staging", name):
+        if image.digest in entry.release.files.get("passport.yaml", b"").decode() and entry.release.version != version:
+            raise Refusal(
+                f"{image.digest} is the image of {name} {entry.release.version} (commit {entry.commit[:10]}), not of "
+                f"{version}; push this version's image and give its digest."
+            )
+
+
+def refuse_never_staged(staging: Release) -> None:
+    """HEAD holds it, unless what is tracked is hidden from `git status`."""
+    if not any(entry.release.files == staging.files for entry in history.entries("staging", staging.model)):
+        raise Refusal(
+            f"{staging.folder} holds what no commit had; restore it with `git checkout HEAD -- {staging.folder}`."
+        )
+
+
+def tell(candidate: Release, former: Release | None) -> None:
+    """What changed, and what a person does next."""
+    name, environment = candidate.model, candidate.environment
+    print(f"{candidate.folder}: {name} {candidate.version}")
+    print(f"  image  {candidate.reference}")
+    if former is None:
+        print("  was    none: the first release here")
+    elif former.readable:
+        print(f"  was    {former.version}, {former.reference}")
+    if former is None:
+        print("  then   the cluster starts it at full weight: a first deploy skips the canary steps and their analysis")
+    else:
+        print(f"  then   if the pods differ, a canary walks {rules.walk()}, or aborts and the former stays")
+    print("Next, look at it and commit it:")
+    print(f"  git add {candidate.folder} && git diff --cached")
+    print(f'  python -m deploy verify && git commit -m "Promote {name} {candidate.version} to {environment}"')

@@ -1,0 +1,59 @@
+"""What a rehearsal is and finds, for the screen and the report: `python -m deploy rehearse flight_delay`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from deploy.judge import Limits, Result
+from deploy.meters import Meter
+from deploy.steps import Steps
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast and how hard a rehearsal goes, in seconds of a wall clock unless said otherwise."""
+
+    steps: float = 30.0  # all pauses of the Rollout together: the factor by which time is compressed follows
+    scrape: float = 0.5
+    interval: float = 1.0  # of evaluation: one stratum of the judge
+    rate: float = 150.0  # requests a second, both arms together: two busy cores carry it
+    warm: int = 150  # requests to each arm before anything is counted
+    ready: float = 60.0  # a server that is not ready by then never will be
+    evidence: float = 30.0  # longest wait at one weight for limits.requests more requests to the candidate
+    seed: int = 7
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One look of the judge: seconds since the first scrape, the candidate's weight in percent, every check."""
+
+    at: float
+    weight: int
+    results: list[Result]
+
+
+@dataclass
+class Rehearsal:
+    model: str
+    fault: str | None
+    champion: str  # one sentence: which version, and where it comes from
+    candidate: str
+    plan: Steps
+    pace: Pace
+    started: datetime
+    slow_ms: float  # requests above it are slow
+    ticks: list[Tick] = field(default_factory=list)
+    meters: list[Meter] = field(default_factory=list)  # champion, candidate
+    verdict: str = "inconclusive"  # or promote, abort
+    reason: str = "it was not finished"
+    seconds: float = 0.0  # from the start of the servers to the verdict
+
+    @property
+    def factor(self) -> float:
+        """How many times faster than the cluster's its steps go."""
+        return self.plan.seconds / self.pace.steps
+
+    def conclude(self, verdict: str, reason: str) -> None:
+        self.verdict, self.reason = verdict, reason

@@ -1,0 +1,150 @@
+"""The report of a rehearsal: one self-contained HTML file, Markdown for a pull request, and everything as JSON.
+
+python -m deploy rehearse flight_delay
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from data_schemas.files import write as write_file
+from data_schemas.files import write_json
+from deploy import rehearsal_charts
+from deploy.rehearsal import Rehearsal
+from deploy.rehearsal_screen import LABELS, limit, quantiles
+
+FOLDER = Path("deploy/build/rehearsals")
+KEPT = 30  # reports of one model
+LEAST_SLOW = 0.05  # share of the champion's requests above the slow bound, for a check with sharp eyes
+WORDS = {"promote": "Promote", "abort": "Abort", "inconclusive": "Inconclusive"}
+
+
+def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
+    """Write report.html, report.md and rehearsal.json, and return the path of the first.
+
+    By default into a folder of their own, which appears whole or not at all; the oldest beyond KEPT go. In a `folder`
+    that is given the three files are replaced one by one, each whole.
+    """
+    content, chart = summary(rehearsal), rehearsal_charts.draw(rehearsal)
+    pages = {
+        name: _environment().get_template(f"rehearsal.{kind}.jinja").render(content, chart=chart)
+        for name, kind in (("report.html", "html"), ("report.md", "md"))
+    }
+    target = folder or _place(rehearsal)
+    staged = folder or target.with_name(f".{target.name}")
+    try:
+        for name, page in pages.items():
+            write_file(staged / name, page)
+        write_json(staged / "rehearsal.json", content | {"looks": _looks(rehearsal)})
+        if staged != target:
+            staged.rename(target)
+            _forget_old(target.parent)
+    finally:
+        if staged != target:
+            shutil.rmtree(staged, ignore_errors=True)
+    return target / "report.html"
+
+
+def summary(rehearsal: Rehearsal) -> dict[str, Any]:
+    """What the pages show; only text and finite numbers."""
+    last = rehearsal.ticks[-1].results if rehearsal.ticks else []
+    servers = []
+    for meter in rehearsal.meters:
+        middle, tail = quantiles(meter.arm.milliseconds)
+        servers.append(
+            {
+                "name": meter.arm.name,
+                "requests": round(meter.requests),
+                "errors": round(meter.errors),
+                "reasons": meter.reasons(),
+                "p50_ms": round(middle, 2) if meter.arm.milliseconds else None,
+                "p99_ms": round(tail, 2) if meter.arm.milliseconds else None,
+                "slow_share": round(meter.slow_share, 5),
+                "positive_rate": round(meter.positive_rate, 5),
+                "score_bins": [round(float(count), 3) for count in meter.bins],
+            }
+        )
+    return {
+        "model": rehearsal.model,
+        "verdict": rehearsal.verdict,
+        "word": WORDS[rehearsal.verdict],
+        "reason": rehearsal.reason,
+        "fault": rehearsal.fault,
+        "champion": rehearsal.champion,
+        "candidate": rehearsal.candidate,
+        "started": rehearsal.started.isoformat(timespec="seconds"),
+        "seconds": round(rehearsal.seconds, 1),
+        "factor": round(rehearsal.factor, 3),
+        "steps": [{"weight": step.weight, "seconds": step.seconds} for step in rehearsal.plan.steps],
+        "left_out": [*rehearsal.plan.left_out, *_blind(rehearsal)],
+        "rate": rehearsal.pace.rate,
+        "seed": rehearsal.pace.seed,
+        "slow_ms": rehearsal.slow_ms,
+        "servers": servers,
+        "checks": [
+            {
+                "name": each.name,
+                "label": LABELS[each.name],
+                "value": each.value,
+                "limit": limit(each),
+                "nearest": _nearest(rehearsal, each.name),
+                "verdict": each.verdict.value,
+                "catches": each.catches,
+            }
+            for each in last
+        ],
+    }
+
+
+def _blind(rehearsal: Rehearsal) -> list[str]:
+    """The latency check sees a slowdown once it pushes requests over the slow bound, and not before."""
+    if not rehearsal.meters or (share := rehearsal.meters[0].slow_share) >= LEAST_SLOW:
+        return []
+    return [
+        f"Only {100 * share:.2f} % of the champion's requests took longer than {rehearsal.slow_ms:g} ms on this "
+        "machine, so the latency check could not see a slowdown that stays below it."
+    ]
+
+
+def _nearest(rehearsal: Rehearsal, name: str) -> float:
+    """The value at any look that came nearest to aborting."""
+    values = [each.value for tick in rehearsal.ticks for each in tick.results if each.name == name]
+    return min(values) if name == "success" else max(values)
+
+
+def _looks(rehearsal: Rehearsal) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": round(tick.at, 3),
+            "weight": tick.weight,
+            "checks": {each.name: {"value": each.value, "verdict": each.verdict.value} for each in tick.results},
+        }
+        for tick in rehearsal.ticks
+    ]
+
+
+def _place(rehearsal: Rehearsal) -> Path:
+    """One folder for each rehearsal, named so that they sort by time; two at once have different processes."""
+    started = rehearsal.started.strftime("%Y%m%dT%H%M%SZ")
+    kind = f"fault-{rehearsal.fault}" if rehearsal.fault else "release"
+    return FOLDER / rehearsal.model / f"{started}-{kind}-{rehearsal.verdict}-{os.getpid()}"
+
+
+def _forget_old(parent: Path) -> None:
+    for old in sorted(parent.glob("2*"))[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=jinja2.select_autoescape(["html.jinja"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,124 @@
+"""What a rehearsal shows while it runs: a live table in a terminal, plain lines elsewhere.
+
+python -m deploy rehearse flight_delay
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from deploy.judge import Result, Verdict
+
+if TYPE_CHECKING:
+    from deploy.rehearsal import Rehearsal
+
+PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
+RECENT = 500  # answers that the quantiles on screen are of
+COLOURS = {Verdict.HEALTHY: "green", Verdict.ABORT: "bold red", Verdict.INCONCLUSIVE: "yellow"}
+LABELS = {
+    "evidence": "candidate requests",
+    "errors": "errors, log evidence",
+    "latency": "slow requests, log evidence",
+    "positive_up": "more positives, log evidence",
+    "positive_down": "fewer positives, log evidence",
+    "score_shift": "score shift, PSI over noise",
+    "success": "success share",
+}
+
+
+def quantiles(milliseconds: Sequence[float]) -> tuple[float, float]:
+    """Median and 99th percentile; NaN of nothing."""
+    if not milliseconds:
+        return float("nan"), float("nan")
+    middle, tail = np.percentile(milliseconds, [50, 99])
+    return float(middle), float(tail)
+
+
+def limit(result: Result) -> str:
+    """`at most 4.6`, in words that say on which side of the limit it aborts."""
+    return f"{'at least' if result.name in ('evidence', 'success') else 'at most'} {result.limit:g}"
+
+
+def nearness(result: Result) -> float:
+    """How near a check is to aborting: 1 at its limit."""
+    if result.name == "success":
+        return (1 - result.value) / (1 - result.limit)
+    return result.value / result.limit
+
+
+class Screen:
+    """A context manager around the whole rehearsal; nothing it prints without a terminal holds a control code."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._live: Live | None = None
+        self._printed = (-PLAIN_SECONDS, 0)  # when the last plain line was printed, and at which weight
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def say(self, line: str) -> None:
+        """One line that stays."""
+        self._console.print(line, markup=False)
+
+    def show(self, rehearsal: Rehearsal) -> None:
+        """The newest tick; called after each."""
+        if self._console.is_terminal:
+            if self._live is None:
+                self._live = Live(console=self._console, auto_refresh=False)
+                self._live.start()
+            self._live.update(self._tables(rehearsal), refresh=True)
+            return
+        tick = rehearsal.ticks[-1]
+        at, weight = self._printed
+        if tick.weight != weight or tick.at - at >= PLAIN_SECONDS:
+            self._printed = (tick.at, tick.weight)
+            self.say(self._line(rehearsal))
+
+    def _line(self, rehearsal: Rehearsal) -> str:
+        tick = rehearsal.ticks[-1]
+        servers = []
+        for meter in rehearsal.meters:
+            middle, tail = quantiles(meter.arm.milliseconds[-RECENT:])
+            counts = f"{meter.requests:.0f} requests, {meter.errors:.0f} errors"
+            servers.append(f"{meter.arm.name} {counts}, p50 {middle:.1f} p99 {tail:.1f} ms")
+        worst = max(tick.results[1:], key=nearness)
+        judged = f"nearest to abort: {worst.name} {worst.value:g}, {limit(worst)}"
+        return f"{tick.at:5.1f} s  {tick.weight:2d} %  {'  '.join(servers)}  {judged}"
+
+    def _tables(self, rehearsal: Rehearsal) -> RenderableType:
+        tick = rehearsal.ticks[-1]
+        weights = Text("weight  ")
+        for step in rehearsal.plan.steps:
+            style = "bold reverse" if step.weight == tick.weight else "dim" if step.weight > tick.weight else ""
+            weights.append(f" {step.weight} % ", style=style).append(" ")
+        weights.append(f" {tick.at:.1f} s of about {rehearsal.pace.steps:.0f} s", style="dim")
+        servers = Table(box=None, pad_edge=False)
+        for title in ("", "requests", "errors", "p50 ms", "p99 ms"):
+            servers.add_column(title, justify="left" if not title else "right")
+        for meter in rehearsal.meters:
+            middle, tail = quantiles(meter.arm.milliseconds[-RECENT:])
+            counts = f"{meter.requests:.0f}", f"{meter.errors:.0f}"
+            servers.add_row(meter.arm.name, *counts, f"{middle:.1f}", f"{tail:.1f}")
+        checks = Table(box=None, pad_edge=False)
+        for title in ("judge", "value", "limit", "verdict"):
+            checks.add_column(title, justify="right" if title == "value" else "left")
+        for result in tick.results:
+            verdict = Text(result.verdict.value, style=COLOURS[result.verdict])
+            checks.add_row(LABELS[result.name], f"{result.value:g}", limit(result), verdict)
+        return Group(Text(), weights, Text(), servers, Text(), checks)

@@ -1,0 +1,222 @@
+"""A release: the three files that say what one environment runs of one model.
+
+Written by `python -m deploy promote` and `python -m deploy rollback`, never by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data_schemas.command import Refusal
+from deploy import folder
+
+ENVIRONMENTS = ("staging", "production")  # in the order of promotion
+RELEASES = Path("deploy/releases")
+LOCK = Path("deploy/build/release.lock")  # held by whoever changes RELEASES
+FILES = ("kustomization.yaml", "passport.yaml", "resources.yaml")
+PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
+
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+# The grammar of a name in a registry, without tag: host with optional port, then lower-case parts.
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+ImageName = Annotated[str, Field(pattern=rf"^(?:[a-zA-Z0-9][a-zA-Z0-9.-]*(?::[0-9]+)?/)?{_PART}(?:/{_PART})*$")]
+
+KUSTOMIZATION = """\
+# Written by `python -m deploy promote`; `python -m deploy verify` finds an edit by hand.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources:
+  - ../../../environments/{environment}
+transformers:  # where the name and the version go
+  - ../../../base/names
+images:
+  - name: {placeholder}
+    newName: "{image.name}"
+    digest: {image.digest}
+patches:
+  - target: {{kind: Rollout}}
+    path: resources.yaml
+  - target: {{kind: Rollout}}
+    patch: |-
+      - {{op: replace, path: /metadata/labels/app.kubernetes.io~1name, value: "{name}"}}
+      - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
+      - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
+      - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
+"""
+
+
+class Record(BaseModel):
+    """What a release relies on; a passport may say more."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Image(Record):
+    name: ImageName
+    digest: Digest
+
+
+class Interval(Record):
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Gate(Record):
+    name: str
+    limit: Any
+    value: Any
+    verdict: Literal["pass", "fail", "off"]
+    reason: str | None = None
+
+
+class Passport(Record):
+    """`models/<model>/build/passport.yaml`, and a release's, which adds the image."""
+
+    model: str
+    version: str = Field(pattern=r"^[0-9a-f]{12}$")
+    verdict: Literal["pass", "fail"]
+    content: dict[str, str]  # hashes; `onnx` is the SHA-256 of model.onnx
+    metrics: dict[str, Interval]
+    gates: list[Gate]
+    image: Image | None = None
+
+
+@dataclass(frozen=True)
+class Release:
+    environment: str
+    model: str
+    files: Mapping[str, bytes]
+
+    @property
+    def folder(self) -> Path:
+        return place(self.environment, self.model)
+
+    @cached_property
+    def passport(self) -> Passport:
+        return parse_passport(self.files.get("passport.yaml", b""), self.folder / "passport.yaml")
+
+    @property
+    def version(self) -> str:
+        return self.passport.version
+
+    @property
+    def image(self) -> Image:
+        if self.passport.image is None:
+            raise Refusal(f"{self.folder / 'passport.yaml'}: image is missing; restore the release from Git.")
+        return self.passport.image
+
+    @property
+    def readable(self) -> bool:
+        """Whether passport and image can be read at all; what they say is for the rules."""
+        try:
+            return bool(self.image)
+        except Refusal:
+            return False
+
+    @property
+    def reference(self) -> str:
+        return f"{self.image.name}@{self.image.digest}"
+
+
+def place(environment: str, model: str) -> Path:
+    return RELEASES / environment / model
+
+
+def kubernetes_name(model: str) -> str:
+    """flight_delay -> flight-delay: the name of every object of a model."""
+    name = model.replace("_", "-")
+    # 63 characters less what the controllers append: -stable or -canary, or a pod's two hashes.
+    if not re.fullmatch(r"[a-z](?:[a-z0-9-]{0,44}[a-z0-9])?", name) or name.endswith(("-stable", "-canary")):
+        raise Refusal(
+            f"models/{model}: {name!r} cannot name objects in a cluster; rename the folder: letters, digits and inner "
+            "underscores, at most 46 characters, not ending in _stable or _canary."
+        )
+    return name
+
+
+def parse_image(reference: str) -> Image:
+    """Split `name@sha256:<hex>`; a tag, even beside a digest, is refused: it can move, or lie."""
+    name, _, digest = reference.partition("@")
+    give = "give --image name@sha256:<64 hex digits>, as pushing the image printed it"
+    if ":" in name.rsplit("/", 1)[-1]:
+        raise Refusal(f"--image {reference} names a tag, which can come to mean other bytes; {give}.")
+    try:
+        return Image(name=name, digest=digest)
+    except ValidationError as error:
+        field = error.errors()[0]["loc"][0]
+        raise Refusal(f"--image {reference}: the {field} is {'malformed' if digest else 'missing'}; {give}.") from None
+
+
+def parse_yaml(content: bytes) -> Any:
+    """YAML with libyaml where PyYAML was built with it: ten times as fast, which a hundred releases notice."""
+    return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
+
+
+def parse_passport(content: bytes, where: Path) -> Passport:
+    """Read a passport's bytes; a fault becomes a Refusal that names `where` and the field."""
+    try:
+        passport = parse_yaml(content)
+    except (yaml.YAMLError, ValueError) as error:
+        raise Refusal(f"{where}: not YAML ({' '.join(str(error).split())}); it must be made anew.") from None
+    try:
+        return Passport.model_validate(passport)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"]) or "the file"
+        raise Refusal(f"{where}: {field}: {fault['msg']}; it must be made anew.") from None
+
+
+def complete(passport: bytes, image: Image, where: Path) -> bytes:
+    """The passport with its image appended; not one byte of what the models stage wrote is touched."""
+    completed = passport.rstrip(b"\n") + f'\nimage:\n  name: "{image.name}"\n  digest: {image.digest}\n'.encode()
+    try:
+        whole = parse_yaml(completed) == {**parse_yaml(passport), "image": image.model_dump()}
+    except (yaml.YAMLError, ValueError, TypeError):
+        whole = False
+    if not whole or parse_passport(passport, where).image is not None:
+        raise Refusal(f"{where}: no image can be added to it; make it anew with `python -m models run`.")
+    return completed
+
+
+def compose(environment: str, model: str, passport: bytes, resources: bytes) -> Release:
+    """The release that these two files make; its kustomization.yaml follows from them alone."""
+    record = parse_passport(passport, place(environment, model) / "passport.yaml")
+    kustomization = KUSTOMIZATION.format(
+        environment=environment,
+        placeholder=PLACEHOLDER,
+        image=Release(environment, model, {"passport.yaml": passport}).image,
+        name=kubernetes_name(model),
+        version=record.version,
+        passport=hashlib.sha256(passport).hexdigest(),
+        resources=hashlib.sha256(resources).hexdigest(),
+    )
+    return Release(environment, model, dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True)))
+
+
+def read(environment: str, model: str) -> Release | None:
+    """The release in the working tree, with those of its files that are there; None where there is none."""
+    paths = [place(environment, model) / name for name in FILES]
+    found = {path.name: path.read_bytes() for path in paths if path.is_file()}
+    return Release(environment, model, found) if found else None
+
+
+def every() -> list[Release]:
+    """All releases in the working tree, environments in the order of promotion."""
+    places = [path for environment in ENVIRONMENTS for path in sorted((RELEASES / environment).glob("[!.]*"))]
+    found = [read(path.parent.name, path.name) for path in places]
+    return [release for release in found if release is not None]
+
+
+def write(release: Release) -> None:
+    """Put a release in place whole; the caller holds LOCK."""
+    folder.replace(release.folder, release.files)

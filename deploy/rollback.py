@@ -1,0 +1,93 @@
+"""Restore an earlier release from Git history: `python -m deploy rollback flight_delay --environment production`.
+
+The digest that is left goes on the list of aborted ones, so that nobody promotes it again (`--keep` leaves it off).
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from data_schemas import files
+from data_schemas.command import Refusal
+from deploy import aborted, history, release, rules
+from deploy.history import Entry
+from deploy.release import LOCK, Release
+from models import config
+
+
+def main(options: argparse.Namespace) -> int:
+    config.load(options.model, check_columns=False)
+    with files.exclusive(LOCK, "another promotion or rollback"):
+        current = present(options.environment, options.model)
+        target = choose(current, options.to)
+        left = current.image.digest if current.readable else None
+        if left == target.release.image.digest or options.keep:
+            left = None  # the same image with other settings, or a person says that it is good
+        if left:
+            # First: if a kill comes between the two writes, verify names the digest and a second rollback completes it.
+            reason = options.reason or f"rolled back from {options.environment} to {target.release.version}"
+            aborted.add(left, current.model, reason)
+        release.write(target.release)
+    tell(current, target, left)
+    return 0
+
+
+def present(environment: str, model: str) -> Release:
+    """What is there now, committed, so that nothing is lost when it is replaced."""
+    current = release.read(environment, model)
+    if current is None:
+        raise Refusal(f"{environment} has no release of {model}; there is nothing to roll back.")
+    if changed := history.uncommitted(current.folder):
+        raise Refusal(
+            f"{', '.join(changed)}: not committed; commit it, or drop it with `git checkout HEAD -- {current.folder}`."
+        )
+    return current
+
+
+def choose(current: Release, version: str | None) -> Entry:
+    """The newest earlier release of that version, or the newest that is not on the list of aborted digests."""
+    listed = aborted.read()
+    had = history.entries(current.environment, current.model, own_line=True)
+    earlier = [entry for entry in had if entry.release.files != current.files and entry.release.readable]
+    if not earlier:
+        raise Refusal(f"{current.environment} never had another release of {current.model}; there is nothing earlier.")
+    if version is None:
+        for entry in earlier:
+            if not aborted.find(entry.release.image.digest, listed):
+                return entry
+        raise Refusal(f"every earlier release of {current.model} is on {aborted.PATH}; promote a newer model.")
+    found = next((entry for entry in earlier if entry.release.version == version), None)
+    if found is None:
+        known = {
+            entry.release.version: f"{entry.release.version} ({entry.when:%Y-%m-%d})" for entry in reversed(earlier)
+        }
+        raise Refusal(
+            f"{current.environment} had no version {version!r} of {current.model} before this one; "
+            f"known, newest first: {', '.join(reversed(known.values()))}."
+        )
+    if listing := aborted.find(found.release.image.digest, listed):
+        raise Refusal(
+            f"{version} is on the list of aborted digests ({aborted.PATH}: {listing.reason}); choose another."
+        )
+    return found
+
+
+def tell(current: Release, target: Entry, aborted_digest: str | None) -> None:
+    """What changed, what the cluster will do, and what a person does next."""
+    restored, name, environment = target.release, current.model, current.environment
+    left = current.version if current.readable else "the present release"
+    print(f"{restored.folder}: {name} {left} → {restored.version}, as of commit {target.commit[:10]}")
+    print(f"  image    {restored.reference}")
+    if aborted_digest:
+        print(f"  aborted  {aborted_digest}: promote refuses it from now on ({aborted.PATH})")
+    kubernetes = f"{release.kubernetes_name(name)} --namespace models-{environment}"
+    print("In the cluster, once this is merged:")
+    print(
+        f"  - if the rollout of {left} was aborted and {restored.version} was stable before it, the cluster serves that"
+    )
+    print("    already: the Rollout goes straight to stable, without steps, and Degraded clears.")
+    print(f"  - otherwise {restored.version} is a new canary and walks {rules.walk()};")
+    print(f"    to skip the steps: kubectl argo rollouts promote {kubernetes} --full")
+    print("Next, look at it and commit it:")
+    print(f"  git add {release.RELEASES} && git diff --cached")
+    print(f'  python -m deploy verify && git commit -m "Roll {name} back to {restored.version} in {environment}"')

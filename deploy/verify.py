@@ -1,0 +1,124 @@
+"""Hold every release against the rules and Git history; exit 1 names what breaks them: `python -m deploy verify`.
+
+A release whose model folder is gone is a fault: what runs must have an owner. Retire the release, then the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from pathlib import Path
+
+from data_schemas.command import Refusal
+from deploy import aborted, history, release, rules
+from deploy.aborted import Aborted
+from deploy.release import ENVIRONMENTS, FILES, RELEASES, Release
+from deploy.rules import Fault
+from models import champion, config
+
+
+def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes its options
+    releases = release.every()
+    found = strangers()
+    try:
+        listed = aborted.read()
+    except Refusal as refusal:
+        found.append(Fault(aborted.PATH, "the list", str(refusal).rstrip("."), "restore it from Git"))
+        listed = []
+    for each in releases:
+        found += faults(each, listed)
+    for fault in found:
+        print(fault)
+    by = ", ".join(f"{sum(each.environment == name for each in releases)} in {name}" for name in ENVIRONMENTS)
+    if found:
+        print(f"Faults: {len(found)}. Releases: {by}.")
+        return 1
+    print(f"Every release keeps the rules: {by}." if releases else "No release yet: nothing to verify.")
+    return 0
+
+
+def strangers() -> list[Fault]:
+    """Files that no verb wrote; hidden ones, which nothing reads, are let be."""
+    found = []
+    for path in sorted(RELEASES.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            continue
+        *folders, name = path.relative_to(RELEASES).parts
+        hidden = any(part.startswith(".") for part in (*folders, name))
+        beside = not folders and name in ("README.md", aborted.PATH.name)
+        released = len(folders) == 2 and folders[0] in ENVIRONMENTS and name in FILES and not path.is_symlink()
+        if not (hidden or beside or released):
+            found.append(Fault(path, "the file", "has no place among releases", "remove it"))
+    return found
+
+
+def faults(of: Release, listed: list[Aborted]) -> list[Fault]:
+    """What one release breaks: first the rules of its own files, then, if they can be read, those of history."""
+    found = rules.of_release(of, gates_then(of))
+    if of.model not in config.names():
+        retire = f"restore the folder, or retire the release with `git rm -r {of.folder}`"
+        found.append(Fault(of.folder, f"models/{of.model}", "is gone while this release runs it", retire))
+    if not of.readable:
+        return found  # the rules of the files have said why
+    found += of_aborted(of, of.image.digest, listed) + of_onnx(of, of.passport.content.get("onnx", ""))
+    if of.environment == "production" and not staged(of):
+        mend = f"roll back, or promote through staging: `python -m deploy promote {of.model} --to production`"
+        wrong = "staging never had these bytes of passport.yaml and resources.yaml, by any commit up to this release's"
+        found.append(Fault(of.folder / "passport.yaml", of.version, wrong, mend))
+    return found
+
+
+def of_aborted(of: Release, digest: str, listed: list[Aborted]) -> list[Fault]:
+    """Production runs none. Staging may still hold what production aborted since, but not what was aborted before."""
+    if of.environment == "staging" and (commit := introduced(of)):
+        listed = aborted.at(commit)
+    if (abort := aborted.find(digest, listed)) is None:
+        return []
+    mend = f"`python -m deploy rollback {of.model} --environment {of.environment}`, or promote a newer model"
+    wrong = f"{digest} is on the list of aborted digests ({abort.reason})"
+    return [Fault(of.folder / "passport.yaml", "image.digest", wrong, mend)]
+
+
+def of_onnx(of: Release, onnx: str) -> list[Fault]:
+    """With `storage: git` history holds the bytes that the passport speaks of; a DVC remote is not asked here."""
+    if of.model not in config.names() or (model := config.load(of.model, check_columns=False)).storage != "git":
+        return []
+    try:
+        champion.blob(model, onnx)
+    except Refusal:
+        wrong = f"no commit has a {model.onnx} with this SHA-256 ({onnx[:12]})"
+        mend = "commit the model that was released, or promote the committed one"
+        return [Fault(of.folder / "passport.yaml", "content.onnx", wrong, mend)]
+    return []
+
+
+def staged(of: Release) -> bool:
+    """Whether staging had the same passport and resources at the commit of this release or before."""
+    return any(same(entry.release, of) for entry in history.entries("staging", of.model, introduced(of) or "HEAD"))
+
+
+def introduced(of: Release) -> str | None:
+    """The commit that brought the release; None if it is not committed."""
+    if history.uncommitted(of.folder):
+        return None
+    entries = history.entries(of.environment, of.model)
+    return next((entry.commit for entry in entries if entry.release.files == of.files), None)
+
+
+def gates_then(of: Release) -> list[str]:
+    """The gates that there were when staging first had this passport: one added since judges only later passports."""
+    today = rules.required_gates()
+    if not of.readable or {gate.name for gate in of.passport.gates} >= set(today):
+        return today
+    first = [entry.commit for entry in history.entries("staging", of.model) if same(entry.release, of)][-1:]
+    source = history.show(first[0], Path(config.__name__.replace(".", "/")).with_suffix(".py")) if first else None
+    for node in ast.parse(source or b"").body:
+        if isinstance(node, ast.ClassDef) and node.name == config.Gates.__name__:
+            fields = [each.target for each in node.body if isinstance(each, ast.AnnAssign)]
+            return [field.id for field in fields if isinstance(field, ast.Name)]
+    return today
+
+
+def same(one: Release, other: Release) -> bool:
+    """Equal but for the environment that kustomization.yaml names."""
+    return all(name in one.files and one.files[name] == other.files.get(name) for name in FILES[1:])

@@ -1,0 +1,284 @@
+"""The judge aborts on what it should, tolerates what it should, and passes nothing by absence."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from deploy.judge import (
+    BINS,
+    Array,
+    Counters,
+    Limits,
+    Result,
+    Verdict,
+    increase,
+    judge,
+    log_evidence,
+    overall,
+    score_shift,
+    stratify,
+)
+
+SCRAPES = 41
+TIMES = np.arange(SCRAPES, dtype=np.float64) * 0.5
+SHAPE = np.array([0.02, 0.15, 0.24, 0.20, 0.14, 0.10, 0.07, 0.05, 0.02, 0.01])
+
+
+def arm(
+    requests: float = 50,
+    errors: float = 0.0,
+    slow: float = 0.1,
+    positive: float = 0.3,
+    shape: Array = SHAPE,
+) -> Counters:
+    """Counters that grow evenly: `requests` a scrape, the rest as shares of these (scores: of what was answered)."""
+    total = np.arange(SCRAPES, dtype=np.float64) * requests
+    answered = total * (1 - errors)
+    return Counters(
+        requests=total,
+        errors=total * errors,
+        durations=total,
+        fast=total * (1 - slow),
+        positive=answered * positive,
+        bins=shape[:, None] * answered,
+    )
+
+
+def check(name: str, champion: Counters, candidate: Counters, limits: Limits | None = None) -> Result:
+    return next(each for each in judge(champion, candidate, TIMES, 1.0, limits) if each.name == name)
+
+
+def verdict(champion: Counters, candidate: Counters) -> Verdict:
+    return overall(judge(champion, candidate, TIMES, 1.0))
+
+
+def test_identical_arms_are_healthy_in_every_check() -> None:
+    results = judge(arm(150), arm(50), TIMES, 1.0)
+    assert {each.verdict for each in results} == {Verdict.HEALTHY}
+    assert overall(results) == Verdict.HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("name", "candidate"),
+    [
+        ("errors", arm(errors=0.03)),
+        ("latency", arm(slow=0.2)),
+        ("positive_up", arm(positive=0.42)),
+        ("positive_down", arm(positive=0.2)),
+        ("score_shift", arm(shape=SHAPE[::-1])),
+        ("success", arm(errors=0.06)),
+    ],
+)
+def test_each_fault_aborts_in_its_own_check(name: str, candidate: Counters) -> None:
+    found = check(name, arm(150, errors=0.002), candidate)
+    assert found.verdict == Verdict.ABORT
+    assert found.value < found.limit if name == "success" else found.value > found.limit
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [arm(slow=0.11), arm(positive=0.31), arm(positive=0.29), arm(errors=0.004)],
+    ids=["a tenth more slow", "a few more positives", "a few fewer positives", "errors twice as often"],
+)
+def test_what_is_tolerated_does_not_abort(candidate: Counters) -> None:
+    assert verdict(arm(150, errors=0.002), candidate) == Verdict.HEALTHY
+
+
+def test_every_result_says_what_it_catches_in_one_sentence() -> None:
+    for each in judge(arm(), arm(), TIMES, 1.0):
+        assert each.catches.endswith(".")
+        assert each.catches.count(".") <= 3  # figures have points, too
+
+
+def test_log_evidence_is_the_likelihood_ratio_of_who_had_the_bad_event() -> None:
+    """One stratum, 2 of 5 bad events at a quarter of the traffic: the ratio of two binomial probabilities."""
+    theta, share = 5.0, 0.25
+    chance = theta * share / (1 + (theta - 1) * share)
+    expected = 2 * math.log(chance / share) + 3 * math.log((1 - chance) / (1 - share))
+    bad, rest = np.array([2.0]), (np.array([3.0]), np.array([25.0]), np.array([75.0]))
+    one = log_evidence(bad, *rest, tested=theta)
+    assert one[0] == pytest.approx(expected)
+
+
+def test_the_numbers_of_the_production_queries_follow_from_the_ratios() -> None:
+    share = 0.25
+    bad, rest = np.array([4.0]), (np.array([9.0]), np.array([25.0]), np.array([75.0]))
+    for tested, tolerated, gain, cost in (
+        (5.0, 1.0, 1.609, math.log(1 + 4 * share)),
+        (1.6, 1.2, 0.2877, math.log((1 + 0.6 * share) / (1 + 0.2 * share))),
+        (1.3, 1.05, 0.2136, math.log((1 + 0.3 * share) / (1 + 0.05 * share))),
+        (1 / 1.3, 1 / 1.05, -0.2136, math.log((1 - 0.230769 * share) / (1 - 0.047619 * share))),
+    ):
+        value = log_evidence(bad, *rest, tested=tested, tolerated=tolerated)[0]
+        assert value == pytest.approx(4 * gain - 13 * cost, abs=0.003)
+
+
+def test_an_incident_that_hits_both_does_not_abort() -> None:
+    """Both fail a third of requests for three seconds, while the candidate's share of traffic rises."""
+    during = np.isin(np.arange(SCRAPES - 1), range(20, 26))
+    sent = np.where(np.arange(SCRAPES - 1) < 20, 5.0, 150.0)
+    candidate = _from_steps(sent, sent * np.where(during, 0.33, 0))
+    champion = _from_steps(200 - sent, (200 - sent) * np.where(during, 0.33, 0))
+    found = check("errors", champion, candidate)
+    assert found.verdict == Verdict.HEALTHY
+    unstratified = candidate.errors[-1] / candidate.requests[-1] / (champion.errors[-1] / champion.requests[-1])
+    assert unstratified > 4
+
+
+def test_two_arms_that_fail_alike_abort_by_the_backstop_alone() -> None:
+    results = judge(arm(150, errors=0.08), arm(50, errors=0.08), TIMES, 1.0)
+    assert [each.name for each in results if each.verdict == Verdict.ABORT] == ["success"]
+
+
+def test_a_few_errors_against_none_do_not_abort() -> None:
+    """Log evidence is over its limit, but the share of errors is under 0.2 %."""
+    candidate = dataclasses.replace(arm(500), errors=np.minimum(np.arange(SCRAPES) * 1.0, 12.0))
+    found = check("errors", arm(4500), candidate)
+    assert found.verdict == Verdict.HEALTHY
+    assert found.value == 0.0
+
+
+@pytest.mark.parametrize("champion", [arm(150), arm(0)], ids=["with a champion", "without a champion"])
+def test_no_traffic_is_inconclusive_everywhere(champion: Counters) -> None:
+    results = judge(champion, arm(0), TIMES, 1.0)
+    assert {each.verdict for each in results} == {Verdict.INCONCLUSIVE}
+    assert all(math.isfinite(each.value) for each in results)
+
+
+def test_no_champion_is_inconclusive() -> None:
+    results = {each.name: each for each in judge(arm(0), arm(50), TIMES, 1.0)}
+    assert results.pop("success").verdict == Verdict.HEALTHY  # needs none
+    assert {each.verdict for each in results.values()} == {Verdict.INCONCLUSIVE}
+    assert all(math.isfinite(each.value) for each in results.values())
+
+
+def test_no_champion_and_a_failing_candidate_abort_by_the_backstop() -> None:
+    assert verdict(arm(0), arm(50, errors=0.5)) == Verdict.ABORT
+
+
+def test_too_little_traffic_is_inconclusive_and_not_healthy() -> None:
+    results = judge(arm(150), arm(7), TIMES, 1.0)  # 280 requests
+    assert {each.verdict for each in results} == {Verdict.INCONCLUSIVE}
+
+
+def test_a_candidate_that_fails_every_request_aborts_and_never_passes_a_check_it_gave_no_data_for() -> None:
+    results = {each.name: each for each in judge(arm(150), arm(50, errors=1.0), TIMES, 1.0)}
+    assert results["errors"].verdict == Verdict.ABORT
+    assert results["success"].verdict == Verdict.ABORT
+    for name in ("positive_up", "positive_down", "score_shift"):
+        assert results[name].verdict == Verdict.INCONCLUSIVE
+    assert all(math.isfinite(each.value) for each in results.values())
+
+
+@pytest.mark.parametrize("nothing", [math.nan, math.inf])
+def test_counters_that_are_no_numbers_are_inconclusive(nothing: float) -> None:
+    none = np.full(SCRAPES, nothing)
+    broken = Counters(none, none, none, none, none, np.full((BINS, SCRAPES), nothing))
+    for results in (judge(arm(), broken, TIMES, 1.0), judge(broken, broken, TIMES, 1.0)):
+        assert {each.verdict for each in results} == {Verdict.INCONCLUSIVE}
+        assert all(math.isfinite(each.value) for each in results)
+
+
+def test_a_missing_series_leaves_the_other_checks_at_work() -> None:
+    candidate = dataclasses.replace(arm(errors=0.05), fast=np.full(SCRAPES, math.nan))
+    assert check("latency", arm(150), candidate).verdict == Verdict.INCONCLUSIVE
+    assert check("errors", arm(150), candidate).verdict == Verdict.ABORT
+
+
+@pytest.mark.parametrize("scrapes", [0, 1])
+def test_fewer_than_two_scrapes_are_inconclusive(scrapes: int) -> None:
+    short = Counters(*(getattr(arm(), field.name)[..., :scrapes] for field in dataclasses.fields(Counters)))
+    assert overall(judge(short, short, TIMES[:scrapes], 1.0)) == Verdict.INCONCLUSIVE
+
+
+def test_a_restart_counts_from_zero() -> None:
+    counter = np.array([100.0, 150.0, 20.0, 70.0])
+    assert increase(counter).tolist() == [50.0, 20.0, 50.0]
+
+
+def test_a_restart_of_the_candidate_is_no_evidence_against_it() -> None:
+    whole = arm(50)
+    restarted = Counters(
+        *(
+            np.where(np.arange(SCRAPES) < 20, value, value - value[..., 20:21])
+            for value in (getattr(whole, field.name) for field in dataclasses.fields(Counters))
+        )
+    )
+    results = {each.name: each for each in judge(arm(150), restarted, TIMES, 1.0)}
+    assert overall(list(results.values())) == Verdict.HEALTHY
+    assert results["evidence"].value == 50 * (SCRAPES - 2)  # what was counted between the last scrape and the restart
+
+
+def test_a_failed_scrape_joins_its_neighbours() -> None:
+    requests = np.array([0.0, 10.0, math.nan, math.nan, 40.0, 50.0])
+    errors = np.arange(6.0)
+    times = np.arange(6.0)
+    found = stratify(times, 1.0, [requests, errors])
+    assert [each.tolist() for each in found] == [[10.0, 30.0, 10.0], [1.0, 3.0, 1.0]]
+
+
+def test_a_failed_scrape_during_an_incident_does_not_abort() -> None:
+    """Only the candidate's scrape fails, while both fail every request: its later count must not stand alone."""
+    during = np.isin(np.arange(SCRAPES - 1), [20, 21])
+    sent = np.full(SCRAPES - 1, 50.0)
+    candidate = _from_steps(sent, sent * during)
+    gap = np.where(np.arange(SCRAPES) == 21, math.nan, 0.0)
+    candidate = Counters(*(getattr(candidate, field.name) + gap for field in dataclasses.fields(Counters)))
+    found = check("errors", _from_steps(3 * sent, 3 * sent * during), candidate)
+    assert found.verdict == Verdict.HEALTHY
+
+
+def test_scrapes_fall_into_strata_of_one_interval_though_they_come_late() -> None:
+    late = np.array([0.0, 0.51, 1.02, 1.5, 2.03, 2.5, 3.0])
+    found = stratify(late, 1.0, [np.arange(7.0)])[0]
+    assert found.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_score_shift_of_equal_samples_stays_under_its_limit_and_psi_is_as_defined() -> None:
+    random = np.random.default_rng(0)
+    pairs = random.multinomial([300, 900], SHAPE, size=(2000, 2)).astype(np.float64)
+    assert score_shift(pairs[:, 0], pairs[:, 1]).max() < Limits().score_shift
+    many = 1e7
+    moved = np.roll(SHAPE, 1)
+    psi = ((moved - SHAPE) * np.log(moved / SHAPE)).sum()
+    assert score_shift(many * moved, many * SHAPE) == pytest.approx(psi, rel=1e-3)
+
+
+def test_identical_arms_rarely_abort_whatever_is_looked_at_and_how_often() -> None:
+    """300 simulated rehearsals of two identical arms, judged after every scrape by the judge itself."""
+    random = np.random.default_rng(11)
+    aborted = sum(_random_rehearsal_aborts(random) for _ in range(300))
+    assert aborted <= 1
+
+
+def _random_rehearsal_aborts(random: np.random.Generator) -> bool:
+    """Sixty scrapes at 25, 50 and 75 %; every tenth one is judged, and the last."""
+    weights = np.repeat([0.25, 0.5, 0.75], 20)
+    total = random.poisson(75, 60)
+    new = random.binomial(total, weights)
+    times = np.arange(61, dtype=np.float64) * 0.5
+    arms = []
+    for sent in (total - new, new):
+        slow, positive = random.binomial(sent, 0.1), random.binomial(sent, 0.3)
+        steps = np.stack([sent, 0 * sent, sent, sent - slow, positive, *random.multinomial(sent, SHAPE).T])
+        table = np.pad(steps.cumsum(axis=1), ((0, 0), (1, 0))).astype(np.float64)
+        arms.append(table)
+    for end in (*range(10, 61, 10), 61):
+        champion, candidate = (_from_table(table[:, :end]) for table in arms)
+        if overall(judge(champion, candidate, times[:end], 1.0)) == Verdict.ABORT:
+            return True
+    return False
+
+
+def _from_steps(requests: Array, errors: Array) -> Counters:
+    """Counters of an arm that only answers and fails, from its increments."""
+    total, failed = (np.concatenate([[0.0], step.cumsum()]) for step in (requests, errors))
+    return Counters(total, failed, total, total, 0 * total, np.zeros((BINS, len(total))))
+
+
+def _from_table(table: Array) -> Counters:
+    return Counters(table[0], table[1], table[2], table[3], table[4], table[5:])

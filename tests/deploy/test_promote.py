@@ -1,0 +1,317 @@
+"""What a promotion writes, what it copies, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from data_schemas import files
+from data_schemas.command import Refusal
+from deploy import release
+from tests.deploy.tree import MODEL, Tree, content, digest, folder, gate_names
+
+BUILT = MODEL / "build/passport.yaml"
+
+
+def test_promotion_to_staging_writes_three_files_and_commits_nothing(tree: Tree) -> None:
+    version = tree.build()["version"]
+    before = tree.git("rev-parse", "HEAD")
+    answer = tree.promote("staging")
+    assert answer.code == 0, answer.error
+    assert set(content(folder("staging"))) == {"kustomization.yaml", "passport.yaml", "resources.yaml"}
+    assert tree.git("rev-parse", "HEAD") == before
+    assert tree.git("status", "--porcelain") == "?? deploy/releases/staging/"
+    assert f"git add {folder('staging')}" in answer.out
+    assert f"Promote flight_delay {version} to staging" in answer.out
+    assert "first deploy skips the canary steps" in answer.out
+
+
+def test_promotion_to_staging_adds_only_the_image_to_the_passport(tree: Tree) -> None:
+    tree.build()
+    tree.promote("staging")
+    written = (folder("staging") / "passport.yaml").read_bytes()
+    assert written.startswith(BUILT.read_bytes())
+    image = {"name": "ghcr.io/acme/flight-delay", "digest": digest("a")}
+    assert yaml.safe_load(written) == {**yaml.safe_load(BUILT.read_bytes()), "image": image}
+
+
+def test_promotion_snapshots_the_resources(tree: Tree) -> None:
+    tree.release("a", "staging")
+    before = content(folder("staging"))
+    assert before["resources.yaml"] == (MODEL / "resources.yaml").read_bytes()
+    (MODEL / "resources.yaml").write_text("[]\n")
+    assert content(folder("staging")) == before
+
+
+@pytest.mark.usefixtures("released")
+def test_promotion_to_production_copies_passport_and_resources_unchanged() -> None:
+    staging, production = content(folder("staging")), content(folder("production"))
+    assert production["passport.yaml"] == staging["passport.yaml"]
+    assert production["resources.yaml"] == staging["resources.yaml"]
+    assert production["kustomization.yaml"] == staging["kustomization.yaml"].replace(b"staging", b"production")
+
+
+def test_promotion_to_production_takes_staging_even_when_the_model_has_moved_on(tree: Tree) -> None:
+    version = tree.release("a", "staging")
+    tree.build("newer")
+    assert tree.promote("production").code == 0
+    assert version in (folder("production") / "passport.yaml").read_text()
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_promoting_what_is_already_there_says_so_and_changes_nothing(released: Tree, environment: str) -> None:
+    before = (folder(environment) / "passport.yaml").stat()
+    answer = released.promote(environment)
+    assert (answer.code, "already has" in answer.out) == (0, True)
+    assert (folder(environment) / "passport.yaml").stat().st_ino == before.st_ino
+
+
+def without(*names: str) -> list[dict[str, Any]]:
+    return [gate(name, "pass") for name in gate_names() if name not in names]
+
+
+def gate(name: str, verdict: str, reason: str | None = None) -> dict[str, Any]:
+    return {"name": name, "limit": "at least 0.7", "value": "0.6", "verdict": verdict, "reason": reason}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"verdict": "fail"}, "verdict: is fail"),
+        ({"gates": [*without("brier"), gate("brier", "fail")]}, "gate brier: failed (0.6 against at least 0.7)"),
+        ({"gates": without("parity")}, "gate parity: is missing"),
+        ({"gates": []}, "gate roc_auc: is missing"),
+        ({"gates": [*without("champion"), gate("champion", "off")]}, "gate champion: is off without a reason"),
+        ({"gates": [*without("brier"), gate("brier", "skipped")]}, "verdict"),
+        ({"gates": [*without("brier"), gate("brier", "pass") | {"value": float("nan")}]}, "gate brier: passed on nan"),
+        ({"version": "0123456789ab"}, "version: 0123456789ab does not fit the content"),
+        ({"model": "another"}, "model: is 'another'"),
+        ({"image": {"name": "a/b", "digest": digest("b")}}, "no image can be added"),
+        ({"metrics": {"roc_auc": {"value": float("nan"), "low": 0.0, "high": 1.0}}}, "metrics.roc_auc.value"),
+    ],
+)
+def test_a_passport_that_does_not_pass_is_refused(tree: Tree, changes: dict[str, Any], named: str) -> None:
+    tree.build(**changes)
+    answer = tree.promote("staging")
+    assert answer.code == 2
+    assert named in answer.error
+    assert str(BUILT) in answer.error
+    assert not folder("staging").exists()
+
+
+def test_a_gate_that_is_off_with_a_reason_is_accepted(tree: Tree) -> None:
+    tree.build(gates=[*without("latency"), gate("latency", "off", "measured on the cluster's own nodes")])
+    assert tree.promote("staging").code == 0
+
+
+@pytest.mark.parametrize(
+    ("reference", "named"),
+    [
+        ("ghcr.io/acme/flight-delay:1.0", "names a tag"),
+        ("ghcr.io/acme/flight-delay:latest@" + digest("a"), "names a tag"),
+        ("localhost:5000/flight-delay", "the digest is missing"),
+        ("ghcr.io/acme/flight-delay@sha256:abc", "the digest is malformed"),
+        ("ghcr.io/acme/flight-delay@" + digest("A"), "the digest is malformed"),
+        ("ghcr.io/acme/flight-delay@md5:" + "a" * 64, "the digest is malformed"),
+        ("ghcr.io/acme/flight-delay@" + digest("a") + "\n", "the digest is malformed"),
+        ("ghcr.io/ACME/flight-delay@" + digest("a"), "the name is malformed"),
+        ("@" + digest("a"), "the name is malformed"),
+    ],
+)
+def test_an_image_without_a_sound_digest_is_refused(tree: Tree, reference: str, named: str) -> None:
+    tree.build()
+    answer = tree.deploy("promote", "flight_delay", "--to", "staging", "--image", reference)
+    assert answer.code == 2
+    assert named in answer.error
+
+
+def test_an_image_is_demanded_for_staging_and_refused_for_production(tree: Tree) -> None:
+    tree.release("a", "staging")
+    assert "--image is missing" in tree.deploy("promote", "flight_delay", "--to", "staging").error
+    image = f"ghcr.io/acme/other@{digest('b')}"
+    answer = tree.deploy("promote", "flight_delay", "--to", "production", "--image", image)
+    assert (answer.code, "--image is for staging" in answer.error) == (2, True)
+
+
+def test_a_missing_passport_names_the_command_that_makes_it(tree: Tree) -> None:
+    answer = tree.promote("staging")
+    assert answer.code == 2
+    assert "`python -m models run flight_delay`" in answer.error
+
+
+def test_an_unknown_model_is_refused(tree: Tree) -> None:
+    answer = tree.deploy("promote", "flight_dealy", "--to", "production")
+    assert (answer.code, "models: flight_delay" in answer.error) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        (MODEL / "model.onnx", "content.onnx is not the hash of"),
+        (MODEL / "network.py", "content.code is not the hash of the present code"),
+        (Path("data_schemas/flights/schema.py"), "content.schema"),
+        (Path("data_schemas/flights/data.dvc"), "content.data"),
+        (Path("requirements/training.txt"), "content.requirements"),
+    ],
+)
+def test_a_passport_of_other_bytes_is_refused(tree: Tree, path: Path, named: str) -> None:
+    tree.build()
+    path.write_text("outs: [{md5: other}]\n")
+    tree.commit()
+    answer = tree.promote("staging")
+    assert answer.code == 2
+    assert named in answer.error
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.yaml", "network.py", "dvc.lock", "resources.yaml", "new.py"])
+def test_uncommitted_changes_to_what_would_be_recorded_are_refused(tree: Tree, name: str) -> None:
+    refuses_uncommitted(tree, MODEL / name)
+
+
+@pytest.mark.parametrize(
+    "path", ["data_schemas/flights/schema.py", "data_schemas/flights/data.dvc", "requirements/training.txt"]
+)
+def test_uncommitted_changes_to_what_the_model_was_made_from_are_refused(tree: Tree, path: str) -> None:
+    refuses_uncommitted(tree, Path(path))
+
+
+def refuses_uncommitted(tree: Tree, path: Path) -> None:
+    """The passport is about the changed file, as after a run; only the commit is missing."""
+    with path.open("a") as file:
+        file.write("# changed\n")
+    tree.build(onnx=None)
+    answer = tree.promote("staging")
+    assert answer.code == 2
+    assert f"{path}: not committed" in answer.error
+
+
+def test_a_model_that_git_ignores_is_refused(tree: Tree) -> None:
+    with Path(".gitignore").open("a") as file:
+        file.write("*.onnx\n")
+    tree.git("rm", "--quiet", "--cached", str(MODEL / "model.onnx"))
+    tree.build()
+    answer = tree.promote("staging")
+    assert (answer.code, "model.onnx is not in Git" in answer.error) == (2, True)
+
+
+def test_a_missing_model_is_refused(tree: Tree) -> None:
+    tree.build()
+    (MODEL / "model.onnx").unlink()
+    answer = tree.promote("staging")
+    assert (answer.code, "git checkout HEAD -- models/flight_delay/model.onnx" in answer.error) == (2, True)
+
+
+def test_the_image_of_another_version_is_refused(tree: Tree) -> None:
+    version = tree.release("a", "staging")
+    tree.build("newer")
+    answer = tree.promote("staging", "a")
+    assert (answer.code, f"is the image of flight_delay {version}" in answer.error) == (2, True)
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_an_aborted_digest_is_refused(tree: Tree, environment: str) -> None:
+    tree.release("a", "staging")
+    entry = f"- {{digest: {digest('a')}, model: flight_delay, reason: errors rose}}\n"
+    Path("deploy/releases/aborted.yaml").write_text(entry)
+    tree.commit()
+    answer = tree.promote(environment)
+    assert (answer.code, "aborted digests" in answer.error, "errors rose" in answer.error) == (2, True, True)
+
+
+@pytest.mark.parametrize("text", [None, "- {digest: none}\n", "{", "- {digest: 5, model: a, reason: b}\n", "text"])
+def test_a_broken_list_of_aborted_digests_lets_nothing_pass(tree: Tree, text: str | None) -> None:
+    tree.build()
+    path = Path("deploy/releases/aborted.yaml")
+    path.write_text(text) if text else path.unlink()
+    answer = tree.promote("staging")
+    assert (answer.code, str(path) in answer.error) == (2, True)
+    assert not folder("staging").exists()
+
+
+def test_production_refuses_what_staging_never_had(tree: Tree) -> None:
+    tree.build()
+    answer = tree.promote("production")
+    assert (answer.code, "staging has no release" in answer.error) == (2, True)
+
+
+def test_production_refuses_what_staging_has_not_committed(tree: Tree) -> None:
+    tree.build()
+    tree.promote("staging")
+    answer = tree.promote("production")
+    assert (answer.code, "not committed" in answer.error) == (2, True)
+
+
+def test_production_refuses_a_staging_that_git_does_not_see(tree: Tree) -> None:
+    tree.build()
+    Path(".gitignore").write_text("deploy/releases/staging/\n")
+    tree.commit()
+    assert tree.promote("staging").code == 0
+    answer = tree.promote("production")
+    assert (answer.code, "holds what no commit had" in answer.error) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["kustomization.yaml", "passport.yaml", "resources.yaml"])
+def test_production_refuses_a_staging_that_was_edited_by_hand_and_committed(tree: Tree, name: str) -> None:
+    tree.release("a", "staging")
+    path = folder("staging") / name
+    path.write_text(path.read_text().replace(digest("a"), digest("b")).replace("value: 4", "value: 8"))
+    tree.commit()
+    answer = tree.promote("production")
+    assert (answer.code, str(folder("staging")) in answer.error) == (2, True)
+
+
+def resources(replicas: object = 4, cpu: object = "1", **more: object) -> str:
+    limits = {"requests": {"cpu": cpu, "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
+    values = {"/spec/replicas": replicas, "/spec/template/spec/containers/0/resources": limits, **more}
+    return yaml.safe_dump([{"op": "replace", "path": path, "value": value} for path, value in values.items()])
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (resources(replicas=3), "3 pods cannot take 25 % of traffic"),
+        (resources(replicas="4"), "is no number of pods"),
+        (resources(replicas=0), "is no number of pods"),
+        (resources(cpu="lots"), "'lots' is no quantity"),
+        (resources(cpu=None), "requests/cpu: is missing"),
+        (resources(**{"/spec/template/spec/containers/0/image": "evil:latest"}), "nothing else"),
+        ("replicas: 4\n", "not a list of {op, path, value}"),
+        ("[", "not YAML"),
+    ],
+)
+def test_resources_that_the_rollout_cannot_take_are_refused(tree: Tree, text: str, named: str) -> None:
+    (MODEL / "resources.yaml").write_text(text)
+    tree.build()
+    answer = tree.promote("staging")
+    assert (answer.code, named in answer.error, "models/flight_delay/resources.yaml" in answer.error) == (2, True, True)
+
+
+@pytest.mark.parametrize("name", ["a_", "flight_canary", "a" * 50])
+def test_a_model_that_cannot_name_objects_is_refused(name: str) -> None:
+    with pytest.raises(Refusal, match="rename the folder"):
+        release.kubernetes_name(name)
+
+
+def test_kubernetes_names_derive_from_the_model() -> None:
+    assert release.kubernetes_name("flight_delay") == "flight-delay"
+
+
+def test_a_shallow_clone_is_refused_with_the_mend(tree: Tree) -> None:
+    tree.release("a", "staging")
+    original = Path.cwd()
+    tree.git("clone", "--quiet", "--depth=1", original.as_uri(), "../shallow")
+    os.chdir("../shallow")
+    answer = tree.promote("production")
+    assert (answer.code, "`git fetch --unshallow`" in answer.error) == (2, True)
+
+
+def test_two_promotions_at_once_are_kept_apart(tree: Tree) -> None:
+    tree.build()
+    with files.exclusive(release.LOCK, "a promotion"):
+        answer = tree.promote("staging")
+    assert (answer.code, "already running" in answer.error) == (2, True)
+    assert tree.promote("staging").code == 0

@@ -1,0 +1,208 @@
+"""A rehearsal from end to end on real servers, and its parts on servers inside the test."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from data_schemas import command
+from data_schemas.command import Refusal
+from data_schemas.files import sha256
+from deploy import arms, rehearsal_report, rehearse
+from deploy.__main__ import VERBS
+from models import champion, config
+from serving import build, serve
+from tests.deploy.rehearsals import QUICK, make_repository
+from tests.deploy.tree import GIT
+
+ONNX = Path("models/flight_delay/model.onnx")
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two commits, of which the first holds another threshold, and the Bento of the second, built."""
+    root = make_repository(tmp_path_factory.mktemp("rehearse") / "repository")
+    with pytest.MonkeyPatch.context() as monkeypatch, patch.dict(os.environ, GIT):
+        monkeypatch.chdir(root)
+        settings = Path("models/flight_delay/model.yaml")
+        settings.write_text(settings.read_text() + "\n# the second commit\n")
+        subprocess.run(["git", "commit", "--quiet", "--all", "--message", "second"], check=True)
+        build.build("flight_delay")
+    return root
+
+
+@pytest.fixture
+def here(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(repository)
+    handler = signal.getsignal(signal.SIGTERM)
+    with patch.dict(os.environ, GIT):  # also undoes what command.run sets
+        yield repository
+    signal.signal(signal.SIGTERM, handler)
+    shutil.rmtree("deploy/build", ignore_errors=True)
+    shutil.rmtree("deploy/releases", ignore_errors=True)
+
+
+def test_a_healthy_candidate_is_promoted_on_real_servers(here: Path) -> None:
+    done = rehearse.rehearse("flight_delay", pace=QUICK)
+    assert done.verdict == "promote", done.reason
+    assert "itself" in done.champion
+    assert [step.weight for step in done.plan.steps] == [25, 50, 75]
+    assert {meter.arm.lost for meter in done.meters} == {0}
+    assert no_servers_left(here)
+
+
+def test_a_failing_candidate_is_aborted_on_real_servers_and_the_report_says_why(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rehearse, "Pace", lambda seed: dataclasses.replace(QUICK, seed=seed))
+    assert command.run("deploy", VERBS, ["rehearse", "flight_delay", "--fault", "errors"]) == 1
+    out = capsys.readouterr().out
+    assert "fault      errors, planted in the candidate" in out
+    assert "abort: errors" in out
+    report = Path(out.split("report: ")[1].strip())
+    assert "<strong>Abort.</strong>" in report.read_text()
+    assert "\x1b" not in out
+    assert no_servers_left(here)
+
+
+@pytest.mark.parametrize("unready", ["champion", "candidate"])
+def test_a_server_that_never_gets_ready_aborts_only_if_it_is_the_candidate(
+    unready: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unready:
+        address = ""
+
+        def __init__(self, home: Path) -> None:
+            self.name = home.name
+
+        def wait_ready(self, seconds: float) -> None:
+            if unready in self.name:
+                raise serve.NotReadyError(f"the server was not ready in {seconds:g} s")
+
+    monkeypatch.setattr(serve, "start", lambda _, __, home: contextlib.nullcontext(Unready(home)))
+    if unready == "champion":
+        with pytest.raises(Refusal, match="champion cannot be rehearsed against: the server was not ready in 60 s"):
+            rehearse.rehearse("flight_delay", pace=QUICK)
+        return
+    done = rehearse.rehearse("flight_delay", pace=QUICK)
+    assert done.verdict == "abort"
+    assert done.reason == "the candidate was never ready: the server was not ready in 60 s"
+    assert "never ready" in rehearsal_report.write(done, here / "deploy/build/unready").read_text()
+
+
+@pytest.mark.usefixtures("here")
+def test_an_unknown_revision_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for revision in ("nowhere", "--output=x", ""):
+        assert command.run("deploy", VERBS, ["rehearse", "flight_delay", f"--champion={revision}"]) == 2
+        assert "is no commit of this repository" in capsys.readouterr().err
+
+
+def test_a_commit_without_the_model_is_refused(here: Path) -> None:
+    empty = git("commit-tree", "-m", "empty", git("hash-object", "-t", "tree", "--stdin", "-w"))
+    model = config.load("flight_delay")
+    with pytest.raises(Refusal, match=r"holds no models/flight_delay/model\.yaml"):
+        arms.champion(model, empty, arms.Bento(here, ""), here / "nothing")
+
+
+def test_the_champion_of_any_commit_is_built_from_that_commit(here: Path, tmp_path: Path) -> None:
+    model = config.load("flight_delay")
+    found = arms.champion(model, "HEAD~1", arms.Bento(here, ""), tmp_path)
+    assert (found.folder / "bento.yaml").is_file()
+    assert found.folder.is_relative_to(tmp_path)
+    assert "# the second commit" not in (tmp_path / "champion" / "models/flight_delay/model.yaml").read_text()
+    assert f"HEAD~1 (commit {git('rev-parse', 'HEAD~1')[:10]})" in found.description
+
+
+def test_the_champion_is_what_production_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = champion.passport_path("flight_delay")
+    release.parent.mkdir(parents=True)
+    release.write_text(yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": sha256(ONNX)}}))
+    built = build.build("flight_delay")
+
+    def built_at(model: config.Model, commit: str, folder: Path, added: dict[Path, bytes]) -> Path:
+        assert (model.name, folder) == ("flight_delay", here)
+        assert commit == git("rev-parse", "HEAD~1")  # the newest that touched model.onnx
+        assert added == {ONNX: ONNX.read_bytes(), model.build / "passport.yaml": release.read_bytes()}
+        return built
+
+    monkeypatch.setattr(arms, "_built_at", built_at)
+    found = arms.champion(config.load("flight_delay"), None, arms.Bento(here, ""), here)
+    assert found.folder == built
+    assert "which production runs" in found.description
+
+
+def test_without_a_release_the_candidate_is_rehearsed_against_itself(here: Path) -> None:
+    candidate = arms.Bento(here, "this one")
+    found = arms.champion(config.load("flight_delay"), None, candidate, here)
+    assert found.folder == candidate.folder
+    assert "no release" in found.description
+
+
+def test_missing_data_is_refused_before_a_server_starts(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = here / "data_schemas/flights/data"
+    monkeypatch.setattr(serve, "start", pytest.fail)
+    data.rename(data.with_name("away"))
+    try:
+        with pytest.raises(Refusal, match="python -m data_schemas ingest flights"):
+            rehearse.rehearse("flight_delay", pace=QUICK)
+    finally:
+        data.with_name("away").rename(data)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("number", "seen", "code"),
+    [(signal.SIGINT, "25 %", 130), (signal.SIGTERM, "steps", 143)],
+    ids=["Ctrl-C during the steps", "SIGTERM while the servers start"],
+)
+def test_an_interrupted_rehearsal_leaves_no_server_and_no_report(
+    number: signal.Signals, seen: str, code: int, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "deploy", "rehearse", "flight_delay"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        lines = iter(process.stdout.readline, "")
+        assert any(seen in line and (seen == "steps" or " s  " in line) for line in lines)
+        time.sleep(0.5)
+        process.send_signal(number)
+        process.wait(20)
+        error = process.stderr.read()
+    assert process.returncode == code
+    assert "Traceback" not in error
+    assert no_servers_left(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert not Path("deploy/build/rehearsals").exists()
+
+
+def no_servers_left(root: Path) -> bool:
+    """Whether no process has its home or its directory under `root`, or is a child of this one's servers."""
+    for process in psutil.process_iter():
+        try:
+            if str(root) in process.environ().get("BENTOML_HOME", ""):
+                return False
+        except psutil.Error:
+            continue
+    return not [child for child in psutil.Process().children(recursive=True) if "bentoml" in " ".join(child.cmdline())]
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True, input="").stdout.strip()

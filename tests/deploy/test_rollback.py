@@ -1,0 +1,186 @@
+"""A rollback restores what was, remembers what was left, and says what the cluster will do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy import history, release
+from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder
+
+PRODUCTION = folder("production")
+ABORTED = Path("deploy/releases/aborted.yaml")
+
+
+def roll_back(tree: Tree, *more: str) -> Answer:
+    return tree.deploy("rollback", "flight_delay", "--environment", "production", *more)
+
+
+def aborted() -> list[str]:
+    return [entry["digest"] for entry in yaml.safe_load(ABORTED.read_text())]
+
+
+def had() -> list[tuple[str, dict[str, bytes]]]:
+    """Version and files of each release of production, oldest first."""
+    entries = [entry.release for entry in history.entries("production", "flight_delay")]
+    return [(each.version, dict(each.files)) for each in reversed(entries)]
+
+
+def test_rollback_restores_the_release_before_byte_for_byte(three: Tree) -> None:
+    before = had()
+    head = three.git("rev-parse", "HEAD")
+    answer = roll_back(three)
+    assert answer.code == 0, answer.error
+    assert content(PRODUCTION) == before[1][1]
+    assert f"{before[2][0]} → {before[1][0]}" in answer.out
+    assert three.git("rev-parse", "HEAD") == head
+
+
+def test_what_was_rolled_back_is_aborted_with_its_reason(three: Tree) -> None:
+    roll_back(three, "--reason", "errors: 3 % of requests")
+    assert yaml.safe_load(ABORTED.read_text()) == [
+        {"digest": digest("c"), "model": "flight_delay", "reason": "errors: 3 % of requests"}
+    ]
+    assert ABORTED.read_text().startswith("# a comment\n")
+    three.commit()
+    answer = three.promote("production")
+    assert (answer.code, "errors: 3 % of requests" in answer.error) == (2, True)
+
+
+def test_keep_leaves_the_digest_promotable(three: Tree) -> None:
+    before = had()
+    assert roll_back(three, "--keep").code == 0
+    assert (aborted(), content(PRODUCTION)) == ([], before[1][1])
+    three.commit()
+    assert three.promote("production").code == 0
+
+
+def test_a_second_rollback_goes_further_back_past_what_was_aborted(three: Tree) -> None:
+    before = had()
+    roll_back(three)
+    three.commit()
+    assert roll_back(three).code == 0
+    assert content(PRODUCTION) == before[0][1]
+    assert aborted() == [digest("c"), digest("b")]
+    three.commit()
+    answer = roll_back(three)
+    assert (answer.code, "every earlier release" in answer.error) == (2, True)
+
+
+def test_a_version_can_be_named(three: Tree) -> None:
+    before = had()
+    assert roll_back(three, "--to", before[0][0]).code == 0
+    assert content(PRODUCTION) == before[0][1]
+    assert three.deploy("verify").code == 0
+
+
+def test_an_unknown_version_lists_the_known_ones(three: Tree) -> None:
+    before = had()
+    answer = roll_back(three, "--to", "0123456789ab")
+    assert answer.code == 2
+    assert answer.error.index(before[1][0]) < answer.error.index(before[0][0])
+    assert content(PRODUCTION) == before[2][1]
+
+
+def test_an_aborted_version_is_refused(three: Tree) -> None:
+    before = had()
+    roll_back(three)
+    three.commit()
+    answer = roll_back(three, "--to", before[2][0])
+    assert (answer.code, "aborted digests" in answer.error) == (2, True)
+
+
+def test_nothing_earlier_is_refused(tree: Tree) -> None:
+    answer = roll_back(tree)
+    assert (answer.code, "has no release" in answer.error) == (2, True)
+    tree.release("a", "staging", "production")
+    answer = roll_back(tree)
+    assert (answer.code, "there is nothing earlier" in answer.error) == (2, True)
+
+
+def test_an_unknown_model_is_refused(tree: Tree) -> None:
+    answer = tree.deploy("rollback", "nothing", "--environment", "production")
+    assert (answer.code, "models: flight_delay" in answer.error) == (2, True)
+
+
+def test_uncommitted_changes_are_refused(three: Tree) -> None:
+    with (PRODUCTION / "resources.yaml").open("a") as file:
+        file.write("# edited\n")
+    answer = roll_back(three)
+    assert (answer.code, "resources.yaml: not committed" in answer.error) == (2, True)
+
+
+def test_a_shallow_clone_is_refused_with_the_mend(three: Tree) -> None:
+    three.git("clone", "--quiet", "--depth=1", Path.cwd().as_uri(), "../shallow")
+    os.chdir("../shallow")
+    answer = roll_back(three)
+    assert (answer.code, "`git fetch --unshallow`" in answer.error) == (2, True)
+
+
+def test_other_settings_of_the_same_image_are_rolled_back_without_aborting_it(released: Tree) -> None:
+    before = content(PRODUCTION)
+    resources = MODEL / "resources.yaml"
+    resources.write_text(resources.read_text().replace("value: 4", "value: 8"))
+    released.release("a", "staging", "production")
+    assert content(PRODUCTION) != before
+    assert roll_back(released).code == 0
+    assert (content(PRODUCTION), aborted()) == (before, [])
+
+
+def test_a_release_that_cannot_be_read_can_be_rolled_back(three: Tree) -> None:
+    before = had()
+    (PRODUCTION / "passport.yaml").write_text("{")
+    three.commit()
+    assert roll_back(three).code == 0
+    assert (content(PRODUCTION), aborted()) == (before[2][1], [])
+
+
+def test_an_earlier_release_that_cannot_be_read_is_passed_over(three: Tree) -> None:
+    before = had()
+    (PRODUCTION / "passport.yaml").write_text("{")
+    three.commit()
+    three.git("checkout", "--quiet", "HEAD~1", "--", str(PRODUCTION))
+    three.commit()
+    assert roll_back(three).code == 0
+    assert content(PRODUCTION) == before[1][1]
+
+
+def test_what_only_a_merged_branch_had_is_no_earlier_release(released: Tree) -> None:
+    """The cluster follows main: a state in the middle of a pull request never ran."""
+    ran = content(PRODUCTION)
+    released.git("checkout", "--quiet", "-b", "side")
+    released.release("b", "staging", "production")
+    released.release("c", "staging", "production")
+    released.git("checkout", "--quiet", "main")
+    released.git("merge", "--quiet", "--no-ff", "--no-edit", "side")
+    assert roll_back(released).code == 0
+    assert content(PRODUCTION) == ran
+
+
+def test_killed_between_its_two_writes_a_second_rollback_completes_it(
+    three: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = had()
+
+    def killed(_: release.Release) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deploy.release.write", killed)
+        assert roll_back(three).code == 130
+    assert (content(PRODUCTION), aborted()) == (before[2][1], [digest("c")])
+    assert "aborted digests" in three.deploy("verify").out
+    assert roll_back(three).code == 0
+    assert (content(PRODUCTION), aborted()) == (before[1][1], [digest("c")])
+    assert three.deploy("verify").code == 0
+
+
+def test_it_says_what_the_cluster_will_do(three: Tree) -> None:
+    out = roll_back(three).out
+    assert "goes straight to stable, without steps" in out
+    assert "walks 25 → 50 → 75 → 100 %" in out
+    assert "kubectl argo rollouts promote flight-delay --namespace models-production --full" in out
+    assert "git add deploy/releases" in out

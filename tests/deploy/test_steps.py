@@ -1,0 +1,80 @@
+"""The canary steps of the Rollout: read as they are, refused where they say nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_schemas.command import Refusal
+from deploy import steps
+from deploy.steps import Step
+
+
+def written(tmp_path: Path, *listed: object) -> Path:
+    path = tmp_path / "rollout.yaml"
+    path.write_text(yaml.safe_dump({"spec": {"strategy": {"canary": {"steps": list(listed)}}}}))
+    return path
+
+
+def test_the_rollout_of_this_repository_has_steps_to_rehearse() -> None:
+    found = steps.read(Path(__file__).parents[2] / steps.ROLLOUT)
+    assert len(found.steps) >= 2
+    assert found.seconds > 60
+    assert [step.weight for step in found.steps] == sorted({step.weight for step in found.steps})
+
+
+def test_pauses_belong_to_the_weight_before_them_and_the_ends_compare_nothing(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        {"setWeight": 0},
+        {"pause": {"duration": "1h"}},
+        {"setWeight": 20},
+        {"pause": {"duration": "1h2m3s"}},
+        {"pause": {"duration": 30}},
+        {"setWeight": 60},
+        {"pause": {"duration": "45"}},
+        {"setWeight": 100},
+        {"pause": {"duration": "9m"}},
+    )
+    assert steps.read(path).steps == (Step(20, 3753.0), Step(60, 45.0))
+
+
+def test_what_only_a_cluster_can_do_is_said(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, {"setWeight": 20}, {"pause": {}}, {"analysis": {"templates": []}}, {"pause": {"duration": "1m"}}
+    )
+    found = steps.read(path)
+    assert found.steps == (Step(20, 60.0),)
+    assert ["waits for a person" in found.left_out[0], "analysis" in found.left_out[1]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("listed", "fault"),
+    [
+        ([{"setWeight": 120}], r"steps\[0\]\.setWeight is 120"),
+        ([{"setWeight": True}], r"steps\[0\]\.setWeight is True"),
+        ([{"setWeight": 20}, {"pause": {"duration": "2 minutes"}}], r"steps\[1\]\.pause\.duration is '2 minutes'"),
+        ([{"setWeight": 20, "pause": {}}], r"steps\[0\] must hold one action"),
+        (["setWeight"], r"steps\[0\] must hold one action"),
+        ([{"setWeight": 20}], "has no pause"),
+        ([], "has no pause"),
+    ],
+)
+def test_steps_that_cannot_be_walked_are_refused(tmp_path: Path, listed: list[object], fault: str) -> None:
+    with pytest.raises(Refusal, match=fault):
+        steps.read(written(tmp_path, *listed))
+
+
+@pytest.mark.parametrize("content", ["", "spec: {}", "spec: {strategy: {blueGreen: {}}}", "[1]"])
+def test_a_rollout_without_a_canary_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "rollout.yaml"
+    path.write_text(content)
+    with pytest.raises(Refusal, match=r"spec\.strategy\.canary\.steps is missing"):
+        steps.read(path)
+
+
+def test_a_missing_rollout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"rollout\.yaml is missing"):
+        steps.read(tmp_path / "rollout.yaml")

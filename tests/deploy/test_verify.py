@@ -1,0 +1,289 @@
+"""Verify finds every edit by hand and every break of the rules, and names file, object and mend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy import release
+from models import passport
+from tests.deploy.tree import MODEL, Tree, content, digest, folder
+
+ABORTED = Path("deploy/releases/aborted.yaml")
+PRODUCTION, STAGING = folder("production"), folder("staging")
+
+
+def test_no_release_yet_passes(tree: Tree) -> None:
+    answer = tree.deploy("verify")
+    assert (answer.code, answer.out) == (0, "No release yet: nothing to verify.\n")
+
+
+def test_what_promote_wrote_passes_committed_or_not(released: Tree) -> None:
+    released.build("newer")
+    released.promote("staging", "b")
+    answer = released.deploy("verify")
+    assert (answer.code, answer.out) == (0, "Every release keeps the rules: 1 in staging, 1 in production.\n")
+
+
+def test_production_may_have_what_staging_had_before(released: Tree) -> None:
+    released.release("b", "staging")
+    assert released.deploy("verify").code == 0
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def forge(environment: str, old: str, new: str) -> None:
+    """Edit the passport, and the hash of it in kustomization.yaml with it, as one who knows the code would."""
+    where = folder(environment)
+    record = (where / "passport.yaml").read_bytes().replace(old.encode(), new.encode())
+    forged = release.compose(environment, "flight_delay", record, (where / "resources.yaml").read_bytes())
+    assert forged.files != content(where)
+    release.write(forged)
+
+
+def drop_gate(environment: str) -> None:
+    record = yaml.safe_load((folder(environment) / "passport.yaml").read_bytes())
+    gates = [gate for gate in record["gates"] if gate["name"] != "parity"]
+    new = yaml.safe_dump({**record, "gates": gates}, sort_keys=False).encode()
+    resources = (folder(environment) / "resources.yaml").read_bytes()
+    release.write(release.compose(environment, "flight_delay", new, resources))
+
+
+def link_to_nothing() -> Path:
+    link = Path("link")
+    link.symlink_to("nothing")
+    return link
+
+
+def other_onnx() -> None:
+    """A passport that fits its content, but whose model no commit ever had."""
+    record = yaml.safe_load((STAGING / "passport.yaml").read_bytes())
+    record["content"]["onnx"] = "0" * 64
+    record["version"] = passport.version(record["content"])
+    new = yaml.safe_dump(record, sort_keys=False).encode()
+    release.write(release.compose("staging", "flight_delay", new, (STAGING / "resources.yaml").read_bytes()))
+
+
+EDITS: dict[str, tuple[Callable[[], object], Path, str]] = {
+    "another digest": (
+        lambda: replace(STAGING / "kustomization.yaml", digest("a"), digest("b")),
+        STAGING / "kustomization.yaml",
+        "images: does not follow from",
+    ),
+    "a tag": (
+        lambda: replace(STAGING / "kustomization.yaml", f"digest: {digest('a')}", "newTag: latest"),
+        STAGING / "kustomization.yaml",
+        "images: does not follow from",
+    ),
+    "one more patch": (
+        lambda: replace(PRODUCTION / "kustomization.yaml", "patches:\n", "patches:\n  - path: more.yaml\n"),
+        PRODUCTION / "kustomization.yaml",
+        "patches: does not follow from",
+    ),
+    "one more field": (
+        lambda: replace(PRODUCTION / "kustomization.yaml", "images:\n", "nameSuffix: -2\nimages:\n"),
+        PRODUCTION / "kustomization.yaml",
+        "nameSuffix: does not follow from",
+    ),
+    "a broken kustomization": (
+        lambda: (STAGING / "kustomization.yaml").write_text("{"),
+        STAGING / "kustomization.yaml",
+        "does not follow from",
+    ),
+    "a better metric": (
+        lambda: replace(STAGING / "passport.yaml", "0.74", "0.745"),
+        STAGING / "kustomization.yaml",
+        "patches: does not follow from",
+    ),
+    "a broken passport": (
+        lambda: (STAGING / "passport.yaml").write_text("{"),
+        STAGING / "passport.yaml",
+        "not YAML",
+    ),
+    "a passport without image": (
+        lambda: (STAGING / "passport.yaml").write_bytes((MODEL / "build/passport.yaml").read_bytes()),
+        STAGING / "passport.yaml",
+        "image is missing",
+    ),
+    "a digest that is none": (
+        lambda: replace(STAGING / "passport.yaml", digest("a"), "sha256:abc"),
+        STAGING / "passport.yaml",
+        "image.digest",
+    ),
+    "another version": (
+        lambda: forge("staging", "version: ", "version: 0123456789ab #"),
+        STAGING / "passport.yaml",
+        "version: 0123456789ab does not fit the content",
+    ),
+    "a failed gate": (
+        lambda: forge("staging", "verdict: pass\n  reason: null", "verdict: fail\n  reason: null"),
+        STAGING / "passport.yaml",
+        "gate roc_auc: failed",
+    ),
+    "a gate taken out": (lambda: drop_gate("staging"), STAGING / "passport.yaml", "gate parity: is missing"),
+    "a failed verdict": (
+        lambda: forge("staging", "verdict: pass\ncontent", "verdict: fail\ncontent"),
+        STAGING / "passport.yaml",
+        "verdict: is fail",
+    ),
+    "a model that Git never had": (other_onnx, STAGING / "passport.yaml", "content.onnx: no commit has"),
+    "other replicas": (
+        lambda: replace(PRODUCTION / "resources.yaml", "value: 4", "value: 8"),
+        PRODUCTION / "kustomization.yaml",
+        "patches: does not follow from",
+    ),
+    "unreachable replicas": (
+        lambda: replace(PRODUCTION / "resources.yaml", "value: 4", "value: 3"),
+        PRODUCTION / "resources.yaml",
+        "3 pods cannot take 25 %",
+    ),
+    "a passport that staging never had": (
+        lambda: forge("production", "0.74", "0.745"),
+        PRODUCTION / "passport.yaml",
+        "staging never had these bytes",
+    ),
+    "an image that staging never had": (
+        lambda: forge("production", digest("a"), digest("b")),
+        PRODUCTION / "passport.yaml",
+        "staging never had these bytes",
+    ),
+    "an aborted digest": (
+        lambda: ABORTED.write_text(f"- {{digest: {digest('a')}, model: flight_delay, reason: slow}}\n"),
+        PRODUCTION / "passport.yaml",
+        f"image.digest: {digest('a')} is on the list of aborted digests (slow)",
+    ),
+    "a broken list": (lambda: ABORTED.write_text("{"), ABORTED, "the list"),
+    "no list": (lambda: ABORTED.unlink(), ABORTED, "is missing"),
+    "a missing file": (
+        lambda: (PRODUCTION / "resources.yaml").unlink(),
+        PRODUCTION / "resources.yaml",
+        "the file: is missing",
+    ),
+    "a strange file": (
+        lambda: (PRODUCTION / "patch.yaml").write_text("[]\n"),
+        PRODUCTION / "patch.yaml",
+        "has no place among releases",
+    ),
+    "a strange environment": (
+        lambda: os.renames(PRODUCTION, "deploy/releases/prod/flight_delay"),
+        Path("deploy/releases/prod/flight_delay/passport.yaml"),
+        "has no place among releases",
+    ),
+    "a link": (
+        lambda: link_to_nothing().replace(PRODUCTION / "resources.yaml"),
+        PRODUCTION / "resources.yaml",
+        "has no place among releases",
+    ),
+    "no model folder": (
+        lambda: os.renames(MODEL, "elsewhere"),
+        PRODUCTION,
+        "models/flight_delay: is gone while this release runs it",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("edit", "committed"), [*((edit, True) for edit in EDITS), ("another digest", False), ("an aborted digest", False)]
+)
+def test_an_edit_by_hand_is_found(released: Tree, edit: str, committed: bool) -> None:
+    change, file, named = EDITS[edit]
+    change()
+    if committed:
+        released.commit()
+    answer = released.deploy("verify")
+    assert answer.code == 1
+    lines = answer.out.splitlines()
+    assert any(line.startswith(f"{file}: ") and named in line for line in lines), answer.out
+    assert all(";" in line for line in lines[:-1])  # each with its mend
+    assert lines[-1].startswith(f"Faults: {len(lines) - 1}. Releases: ")
+
+
+def test_staging_may_keep_what_production_aborted_since(released: Tree) -> None:
+    """Otherwise every rollback of production would leave a released that cannot be merged."""
+    released.release("b", "staging", "production")
+    assert released.deploy("rollback", "flight_delay", "--environment", "production").code == 0
+    assert released.deploy("verify").code == 0
+    released.commit()
+    assert released.deploy("verify").code == 0
+
+
+def test_staging_may_not_be_given_what_was_aborted_before(tree: Tree) -> None:
+    tree.release("a", "staging")
+    bad = tree.git("rev-parse", "HEAD")
+    tree.release("b", "staging")
+    ABORTED.write_text(f"- {{digest: {digest('a')}, model: flight_delay, reason: slow}}\n")
+    tree.commit()
+    tree.git("checkout", bad, "--", str(STAGING))
+    assert "aborted digests" in tree.deploy("verify").out
+    tree.commit()
+    assert "aborted digests" in tree.deploy("verify").out
+
+
+def test_a_gate_that_is_new_judges_only_later_passports(released: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Path("models/config.py")
+    config.write_text(
+        config.read_text().replace("    behaviour: Behaviour\n", "    behaviour: Behaviour\n    new: AtMost\n")
+    )
+    released.commit()
+    monkeypatch.setattr("deploy.rules.required_gates", lambda: ["roc_auc", "new"])
+    answer = released.deploy("verify")
+    assert answer.code == 0, answer.out
+    assert "gate new: is missing" in released.promote("production").error
+
+
+def test_a_branch_that_took_in_main_knows_what_staging_had_there(tree: Tree) -> None:
+    """Its own line of commits sees one merge, after which staging is already ahead of production."""
+    tree.git("branch", "side")
+    tree.release("a", "staging", "production")
+    tree.release("b", "staging")
+    tree.git("checkout", "--quiet", "side")
+    tree.git("merge", "--quiet", "--no-ff", "--no-edit", "main")
+    assert tree.deploy("verify").code == 0
+
+
+def test_a_squashed_pull_request_keeps_the_rules(tree: Tree) -> None:
+    tree.git("checkout", "--quiet", "-b", "side")
+    tree.release("a", "staging", "production")
+    tree.git("checkout", "--quiet", "main")
+    tree.git("merge", "--quiet", "--squash", "side")
+    tree.commit()
+    assert tree.deploy("verify").code == 0
+
+
+def test_staging_must_have_had_it_first(released: Tree) -> None:
+    """A release that reaches staging only after production was not tried there."""
+    forge("production", "0.74", "0.745")
+    released.commit()
+    forge("staging", "0.74", "0.745")
+    released.commit()
+    assert "staging never had these bytes" in released.deploy("verify").out
+
+
+def test_a_shallow_clone_is_refused_with_the_mend(released: Tree) -> None:
+    released.git("clone", "--quiet", "--depth=1", Path.cwd().as_uri(), "../shallow")
+    os.chdir("../shallow")
+    answer = released.deploy("verify")
+    assert (answer.code, "`git fetch --unshallow`" in answer.error) == (2, True)
+
+
+def test_hidden_files_are_let_be(released: Tree) -> None:
+    (PRODUCTION / ".DS_Store").write_text("")
+    Path("deploy/releases/.gitkeep").write_text("")
+    assert released.deploy("verify").code == 0
+
+
+def test_an_edit_is_named_with_file_object_and_mend(released: Tree) -> None:
+    replace(STAGING / "resources.yaml", "value: 4", "value: 3")
+    lines = released.deploy("verify").out.splitlines()
+    assert lines[0].startswith(
+        "deploy/releases/staging/flight_delay/resources.yaml: /spec/replicas: 3 pods cannot take 25 % of traffic, "
+        "a step of deploy/base/rollout.yaml; roll back or promote anew"
+    )

@@ -1,0 +1,155 @@
+"""The champion is found by its hash in Git, and a candidate must not be worse than it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_schemas.command import Refusal
+from data_schemas.files import sha256, write
+from models import champion, config, gates, metrics
+from models.champion import Champion
+from models.compare import compare
+from models.gates import Evidence, Verdict
+from tests.models import trees
+from tests.models.trees import MODEL, Answer
+
+ONNX = MODEL / "model.onnx"
+
+
+def release(onnx: str, version: str = "0123456789ab") -> None:
+    """What promotion leaves of production's model."""
+    write(champion.passport_path("flight_delay"), yaml.safe_dump({"version": version, "content": {"onnx": onnx}}))
+
+
+def commit(content: bytes) -> str:
+    ONNX.write_bytes(content)
+    return trees.commit()
+
+
+@pytest.fixture
+def repository(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tree under Git, with few resamples: the value and its side are what these tests look at."""
+    monkeypatch.setattr(metrics, "RESAMPLES", 40)
+    trees.git("init", "--quiet")
+    trees.commit()
+    return tree
+
+
+def test_before_the_first_release_there_is_no_champion(repository: Path, model: config.Model) -> None:
+    assert repository.is_dir()
+    assert champion.find(model) is None
+
+
+def test_the_champion_is_found_in_history_by_its_bytes(repository: Path, model: config.Model) -> None:
+    assert repository.is_dir()
+    older, newer = commit(b"older"), commit(b"newer")
+    ONNX.unlink()
+    trees.commit()  # a commit without the file does not end the search
+    for content, where in ((b"older", older), (b"newer", newer)):
+        onnx = hashlib.sha256(content).hexdigest()
+        release(onnx)
+        assert champion.find(model) == Champion(version="0123456789ab", onnx=onnx, commit=where)
+        assert champion.blob(model, onnx) == (content, where)
+
+
+def test_bytes_that_were_reverted_are_found_in_their_newest_commit(repository: Path, model: config.Model) -> None:
+    assert repository.is_dir()
+    commit(b"good")
+    commit(b"bad")
+    again = commit(b"good")
+    assert champion.blob(model, hashlib.sha256(b"good").hexdigest()) == (b"good", again)
+
+
+def test_uncommitted_bytes_are_no_champion_and_the_refusal_says_how_to_fetch(
+    repository: Path, model: config.Model, verb: Callable[..., Answer]
+) -> None:
+    assert repository.is_dir()
+    release("f" * 64)
+    with pytest.raises(Refusal, match=r"the model ffffffffffff that deploy/releases/production/.* nowhere in the hist"):
+        champion.find(model)
+    answer = verb("gates", "flight_delay")
+    assert (answer.code, len(answer.error.splitlines())) == (2, 1)
+    assert "fetch it with `git fetch --unshallow`" in answer.error
+
+
+@pytest.mark.parametrize("text", ["", "version: a\n", "content: {}\nversion: a\n", "content: {onnx: a}\n", "[\n"])
+def test_a_broken_passport_of_the_champion_is_refused(repository: Path, model: config.Model, text: str) -> None:
+    assert repository.is_dir()
+    write(champion.passport_path("flight_delay"), text)
+    with pytest.raises(Refusal, match=r"^deploy/releases/production/flight_delay/passport\.yaml.*`git checkout`"):
+        champion.find(model)
+
+
+def test_a_champion_outside_of_git_is_refused(tree: Path, model: config.Model) -> None:
+    assert tree.is_dir()
+    release("f" * 64)
+    with pytest.raises(Refusal, match="not a git repository"):
+        champion.find(model)
+
+
+def judged(evidence: Evidence, margin: float = 0.005) -> Verdict:
+    """The champion gate's verdict on the tree's model.onnx, against the champion of its history."""
+    model = evidence.model
+    limited = model.gates.model_copy(update={"champion": config.Champion(margin=margin)})
+    off = {name: type(getattr(limited, name))(off="not under test") for name in type(limited).model_fields}
+    model = model.model_copy(update={"gates": limited.model_copy(update=off | {"champion": limited.champion})})
+    found = gates.judge(replace(evidence, model=model, champion=champion.find(model)))
+    return next(each for each in found if each.name == "champion")
+
+
+def test_a_candidate_that_is_worse_than_the_champion_fails_unless_the_margin_allows_it(
+    repository: Path, small: Path, evidence: Evidence
+) -> None:
+    release(sha256(repository / ONNX))
+    shutil.copy(small / ONNX, repository / ONNX)
+    found = judged(evidence)
+    assert found.verdict == "fail"
+    assert found.limit == "at least -0.005"
+    assert (found.reason or "").startswith("ROC AUC against 0123456789ab: -0.")
+    assert judged(evidence, margin=0.5).verdict == "pass"
+
+
+def test_a_candidate_that_is_better_than_the_champion_or_the_same_passes(
+    repository: Path, small: Path, evidence: Evidence
+) -> None:
+    shipped = (repository / ONNX).read_bytes()
+    release(hashlib.sha256(shipped).hexdigest())
+    same = judged(evidence, margin=0.0)
+    assert (same.verdict, same.value) == ("pass", "0")
+    commit((small / ONNX).read_bytes())
+    release(sha256(ONNX))
+    ONNX.write_bytes(shipped)
+    assert judged(evidence, margin=0.0).verdict == "pass"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a graph"])
+def test_a_champion_that_cannot_be_loaded_is_a_failure(repository: Path, evidence: Evidence, content: bytes) -> None:
+    assert repository.is_dir()
+    shipped = ONNX.read_bytes()
+    commit(content)
+    release(sha256(ONNX))
+    ONNX.write_bytes(shipped)
+    found = judged(evidence)
+    assert found.verdict == "fail"
+    assert "cannot be loaded" in (found.reason or "")
+
+
+def test_the_difference_is_paired(
+    tree: Path, small: Path, model: config.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the same rows: its interval is narrower than that of either model, and vanishes against itself."""
+    assert tree.is_dir()
+    monkeypatch.setattr(metrics, "RESAMPLES", 100)
+    assert compare(model, ONNX.read_bytes()) == {"value": 0, "low": 0, "high": 0}
+    found = compare(model, (small / ONNX).read_bytes())
+    assert found["low"] is not None
+    assert found["value"] is not None
+    assert found["high"] is not None
+    assert 0 < found["low"] < found["value"] < found["high"]

@@ -1,0 +1,166 @@
+"""model.yaml: every fault is one sentence that names file and field."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_schemas.command import Refusal
+from models import config
+from tests.models import trees
+from tests.models.trees import MODEL, ROOT, Answer
+
+FILE = MODEL / "model.yaml"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trees.plain(tmp_path))
+
+
+FAULTS = [
+    # what stands in the file, what replaces it, the field that is named, what is said of it
+    ("storage: git", "storage: git\nstorrage: dvc", "storrage", "not permitted"),
+    ("  parity: {", "  fairness: {at_most: 1}\n  parity: {", "gates.fairness", "not permitted"),
+    ("max_rows: 200", "max_rows: 200\n  workers: 2", "serving.workers", "not permitted"),
+    ("{at_least: 0.70}", "{at_least: 0.70, at_most: 0.9}", "gates.roc_auc.at_most", "not permitted"),
+    ("{at_least: 0.70}", "{at_least: high}", "gates.roc_auc.at_least", "valid number"),
+    ("max_rows: 200", 'max_rows: "200"', "serving.max_rows", "valid integer"),
+    ("max_rows: 200", "max_rows: 200.5", "serving.max_rows", "valid integer"),
+    ("max_rows: 200", "max_rows: 0", "serving.max_rows", "greater than or equal to 1"),
+    ("threshold: 0.35", "threshold: 35", "serving.threshold", "less than or equal to 1"),
+    ("storage: git", "storage: s3", "storage", "'git' or 'dvc'"),
+    ("storage: git", "", "storage", "required"),
+    ("dataset: flights", "dataset: 7", "dataset", "valid string"),
+    ("above: 15}", "above: late}", "target.above", "valid number"),
+    ("  - carrier\n", "  - carier\n", "features", "'carier' is no column of flights"),
+    ("  carrier: categories", "  carier: categories", "slices", "'carier' is no column of flights"),
+    ("column: arr_delay", "column: delay", "target.column", "'delay' is no column of flights"),
+    ("  - carrier\n", "  - carrier\n  - arr_delay\n", "features", "'arr_delay' is the target"),
+    ("carrier: categories", "carrier: all", "slices.carrier", "valid list"),
+    ("dataset: flights", "dataset: trains", "", "there is no dataset 'trains'"),
+    (
+        "{first: 2013-07, last: 2013-07}",
+        "{first: 2013-06, last: 2013-07}",
+        "windows",
+        "train window (2013-06) overlaps",
+    ),
+    (
+        "{first: 2013-08, last: 2013-08}",
+        "{first: 2013-07, last: 2013-08}",
+        "windows",
+        "valid window (2013-07) overlaps",
+    ),
+    ("{first: 2013-08, last: 2013-08}", "{first: 2012-12, last: 2012-12}", "windows", "follows test"),
+    ("{first: 2013-01, last: 2013-06}", "{first: 2013-06, last: 2013-01}", "windows.train", "lies after last"),
+    ("{first: 2013-07, last: 2013-07}", "{first: 2013-07, last: 2013-13}", "windows.valid.last", "match pattern"),
+    ("{first: 2013-07, last: 2013-07}", "{first: 2013-7, last: 2013-07}", "windows.valid.first", "match pattern"),
+    ("{first: 2013-07, last: 2013-07}", "{first: 2013-07-01, last: 2013-07}", "windows.valid.first", "valid string"),
+    ("{at_least: 0.70}", "{}", "gates.roc_auc", "give `at_least`, or switch the gate off"),
+    ("{at_least: 0.57, rows: 500}", "{at_least: 0.57}", "gates.slice_roc_auc", "give `rows`"),
+    ("{margin: 0.005}", "{off: later}", "gates.champion.off", "at least 10 characters"),
+    ("{margin: 0.005}", "{off: }", "gates.champion", "give `margin`, or switch the gate off"),
+    ("{margin: 0.005}", "{off: true}", "gates.champion.off", "valid string"),
+    ("{margin: 0.005}", "{margin: 0.1, off: we compare by hand}", "gates.champion", "give `margin`, or switch"),
+    ("{margin: 0.005}", "{margin: -0.1}", "gates.champion.margin", "greater than or equal to 0"),
+    ("  parity: {at_most: 0.00001}\n", "", "gates.parity", "required"),
+    ("storage: git", "storage: git\nname: flight_delay", "name", "the folder's name"),
+    ("storage: git", "storage: [git", "", "cannot be read"),
+    ("storage: git", "storage: git\n\tx: 1", "", "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "field", "words"), FAULTS)
+def test_a_fault_is_one_sentence_that_names_file_and_field(old: str, new: str, field: str, words: str) -> None:
+    trees.edit(FILE, old, new)
+    with pytest.raises(Refusal) as refused:
+        config.load("flight_delay")
+    sentence = str(refused.value)
+    assert words in sentence
+    if field:
+        assert sentence.startswith(f"{FILE}: {field}")
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize("text", ["- a\n- list\n", "just words\n", ""])
+def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
+    FILE.write_text(text)
+    with pytest.raises(Refusal, match=rf"^{FILE} must be a mapping"):
+        config.load("flight_delay")
+
+
+def test_an_unknown_model_lists_the_models_there_are() -> None:
+    with pytest.raises(Refusal, match=r"there is no model 'flights' .*; models: flight_delay\."):
+        config.load("flights")
+
+
+def test_a_gate_is_switched_off_by_a_reason() -> None:
+    trees.edit(FILE, "{margin: 0.005}", "{off: the first quarter has no champion}")
+    gate = config.load("flight_delay").gates.champion
+    assert (gate.off, gate.margin) == ("the first quarter has no champion", None)
+
+
+def test_a_model_cannot_be_changed_after_loading() -> None:
+    model = config.load("flight_delay")
+    with pytest.raises(ValueError, match="frozen"):
+        model.serving.max_rows = 1  # type: ignore[misc]
+
+
+def test_a_window_names_its_months_across_the_new_year() -> None:
+    assert config.Window(first="2012-11", last="2013-02").months() == ["2012-11", "2012-12", "2013-01", "2013-02"]
+
+
+VERBS = ["run", "train", "export", "evaluate", "measure", "gates", "report"]
+
+
+@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("arguments", [["nothing"], ["../models/flight_delay"], [""]])
+def test_every_verb_refuses_a_wrong_name(verb: Callable[..., Answer], name: str, arguments: list[str]) -> None:
+    answer = verb(name, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.error.startswith(f"models {name}: there is no model ")
+    assert len(answer.error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_refuses_a_faulty_file(verb: Callable[..., Answer], name: str) -> None:
+    trees.edit(FILE, "threshold: 0.35", "threshold: low")
+    answer = verb(name, "flight_delay")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.error.startswith(f"models {name}: {FILE}: serving.threshold: ")
+    assert len(answer.error.splitlines()) == 1
+
+
+def test_the_command_line_answers_a_fault_in_one_line_without_a_traceback() -> None:
+    trees.edit(FILE, "storage: git", "storage: tape")
+    command = [sys.executable, "-m", "models", "run", "flight_delay", "--check"]
+    environment = {"PYTHONPATH": str(ROOT)}  # the tree holds no other stage
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"models run: {FILE}: storage: Input should be 'git' or 'dvc'; mend it there.\n"
+
+
+def test_a_verb_elsewhere_than_at_the_root_is_refused(
+    verb: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path / "models")
+    answer = verb("train", "flight_delay")
+    assert answer.code == 2
+    assert "is not the root of the repository" in answer.error
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = {"polars", "pandera", "pydantic", "torch", "onnx", "onnxruntime", "numpy", "yaml", "rich", "dvc"}
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['models', '--help']\n"
+        "try:\n    runpy.run_module('models', run_name='__main__', alter_sys=True)\n"
+        f"except SystemExit as end:\n    print(end.code, sorted({heavy} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("0 []")

@@ -1,0 +1,172 @@
+"""Evaluation: the figures of the file that ships, each equal to a direct computation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score, roc_curve
+
+from data_schemas import tables
+from data_schemas.command import Refusal
+from data_schemas.files import sha256
+from models import config, evaluate, gates, metrics, scoring, train
+from tests.models import trees
+from tests.models.trees import MODEL, OPTIONS, ROOT, Answer
+
+CLOSE = pytest.approx  # what is written has five digits
+
+
+@pytest.fixture(scope="module")
+def table(flights: Path) -> pl.DataFrame:
+    return pl.read_parquet(flights / "2013-08.parquet")
+
+
+@pytest.fixture(scope="module")
+def target(table: pl.DataFrame) -> Any:
+    return (table["arr_delay"] > 15).to_numpy()
+
+
+@pytest.fixture(scope="module")
+def score(table: pl.DataFrame) -> Any:
+    return scoring.scores(scoring.session(ROOT / MODEL / "model.onnx"), table)
+
+
+@pytest.fixture(scope="module")
+def found(evidence: gates.Evidence) -> dict[str, Any]:
+    """build/evaluation.json"""
+    return evidence.evaluation
+
+
+def test_the_shipped_file_reaches_the_target_on_the_validation_month(model: config.Model, flights: Path) -> None:
+    assert flights.is_dir()
+    rows = train.table(model, model.windows.valid)
+    score = scoring.scores(scoring.session(ROOT / MODEL / "model.onnx"), rows)
+    assert roc_auc_score(rows["target"], score) >= 0.75
+
+
+def test_the_figures_are_about_the_shipped_bytes_and_all_rows(found: dict[str, Any], target: Any) -> None:
+    assert found["onnx"] == sha256(ROOT / MODEL / "model.onnx")
+    assert found["rows"] == len(target)
+    assert found["positive_rate"] == CLOSE(target.mean(), abs=1e-5)
+    assert found["base_log_loss"] == CLOSE(log_loss(target, np.full(len(target), target.mean())), abs=1e-5)
+
+
+def test_the_metrics_equal_a_direct_computation(found: dict[str, Any], target: Any, score: Any) -> None:
+    for name, theirs in (("roc_auc", roc_auc_score), ("log_loss", log_loss), ("brier", brier_score_loss)):
+        assert found["metrics"][name]["value"] == CLOSE(theirs(target, score), abs=1e-5)
+    member = np.minimum((score * 10).astype(int), 9)
+    gaps = [abs((target - score)[member == place].sum()) for place in range(10)]
+    assert found["metrics"]["calibration_error"]["value"] == CLOSE(sum(gaps) / len(score), abs=1e-5)
+    for figure in found["metrics"].values():
+        assert figure["low"] < figure["value"] < figure["high"]
+
+
+def test_every_row_is_in_one_slice_of_every_column(found: dict[str, Any], model: config.Model, target: Any) -> None:
+    assert set(model.slices) == {"carrier", "origin", "sched_dep_minute"}
+    for column in model.slices:
+        of_column = [each for each in found["slices"] if each["column"] == column]
+        assert sum(each["rows"] for each in of_column) == len(target)
+        assert len({each["slice"] for each in of_column}) == len(of_column) > 1
+
+
+def test_a_slices_figures_equal_a_direct_computation(
+    found: dict[str, Any], table: pl.DataFrame, target: Any, score: Any
+) -> None:
+    slices = {(each["column"], each["slice"]): each for each in found["slices"]}
+    hour = table["sched_dep_minute"].to_numpy() // 60
+    for key, rows in {
+        ("carrier", "UA"): (table["carrier"] == "UA").to_numpy(),
+        ("origin", "LGA"): (table["origin"] == "LGA").to_numpy(),
+        ("sched_dep_minute", "480 to 720"): (hour >= 8) & (hour < 12),
+    }.items():
+        assert slices[key]["rows"] == rows.sum()
+        assert slices[key]["positive_rate"] == CLOSE(target[rows].mean(), abs=1e-5)
+        assert slices[key]["roc_auc"]["value"] == CLOSE(roc_auc_score(target[rows], score[rows]), abs=1e-5)
+        assert slices[key]["log_loss"]["value"] == CLOSE(log_loss(target[rows], score[rows]), abs=1e-5)
+        assert slices[key]["roc_auc"]["low"] < slices[key]["roc_auc"]["value"] < slices[key]["roc_auc"]["high"]
+
+
+def test_missing_values_are_a_slice_of_their_own(model: config.Model) -> None:
+    table = pl.DataFrame({"carrier": ["b", None, "a", "b"], "temp": [1.0, 9.9, None, 10.0]})
+    changed = model.model_copy(update={"slices": {"carrier": "categories", "temp": [0.0, 10.0, 20.0]}})
+    assert [(column, name, rows.tolist()) for column, name, rows in evaluate.slices(changed, table)] == [
+        ("carrier", "a", [False, False, True, False]),
+        ("carrier", "b", [True, False, False, True]),
+        ("carrier", "null", [False, True, False, False]),
+        ("temp", "0 to 10", [True, True, False, False]),
+        ("temp", "10 to 20", [False, False, False, True]),
+        ("temp", "null", [False, False, True, False]),
+    ]
+
+
+def test_the_reliability_bins_hold_every_row_once(found: dict[str, Any], target: Any, score: Any) -> None:
+    assert [each["bin"] for each in found["reliability"]] == list(range(10))
+    assert sum(each["rows"] for each in found["reliability"]) == len(target)
+    fifth = (score >= 0.4) & (score < 0.5)
+    assert found["reliability"][4]["rows"] == fifth.sum()
+    assert found["reliability"][4]["score"] == CLOSE(score[fifth].mean(), abs=1e-5)
+    assert found["reliability"][4]["outcome"] == CLOSE(target[fifth].mean(), abs=1e-5)
+
+
+def test_the_curves_and_the_labels_equal_a_direct_computation(
+    found: dict[str, Any], model: config.Model, target: Any, score: Any
+) -> None:
+    false, true, _ = roc_curve(target, score, drop_intermediate=False)
+    grid = found["roc"]["false_positive_rate"]
+    np.testing.assert_allclose(found["roc"]["true_positive_rate"], np.interp(grid, false, true), atol=2e-3)
+    assert sum(found["histogram"]["positive"]) == target.sum()
+    assert sum(found["histogram"]["negative"]) == len(target) - target.sum()
+    assert found["labelled_positive"] == CLOSE((score >= model.serving.threshold).mean(), abs=1e-5)
+
+
+def test_evaluating_again_gives_the_same_figures(built: Path, found: dict[str, Any], model: config.Model) -> None:
+    """In this process, where the pipeline's was another."""
+    assert built.is_dir()
+    assert evaluate.evaluate(model) == found
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -0.01, 1.01])
+def test_scores_that_are_no_probabilities_are_refused(
+    model: config.Model, flights: Path, score: Any, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    assert flights.is_dir()
+    scores = score.copy()
+    scores[5] = wrong
+    monkeypatch.setattr(scoring, "scores", lambda *_: scores)
+    with pytest.raises(Refusal, match=r"model\.onnx gives scores outside 0 to 1 or not finite; mend .*network\.py"):
+        evaluate.evaluate(model)
+
+
+def test_a_test_window_without_rows_is_refused(model: config.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = tables.read(model.dataset, ["2013-08"]).clear()
+    monkeypatch.setattr(tables, "read", lambda *_: empty)
+    with pytest.raises(Refusal, match=r"model\.yaml: windows\.test: holds no rows; choose months that the data has"):
+        evaluate.evaluate(model)
+
+
+def test_a_month_without_data_is_refused_with_the_command_that_brings_it(
+    tree: Path, verb: Callable[..., Answer]
+) -> None:
+    trees.edit(tree / MODEL / "model.yaml", "{first: 2013-08, last: 2013-08}", "{first: 2014-01, last: 2014-01}")
+    answer = verb("evaluate", "flight_delay")
+    assert (answer.code, len(answer.error.splitlines())) == (2, 1)
+    assert "2014-01.parquet is missing; make it with `python -m data_schemas ingest flights`" in answer.error
+
+
+def test_a_file_that_wants_other_columns_is_refused(tree: Path, model: config.Model) -> None:
+    assert tree.is_dir()
+    runtime = scoring.session(model.onnx)
+    with pytest.raises(Refusal, match="input 'carrier' is no column of the table"):
+        scoring.scores(runtime, pl.DataFrame({"origin": ["EWR"]}))
+
+
+def test_the_verb_writes_what_was_found(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "RESAMPLES", 5)
+    (tree / MODEL / "build/evaluation.json").unlink()
+    assert evaluate.main(OPTIONS) == 0
+    assert '"roc_auc"' in (tree / MODEL / "build/evaluation.json").read_text()

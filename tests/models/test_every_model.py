@@ -1,0 +1,168 @@
+"""What holds for every folder of models/: a new model is tested for free."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import polars as pl
+import pytest
+import yaml
+
+from data_schemas import tables
+from models import config, export, scoring, train
+from models.inputs import TENSOR
+from tests.models.trees import ROOT
+
+NAMES = config.names()
+STAGES = ["validate", "profile", "train", "export", "evaluate"]
+PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+TYPES = {"tensor(string)": "string", "tensor(int64)": "integer", "tensor(float)": "number"}
+
+
+@pytest.fixture(params=NAMES)
+def model(request: pytest.FixtureRequest) -> config.Model:
+    return config.load(request.param)
+
+
+def test_there_is_a_model() -> None:
+    assert "flight_delay" in NAMES
+
+
+def test_the_lock_and_the_file_are_up_to_date(model: config.Model, stale: dict[str, list[str]]) -> None:
+    """`python -m models run <model> --check`, as it was before any test ran the pipeline."""
+    assert stale[model.name] == []
+
+
+def test_the_pipeline_has_all_stages_and_names_its_own_model(model: config.Model) -> None:
+    pipeline = yaml.safe_load((model.folder / "dvc.yaml").read_text())
+    assert {"model": model.name} in pipeline["vars"]
+    assert list(pipeline["stages"]) == STAGES
+    for name, stage in pipeline["stages"].items():
+        assert stage["wdir"] == "../..", name
+        others = [other for other in NAMES if other != model.name and f"models/{other}/" in str(stage)]
+        assert others == [], name
+    keeps = pipeline["stages"]["export"]["outs"]
+    assert keeps == [{"models/${model}/model.onnx": {"cache": model.storage == "dvc"}}]
+
+
+def test_the_lock_belongs_to_this_model(model: config.Model) -> None:
+    lock = yaml.safe_load((model.folder / "dvc.lock").read_text())
+    assert list(lock["stages"]) == STAGES
+    assert f"python -m models train {model.name}" in lock["stages"]["train"]["cmd"]
+
+
+def test_no_serving_or_gate_setting_is_an_input_of_training(model: config.Model) -> None:
+    """So a change of them never trains again."""
+    stages = yaml.safe_load((model.folder / "dvc.yaml").read_text())["stages"]
+    assert all(f"models/{model.name}/model.yaml" not in str(stage.get("deps", [])) for stage in stages.values())
+    keys = {key for names in stages["train"]["params"] for each in names.values() for key in each}
+    assert not {key for key in keys if key.split(".")[0] in ("serving", "gates", "slices", "description", "storage")}
+    assert {"training", "features", "target", "dataset", "windows.train", "windows.valid"} <= keys
+
+
+def test_the_network_has_the_five_methods(model: config.Model) -> None:
+    network = train.network(model)
+    for name in ("fit", "predict", "save", "load", "to_onnx"):
+        assert callable(getattr(network, name, None)), name
+
+
+def test_the_files_inputs_are_the_features_and_its_output_is_the_score(model: config.Model) -> None:
+    runtime = scoring.session(model.onnx)
+    assert [each.name for each in runtime.get_inputs()] == model.features
+    assert [(each.name, each.type) for each in runtime.get_outputs()] == [("score", "tensor(float)")]
+    kinds = tables.schema(model.dataset).to_schema().dtypes
+    for each in runtime.get_inputs():
+        kind = kinds[each.name].type
+        expected = "string" if kind == pl.String else "integer" if kind.is_integer() else "number"
+        assert TYPES[each.type] == expected, each.name
+        assert len(each.shape) == 1
+
+
+def generated(model: config.Model, rows: int = 500) -> pl.DataFrame:
+    """Rows from the contract's ranges and allowed values, limits, nulls and unknown names among them."""
+    random = np.random.default_rng(0)
+    schema = tables.schema(model.dataset).to_schema()
+    columns = {}
+    for name in model.features:
+        column = schema.columns[name]
+        known = {check.name: check.statistics for check in column.checks}
+        if column.dtype.type == pl.String:
+            allowed = [*known.get("isin", {}).get("allowed_values", []), "", "never seen", "日本", None]
+            columns[name] = pl.Series(
+                [allowed[place % len(allowed)] for place in random.permutation(rows)], dtype=pl.String
+            )
+            continue
+        low, high = known["in_range"]["min_value"], known["in_range"]["max_value"]
+        values = pl.Series(random.uniform(low, high, rows)).set(pl.arange(0, rows, eager=True) % 10 == 0, low)
+        values = values.set(pl.arange(0, rows, eager=True) % 10 == 1, high)
+        if column.nullable:
+            values = values.to_frame("x").select(pl.when(pl.Series(random.random(rows) > 0.1)).then("x")).to_series()
+        columns[name] = values.cast(column.dtype.type)
+    return pl.DataFrame(columns)
+
+
+def test_every_row_that_the_contract_allows_gets_a_probability(model: config.Model) -> None:
+    table = generated(model)
+    scores = scoring.scores(scoring.session(model.onnx), table)
+    assert scores.shape == (table.height,)
+    assert np.isfinite(scores).all()
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    assert len(np.unique(scores)) > 10  # not a constant
+
+
+def test_a_request_of_one_row_of_nothing_gets_a_probability(model: config.Model) -> None:
+    whole = generated(model, rows=20).head(1)
+    nothing = whole.with_columns(
+        pl.lit(None, kind).alias(name) for name, kind in whole.schema.items() if not kind.is_integer()
+    )
+    assert 0 <= scoring.scores(scoring.session(model.onnx), nothing)[0] <= 1
+
+
+def test_the_file_is_valid_within_its_storage_and_tells_nothing(model: config.Model) -> None:
+    onnx.checker.check_model(str(model.onnx), full_check=True)
+    if model.storage == "git":
+        assert model.onnx.stat().st_size / 1e6 <= export.GIT_LIMIT_MB
+    graph = onnx.load(model.onnx)
+    assert export.strip(graph).SerializeToString(deterministic=True) == model.onnx.read_bytes()
+    assert {each.type.tensor_type.elem_type for each in graph.graph.input} <= set(TENSOR.values())
+
+
+def test_the_cluster_settings_are_there(model: config.Model) -> None:
+    patch = yaml.safe_load((model.folder / "resources.yaml").read_text())
+    assert [each["path"] for each in patch if each["op"] not in ("replace", "add")] == []
+    assert "/spec/replicas" in [each["path"] for each in patch]
+
+
+@pytest.mark.usefixtures("built")
+def test_every_gate_passes_and_behaviour_was_tested(model: config.Model) -> None:
+    """But for latency: a busy machine is no fault of the model."""
+    gates = yaml.safe_load((model.build / "passport.yaml").read_text())["gates"]
+    assert [gate["name"] for gate in gates] == list(config.Gates.model_fields)
+    assert [gate for gate in gates if gate["verdict"] == "fail" and gate["name"] != "latency"] == []
+    assert (model.folder / "test_behaviour.py").is_file() or model.gates.behaviour.off
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@pytest.mark.usefixtures("built")
+def test_nothing_is_pickled(model: config.Model) -> None:
+    sources = [*(ROOT / "models").glob("*.py"), *model.folder.glob("*.py")]
+    assert [path for path in sources if imports(path) & PICKLES] == []
+    assert [path for path in sources if "torch.save(" in path.read_text() or "torch.load(" in path.read_text()] == []
+    stored: list[Any] = [path for path in (model.build / "native").rglob("*") if path.is_file()]
+    assert stored
+    for path in stored:  # a pickle begins with its protocol, torch.save's with that of a zip
+        assert path.read_bytes()[:2] not in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"), path

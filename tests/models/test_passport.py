@@ -1,0 +1,139 @@
+"""The passport: its version follows from content, and from nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_schemas.command import Refusal
+from models import config, gates, passport
+from tests.models import trees
+from tests.models.trees import MODEL, OPTIONS
+
+CONTENT = {
+    # what the passport holds a hash of -> a file and what changes in it
+    "data": [("data_schemas/flights/data.dvc", "md5: ", "md5: 0")],
+    "schema": [("data_schemas/flights/schema.py", '["EWR", "JFK", "LGA"]', '["EWR", "JFK"]')],
+    "requirements": [("requirements/training.txt", "polars==", "polars==9")],
+    "code": [
+        (MODEL / "network.py", "HARMONICS = 2", "HARMONICS = 3"),
+        (MODEL / "test_behaviour.py", "atol=1e-6)\n\n\ndef test_a_mile", "atol=1e-5)\n\n\ndef test_a_mile"),
+        (MODEL / "model.yaml", "hidden: 64", "hidden: 65"),
+        ("models/gates.py", "good = value <= limit", "good = value < limit"),
+    ],
+}
+EDITS = [(name, path, old, new) for name, edits in CONTENT.items() for path, old, new in edits]
+
+
+@pytest.mark.parametrize(("name", "path", "old", "new"), EDITS)
+def test_an_edit_of_what_made_the_model_changes_its_hash_and_the_version(
+    tree: Path, model: config.Model, name: str, path: str, old: str, new: str
+) -> None:
+    before = passport.content(model)
+    trees.edit(tree / path, old, new)
+    after = passport.content(model)
+    changed = {each for each in after if after[each] != before[each]}
+    assert name in changed
+    assert changed <= {name, "code"}  # a schema is code, too
+    assert passport.version(after) != passport.version(before)
+
+
+def test_other_bytes_of_the_file_change_the_version(tree: Path, model: config.Model) -> None:
+    before = passport.content(model)
+    (tree / MODEL / "model.onnx").write_bytes(b"other")
+    after = passport.content(model)
+    assert {each for each in after if after[each] != before[each]} == {"onnx"}
+    assert passport.version(after) != passport.version(before)
+
+
+def test_a_version_is_twelve_hex_digits_of_all_five_hashes() -> None:
+    content = dict.fromkeys(["data", "schema", "code", "requirements", "onnx"], "0")
+    versions = [passport.version(content | {name: "1"}) for name in content] + [passport.version(content)]
+    assert len(set(versions)) == 6
+    assert all(len(each) == 12 and int(each, 16) >= 0 for each in versions)
+    assert passport.version(dict(reversed(content.items()))) == passport.version(content)
+
+
+def test_the_same_inputs_give_the_same_version_whenever_and_wherever(
+    tree: Path, model: config.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = passport.content(model)
+    for path in tree.rglob("*.py"):
+        os.utime(path, (1, 1))
+    assert passport.content(model) == before
+    monkeypatch.chdir(trees.plain(tmp_path / "elsewhere"))
+    assert passport.content(model) == before
+
+
+def test_what_did_not_make_the_model_changes_nothing(tree: Path, model: config.Model) -> None:
+    before = passport.content(model)
+    for name in ("README.md", MODEL / "README.md", MODEL / "resources.yaml", MODEL / "dvc.lock", "serving/service.py"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("changed")
+    assert passport.content(model) == before
+
+
+def test_a_new_file_of_code_changes_the_version(tree: Path, model: config.Model) -> None:
+    before = passport.content(model)["code"]
+    (tree / MODEL / "layers.py").write_text("WIDTH = 1\n")
+    assert passport.content(model)["code"] != before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "is missing; pin the data with `python -m data_schemas ingest flights`"),
+        ("outs: []\n", r"outs\[0\]\.md5 is missing; restore the file with `git checkout"),
+        ("[", "cannot be read"),
+    ],
+)
+def test_a_missing_or_broken_pin_of_the_data_is_refused(
+    tree: Path, model: config.Model, text: str | None, words: str
+) -> None:
+    pointer = tree / "data_schemas/flights/data.dvc"
+    pointer.unlink()
+    if text is not None:
+        pointer.write_text(text)
+    with pytest.raises(Refusal, match=rf"^data_schemas/flights/data\.dvc.*{words}"):
+        passport.content(model)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "whole"), [(["pass", "off"], "pass"), (["pass", "fail", "off"], "fail"), (["fail"], "fail")]
+)
+def test_one_gate_that_fails_fails_the_whole(
+    tree: Path, evidence: gates.Evidence, verdicts: list[str], whole: str
+) -> None:
+    assert tree.is_dir()
+    record = passport.make(evidence.model, evidence.evaluation, [{"verdict": each} for each in verdicts], None)
+    assert record["verdict"] == whole
+
+
+def test_the_record_holds_what_promotion_and_people_need(tree: Path, evidence: gates.Evidence) -> None:
+    assert tree.is_dir()
+    champion = {"version": "0123456789ab", "onnx": "f" * 64, "commit": "c" * 40}
+    record = passport.make(evidence.model, evidence.evaluation, [{"verdict": "pass"}], champion)
+    assert set(record["content"]) == {"data", "schema", "code", "requirements", "onnx"}
+    assert record["version"] == passport.version(record["content"])
+    assert record["metrics"] == evidence.evaluation["metrics"]
+    assert record["dataset"]["window"] == {"first": "2013-08", "last": "2013-08"}
+    assert record["dataset"]["rows"] == evidence.evaluation["rows"]
+    assert record["champion"] == champion
+
+
+def test_writing_it_again_gives_the_same_bytes(
+    tree: Path, evidence: gates.Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge: Callable[[gates.Evidence], list[gates.Verdict]] = lambda _: [gates.Verdict("brier", "l", "v", "pass")]  # noqa: E731
+    monkeypatch.setattr(gates, "judge", judge)
+    monkeypatch.setattr(gates, "gather", lambda _: evidence)
+    path = tree / MODEL / "build/passport.yaml"
+    contents = []
+    for _ in range(2):
+        path.unlink()
+        assert gates.main(OPTIONS) == 0
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1]

@@ -1,0 +1,202 @@
+"""The report: one page that loads nothing, and Markdown that a pull request renders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from data_schemas.files import read_json, write_json
+from models import charts, config, report
+from tests.models.trees import MODEL, OPTIONS, Answer
+
+HOSTILE = """<script>alert("x")</script><img src=//e.example/x> & 'quoted' | pipe"""
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def shipped(built: Path) -> tuple[str, str]:
+    """HTML and Markdown as the pipeline wrote them."""
+    return (built / "report.html").read_text(), (built / "report.md").read_text()
+
+
+@pytest.fixture
+def write(tree: Path) -> Callable[[], tuple[str, str]]:
+    """Run the verb on the tree; HTML and Markdown."""
+
+    def run() -> tuple[str, str]:
+        assert report.main(OPTIONS) == 0
+        return (tree / MODEL / "build/report.html").read_text(), (tree / MODEL / "build/report.md").read_text()
+
+    return run
+
+
+def change(tree: Path, edit: Callable[[Any], None]) -> None:
+    """Edit the tree's passport."""
+    path = tree / MODEL / "build/passport.yaml"
+    record = yaml.safe_load(path.read_text())
+    edit(record)
+    path.write_text(yaml.safe_dump(record, sort_keys=False))
+
+
+def test_the_page_loads_nothing_and_runs_nothing(shipped: tuple[str, str]) -> None:
+    text = shipped[0]
+    page = Page(text)
+    assert {"script", "link", "iframe", "img", "image", "object", "embed", "base"}.isdisjoint(page.tags)
+    links = [
+        (name, value) for name, value in page.attributes if name.split(":")[-1] in ("src", "href", "data", "action")
+    ]
+    assert [link for link in links if not link[1].startswith("#")] == []
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert "@import" not in text
+    assert all(found.startswith("#") for found in re.findall(r"url\(([^)]*)\)", text))
+
+
+def test_the_page_has_four_charts_and_every_gate(shipped: tuple[str, str]) -> None:
+    text = shipped[0]
+    page = Page(text)
+    assert page.tags.count("svg") == 4
+    for title in ("Reliability", "ROC curve", "Scores by outcome", "ROC AUC by slice"):
+        assert title in page.words
+    assert set(config.Gates.model_fields) <= set(page.words)
+    assert {"pass"} <= set(page.words)
+
+
+def test_the_charts_show_the_figures(shipped: tuple[str, str], built: Path) -> None:
+    words = " ".join(Page(shipped[0]).words)
+    evaluation = read_json(built / "evaluation.json", "")
+    assert f"AUC {evaluation['metrics']['roc_auc']['value']:.3f}" in words
+    assert f"{evaluation['reliability'][3]['rows']:,}" in words
+    for each in evaluation["slices"]:
+        if each["roc_auc"]["value"] is not None:
+            assert f"{each['column']} {each['slice']} ({each['rows']:,})" in words
+
+
+def test_both_show_metrics_with_intervals_slices_and_version(shipped: tuple[str, str], built: Path) -> None:
+    page, markdown = shipped
+    evaluation = read_json(built / "evaluation.json", "")
+    version = yaml.safe_load((built / "passport.yaml").read_text())["version"]
+    words = " ".join(Page(page).words)
+    for text in (words, markdown):
+        assert version in text
+        assert f"{evaluation['rows']:,} rows of 2013-08" in text
+        for figure in evaluation["metrics"].values():
+            assert f"{figure['value']:.4f}" in text
+            assert f"{figure['low']:.4f} to {figure['high']:.4f}" in text
+    assert len(re.findall(r"<tr><td>(?:carrier|origin|sched_dep_minute)</td>", page)) == len(evaluation["slices"])
+
+
+@pytest.mark.parametrize(("verdict", "word"), [("pass", "✅ pass"), ("fail", "❌ **fail**")])
+def test_both_begin_with_the_verdict(tree: Path, write: Callable[[], tuple[str, str]], verdict: str, word: str) -> None:
+    change(tree, lambda record: record.update(verdict=verdict))
+    page, markdown = write()
+    assert f'<span class="verdict {verdict}">{verdict}</span>' in page
+    assert markdown.startswith(f"## {word}: flight_delay `")
+
+
+def test_both_name_the_champion(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
+    page, markdown = write()
+    assert "No champion yet" in page
+    assert "no champion yet (first release)" in markdown
+    change(tree, lambda record: record.update(champion={"version": "0123456789ab", "onnx": "", "commit": ""}))
+    page, markdown = write()
+    assert "Champion: <code>0123456789ab</code>" in page
+    assert "champion `0123456789ab`" in markdown
+
+
+def test_whatever_a_team_writes_is_text_on_the_page(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
+    settings = yaml.safe_load((tree / MODEL / "model.yaml").read_text())
+    (tree / MODEL / "model.yaml").write_text(yaml.safe_dump(settings | {"description": HOSTILE}))
+    change(tree, lambda record: record["gates"][0].update(reason=HOSTILE, value=HOSTILE, limit=HOSTILE))
+    evaluation = read_json(tree / MODEL / "build/evaluation.json", "")
+    evaluation["slices"][0]["slice"] = HOSTILE
+    write_json(tree / MODEL / "build/evaluation.json", evaluation)
+    page = Page(write()[0])
+    assert {"script", "img"}.isdisjoint(page.tags)
+    assert sum(HOSTILE in words for words in page.words) >= 6  # description, three cells, a slice's row and its label
+
+
+def cells(line: str) -> int:
+    return len(re.findall(r"(?<!\\)\|", line)) - 1
+
+
+def test_the_tables_of_markdown_hold_whatever_is_in_a_cell(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
+    change(tree, lambda record: record["gates"][0].update(reason="a | b\nc"))
+    markdown = write()[1]
+    assert "a \\| b c |" in markdown
+    lines = markdown.splitlines()
+    heads = [place for place, line in enumerate(lines) if line.startswith("| ---")]
+    assert len(heads) == 3  # metrics, gates, slices
+    for head in heads:
+        end = head + next(at for at, line in enumerate([*lines[head:], ""]) if not line)
+        assert {cells(line) for line in lines[head - 1 : end]} == {cells(lines[head])}
+        assert end - head > 4
+
+
+def test_markdown_draws_reliability_with_mermaid(built: Path, shipped: tuple[str, str]) -> None:
+    block = re.search(r"^```mermaid\n(.*?)^```$", shipped[1], re.MULTILINE | re.DOTALL)
+    assert block is not None
+    assert block[1].startswith("xychart-beta\n")
+    bins = [each for each in read_json(built / "evaluation.json", "")["reliability"] if each["rows"]]
+    assert f"bar {[each['outcome'] for each in bins]}" in block[1]
+    assert f"line {[each['score'] for each in bins]}" in block[1]
+
+
+def test_markdown_lists_the_largest_slices_of_each_column(shipped: tuple[str, str]) -> None:
+    markdown = shipped[1]
+    assert markdown.count("\n| carrier |") == report.LARGEST
+    assert markdown.count("\n| origin |") == 3
+    assert "| carrier | UA |" in markdown
+
+
+def test_the_same_figures_give_the_same_bytes(shipped: tuple[str, str], write: Callable[[], tuple[str, str]]) -> None:
+    """The pipeline's were written by another process in another directory."""
+    assert write() == shipped
+
+
+def test_the_same_figures_give_the_same_charts_in_another_mood(tree: Path) -> None:
+    """Matplotlib's settings of a person do not reach them."""
+    import matplotlib
+
+    evaluation = read_json(tree / MODEL / "build/evaluation.json", "")
+    before = charts.draw(evaluation)
+    with matplotlib.rc_context({"svg.hashsalt": "other", "font.size": 30, "svg.fonttype": "path"}):
+        assert charts.draw(evaluation) == before
+
+
+@pytest.mark.parametrize("name", ["passport.yaml", "evaluation.json", "measured.json"])
+def test_a_missing_or_broken_record_is_refused_and_the_old_report_stays(
+    tree: Path, verb: Callable[..., Answer], name: str
+) -> None:
+    html = tree / MODEL / "build/report.html"
+    before = html.read_bytes()
+    for text in (None, "{"):
+        path = tree / MODEL / "build" / name
+        path.unlink() if text is None else path.write_text(text)
+        answer = verb("report", "flight_delay")
+        assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
+        assert f"{MODEL}/build/{name}" in answer.error
+        assert "`python -m models run flight_delay`" in answer.error
+    assert html.read_bytes() == before

@@ -1,0 +1,145 @@
+"""Training: the same bytes every time, no pickle, and whole products only."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors import safe_open
+
+from data_schemas.command import Refusal
+from models import config, train
+from tests.models import trees
+from tests.models.trees import MODEL, OPTIONS, Answer
+
+QUICK = {"seed": 7, "hidden": 16, "learning_rate": 0.002, "batch": 256, "max_epochs": 2, "patience": 3}
+PARAMS = QUICK | {"weight_decay": 0.0001}
+
+
+def weights(model: config.Model, folder: Path, **changes: Any) -> bytes:
+    """The bytes on disk of a network fitted to 3,000 flights."""
+    fitted = train.network(model).fit(trees.sample(3000, 1), trees.sample(1000, 2), PARAMS | changes)
+    folder.mkdir()
+    fitted.save(folder)
+    return (folder / "weights.safetensors").read_bytes()
+
+
+def test_fitting_twice_gives_the_same_bytes_whatever_was_drawn_before(model: config.Model, tmp_path: Path) -> None:
+    import torch
+
+    first = weights(model, tmp_path / "first")
+    torch.rand(1000)
+    torch.set_num_threads(2)
+    assert weights(model, tmp_path / "second") == first
+    assert (tmp_path / "first/model.json").read_bytes() == (tmp_path / "second/model.json").read_bytes()
+    assert weights(model, tmp_path / "other", seed=8) != first
+
+
+def test_what_was_saved_is_loaded_whole(model: config.Model, tmp_path: Path) -> None:
+    table = trees.sample(500, 3)
+    fitted = train.network(model).fit(trees.sample(2000, 1), trees.sample(500, 2), PARAMS)
+    tmp_path.joinpath("native").mkdir()
+    fitted.save(tmp_path / "native")
+    scores = train.network(model).load(tmp_path / "native").predict(table)
+    assert (scores == fitted.predict(table)).all()
+    assert len(np.unique(scores)) > 400  # not a constant
+
+
+def test_a_network_takes_nulls_and_names_that_it_never_saw(model: config.Model) -> None:
+    table = trees.sample(300, 3).with_columns(
+        pl.lit("ZZ").alias("carrier"), pl.lit(None, pl.String).alias("dest"), pl.lit(None, pl.Float64).alias("humid")
+    )
+    scores = train.network(model).fit(trees.sample(2000, 1), trees.sample(500, 2), PARAMS).predict(table)
+    assert np.isfinite(scores).all()
+
+
+def test_weights_are_numbers_and_nothing_that_could_run(small: Path) -> None:
+    native = small / MODEL / "build/native"
+    assert sorted(path.name for path in native.iterdir()) == ["model.json", "weights.safetensors"]
+    with safe_open(native / "weights.safetensors", "numpy") as stored:
+        assert len(list(stored.keys())) > 5
+
+
+def test_features_and_target_are_all_that_a_network_sees(model: config.Model, flights: Path) -> None:
+    rows = train.table(model, model.windows.test)
+    delay = pl.read_parquet(flights / "2013-08.parquet")["arr_delay"]
+    assert rows.columns == [*model.features, "target"]
+    assert rows["target"].to_list() == (delay > 15).cast(pl.Int8).to_list()
+
+
+class Recorder:
+    """A network that learns nothing and tells what it was given."""
+
+    seen: tuple[int, int]
+    fail = False
+
+    @classmethod
+    def fit(cls, train: pl.DataFrame, valid: pl.DataFrame, params: dict[str, Any]) -> Recorder:
+        cls.seen = (train.height, valid.height)
+        cls.params = params
+        return cls()
+
+    def save(self, folder: Path) -> None:
+        (folder / "weights").write_text("new")
+        if self.fail:
+            raise KeyboardInterrupt
+
+
+def test_training_sees_the_training_and_validation_windows_and_no_other(
+    tree: Path, model: config.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "network", lambda _: Recorder)
+    assert train.main(OPTIONS) == 0
+    heights = [
+        pl.read_parquet(tree / f"data_schemas/flights/data/2013-{month:02}.parquet").height for month in range(1, 8)
+    ]
+    assert Recorder.seen == (sum(heights[:6]), heights[6])
+    assert Recorder.params == model.training
+
+
+def test_training_replaces_the_old_network_whole(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trees.shrink(tree)
+    monkeypatch.setattr(train, "network", lambda _: Recorder)
+    assert train.main(OPTIONS) == 0
+    assert [path.name for path in (MODEL / "build/native").iterdir()] == ["weights"]
+
+
+def test_interrupted_training_leaves_the_old_network_and_nothing_half_written(
+    tree: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def state() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in (MODEL / "build").rglob("*") if path.is_file()}
+
+    trees.shrink(tree)
+    before = state()
+    monkeypatch.setattr(train, "network", lambda _: Recorder)
+    monkeypatch.setattr(Recorder, "fail", True)
+    answer = verb("train", "flight_delay")
+    assert answer.code == 130
+    assert "interrupted" in answer.error
+    assert state() == before
+
+
+def test_a_missing_network_is_refused(tree: Path) -> None:
+    (tree / MODEL / "network.py").unlink()
+    with pytest.raises(Refusal, match=r"^models/flight_delay/network\.py is missing; write its class `Model`"):
+        train.main(OPTIONS)
+
+
+def test_a_network_without_the_class_is_refused(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tree)
+    shutil.copytree(tree / MODEL, tree / "models/without_class")
+    (tree / "models/without_class/network.py").write_text("class Network: pass\n")
+    with pytest.raises(Refusal, match=r"^models/without_class/network\.py defines no class `Model`"):
+        train.network(config.load("without_class"))
+
+
+def test_a_month_without_data_is_refused_with_the_command_that_brings_it(tree: Path) -> None:
+    trees.edit(tree / MODEL / "model.yaml", "{first: 2013-01, last: 2013-06}", "{first: 2012-12, last: 2013-06}")
+    with pytest.raises(Refusal, match=r"2012-12\.parquet is missing; .*python -m data_schemas ingest flights"):
+        train.main(OPTIONS)

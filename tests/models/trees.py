@@ -1,0 +1,107 @@
+"""Trees in which the verbs of models can be tried without touching the repository's own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+ROOT = Path(__file__).parents[2]
+MODEL = Path("models/flight_delay")  # in every tree
+OPTIONS = argparse.Namespace(model="flight_delay")
+GIT = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    **{f"GIT_{role}_{field}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")},
+}
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    error: str
+
+
+def clone(root: Path) -> Path:
+    """The working tree as a fresh clone would have it after a commit: no data, no cache, no build products."""
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", root=ROOT).split("\0")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():  # not deleted since the last commit
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, root / name)
+    git("init", "--quiet", root=root)
+    commit(root)
+    return root
+
+
+def plain(root: Path) -> Path:
+    """Only what the verbs read, with the repository's data and without build products or Git."""
+    shutil.copytree(ROOT / "models", root / "models", ignore=shutil.ignore_patterns("build", "__pycache__"))
+    dataset = Path("data_schemas/flights")
+    for name in (
+        Path("pyproject.toml"),
+        Path("requirements/training.txt"),
+        dataset / "schema.py",
+        dataset / "data.dvc",
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
+    (root / dataset / "data").symlink_to(ROOT / dataset / "data")
+    return root
+
+
+def git(*arguments: str, root: Path = Path()) -> str:
+    environment = os.environ | (GIT if root != ROOT else {})
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit(root: Path = Path()) -> str:
+    git("add", "--all", root=root)
+    git("commit", "--quiet", "--allow-empty", "--message", "change", root=root)
+    return git("rev-parse", "HEAD", root=root)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text that occurs once."""
+    text = path.read_text()
+    assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {path}"
+    path.write_text(text.replace(old, new))
+
+
+def shrink(root: Path) -> None:
+    """Settings that train in a second."""
+    settings = root / MODEL / "model.yaml"
+    edit(settings, "{first: 2013-01, last: 2013-06}", "{first: 2013-01, last: 2013-01}")
+    edit(settings, "{first: 2013-07, last: 2013-07}", "{first: 2013-02, last: 2013-02}")
+    edit(settings, "max_epochs: 12", "max_epochs: 1")
+
+
+def sample(rows: int, seed: int) -> pl.DataFrame:
+    """Flights with a target that a network can learn in a second; some names and numbers are missing."""
+    random = np.random.default_rng(seed)
+    minute, humid = random.integers(300, 1400, rows), random.uniform(30, 100, rows)
+    return pl.DataFrame(
+        {
+            "carrier": random.choice(["UA", "B6", "EV"], rows),
+            "origin": random.choice(["EWR", "JFK"], rows),
+            "dest": random.choice(["ORD", "MCO", "ATL", "BOS"], rows),
+            "weekday": random.integers(1, 8, rows),
+            "sched_dep_minute": minute,
+            "distance": random.integers(200, 2500, rows),
+            "temp": pl.Series(random.normal(60, 15, rows)).set(pl.arange(0, rows, eager=True) % 50 == 0, None),
+            "humid": humid,
+            "wind_speed": random.uniform(0, 30, rows),
+            "precip": random.exponential(0.01, rows),
+            "pressure": random.normal(1016, 6, rows),
+            "visib": random.uniform(1, 10, rows),
+            "target": (random.random(rows) < minute / 2800 + humid / 400).astype(np.int8),
+        }
+    )
