@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from deploy.judge import Array
 from deploy.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -59,24 +60,25 @@ def _evidence(axes: Axes, rehearsal: Rehearsal) -> None:
 
 def _requests(axes: Axes, rehearsal: Rehearsal) -> None:
     for meter in rehearsal.meters:
-        counters = meter.counters()
-        times = np.array([0.0, *(tick.at for tick in rehearsal.ticks)])
-        axes.plot(times, counters.requests, label=meter.arm.name, color=COLOURS[meter.arm.name])
+        _line(axes, rehearsal, meter.arm.name, meter.counters().requests)
     axes.set(title="Requests, cumulative", xlabel="seconds")
     axes.legend(frameon=False)
 
 
 def _errors(axes: Axes, rehearsal: Rehearsal) -> None:
-    most = 0.0
-    for meter in rehearsal.meters:
-        errors = meter.counters().errors
-        times = np.array([0.0, *(tick.at for tick in rehearsal.ticks)])
-        axes.plot(times, errors, label=meter.arm.name, color=COLOURS[meter.arm.name])
-        most = max(most, float(np.nanmax(errors)))
-    axes.set(
-        title="Errors, cumulative (what only the client saw included)", xlabel="seconds", ylim=(0, max(1.0, most * 1.1))
-    )
+    errors = {meter.arm.name: meter.counters().errors for meter in rehearsal.meters}
+    for name, values in errors.items():
+        _line(axes, rehearsal, name, values)
+    most = max(1.0, *(1.1 * float(np.nanmax(values)) for values in errors.values()))
+    axes.set(title="Errors, cumulative (what only the client saw included)", xlabel="seconds", ylim=(0, most))
     axes.legend(frameon=False)
+
+
+def _line(axes: Axes, rehearsal: Rehearsal, name: str, values: Array) -> None:
+    """One counter of one arm; a scrape that failed is drawn through."""
+    times = np.array([0.0, *(tick.at for tick in rehearsal.ticks)])
+    seen = np.isfinite(values)
+    axes.plot(times[seen], values[seen], label=name, color=COLOURS[name])
 
 
 def _latency(axes: Axes, rehearsal: Rehearsal) -> None:
@@ -88,6 +90,7 @@ def _latency(axes: Axes, rehearsal: Rehearsal) -> None:
     axes.axvline(rehearsal.slow_ms, color="black", linestyle=":", linewidth=1)
     axes.set(title="Latency as the client saw it (dotted: the slow bound)", xlabel="ms", ylabel="% of answers within")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.legend(frameon=False)
 
 
