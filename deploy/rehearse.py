@@ -19,11 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from data_schemas.command import Refusal, working
-from deploy import arms, faults, rehearsal_report, steps, traffic
-from deploy.rehearsal import Pace, Rehearsal
-from deploy.rehearsal_screen import Screen
-from deploy.traffic import Arm, Traffic
-from deploy.walk import Walk
+from deploy import steps
+from deploy.rehearsal import arms, faults, report, traffic
+from deploy.rehearsal.record import Pace, Rehearsal
+from deploy.rehearsal.screen import Screen
+from deploy.rehearsal.traffic import Arm, Traffic
+from deploy.rehearsal.walk import Walk
 from models import config
 from serving import serve
 
@@ -33,9 +34,9 @@ EXIT_CODES = {"promote": 0, "abort": 1, "inconclusive": 2}
 def main(options: argparse.Namespace) -> int:
     with Screen() as screen:
         done = rehearse(options.model, options.champion, options.fault, Pace(seed=options.seed), screen)
-        report = rehearsal_report.write(done, Path(options.report) if options.report else None)
+        written = report.write(done, Path(options.report) if options.report else None)
         screen.say(f"{done.verdict}: {done.reason}")
-        screen.say(f"report: {report}")
+        screen.say(f"report: {written}")
     return EXIT_CODES[done.verdict]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from deploy.judge import Limits
-from deploy.rehearsal import Pace, Rehearsal
+from deploy.rehearsal.record import Pace, Rehearsal
 from deploy.steps import Step, Steps
 from tests.data_schemas.examples import make_flights
 from tests.deploy.tree import GIT

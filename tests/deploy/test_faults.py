@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from data_schemas.command import Refusal
-from deploy import faults
+from deploy.rehearsal import faults
 from serving.faults import NotFiniteError
 from serving.predictor import Predictor
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy import rehearsal_charts, rehearsal_report
-from deploy.rehearsal import Rehearsal
+from deploy.rehearsal import charts, report
+from deploy.rehearsal.record import Rehearsal
 from tests.deploy.stub_arm import StubArm
 from tests.deploy.test_walk import walk
 
@@ -28,14 +28,14 @@ def done() -> Rehearsal:
 def folder(done: Rehearsal, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("report"))
-        return rehearsal_report.write(done).parent.absolute()
+        return report.write(done).parent.absolute()
 
 
 @pytest.fixture
 def undrawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory, and charts that cost no time."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(rehearsal_charts, "draw", lambda _: "")
+    monkeypatch.setattr(charts, "draw", lambda _: "")
     return tmp_path
 
 
@@ -80,9 +80,9 @@ def test_a_report_that_cannot_be_written_whole_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(rehearsal_report, "write_json", full)
+    monkeypatch.setattr(report, "write_json", full)
     with pytest.raises(OSError, match="no space"):
-        rehearsal_report.write(done)
+        report.write(done)
     assert [path for path in undrawn.rglob("*") if path.is_file()] == []
 
 
@@ -90,25 +90,25 @@ def test_a_report_that_cannot_be_written_whole_leaves_nothing(
 def test_two_rehearsals_of_the_same_second_keep_their_own_reports(
     done: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = rehearsal_report.write(done)
+    one = report.write(done)
     monkeypatch.setattr(os, "getpid", lambda: 4_000_001)
-    assert rehearsal_report.write(done) != one
+    assert report.write(done) != one
     assert one.is_file()
 
 
 def test_a_folder_that_is_given_is_used_and_used_again(done: Rehearsal, undrawn: Path) -> None:
     for _ in range(2):
-        assert rehearsal_report.write(done, undrawn / "here") == undrawn / "here" / "report.html"
+        assert report.write(done, undrawn / "here") == undrawn / "here" / "report.html"
     names = sorted(path.name for path in (undrawn / "here").iterdir())
     assert names == ["rehearsal.json", "report.html", "report.md"]
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_only_the_newest_reports_are_kept(done: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearsal_report, "KEPT", 2)
+    monkeypatch.setattr(report, "KEPT", 2)
     started, written = done.started, []
     for minutes in range(4):
         done.started = started + timedelta(minutes=minutes)
-        written.append(rehearsal_report.write(done).parent)
+        written.append(report.write(done).parent)
     done.started = started
     assert [path.is_dir() for path in written] == [False, False, True, True]

@@ -21,8 +21,9 @@ import yaml
 from data_schemas import command
 from data_schemas.command import Refusal
 from data_schemas.files import sha256
-from deploy import arms, rehearsal_report, rehearse
+from deploy import rehearse
 from deploy.__main__ import VERBS
+from deploy.rehearsal import arms, report
 from models import champion, config
 from serving import build, serve
 from tests.deploy.rehearsals import QUICK, make_repository
@@ -100,7 +101,7 @@ def test_a_server_that_never_gets_ready_aborts_only_if_it_is_the_candidate(
     done = rehearse.rehearse("flight_delay", pace=QUICK)
     assert done.verdict == "abort"
     assert done.reason == "the candidate was never ready: the server was not ready in 60 s"
-    assert "never ready" in rehearsal_report.write(done, here / "deploy/build/unready").read_text()
+    assert "never ready" in report.write(done, here / "deploy/build/unready").read_text()
 
 
 @pytest.mark.usefixtures("here")

@@ -15,13 +15,13 @@ import pytest
 from rich.console import Console
 
 from data_schemas.command import Refusal
-from deploy import meters, traffic
 from deploy.judge import Limits, Verdict
-from deploy.meters import Meter
-from deploy.rehearsal import Pace, Rehearsal
-from deploy.rehearsal_screen import Screen
-from deploy.traffic import Arm, Traffic
-from deploy.walk import Walk
+from deploy.rehearsal import meters, traffic
+from deploy.rehearsal.meters import Meter
+from deploy.rehearsal.record import Pace, Rehearsal
+from deploy.rehearsal.screen import Screen
+from deploy.rehearsal.traffic import Arm, Traffic
+from deploy.rehearsal.walk import Walk
 from tests.deploy.rehearsals import QUICK, rehearsal
 from tests.deploy.stub_arm import StubArm
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from deploy.judge import Result, Verdict
 
 if TYPE_CHECKING:
-    from deploy.rehearsal import Rehearsal
+    from deploy.rehearsal.record import Rehearsal
 
 PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
 RECENT = 500  # answers that the quantiles on screen are of

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from deploy.judge import Array
-from deploy.rehearsal import Rehearsal
+from deploy.rehearsal.record import Rehearsal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from data_schemas.command import Refusal
 from deploy.judge import BINS, Counters
-from deploy.traffic import Arm
+from deploy.rehearsal.traffic import Arm
 
 SCRAPE_SECONDS = 1.0  # a server that has not answered by then was not read
 SILENT_SECONDS = 1.0  # one that was not read for longer stands still: what the client lost is all that counts

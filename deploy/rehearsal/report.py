@@ -14,9 +14,9 @@ import jinja2
 
 from data_schemas.files import write as write_file
 from data_schemas.files import write_json
-from deploy import rehearsal_charts
-from deploy.rehearsal import Rehearsal
-from deploy.rehearsal_screen import LABELS, limit, quantiles
+from deploy.rehearsal import charts
+from deploy.rehearsal.record import Rehearsal
+from deploy.rehearsal.screen import LABELS, limit, quantiles
 
 FOLDER = Path("deploy/build/rehearsals")
 KEPT = 30  # reports of one model
@@ -30,9 +30,9 @@ def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
     By default into a folder of their own, which appears whole or not at all; the oldest beyond KEPT go. In a `folder`
     that is given the three files are replaced one by one, each whole.
     """
-    content, chart = summary(rehearsal), rehearsal_charts.draw(rehearsal)
+    content, chart = summary(rehearsal), charts.draw(rehearsal)
     pages = {
-        name: _environment().get_template(f"rehearsal.{kind}.jinja").render(content, chart=chart)
+        name: _environment().get_template(f"report.{kind}.jinja").render(content, chart=chart)
         for name, kind in (("report.html", "html"), ("report.md", "md"))
     }
     target = folder or _place(rehearsal)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from deploy.judge import Limits, Result
-from deploy.meters import Meter
+from deploy.rehearsal.meters import Meter
 from deploy.steps import Steps
 
 

@@ -8,12 +8,12 @@ import aiohttp
 import numpy as np
 
 from data_schemas.command import Refusal
-from deploy import meters, traffic
 from deploy.judge import Result, Verdict, judge, overall
-from deploy.meters import Meter
-from deploy.rehearsal import Rehearsal, Tick
-from deploy.rehearsal_screen import LABELS, Screen, limit
-from deploy.traffic import Traffic
+from deploy.rehearsal import meters, traffic
+from deploy.rehearsal.meters import Meter
+from deploy.rehearsal.record import Rehearsal, Tick
+from deploy.rehearsal.screen import LABELS, Screen, limit
+from deploy.rehearsal.traffic import Traffic
 from serving import serve
 
 
