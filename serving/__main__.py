@@ -1,0 +1,30 @@
+"""The verbs of the serving stage: `python -m serving <verb> <model>`."""
+
+import sys
+
+from data_schemas import command
+from data_schemas.command import Verb
+
+MODEL = ("model", {"help": "a folder of models/, such as flight_delay"})
+
+VERBS = [
+    Verb(
+        "build", "Make the Bento of a model: its file, its contract and the service, named by their content.", [MODEL]
+    ),
+    Verb(
+        "serve",
+        "Serve a model's Bento on this machine, with its OpenAPI page; Ctrl-C stops it.",
+        [
+            MODEL,
+            ("--bento", {"metavar": "DIR", "help": "serve this built Bento (default: the model's, built if needed)"}),
+            ("--port", {"type": int, "default": 3000, "help": "default: 3000; 0 takes a free one"}),
+            (
+                "--host",
+                {"default": "127.0.0.1", "help": "address to listen on (default: 127.0.0.1, this machine only)"},
+            ),
+        ],
+    ),
+]
+
+if __name__ == "__main__":
+    sys.exit(command.run("serving", VERBS))

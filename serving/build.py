@@ -1,0 +1,167 @@
+"""Build a model's Bento offline: model file, contract and service code in one folder, versioned by their content.
+
+python -m serving build flight_delay
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_schemas.command import ENVIRONMENT, Refusal
+from data_schemas.files import read_yaml, write
+from models import config
+from serving import contract
+
+SERVING = Path("serving")
+LOCK = Path("requirements/serving.txt")
+# All that runs inside the Bento; the rest of the stage needs the repository.
+RUNTIME = [
+    "body.py",
+    "endpoint.py",
+    "entry.py",
+    "faults.py",
+    "openapi.py",
+    "page.html",
+    "predictor.py",
+    "request.py",
+    "service.py",
+    "telemetry.py",
+]
+WORKPLACE = ".bento-"
+LEFTOVER_SECONDS = 3600
+
+
+def main(options: argparse.Namespace) -> int:
+    started = time.perf_counter()
+    bento = build(options.model)
+    megabytes = sum(path.stat().st_size for path in bento.rglob("*") if path.is_file()) / 1e6
+    print(f"build {options.model}: {bento.name}, {megabytes:.1f} MB in {time.perf_counter() - started:.1f} s")
+    print(f"  {bento}")
+    print(f"  serve it: python -m serving serve {options.model}")
+    print(f"  image:    docker build --file serving/Dockerfile --tag {options.model}:{bento.name} {bento}")
+    return 0
+
+
+def build(name: str) -> Path:
+    """The model's Bento as a folder models/<name>/build/bento/<version>; made only if its content is new.
+
+    The version is 12 hex digits over contract, model file, service code and lock. A build that is killed leaves no such
+    folder, and of two at once the second takes what the first made.
+    """
+    model = config.load(name, check_columns=False)
+    content = _content(model)
+    bento = model.build / "bento" / _version(content)
+    if bento.is_dir():
+        return bento
+    with _workplace(model.build) as place:
+        for path, data in content.items():
+            write(place / "context" / path, data)
+        made = _run_bentoml(model, place / "context", place / "home", bento.name)
+        made.chmod(0o755)  # bentoml leaves it to its owner, and the image has another user
+        bento.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(OSError):  # not empty: another build of the same content was faster
+            made.rename(bento)
+    return bento
+
+
+def version_of(name: str) -> str:
+    """The version that the Bento of this model has or would have."""
+    return _version(_content(config.load(name, check_columns=False)))
+
+
+def _content(model: config.Model) -> dict[str, bytes]:
+    """Every file of the Bento, by its path inside."""
+    onnx = _read(model.onnx, f"python -m models run {model.name}")
+    digest = hashlib.sha256(onnx).hexdigest()
+    derived = contract.derive(model, version=_model_version(model, digest), onnx_sha256=digest)
+    return {
+        **{f"serving/{name}": _read(SERVING / name, "git checkout serving") for name in RUNTIME},
+        # A regular package, so that no other folder called serving/ can add to it.
+        "serving/__init__.py": b"",
+        "contract.json": json.dumps(derived, indent=2, sort_keys=True, allow_nan=False).encode(),
+        "model.onnx": onnx,
+        "requirements.txt": _read(LOCK, "make lock"),
+    }
+
+
+def _read(path: Path, mend: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Refusal(f"{path} cannot be read ({error.strerror}); make it with `{mend}`.") from None
+
+
+def _model_version(model: config.Model, digest: str) -> str:
+    """The version of the passport of exactly this file; a file that was never judged here is named by its content."""
+    path, mend = model.build / "passport.yaml", f"python -m models run {model.name}"
+    if not path.is_file():
+        return f"onnx-{digest[:12]}"
+    passport = read_yaml(path, f"make it anew with `{mend}`")
+    try:
+        version, recorded = str(passport["version"]), passport["content"]["onnx"]
+    except (KeyError, TypeError):
+        raise Refusal(f"{path} lacks version or content.onnx; make it anew with `{mend}`.") from None
+    if recorded != digest:
+        raise Refusal(f"{path} is the passport of another file than {model.onnx} (sha256 differs); run `{mend}`.")
+    return version
+
+
+def _version(content: dict[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for path, data in sorted(content.items()):
+        digest.update(f"{path}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def _workplace(build: Path) -> Iterator[Path]:
+    """A folder of this build alone, on the file system of the result, so that the result can be renamed into place."""
+    build.mkdir(parents=True, exist_ok=True)
+    for leftover in build.glob(f"{WORKPLACE}*"):  # of builds that were killed
+        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(prefix=WORKPLACE, dir=build)).absolute()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _run_bentoml(model: config.Model, context: Path, home: Path, version: str) -> Path:
+    """The Bento in `home`, made by bentoml in a process of its own: it imports the service from `context`."""
+    packages = re.findall(r"^[^\s#]+==[^\s;]+", (context / "requirements.txt").read_text(), re.MULTILINE)
+    settings = {
+        "service": "serving.entry:service",
+        "version": version,
+        "description": f"# {model.name} {version}\n\n{model.description}\n",
+        "include": ["*.json", "*.onnx", "*.txt", "serving/*"],
+        "python": {"packages": packages, "lock_packages": False},  # locked already; locking goes online
+    }
+    # Not `bentoml build`: it refuses a repository below a folder whose name begins with a dot.
+    script = "import bentoml, json, sys; bentoml.build(**json.loads(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(settings)],
+        cwd=context,
+        env={**ENVIRONMENT, **os.environ, "BENTOML_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    made = home / "bentos" / model.name / version
+    if done.returncode or not (made / "bento.yaml").is_file():
+        reason = next(reversed(done.stdout.strip().splitlines()), "no reason given")
+        raise Refusal(f"bentoml could not build {model.name}: {reason}")
+    return made

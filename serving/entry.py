@@ -1,0 +1,7 @@
+"""The module that BentoML imports from a built Bento; nothing else imports it."""
+
+from pathlib import Path
+
+from serving.service import create
+
+service = create(Path(__file__).resolve().parent.parent)

@@ -1,0 +1,76 @@
+"""What can be wrong with a request, and the words and status for it: one fault an answer, two kilobytes at most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+SHOWN = 60  # characters of a caller's own key that an error repeats
+LISTED = 20  # allowed values that an error names
+
+# Reason of ml_errors_total -> (status, what it counts).
+KINDS = {
+    "malformed": (400, "not JSON"),
+    "invalid": (400, "JSON against the contract"),
+    "too_large": (413, "body over the limit"),
+    "timeout": (408, "body not there in time"),
+    "overload": (503, "more requests at once than the worker takes"),
+    "not_finite": (500, "the model gave a score that is no number"),
+    "inference": (500, "the model failed"),
+}
+
+
+class Fault(NamedTuple):
+    """One of KINDS, the field as `rows[3].distance`, and a sentence that repeats no value."""
+
+    kind: str
+    field: str
+    reason: str
+
+
+class RefusedError(Exception):
+    """A request that gets an error instead of scores."""
+
+    def __init__(self, kind: str, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.fault = Fault(kind, field, reason)
+
+
+class NotFiniteError(ArithmeticError):
+    """The model gave a score that is NaN or infinite: an answer that JSON cannot hold and nobody should act on."""
+
+
+def explain(error: Mapping[str, Any], contract: Mapping[str, Any]) -> Fault:
+    """One entry of a pydantic error list as a Fault: where, and all that belongs there, never what was sent."""
+    kind, path = error["type"], list(error["loc"])
+    if kind == "json_invalid":
+        detail = error["msg"].removeprefix("Invalid JSON: ")
+        return Fault("malformed", "body", f"must be JSON: {detail}")
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:SHOWN]}" for part in path).lstrip(".")
+    if kind == "extra_forbidden":
+        return Fault("invalid", field, "is not a field of this request; see /docs.json")
+    missing = "is missing; it " if kind == "missing" else ""
+    if not path:
+        return Fault("invalid", "body", 'must be an object: {"rows": [{…}, …]}')
+    if len(path) == 1:
+        return Fault("invalid", field, f"{missing}must be a list of 1 to {contract['max_rows']} rows")
+    if len(path) == 2:
+        return Fault("invalid", field, "must be an object with one value a feature; see /docs.json")
+    feature = next(feature for feature in contract["features"] if feature["name"] == path[2])
+    return Fault("invalid", field, f"{missing}must be {expectation(feature)}")
+
+
+def expectation(feature: Mapping[str, Any]) -> str:
+    """All that a value must be, in words: the same whichever part of it was broken."""
+    if feature["allowed"] is not None:
+        more = len(feature["allowed"]) - LISTED
+        text = "one of " + ", ".join(str(value)[:SHOWN] for value in feature["allowed"][:LISTED])
+        text = text[:800] + (f" and {more} more, see /docs.json" if more > 0 else "")
+    elif feature["type"] == "string":
+        text = "text" + (f" that matches {feature['pattern'][:200]}" if feature["pattern"] else "")
+    else:
+        low = f"above {feature['above']}" if feature["above"] is not None else f"from {feature['min']}"
+        high = f"below {feature['below']}" if feature["below"] is not None else f"to {feature['max']}"
+        unit = f" ({feature['unit']})" if feature["unit"] else ""
+        text = f"{'an integer' if feature['type'] == 'integer' else 'a finite number'} {low} {high}{unit}"
+    return text + (" or null" if feature["nullable"] else "")

@@ -1,0 +1,212 @@
+"""Serve a model's Bento on this machine, as production would: BentoML's own server in a process of its own.
+
+python -m serving serve flight_delay
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import errno
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from data_schemas.command import ENVIRONMENT, Refusal
+from data_schemas.files import read_json
+from serving import build
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 5.0  # for a server to stop by itself; it takes one
+LOADING_FAILED = "Initializing service error"  # BentoML's words; it would try the same file again for ever
+
+
+class NotReadyError(Refusal):
+    """A server that will not, or did not in time, answer that it is ready."""
+
+
+class Server:
+    """A running BentoML server: a supervisor and its workers, all with this server's home in their environment."""
+
+    def __init__(self, process: subprocess.Popen[bytes], host: str, port: int, home: Path) -> None:
+        self.host, self.port, self.home = host, port, home
+        self.log = home / "server.log"
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """Of the supervisor."""
+        return self._process.pid
+
+    @property
+    def address(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def processes(self) -> list[psutil.Process]:
+        """Supervisor and workers, found by their private home: workers have sessions of their own."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("BENTOML_HOME") == str(self.home):
+                    found.append(process)
+        return found
+
+    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
+        """Return once /readyz answers 200; NotReadyError after `seconds`, or as soon as the server cannot come up."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if not self.running():
+                raise NotReadyError(f"the server on port {self.port} stopped: {self.last_line()}")
+            if LOADING_FAILED in self.log.read_text(errors="replace"):
+                raise NotReadyError(f"the service could not load its model: {self.last_line()}")
+            if self._ready():
+                return
+            time.sleep(0.05)
+        raise NotReadyError(f"the server on port {self.port} was not ready in {seconds:g} s: {self.last_line()}")
+
+    def _ready(self) -> bool:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=1)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def last_line(self) -> str:
+        """The last line of the log, which names the error if there was one."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1].strip()[:300] if lines else "its log is empty"
+
+    def wait(self) -> int:
+        """Block until the supervisor ends; its exit code."""
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """Let it finish what it answers, then make sure that nothing of it is left."""
+        if self.running():
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to all of it, supervisor first, so that it starts no worker anew."""
+        if self.running():
+            self._process.kill()
+            self._process.wait()
+        while left := self.processes():
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=1)
+
+
+@contextlib.contextmanager
+def start(bento: Path, port: int, home: Path, host: str = "127.0.0.1") -> Iterator[Server]:
+    """Start a server of a built Bento; nothing of it is left after the block, however the block ends.
+
+    `home` must be this server's alone: servers that share a BENTOML_HOME erase each other's metrics. Its log is in
+    home/server.log. Refusal if `bento` is none, or the port is taken.
+    """
+    if not (bento / "bento.yaml").is_file():
+        raise Refusal(
+            f"{bento} is not a built Bento (bento.yaml is missing); build one: `python -m serving build <model>`."
+        )
+    _check_free(host, port)
+    home.mkdir(parents=True, exist_ok=True)
+    home = home.resolve()
+    command = [sys.executable, "-m", "bentoml", "serve", str(bento.resolve()), "--host", host, "--port", str(port)]
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=home,  # not the repository, whose serving/ is not the Bento's
+            env={**ENVIRONMENT, **os.environ, "BENTOML_HOME": str(home)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches this process, which then stops the server in order
+            preexec_fn=_end_with_parent(),
+        )
+    server = Server(process, host, port, home)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """For the child to run before it becomes the server: end in order when this process is gone, even by SIGKILL."""
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        return None  # Linux ends the child with the *thread* that started it
+    prctl, set_parent_death_signal = ctypes.CDLL(None).prctl, 1
+    return lambda: prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nothing listens on now."""
+    with socket.create_server((host, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _check_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family):
+            return
+    except (OSError, OverflowError) as error:
+        reason = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be used ({error})"
+        raise Refusal(f"port {port} of {host} {reason}; choose another with --port (0 takes a free one).") from None
+
+
+def main(options: argparse.Namespace) -> int:
+    bento = Path(options.bento) if options.bento else build.build(options.model)
+    name, version = _identity(bento)
+    if name != options.model:
+        raise Refusal(f"{bento} is a Bento of {name}, not of {options.model}; give --bento one of {options.model}.")
+    # The terminal closing is as good a reason to stop as Ctrl-C.
+    signal.signal(signal.SIGHUP, lambda number, _: sys.exit(128 + number))
+    port = options.port or free_port(options.host)
+    with tempfile.TemporaryDirectory(prefix="serving-") as home, start(bento, port, Path(home), options.host) as server:
+        started = time.perf_counter()
+        server.wait_ready()
+        _announce(server, name, version, bento, time.perf_counter() - started)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.wait()
+            raise Refusal(f"the server stopped by itself: {server.last_line()}")
+        print(f"\nserve {name}: stopped")
+    return 0
+
+
+def _identity(bento: Path) -> tuple[str, str]:
+    """Model and version of a built Bento, from its contract."""
+    path = bento / "src" / "contract.json"
+    found = read_json(path, "python -m serving build <model>")
+    return str(found["model"]), str(found["version"])
+
+
+def _announce(server: Server, name: str, version: str, bento: Path, seconds: float) -> None:
+    sample = read_json(bento / "src" / "contract.json", "python -m serving build <model>")["features"]
+    row = json.dumps({"rows": [{feature["name"]: feature["example"] for feature in sample}]})
+    print(f"serve {name}: version {version}, Bento {bento.name}, ready in {seconds:.1f} s; Ctrl-C stops it")
+    print(f"  OpenAPI page  {server.address}/")
+    print(f"  metrics       {server.address}/metrics")
+    print(f"  predict       curl {server.address}/predict --data '{row}'", flush=True)

@@ -1,0 +1,99 @@
+"""Prometheus metrics that the judge and the monitoring stand on: bounded, and every series there from the first scrape.
+
+curl localhost:3000/metrics
+
+Kept as plain numbers and made into families when scraped: prometheus_client's own counters write to a shared file on
+every increment, which was a fifteenth of a request. So they are one process's, and a server has one worker.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from serving.faults import KINDS
+
+EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # ten bins of the score; one at an edge is in the upper bin
+# Bounds as shares of the latency budget: dense where it is decided whether a request was in budget.
+SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 50)
+
+
+def bounds(budget_ms: float, slow_ms: float) -> list[float]:
+    """Upper bounds of the duration histogram in seconds; slow_ms is exactly one of them."""
+    slow = round(slow_ms / 1000, 9)  # the bound is also a label that a query names: 0.0042, not 0.004200000000000001
+    found = (round(budget_ms * share / 1000, 9) for share in SHARES)
+    # A bound within a percent of it would only double its series.
+    return sorted({slow, *(bound for bound in found if abs(bound - slow) > 0.01 * slow)})
+
+
+class Telemetry(Collector):
+    """The metrics of one model in one worker."""
+
+    def __init__(self, contract: Mapping[str, Any]) -> None:
+        self._labels = {"model": contract["model"], "version": contract["version"]}
+        self._bounds = bounds(contract["latency_budget_ms"], contract["slow_ms"])
+        self._requests = 0
+        self._errors = dict.fromkeys(KINDS, 0)
+        self._durations = [0] * (len(self._bounds) + 1)
+        self._seconds = 0.0
+        self._positive = 0.0
+        self._bins = [0.0] * (len(EDGES) + 1)
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def answered(self, seconds: float, scores: Sequence[float], positives: int) -> None:
+        """Count a request answered with 200. Rows of one request are not independent, so together they weigh one."""
+        self._timed(seconds)
+        rows = len(scores)
+        self._positive += positives / rows
+        if rows == 1:
+            self._bins[bisect_right(EDGES, scores[0])] += 1
+            return
+        ordered = sorted(scores)  # a sort and nine look-ups cost less than a look-up a score
+        below = (0, *(bisect_left(ordered, edge) for edge in EDGES), rows)
+        for index, (first, last) in enumerate(pairwise(below)):
+            self._bins[index] += (last - first) / rows
+
+    def failed(self, seconds: float, kind: str) -> None:
+        """Count a request answered with anything else."""
+        self._timed(seconds)
+        self._errors[kind] += 1
+
+    def _timed(self, seconds: float) -> None:
+        self._requests += 1
+        self._seconds += seconds
+        self._durations[bisect_left(self._bounds, seconds)] += 1
+
+    def exposition(self) -> bytes:
+        """The text of /metrics."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """prometheus_client's seam: the families with their values now."""
+        yield self._counter("ml_requests", "Answered predict requests, whatever the outcome", {None: self._requests})
+        yield self._counter("ml_errors", "Predict requests not answered with 200", self._errors, "reason")
+        duration = HistogramMetricFamily(
+            "ml_request_duration_seconds", "From the request's headers to its answer", labels=list(self._labels)
+        )
+        limits = [*map(floatToGoString, self._bounds), "+Inf"]
+        counts = map(float, accumulate(self._durations))
+        duration.add_metric(list(self._labels.values()), list(zip(limits, counts, strict=True)), self._seconds)
+        yield duration
+        text = "Positive labels; a row of a request of N counts 1/N"
+        yield self._counter("ml_positive", text, {None: self._positive})
+        text = "Scores by tenth of [0, 1]; a row of a request of N counts 1/N"
+        yield self._counter("ml_score_bin", text, dict(enumerate(self._bins)), "bin")
+
+    def _counter(self, name: str, text: str, values: Mapping[Any, float], *label: str) -> CounterMetricFamily:
+        """`values`: label value -> count; without a label of its own, {None: count}."""
+        family = CounterMetricFamily(name, text, labels=[*self._labels, *label])
+        for value, count in values.items():
+            family.add_metric([*self._labels.values(), *([str(value)] if label else [])], count)
+        return family
