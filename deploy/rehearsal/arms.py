@@ -13,6 +13,7 @@ from pathlib import Path
 from data_schemas.command import Refusal, working
 from data_schemas.files import read_json, write
 from data_schemas.history import git
+from deploy import history
 from models import champion as released
 from models.config import Model
 from serving import build
@@ -46,13 +47,21 @@ def champion(model: Model, revision: str | None, candidate: Bento, folder: Path)
     if production is None:
         nobody = "the candidate itself: production has no release to compare it with"
         return dataclasses.replace(candidate, description=nobody)
+    passport = released.passport_path(model.name).read_bytes()
+    commit = _promoted(model.name, passport) or production.commit
     # The passport is no part of a commit's sources, and model.onnx need not be (`storage: dvc`).
     added = {
         model.onnx: released.blob(model, production.onnx)[0],
-        model.build / "passport.yaml": released.passport_path(model.name).read_bytes(),
+        model.build / "passport.yaml": passport,
     }
-    bento = _built_at(model, production.commit, folder, added)
-    return Bento(bento, f"version {_version(bento)}, which production runs (commit {production.commit[:10]})")
+    bento = _built_at(model, commit, folder, added)
+    return Bento(bento, f"version {_version(bento)}, which production runs (commit {commit[:10]})")
+
+
+def _promoted(name: str, passport: bytes) -> str | None:
+    """The commit that first brought this passport to staging: its tree is what the released image was built of."""
+    having = [each for each in history.entries("staging", name) if each.release.files.get("passport.yaml") == passport]
+    return having[-1].commit if having else None
 
 
 def _commit(revision: str) -> str:

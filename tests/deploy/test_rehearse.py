@@ -145,6 +145,24 @@ def test_the_champion_is_what_production_runs(here: Path, monkeypatch: pytest.Mo
     assert "which production runs" in found.description
 
 
+def test_the_champion_is_built_from_the_commit_that_brought_it_to_staging(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, before = build.build("flight_delay"), git("rev-parse", "HEAD")
+    passport = yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": sha256(ONNX)}})
+    for environment in ("staging", "production"):
+        release = Path("deploy/releases", environment, "flight_delay/passport.yaml")
+        release.parent.mkdir(parents=True)
+        release.write_text(passport)
+        subprocess.run(["git", "add", "deploy/releases"], check=True)
+        subprocess.run(["git", "commit", "--quiet", "--message", environment], check=True)
+    commits: list[str] = []
+    monkeypatch.setattr(arms, "_built_at", lambda model, commit, folder, added: commits.append(commit) or built)
+    arms.champion(config.load("flight_delay"), None, arms.Bento(here, ""), here)
+    assert commits == [git("rev-parse", "HEAD~1")]
+    subprocess.run(["git", "reset", "--quiet", "--hard", before], check=True)
+
+
 def test_without_a_release_the_candidate_is_rehearsed_against_itself(here: Path) -> None:
     candidate = arms.Bento(here, "this one")
     found = arms.champion(config.load("flight_delay"), None, candidate, here)
