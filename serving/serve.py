@@ -12,6 +12,7 @@ import errno
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -91,9 +92,10 @@ class Server:
             connection.close()
 
     def last_line(self) -> str:
-        """The last line of the log, which names the error if there was one."""
+        """What the log says last, or the last error that it names."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1].strip()[:300] if lines else "its log is empty"
+        errors = [line for line in lines if re.match(r"[A-Za-z_][\w.]*: ", line)]  # the end of a traceback
+        return (errors or lines or ["its log is empty"])[-1].strip()[:300]
 
     def wait(self) -> int:
         """Block until the supervisor ends; its exit code."""
@@ -126,10 +128,7 @@ def start(bento: Path, port: int, home: Path, host: str = "127.0.0.1") -> Iterat
     `home` must be this server's alone: servers that share a BENTOML_HOME erase each other's metrics. Its log is in
     home/server.log. Refusal if `bento` is none, or the port is taken.
     """
-    if not (bento / "bento.yaml").is_file():
-        raise Refusal(
-            f"{bento} is not a built Bento (bento.yaml is missing); build one: `python -m serving build <model>`."
-        )
+    _check_built(bento)
     _check_free(host, port)
     home.mkdir(parents=True, exist_ok=True)
     home = home.resolve()
@@ -150,6 +149,11 @@ def start(bento: Path, port: int, home: Path, host: str = "127.0.0.1") -> Iterat
         yield server
     finally:
         server.stop()
+
+
+def _check_built(bento: Path) -> None:
+    if not (bento / "bento.yaml").is_file():
+        raise Refusal(f"{bento} is not a built Bento; build one with `python -m serving build <model>`.")
 
 
 def _end_with_parent() -> Callable[[], None] | None:
@@ -198,6 +202,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _identity(bento: Path) -> tuple[str, str]:
     """Model and version of a built Bento, from its contract."""
+    _check_built(bento)
     path = bento / "src" / "contract.json"
     found = read_json(path, "python -m serving build <model>")
     return str(found["model"]), str(found["version"])

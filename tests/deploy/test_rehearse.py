@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -156,10 +156,10 @@ def test_the_champion_is_built_from_the_commit_that_brought_it_to_staging(
         release.write_text(passport)
         subprocess.run(["git", "add", "deploy/releases"], check=True)
         subprocess.run(["git", "commit", "--quiet", "--message", environment], check=True)
-    commits: list[str] = []
-    monkeypatch.setattr(arms, "_built_at", lambda model, commit, folder, added: commits.append(commit) or built)
+    built_at = Mock(return_value=built)
+    monkeypatch.setattr(arms, "_built_at", built_at)
     arms.champion(config.load("flight_delay"), None, arms.Bento(here, ""), here)
-    assert commits == [git("rev-parse", "HEAD~1")]
+    assert built_at.call_args.args[1] == git("rev-parse", "HEAD~1")
     subprocess.run(["git", "reset", "--quiet", "--hard", before], check=True)
 
 

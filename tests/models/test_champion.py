@@ -13,11 +13,12 @@ import yaml
 
 from data_schemas.command import Refusal
 from data_schemas.files import sha256, write
-from models import champion, config, gates, metrics
+from models import champion, config, metrics
 from models.champion import Champion
 from models.compare import compare
 from models.gates import Evidence, Verdict
 from tests.models import trees
+from tests.models.planted import verdict
 from tests.models.trees import MODEL, Answer
 
 ONNX = MODEL / "model.onnx"
@@ -96,12 +97,7 @@ def test_a_champion_outside_of_git_is_refused(tree: Path, model: config.Model) -
 
 def judged(evidence: Evidence, margin: float = 0.005) -> Verdict:
     """The champion gate's verdict on the tree's model.onnx, against the champion of its history."""
-    model = evidence.model
-    limited = model.gates.model_copy(update={"champion": config.Champion(margin=margin)})
-    off = {name: type(getattr(limited, name))(off="not under test") for name in type(limited).model_fields}
-    model = model.model_copy(update={"gates": limited.model_copy(update=off | {"champion": limited.champion})})
-    found = gates.judge(replace(evidence, model=model, champion=champion.find(model)))
-    return next(each for each in found if each.name == "champion")
+    return verdict(replace(evidence, champion=champion.find(evidence.model)), "champion", margin=margin)
 
 
 def test_a_candidate_that_is_worse_than_the_champion_fails_unless_the_margin_allows_it(

@@ -108,7 +108,7 @@ def test_a_gate_is_switched_off_by_a_reason() -> None:
 def test_a_model_cannot_be_changed_after_loading() -> None:
     model = config.load("flight_delay")
     with pytest.raises(ValueError, match="frozen"):
-        model.serving.max_rows = 1  # type: ignore[misc]
+        model.serving.max_rows = 1
 
 
 def test_a_window_names_its_months_across_the_new_year() -> None:

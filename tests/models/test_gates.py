@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from data_schemas.files import read_json
 from models import config, gates
 from models.gates import Evidence, Verdict
-from tests.models import trees
-from tests.models.trees import MODEL, Answer
-
-ASIDE = "not the gate that this test is about"
-GONE = object()  # delete the figure
+from tests.models.planted import ASIDE, GONE, only, plant, verdict
 
 # gate -> where the evidence keeps its figures, and a value that is out of its limit
 FIGURES: list[tuple[str, str, Any]] = [
@@ -47,34 +37,6 @@ NEEDED = [
     ("parity", "measured.parity"),
     ("latency", "measured.latency"),
 ]
-
-
-def only(evidence: Evidence, name: str, **limits: Any) -> Evidence:
-    """The same evidence with every other gate off; `limits` replace those of model.yaml."""
-    found = evidence.model.gates
-    off = {other: type(getattr(found, other))(off=ASIDE) for other in config.Gates.model_fields if other != name}
-    if name == "champion":
-        del off["baseline"]  # what a first release is held against
-    judged = found.model_copy(update=off | {name: getattr(found, name).model_copy(update=limits)})
-    return replace(evidence, model=evidence.model.model_copy(update={"gates": judged}))
-
-
-def verdict(evidence: Evidence, name: str, **limits: Any) -> Verdict:
-    return next(each for each in gates.judge(only(evidence, name, **limits)) if each.name == name)
-
-
-def plant(evidence: Evidence, path: str, value: Any) -> Evidence:
-    """The evidence with one figure replaced or, if the value is GONE, deleted."""
-    part, *keys = path.split(".")
-    found = copy.deepcopy(getattr(evidence, part))
-    place: Any = found
-    for key in keys[:-1]:
-        place = place[int(key) if key.isdigit() else key]
-    if value is GONE:
-        del place[keys[-1]]
-    else:
-        place[keys[-1]] = value
-    return replace(evidence, **{part: found})
 
 
 def test_every_gate_has_a_judge_and_a_planted_fault() -> None:
@@ -173,95 +135,3 @@ def test_a_first_release_without_a_stated_baseline_must_beat_chance_and_base_rat
     for found, expected in ((first, "pass"), (plant(first, "evaluation.metrics.roc_auc.low", 0.49), "fail")):
         each = next(each for each in gates.judge(found) if each.name == "champion")
         assert (each.verdict, "at least 0.5," in each.limit) == (expected, True)
-
-
-@pytest.fixture
-def tiny(tree: Path) -> Path:
-    """The tree with one behaviour test that passes, and calm latencies."""
-    behave("def test_one(): pass\n")
-    trees.edit(tree / MODEL / "model.yaml", "behaviour: {tests: 10}", "behaviour: {tests: 1}")
-    measured = read_json(tree / MODEL / "build/measured.json", "")
-    for each in measured["latency"].values():
-        each["p99_ms"] = 0.1
-    (tree / MODEL / "build/measured.json").write_text(json.dumps(measured))
-    return tree
-
-
-def behave(text: str) -> None:
-    (MODEL / "test_behaviour.py").write_text(text)
-
-
-PASSING = "def test_one(): pass\ndef test_two(): pass\n"
-BEHAVIOURS = {
-    "fails": (PASSING + "def test_late_is_late(): assert False\n", 2, "2 of 3 passed", "test_late_is_late"),
-    "skipped": (PASSING + "import pytest\n@pytest.mark.skip\ndef test_three(): pass\n", 2, "2 of 3 passed", None),
-    "too few": (PASSING, 3, "2 of 2 passed", None),
-    "error": (
-        "import pytest\n@pytest.fixture\ndef x(): 1 / 0\ndef test_one(x): pass\n",
-        1,
-        "0 of 1 passed",
-        "test_one",
-    ),
-    "syntax": ("def test_one(: pass\n", 1, "0 of 1 passed", "test_behaviour"),
-    "empty": ("", 1, "0 of 0 passed", None),
-}
-
-
-@pytest.mark.parametrize("fault", BEHAVIOURS)
-def test_behaviour_that_was_not_shown_fails(tiny: Path, evidence: Evidence, fault: str) -> None:
-    assert tiny.is_dir()
-    text, tests, value, named = BEHAVIOURS[fault]
-    behave(text)
-    found = verdict(evidence, "behaviour", tests=tests)
-    assert (found.verdict, found.value) == ("fail", value)
-    assert (named or "") in (found.reason or "")
-
-
-def test_behaviour_tests_that_are_missing_fail(tiny: Path, evidence: Evidence) -> None:
-    (tiny / MODEL / "test_behaviour.py").unlink()
-    found = verdict(evidence, "behaviour")
-    assert (found.verdict, found.reason) == ("fail", "models/flight_delay/test_behaviour.py is missing")
-
-
-def test_the_verb_writes_a_passport_that_passes_and_ends_with_0(tiny: Path, verb: Callable[..., Answer]) -> None:
-    answer = verb("gates", "flight_delay")
-    assert (answer.code, answer.error) == (0, "")
-    record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
-    assert record["verdict"] == "pass"
-    assert [gate["name"] for gate in record["gates"]] == list(config.Gates.model_fields)
-    assert record["gates"][-1]["value"] == "1 of 1 passed"
-    assert record["version"] in answer.out
-
-
-def test_one_gate_that_fails_fails_the_passport_and_ends_with_1(tiny: Path, verb: Callable[..., Answer]) -> None:
-    trees.edit(tiny / MODEL / "model.yaml", "brier: {at_most: 0.20}", "brier: {at_most: 0.10}")
-    assert verb("gates", "flight_delay").code == 1
-    record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
-    assert record["verdict"] == "fail"
-    assert [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"] == ["brier"]
-
-
-def test_a_gate_that_is_off_is_in_the_passport_with_its_reason(tiny: Path, verb: Callable[..., Answer]) -> None:
-    trees.edit(tiny / MODEL / "model.yaml", "brier: {at_most: 0.20}", "brier: {off: log-loss says the same}")
-    assert verb("gates", "flight_delay").code == 0
-    record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
-    brier = next(gate for gate in record["gates"] if gate["name"] == "brier")
-    assert (brier["verdict"], brier["reason"]) == ("off", "log-loss says the same")
-
-
-@pytest.mark.parametrize("name", ["evaluation", "measured"])
-@pytest.mark.parametrize("fault", ["another file's", "missing", "broken"])
-def test_figures_of_another_file_are_refused_and_no_passport_is_written(
-    tree: Path, verb: Callable[..., Answer], name: str, fault: str
-) -> None:
-    path, passport = tree / MODEL / f"build/{name}.json", tree / MODEL / "build/passport.yaml"
-    before = passport.read_bytes()
-    if fault == "missing":
-        path.unlink()
-    else:
-        path.write_text("{" if fault == "broken" else '{"onnx": "0123"}')
-    answer = verb("gates", "flight_delay")
-    assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
-    assert f"{MODEL}/build/{name}.json" in answer.error
-    assert "`python -m models run flight_delay`" in answer.error
-    assert passport.read_bytes() == before

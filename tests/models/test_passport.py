@@ -13,7 +13,7 @@ from models import config, gates, passport
 from tests.models import trees
 from tests.models.trees import MODEL, OPTIONS
 
-CONTENT = {
+CONTENT: dict[str, list[tuple[Path | str, str, str]]] = {
     # what the passport holds a hash of -> a file and what changes in it
     "data": [("data_schemas/flights/data.dvc", "md5: ", "md5: 0")],
     "schema": [("data_schemas/flights/schema.py", '["EWR", "JFK", "LGA"]', '["EWR", "JFK"]')],

@@ -62,6 +62,7 @@ def test_a_stage_that_fails_stops_the_pipeline_and_no_verdict_is_given(workshop:
     answer = pipeline(workshop)
     assert answer.code == 1
     assert "slices: 'airport' is no column of flights" in answer.error
+    assert "Traceback" not in answer.error
     assert "run flight_delay: the pipeline stopped (see above); nothing after it ran." in answer.error
     assert "version" not in answer.out
     after = state(workshop)
@@ -71,110 +72,6 @@ def test_a_stage_that_fails_stops_the_pipeline_and_no_verdict_is_given(workshop:
     done = subprocess.run(gate, cwd=workshop, capture_output=True, text=True, check=False)
     assert done.returncode == 2  # the old passport is not taken for another model's
     assert f"{BUILD}/evaluation.json is missing; make it with `python -m models run flight_delay`" in done.stderr
-
-
-# What the clone may hold that the lock does not fit, and what is then said.
-EDITS: dict[str, tuple[str, str, str, str]] = {
-    "network": ("network.py", "HARMONICS = 2", "HARMONICS = 3", "train: changed deps: models/flight_delay/network.py"),
-    "training": ("model.yaml", "hidden: 64", "hidden: 65", "train: changed deps: models/flight_delay/model.yaml"),
-    "windows": (
-        "model.yaml",
-        "last: 2013-06}",
-        "last: 2013-05}",
-        "train: changed deps: models/flight_delay/model.yaml",
-    ),
-    "features": ("model.yaml", "  - visib\n", "", "train: changed deps: models/flight_delay/model.yaml"),
-    "slices": ("model.yaml", "[0, 480,", "[0, 400,", "evaluate: changed deps: models/flight_delay/model.yaml"),
-    "command": ("dvc.yaml", "cmd: python -m models train", "cmd: python -B -m models train", "train: changed command"),
-    "dependency": ("dvc.yaml", "      - models/scoring.py", "      - models/config.py", "evaluate: changed deps"),
-    "schema": (
-        "../../data_schemas/flights/schema.py",
-        '"JFK", "LGA"]',
-        '"JFK"]',
-        "validate: changed deps: data_schemas",
-    ),
-    "data": ("../../data_schemas/flights/data.dvc", "md5: ", "md5: 0", "data_schemas/flights/data.dvc is newer than"),
-    "packages": ("../../requirements/training.txt", "polars==", "polars==9", "train: changed deps: requirements"),
-    "metrics": ("../metrics.py", "BINS = 10", "BINS = 20", "evaluate: changed deps: models/metrics.py"),
-}
-
-
-@pytest.fixture
-def clone(cloned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh clone of one's own, as current directory."""
-    shutil.copytree(cloned, tmp_path / "clone")
-    monkeypatch.chdir(tmp_path / "clone")
-    return tmp_path / "clone"
-
-
-def check(verb: Callable[..., Answer]) -> Answer:
-    return verb("run", "flight_delay", "--check")
-
-
-def test_a_fresh_clone_without_data_and_cache_is_up_to_date(clone: Path, verb: Callable[..., Answer]) -> None:
-    assert not (clone / "data_schemas/flights/data").exists()
-    assert not (clone / ".dvc/cache").exists()
-    answer = check(verb)
-    assert (answer.code, answer.error) == (0, "")
-    assert "dvc.lock and models/flight_delay/model.onnx are up to date with their inputs." in answer.out
-    assert not (clone / BUILD).exists()
-    assert trees.git("status", "--porcelain", root=clone) == ""
-
-
-@pytest.mark.parametrize("name", EDITS)
-def test_a_lock_older_than_its_inputs_is_named_with_the_stage_and_the_mend(
-    clone: Path, verb: Callable[..., Answer], name: str
-) -> None:
-    path, old, new, words = EDITS[name]
-    trees.edit(clone / MODEL / path, old, new)
-    answer = check(verb)
-    assert (answer.code, answer.error) == (1, "")
-    assert f"run flight_delay: {words}" in answer.out
-    assert "run `python -m models run flight_delay` and commit models/flight_delay." in answer.out
-    if words.startswith("evaluate"):
-        assert "train:" not in answer.out
-
-
-def test_other_bytes_of_the_model_than_the_locks_are_found(clone: Path, verb: Callable[..., Answer]) -> None:
-    with (clone / MODEL / "model.onnx").open("ab") as file:
-        file.write(b"\0")
-    answer = check(verb)
-    assert answer.code == 1
-    assert "export: changed outs: models/flight_delay/model.onnx" in answer.out
-    assert "train:" not in answer.out
-
-
-@pytest.mark.parametrize("name", ["dvc.lock", "model.onnx"])
-def test_a_missing_lock_or_model_is_found(clone: Path, verb: Callable[..., Answer], name: str) -> None:
-    (clone / MODEL / name).unlink()
-    answer = check(verb)
-    assert (answer.code, answer.error) == (1, "")
-    assert f"models/flight_delay/{name} is missing" in answer.out
-    assert "run `python -m models run flight_delay` and commit models/flight_delay." in answer.out
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("max_rows: 200", "max_rows: 300"),
-        ("latency_budget_ms: 10.0", "latency_budget_ms: 20.0"),
-        ("roc_auc: {at_least: 0.70}", "roc_auc: {at_least: 0.71}"),
-        ("description: Will", "description: Shall"),
-    ],
-)
-def test_a_change_of_serving_or_gates_makes_no_stage_stale(
-    clone: Path, verb: Callable[..., Answer], old: str, new: str
-) -> None:
-    trees.edit(clone / MODEL / "model.yaml", old, new)
-    (clone / MODEL / "resources.yaml").write_text("[]\n")
-    assert check(verb).code == 0
-
-
-def test_a_lock_that_dvc_cannot_read_is_refused_in_one_line(clone: Path, verb: Callable[..., Answer]) -> None:
-    (clone / MODEL / "dvc.lock").write_text("stages: [\n")
-    answer = check(verb)
-    assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
-    assert "models/flight_delay/dvc.lock" in answer.error
 
 
 def test_a_second_run_is_refused_while_the_first_one_works(tree: Path, verb: Callable[..., Answer]) -> None:

@@ -36,6 +36,7 @@ def test_fitting_twice_gives_the_same_bytes_whatever_was_drawn_before(model: con
     torch.rand(1000)
     torch.set_num_threads(2)
     assert weights(model, tmp_path / "second") == first
+    assert torch.get_num_threads() == 1  # two give other bits
     assert (tmp_path / "first/model.json").read_bytes() == (tmp_path / "second/model.json").read_bytes()
     assert weights(model, tmp_path / "other", seed=8) != first
 
@@ -76,6 +77,7 @@ class Recorder:
     """A network that learns nothing and tells what it was given."""
 
     seen: tuple[int, int]
+    params: dict[str, Any]
     fail = False
 
     @classmethod
