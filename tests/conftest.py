@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,29 @@ ROOT = Path(__file__).parents[1]
 # Before any import of torch or onnxruntime: they read the environment once. Paths of verbs start at the root.
 os.chdir(ROOT)
 command.prepare_environment()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With STRICT set, as .ci/run does, a test that is skipped for want of a tool is a failure."""
+    report = yield
+    if report.skipped and os.environ.get("STRICT"):
+        report.outcome, report.longrepr = "failed", f"skipped in strict mode: {_reason(report)}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """End by saying what this machine could not prove, and what to install."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
+    if reasons:
+        terminalreporter.section("not proven on this machine")
+        for reason, tests in reasons.most_common():
+            terminalreporter.line(f"{tests} tests: {reason}")
+
+
+def _reason(report: pytest.TestReport) -> str:
+    found = report.longrepr
+    return str(found[2] if isinstance(found, tuple) else found).removeprefix("Skipped: ")
 
 
 @pytest.fixture(scope="session")
