@@ -41,7 +41,7 @@ def _svg(drawing: Callable[[Axes, dict[str, Any]], None], evaluation: dict[str, 
     figure = Figure(figsize=(5.4, height), layout="constrained")
     drawing(figure.add_subplot(), evaluation)
     file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+    figure.savefig(file, format="svg", metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]), transparent=True)
     return Markup(file.getvalue()[file.getvalue().index("<svg") :])  # noqa: S704 - drawn here; matplotlib escapes text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml
@@ -16,7 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Window(Strict):
@@ -153,6 +153,21 @@ class Model(Strict):
     serving: Serving
     storage: Literal["git", "dvc"]  # where the bytes of model.onnx live
 
+    @field_validator("features")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{twice[0]!r} is listed twice")
+        return names
+
+    @field_validator("slices")
+    @classmethod
+    def _rising(cls, slices: dict[str, Any]) -> dict[str, Any]:
+        for column, edges in slices.items():
+            if edges != "categories" and (len(edges) < 2 or edges != sorted(set(edges))):
+                raise ValueError(f"{column}: bin edges must be two or more, in rising order")
+        return slices
+
     @property
     def folder(self) -> Path:
         return MODELS / self.name
@@ -181,7 +196,7 @@ def load(name: str, check_columns: bool = True) -> Model:
     if name not in names():
         raise Refusal(f"there is no model {name!r} ({path} is missing); models: {', '.join(names()) or 'none'}.")
     content = read_yaml(path, "mend the file")
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise Refusal(f"{path} must be a mapping of settings; see models/flight_delay/model.yaml.")
     try:
         model = Model(name=name, **content)
@@ -198,9 +213,12 @@ def load(name: str, check_columns: bool = True) -> Model:
 
 def _check_columns(model: Model, path: Path) -> None:
     """Hold every column that is named against the dataset's schema."""
+    import polars as pl
+
     from data_schemas import tables
 
-    columns = tables.columns(model.dataset)
+    kinds = tables.schema(model.dataset).to_schema().dtypes
+    columns = list(kinds)
     named = {"target.column": [model.target.column], "features": model.features, "slices": list(model.slices)}
     for field, values in named.items():
         for value in values:
@@ -208,5 +226,8 @@ def _check_columns(model: Model, path: Path) -> None:
                 raise Refusal(
                     f"{path}: {field}: {value!r} is no column of {model.dataset}; columns: {', '.join(columns)}."
                 )
+    for column, edges in model.slices.items():
+        if edges != "categories" and kinds[column].type == pl.String:
+            raise Refusal(f"{path}: slices.{column}: bin edges need a number, and it is text; write `categories`.")
     if model.target.column in model.features:
         raise Refusal(f"{path}: features: {model.target.column!r} is the target; a feature must be known beforehand.")

@@ -39,6 +39,8 @@ def evaluate(model: config.Model) -> dict[str, Any]:
     if not table.height:
         raise Refusal(f"{model.folder}/model.yaml: windows.test: holds no rows; choose months that the data has.")
     target = (table[model.target.column] > model.target.above).to_numpy().astype(np.float64)
+    if target.min() == target.max():
+        raise Refusal(f"{model.folder}/model.yaml: windows.test: has one outcome only, on which nothing is measured.")
     score = scoring.scores(scoring.session(model.onnx), train.table(model, model.windows.test))
     if not np.isfinite(score).all() or score.min() < 0 or score.max() > 1:
         raise Refusal(f"{model.onnx} gives scores outside 0 to 1 or not finite; mend {model.folder}/network.py.")
@@ -70,6 +72,8 @@ def slices(model: config.Model, table: pl.DataFrame) -> list[tuple[str, str, NDA
             for low, high in pairwise(edges):
                 rows = ((values >= low) & (values < high)).fill_null(False).to_numpy()
                 found.append((column, f"{low:g} to {high:g}", rows))
+            outside = ((values < edges[0]) | (values >= edges[-1])).fill_null(False).to_numpy()
+            found.append((column, "outside", outside))
         if values.null_count():
             found.append((column, "null", values.is_null().to_numpy()))
     return [each for each in found if each[2].any()]

@@ -27,7 +27,11 @@ def main(options: argparse.Namespace) -> int:
         raise Refusal(f"{native} is missing; train first: `python -m models run {model.name}`.")
     with working(f"exporting {model.name}"):
         graph = strip(train.network(model).load(native).to_onnx())
-    onnx.checker.check_model(graph, full_check=True)
+    try:
+        onnx.checker.check_model(graph, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Refusal(f"{model.folder}/network.py: to_onnx() gives no valid graph ({reason}); mend it there.") from None
     _check_interface(model, graph)
     content = graph.SerializeToString(deterministic=True)
     megabytes = len(content) / 1e6
@@ -49,13 +53,21 @@ def strip(graph: onnx.ModelProto) -> onnx.ModelProto:
     clean.producer_name, clean.producer_version, clean.doc_string = "", "", ""
     del clean.metadata_props[:]
     del clean.functions[:]  # the exporter inlines them all; a leftover would carry paths
-    clean.graph.doc_string, clean.graph.name = "", "model"
-    for part in (clean.graph, *clean.graph.node, *clean.graph.initializer, *clean.graph.input, *clean.graph.output):
+    _strip_graph(clean.graph)
+    clean.graph.name = "model"
+    return clean  # type: ignore[no-any-return]
+
+
+def _strip_graph(graph: onnx.GraphProto) -> None:
+    """In place, the bodies of branches and loops included."""
+    for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
         part.doc_string = ""
         del part.metadata_props[:]
-    del clean.graph.value_info[:]  # inferred again by every runtime; carries notes
-    del clean.graph.metadata_props[:]
-    return clean  # type: ignore[no-any-return]
+    del graph.value_info[:]  # inferred again by every runtime; carries notes
+    for attribute in (each for node in graph.node for each in node.attribute):
+        attribute.ClearField("doc_string")
+        for body in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+            _strip_graph(body)
 
 
 def _check_interface(model: config.Model, graph: onnx.ModelProto) -> None:

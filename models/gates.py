@@ -22,7 +22,7 @@ import yaml
 
 from data_schemas.command import Refusal, working
 from data_schemas.files import read_json, sha256, write
-from models import champion, config, passport
+from models import champion, config, measure, passport
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,10 @@ def _judge_one(name: str, evidence: Evidence) -> Verdict:
         return JUDGES[name](name, gate, evidence)
     except Refusal as refusal:
         return Verdict(name, "evidence", "none", "fail", str(refusal))
-    except (KeyError, TypeError) as missing:  # a figure that is not there, or null
-        return Verdict(name, "evidence", "none", "fail", f"no data: {missing}")
+    except KeyError as missing:
+        return Verdict(name, "evidence", "none", "fail", f"no data: {missing} is missing")
+    except TypeError:
+        return Verdict(name, "evidence", "none", "fail", "no data: a figure is null")
 
 
 def _within(name: str, value: float, limit: float, most: bool, reason: str | None = None) -> Verdict:
@@ -144,6 +146,9 @@ def _baseline(name: str, gate: config.Baseline, evidence: Evidence) -> Verdict:
 
 def _parity(name: str, gate: config.AtMost, evidence: Evidence) -> Verdict:
     found = evidence.measured["parity"]
+    if not found["rows"] >= measure.PARITY_ROWS:  # NaN is no number of rows
+        few = f"measured on {found['rows']:,} rows, fewer than {measure.PARITY_ROWS:,}"
+        return Verdict(name, f"at most {gate.at_most:g}", "none", "fail", few)
     reason = f"on {found['rows']:,} rows, a third of them with nulls and unknown names"
     return _within(name, found["largest_difference"], gate.at_most or 0.0, True, reason)
 
@@ -204,6 +209,7 @@ JUDGES: dict[str, Callable[[str, Any, Evidence], Verdict]] = {
 def show(record: dict[str, Any]) -> None:
     """The verdicts as a table on the terminal."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=f"{record['model']} {record['version']}: gates", title_justify="left")
@@ -211,7 +217,8 @@ def show(record: dict[str, Any]) -> None:
         table.add_column(column, overflow="fold")
     colours = {"pass": "green", "fail": "bold red", "off": "yellow"}
     for gate in record["gates"]:
-        value = gate["value"] + (f"\n[dim]{gate['reason']}[/dim]" if gate["reason"] else "")
+        # escaped: a test's name holds its parameters in brackets, which are markup
+        value = escape(gate["value"]) + (f"\n[dim]{escape(gate['reason'])}[/dim]" if gate["reason"] else "")
         colour = colours[gate["verdict"]]
-        table.add_row(gate["name"], gate["limit"], value, f"[{colour}]{gate['verdict']}[/{colour}]")
+        table.add_row(gate["name"], escape(gate["limit"]), value, f"[{colour}]{gate['verdict']}[/{colour}]")
     Console().print(table)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -92,9 +93,10 @@ def parity(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
         raise Refusal(f"{native} is missing; make it with `python -m models run {model.name}`.")
     rows = disturbed(table.sample(PARITY_ROWS, with_replacement=table.height < PARITY_ROWS, seed=0))
     network = train.network(model).load(native).predict(rows)
-    difference = np.abs(scoring.scores(scoring.session(model.onnx), rows) - network)
-    # max() of an array with NaN is NaN, which no limit lets pass
-    return {"rows": rows.height, "largest_difference": float(difference.max())}
+    largest = float(np.abs(scoring.scores(scoring.session(model.onnx), rows) - network).max())  # NaN if there is one
+    if not math.isfinite(largest):
+        raise Refusal(f"{model.folder}/network.py: nulls or unknown names give scores that are not finite; mend it.")
+    return {"rows": rows.height, "largest_difference": largest}
 
 
 def disturbed(table: pl.DataFrame) -> pl.DataFrame:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from data_schemas import tables
+from data_schemas import pointer, tables
 from data_schemas.command import Refusal
 from data_schemas.files import exclusive, read_json, read_yaml, sha256, sha256_of_tree, write_json
 from data_schemas.history import git
@@ -38,11 +38,15 @@ def main(options: argparse.Namespace) -> int:
 
 def run(model: config.Model) -> int:
     """0 when every gate passes, 1 when one fails, or a stage did."""
-    if not tables.data(model.dataset).is_dir():
+    data = tables.data(model.dataset)
+    if not data.is_dir():
         from data_schemas import ingest
 
         if code := ingest.main(argparse.Namespace(dataset=model.dataset, accept=False)):
             return code
+    elif pointer.measure(data) != pointer.pinned(model.dataset):  # DVC would rewrite the pointer to fit, silently
+        mend = f"python -m data_schemas ingest {model.dataset}"
+        raise Refusal(f"{data} is not the version that {data}.dvc pins; bring it, or see what differs, with `{mend}`.")
     before = _lock(model).read_bytes() if _lock(model).is_file() else b""
     if code := _dvc("repro", "--quiet", str(model.folder / "dvc.yaml")).returncode:
         print(f"run {model.name}: the pipeline stopped (see above); nothing after it ran.", file=sys.stderr)
@@ -80,9 +84,10 @@ def stale(model: config.Model) -> list[str]:
         return [f"{model.onnx} is missing"]
     done = _dvc("status", "--json", str(model.folder / "dvc.yaml"), capture=True)
     if done.returncode:
-        raise Refusal(f"dvc cannot compare {_lock(model)} with the tree: {done.stderr.strip().splitlines()[-1]}.")
-    data = str(tables.data(model.dataset))
-    faults = [] if _locked(model, data) == passport.content(model)["data"] else [f"{data}.dvc is newer than the lock"]
+        reason = " ".join(done.stderr.replace("ERROR:", "").split())[:200]
+        mend = f"git checkout {_lock(model)} {model.folder / 'dvc.yaml'}"
+        raise Refusal(f"{_lock(model)} cannot be compared with the tree ({reason}); restore it with `{mend}`.")
+    faults = _torn(model)
     for stage, changes in json.loads(done.stdout).items():
         for change in changes:
             # A stage says {"changed deps" or "changed outs": {path: state}}, or a word such as "changed command".
@@ -128,6 +133,7 @@ def _judged(model: config.Model) -> bool:
 def _inputs(model: config.Model) -> str:
     """One hash of all that a verdict depends on, this machine apart."""
     files = [model.onnx, model.build / "evaluation.json", Path("requirements/training.txt"), *passport.code(model)]
+    files += Path("models").glob("*.jinja")
     files += [path for path in [champion.passport_path(model.name)] if path.is_file()]
     return sha256_of_tree(files)
 
@@ -136,15 +142,28 @@ def _lock(model: config.Model) -> Path:
     return model.folder / "dvc.lock"
 
 
-def _locked(model: config.Model, path: str) -> str | None:
-    """The hash that the lock holds of a dependency, from the first stage that has it."""
-    lock = yaml.safe_load(_lock(model).read_text())
-    for stage in lock["stages"].values():
-        for dependency in stage.get("deps", []):
-            if dependency["path"] == path:
-                return str(dependency["md5"])
-    return None
+def _torn(model: config.Model) -> list[str]:
+    """Where a stage saw another version than the lock or the data's pointer names: a run that was cut short."""
+    stages = read_yaml(_lock(model), f"make it with `python -m models run {model.name}`").get("stages") or {}
+    made = {each["path"]: each["md5"] for stage in stages.values() for each in stage.get("outs", [])}
+    data, pinned = str(tables.data(model.dataset)), pointer.pinned(model.dataset)
+    faults: dict[str, None] = {}  # in order, each once
+    for name, stage in stages.items():
+        for path, md5 in ((each["path"], each["md5"]) for each in stage.get("deps", [])):
+            if path == data and (pinned is None or md5 != pinned.hash):
+                faults[f"{data}.dvc is newer than the lock"] = None
+            elif made.get(path, md5) != md5:
+                faults[f"{name}: {path} is newer than the stage"] = None
+    return list(faults)
 
 
 def _dvc(*arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=capture, text=True, check=False)
+    """In a process group of its own: whatever ends this process ends the stage that DVC has started, too."""
+    command, pipe = [sys.executable, "-m", "dvc", *arguments], subprocess.PIPE if capture else None
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        try:
+            out, error = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, error)

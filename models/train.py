@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from data_schemas.command import Refusal
 from models import config
 
@@ -24,7 +26,12 @@ def main(options: argparse.Namespace) -> int:
     train, valid = (table(model, model.windows.train), table(model, model.windows.valid))
     print(f"train {model.name}: {train.height:,} rows of {model.windows.train}, ", end="")
     print(f"validated on {valid.height:,} of {model.windows.valid}")
-    fitted = network(model).fit(train, valid, model.training)
+    try:
+        fitted = network(model).fit(train, valid, model.training)
+    except ValidationError as error:  # network.py types `training` as it likes; pydantic is the way of the example
+        fault = error.errors()[0]
+        field = ".".join(["training", *map(str, fault["loc"])])
+        raise Refusal(f"{model.folder}/model.yaml: {field}: {fault['msg']}; mend it there.") from None
     model.build.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=model.build, prefix=".native.") as staging:
         fitted.save(Path(staging))
@@ -40,7 +47,10 @@ def network(model: config.Model) -> Any:
     path = model.folder / "network.py"
     if not path.is_file():
         raise Refusal(f"{path} is missing; write its class `Model` (see models/flight_delay/network.py).")
-    module = importlib.import_module(f"models.{model.name}.network")
+    try:
+        module = importlib.import_module(f"models.{model.name}.network")
+    except Exception as error:  # a team's file: any fault in it is one sentence
+        raise Refusal(f"{path} cannot be loaded ({type(error).__name__}: {error}); mend the file.") from error
     if not hasattr(module, "Model"):
         raise Refusal(f"{path} defines no class `Model`; name it so.")
     return module.Model

@@ -99,7 +99,10 @@ class Server:
 
     def wait(self) -> int:
         """Block until the supervisor ends; its exit code."""
-        return self._process.wait()
+        while True:
+            # In steps: polars replaces the handler of Ctrl-C by one that does not interrupt an endless wait.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.wait(1)
 
     def stop(self) -> None:
         """Let it finish what it answers, then make sure that nothing of it is left."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -149,3 +151,23 @@ def test_the_difference_is_paired(
     assert found["value"] is not None
     assert found["high"] is not None
     assert 0 < found["low"] < found["value"] < found["high"]
+
+
+def test_with_dvc_storage_the_champion_comes_from_the_cache(
+    model: config.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trees.git("init", "--quiet")
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "--quiet"], check=True)
+    write(MODEL / "dvc.yaml", "stages: {export: {wdir: ../.., cmd: cp made models/flight_delay/model.onnx, "
+          "deps: [made], outs: [models/flight_delay/model.onnx]}}\n")  # fmt: skip
+    commits = []
+    for content in ("older", "newer"):
+        write(Path("made"), content)
+        subprocess.run([*dvc, "repro", "--quiet", str(MODEL / "dvc.yaml")], check=True)
+        commits.append(trees.commit())
+    stored = model.model_copy(update={"storage": "dvc"})
+    assert champion.blob(stored, hashlib.sha256(b"older").hexdigest()) == (b"older", commits[0])
+    with pytest.raises(Refusal, match=r"nowhere in the DVC cache and remote; .*`dvc pull --all-commits`"):
+        champion.blob(stored, "0" * 64)

@@ -69,6 +69,12 @@ FAULTS = [
     ("{margin: 0.005}", "{margin: -0.1}", "gates.champion.margin", "greater than or equal to 0"),
     ("  parity: {at_most: 0.00001}\n", "", "gates.parity", "required"),
     ("storage: git", "storage: git\nname: flight_delay", "name", "the folder's name"),
+    ("{at_most: 0.60}", "{at_most: .inf}", "gates.log_loss.at_most", "finite number"),
+    ("  - visib\n", "  - visib\n  - visib\n", "features", "'visib' is listed twice"),
+    ("[0, 480, 720, 960, 1200, 1440]", "[480, 0]", "slices", "sched_dep_minute: bin edges must be two or more"),
+    ("[0, 480, 720, 960, 1200, 1440]", "[480]", "slices", "sched_dep_minute: bin edges must be two or more"),
+    ("carrier: categories", "carrier: [0, 1]", "slices.carrier", "it is text; write `categories`"),
+    ("storage: git", "storage: git\n7: seven", "", "must be a mapping of settings"),
     ("storage: git", "storage: [git", "", "cannot be read"),
     ("storage: git", "storage: git\n\tx: 1", "", "cannot be read"),
 ]

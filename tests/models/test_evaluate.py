@@ -170,3 +170,17 @@ def test_the_verb_writes_what_was_found(tree: Path, monkeypatch: pytest.MonkeyPa
     (tree / MODEL / "build/evaluation.json").unlink()
     assert evaluate.main(OPTIONS) == 0
     assert '"roc_auc"' in (tree / MODEL / "build/evaluation.json").read_text()
+
+
+def test_a_test_window_with_one_outcome_is_refused(model: config.Model, flights: Path) -> None:
+    assert flights.is_dir()
+    never = model.model_copy(update={"target": config.Target(column="arr_delay", above=5000)})
+    with pytest.raises(Refusal, match=r"model\.yaml: windows\.test: has one outcome only"):
+        evaluate.evaluate(never)
+
+
+def test_rows_outside_of_all_bins_are_a_slice_of_their_own(model: config.Model, table: pl.DataFrame) -> None:
+    changed = model.model_copy(update={"slices": {"sched_dep_minute": [480.0, 720.0]}})
+    found = {name: rows for _, name, rows in evaluate.slices(changed, table)}
+    assert list(found) == ["480 to 720", "outside"]
+    assert (found["480 to 720"] ^ found["outside"]).all()

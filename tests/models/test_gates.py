@@ -24,6 +24,7 @@ FIGURES: list[tuple[str, str, Any]] = [
     ("champion", "evaluation.metrics.roc_auc.low", 0.64),  # a first release is held against the baseline
     ("champion", "evaluation.metrics.log_loss.high", 0.56),
     ("parity", "measured.parity.largest_difference", 2e-5),
+    ("parity", "measured.parity.rows", 9_999),
     ("latency", "measured.latency.one_row.p99_ms", 2.1),
     ("latency", "measured.latency.hundred_rows.p99_ms", 10.1),
     ("size_mb", "measured.size_mb", 10.1),
@@ -61,7 +62,10 @@ def test_a_figure_out_of_its_limit_fails(evidence: Evidence, name: str, path: st
 @pytest.mark.parametrize("value", [None, math.nan, GONE], ids=["null", "nan", "gone"])
 @pytest.mark.parametrize(("name", "path"), NEEDED)
 def test_a_gate_without_data_fails(evidence: Evidence, name: str, path: str, value: Any) -> None:
-    assert verdict(plant(evidence, path, value), name).verdict == "fail"
+    found = verdict(plant(evidence, path, value), name)
+    assert found.verdict == "fail"
+    if value is GONE:
+        assert (found.reason or "").endswith("is missing")
 
 
 @pytest.mark.parametrize(

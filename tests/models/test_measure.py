@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -119,3 +120,21 @@ def test_a_tree_can_be_edited_without_touching_the_repository(tree: Path) -> Non
     copies = [tree / MODEL / "model.yaml", tree / MODEL / "model.onnx", tree / "data_schemas/flights/data.dvc"]
     assert not any(path.is_symlink() for path in copies)
     assert trees.ROOT not in [path.resolve() for path in tree.parents]
+
+
+def test_scores_of_disturbed_rows_that_are_not_finite_are_refused(
+    tree: Path, table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        @classmethod
+        def load(cls, folder: Path) -> Broken:
+            assert folder.is_dir()
+            return cls()
+
+        def predict(self, rows: pl.DataFrame) -> object:
+            return np.full(rows.height, np.nan)
+
+    assert tree.is_dir()
+    monkeypatch.setattr(train, "network", lambda _: Broken)
+    with pytest.raises(Refusal, match=r"network\.py: nulls or unknown names give scores that are not finite"):
+        measure.parity(config.load("flight_delay"), table)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from data_schemas import ingest
+from data_schemas.command import Refusal
 from data_schemas.files import write_json
 from models import champion, config, gates, measure, report, run
 from tests.models import trees
@@ -119,7 +122,7 @@ def test_a_verdict_about_what_stands_there_is_not_given_again(stages: Stages) ->
 
 
 @pytest.mark.parametrize(
-    "change", ["serving", "model", "evaluation", "champion", "behaviour", "report gone", "packages"]
+    "change", ["serving", "model", "evaluation", "champion", "behaviour", "report gone", "packages", "template"]
 )
 def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, change: str) -> None:
     path = {
@@ -130,6 +133,7 @@ def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, cha
         "behaviour": MODEL / "test_behaviour.py",
         "report gone": BUILD / "report.html",
         "packages": Path("requirements/training.txt"),
+        "template": Path("models/report.html.jinja"),
     }[change]
     if change == "report gone":
         path.unlink()
@@ -171,3 +175,42 @@ def test_the_run_says_whether_it_reproduced_the_committed_bytes(tree: Path) -> N
     assert "model.onnx has the committed bytes" in run.reproduced(model)
     (tree / MODEL / "model.onnx").write_bytes(b"other")
     assert "model.onnx differs from the committed one" in run.reproduced(model)
+
+
+@pytest.mark.parametrize("change", ["data", "pointer"])
+def test_data_that_is_not_the_pinned_version_is_refused_and_never_pinned_silently(
+    tree: Path, stages: Stages, change: str
+) -> None:
+    """DVC would write the version that lies there into the pointer, and train on it."""
+    data = tree / "data_schemas/flights/data"
+    if change == "data":
+        data.unlink()
+        shutil.copytree(ROOT / "data_schemas/flights/data", data)
+        (data / "2013-12.parquet").unlink()
+    else:
+        trees.edit(tree / "data_schemas/flights/data.dvc", "md5: ", "md5: 0")
+    with pytest.raises(Refusal, match=r"flights/data is not the version that .*data\.dvc pins; .*ingest flights`"):
+        run.run(config.load("flight_delay"))
+    assert stages.called == []
+
+
+def test_a_run_that_is_ended_ends_the_stage_that_dvc_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script, started, finished = tmp_path / "python", tmp_path / "started", tmp_path / "finished"
+    script.write_text(f"#!/bin/sh\n(sleep 1; touch {finished}) &\ntouch {started}\nwait\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+
+    def end(*_: object) -> None:
+        if started.exists():
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run._dvc("repro")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    time.sleep(1.5)
+    assert not finished.exists()

@@ -145,3 +145,32 @@ def test_a_month_without_data_is_refused_with_the_command_that_brings_it(tree: P
     trees.edit(tree / MODEL / "model.yaml", "{first: 2013-01, last: 2013-06}", "{first: 2012-12, last: 2013-06}")
     with pytest.raises(Refusal, match=r"2012-12\.parquet is missing; .*python -m data_schemas ingest flights"):
         train.main(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"), [("class Model(:", "SyntaxError"), ("import nowhere", "ModuleNotFoundError")]
+)
+def test_a_network_that_cannot_be_loaded_is_refused_in_one_sentence(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, line: str, fault: str
+) -> None:
+    monkeypatch.syspath_prepend(tree)
+    name = f"broken_{fault.lower()}"
+    shutil.copytree(tree / MODEL, tree / "models" / name)
+    (tree / "models" / name / "network.py").write_text(line + "\n")
+    with pytest.raises(Refusal, match=rf"^models/{name}/network\.py cannot be loaded \({fault}"):
+        train.network(config.load(name))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("hidden: 64", 'hidden: "64"', "training.hidden: Input should be a valid integer"),
+        ("hidden: 64", "hidden: 64\n  depth: 2", "training.depth: Extra inputs are not permitted"),
+        ("  hidden: 64\n", "", "training.hidden: Field required"),
+    ],
+)
+def test_a_wrong_training_setting_is_refused_with_file_and_field(tree: Path, old: str, new: str, words: str) -> None:
+    trees.shrink(tree)
+    trees.edit(tree / MODEL / "model.yaml", old, new)
+    with pytest.raises(Refusal, match=rf"^models/flight_delay/model\.yaml: {words}; mend it there\.$"):
+        train.main(OPTIONS)

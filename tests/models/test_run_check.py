@@ -1,0 +1,134 @@
+"""`run --check`: in a fresh clone, is the committed model that of the committed inputs?"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.models import trees
+from tests.models.trees import MODEL, Answer
+
+# What the clone may hold that the lock does not fit, and what is then said.
+EDITS: dict[str, tuple[str, str, str, str]] = {
+    "network": ("network.py", "HARMONICS = 2", "HARMONICS = 3", "train: changed deps: models/flight_delay/network.py"),
+    "training": ("model.yaml", "hidden: 64", "hidden: 65", "train: changed deps: models/flight_delay/model.yaml"),
+    "windows": (
+        "model.yaml",
+        "last: 2013-06}",
+        "last: 2013-05}",
+        "train: changed deps: models/flight_delay/model.yaml",
+    ),
+    "features": ("model.yaml", "  - visib\n", "", "train: changed deps: models/flight_delay/model.yaml"),
+    "slices": ("model.yaml", "[0, 480,", "[0, 400,", "evaluate: changed deps: models/flight_delay/model.yaml"),
+    "command": ("dvc.yaml", "cmd: python -m models train", "cmd: python -B -m models train", "train: changed command"),
+    "dependency": ("dvc.yaml", "      - models/scoring.py", "      - models/config.py", "evaluate: changed deps"),
+    "schema": (
+        "../../data_schemas/flights/schema.py",
+        '"JFK", "LGA"]',
+        '"JFK"]',
+        "validate: changed deps: data_schemas",
+    ),
+    "data": ("../../data_schemas/flights/data.dvc", "md5: ", "md5: 0", "data_schemas/flights/data.dvc is newer than"),
+    "packages": ("../../requirements/training.txt", "polars==", "polars==9", "train: changed deps: requirements"),
+    "metrics": ("../metrics.py", "BINS = 10", "BINS = 20", "evaluate: changed deps: models/metrics.py"),
+}
+
+
+@pytest.fixture
+def clone(cloned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh clone of one's own, as current directory."""
+    shutil.copytree(cloned, tmp_path / "clone")
+    monkeypatch.chdir(tmp_path / "clone")
+    return tmp_path / "clone"
+
+
+def check(verb: Callable[..., Answer]) -> Answer:
+    return verb("run", "flight_delay", "--check")
+
+
+def test_a_fresh_clone_without_data_and_cache_is_up_to_date(clone: Path, verb: Callable[..., Answer]) -> None:
+    assert not (clone / "data_schemas/flights/data").exists()
+    assert not (clone / ".dvc/cache").exists()
+    answer = check(verb)
+    assert (answer.code, answer.error) == (0, "")
+    assert "dvc.lock and models/flight_delay/model.onnx are up to date with their inputs." in answer.out
+    assert not (clone / MODEL / "build").exists()
+    assert trees.git("status", "--porcelain", root=clone) == ""
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_lock_older_than_its_inputs_is_named_with_the_stage_and_the_mend(
+    clone: Path, verb: Callable[..., Answer], name: str
+) -> None:
+    path, old, new, words = EDITS[name]
+    trees.edit(clone / MODEL / path, old, new)
+    answer = check(verb)
+    assert (answer.code, answer.error) == (1, "")
+    assert f"run flight_delay: {words}" in answer.out
+    assert "run `python -m models run flight_delay` and commit models/flight_delay." in answer.out
+    if words.startswith("evaluate"):
+        assert "train:" not in answer.out
+
+
+def test_other_bytes_of_the_model_than_the_locks_are_found(clone: Path, verb: Callable[..., Answer]) -> None:
+    with (clone / MODEL / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    answer = check(verb)
+    assert answer.code == 1
+    assert "export: changed outs: models/flight_delay/model.onnx" in answer.out
+    assert "train:" not in answer.out
+
+
+@pytest.mark.parametrize("name", ["dvc.lock", "model.onnx"])
+def test_a_missing_lock_or_model_is_found(clone: Path, verb: Callable[..., Answer], name: str) -> None:
+    (clone / MODEL / name).unlink()
+    answer = check(verb)
+    assert (answer.code, answer.error) == (1, "")
+    assert f"models/flight_delay/{name} is missing" in answer.out
+    assert "run `python -m models run flight_delay` and commit models/flight_delay." in answer.out
+
+
+def test_a_change_of_serving_or_gates_makes_no_stage_stale(clone: Path, verb: Callable[..., Answer]) -> None:
+    for old, new in [
+        ("max_rows: 200", "max_rows: 300"),
+        ("latency_budget_ms: 10.0", "latency_budget_ms: 20.0"),
+        ("roc_auc: {at_least: 0.70}", "roc_auc: {at_least: 0.71}"),
+        ("description: Will", "description: Shall"),
+    ]:
+        trees.edit(clone / MODEL / "model.yaml", old, new)
+    (clone / MODEL / "resources.yaml").write_text("[]\n")
+    assert check(verb).code == 0
+
+
+def test_a_lock_that_dvc_cannot_read_is_refused_in_one_line(clone: Path, verb: Callable[..., Answer]) -> None:
+    (clone / MODEL / "dvc.lock").write_text("stages: [\n")
+    answer = check(verb)
+    assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
+    assert "restore it with `git checkout models/flight_delay/dvc.lock" in answer.error
+
+
+def hash_in_lock(clone: Path, stage: str, kind: str, path: str) -> None:
+    """Give one entry of the lock another hash, as a run that was cut short leaves it."""
+    lock = clone / MODEL / "dvc.lock"
+    content = yaml.safe_load(lock.read_text())
+    next(each for each in content["stages"][stage][kind] if each["path"] == path)["md5"] = "0" * 32
+    lock.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def test_a_lock_of_a_run_that_ended_after_training_is_found(clone: Path, verb: Callable[..., Answer]) -> None:
+    """The network is newer than the file that was exported from the one before; a clone holds neither network."""
+    hash_in_lock(clone, "train", "outs", "models/flight_delay/build/native")
+    answer = check(verb)
+    assert answer.code == 1
+    assert "export: models/flight_delay/build/native is newer than the stage" in answer.out
+
+
+def test_a_lock_whose_stages_saw_different_data_is_found(clone: Path, verb: Callable[..., Answer]) -> None:
+    hash_in_lock(clone, "train", "deps", "data_schemas/flights/data")
+    answer = check(verb)
+    assert answer.code == 1
+    assert answer.out.count("data_schemas/flights/data.dvc is newer than the lock") == 1
