@@ -46,7 +46,7 @@ def test_the_pipeline_has_all_stages_and_names_its_own_model(model: config.Model
         others = [other for other in NAMES if other != model.name and f"models/{other}/" in str(stage)]
         assert others == [], name
     keeps = pipeline["stages"]["export"]["outs"]
-    assert keeps == [{"models/${model}/model.onnx": {"cache": model.storage == "dvc"}}]
+    assert keeps == [{"models/${model}/model.onnx": {"cache": model.storage == "dvc", "persist": True}}]
 
 
 def test_the_lock_belongs_to_this_model(model: config.Model) -> None:
