@@ -38,6 +38,7 @@ RUNTIME = [
     "request.py",
     "service.py",
     "telemetry.py",
+    "turns.py",
 ]
 WORKPLACE = ".bento-"
 LEFTOVER_SECONDS = 3600
@@ -49,6 +50,8 @@ def main(options: argparse.Namespace) -> int:
     megabytes = sum(path.stat().st_size for path in bento.rglob("*") if path.is_file()) / 1e6
     print(f"build {options.model}: {bento.name}, {megabytes:.1f} MB in {time.perf_counter() - started:.1f} s")
     print(f"  {bento}")
+    if not (config.MODELS / options.model / "build" / "passport.yaml").is_file():
+        print(f"  no passport is here, so answers name the file; judge it with `python -m models run {options.model}`")
     print(f"  serve it: python -m serving serve {options.model}")
     print(f"  image:    docker build --file serving/Dockerfile --tag {options.model}:{bento.name} {bento}")
     return 0
@@ -64,7 +67,12 @@ def build(name: str) -> Path:
     content = _content(model)
     bento = model.build / "bento" / _version(content)
     if bento.is_dir():
-        return bento
+        if all(
+            (bento / "src" / path).is_file() and (bento / "src" / path).read_bytes() == data
+            for path, data in content.items()
+        ):
+            return bento
+        shutil.rmtree(bento)  # somebody changed it by hand
     with _workplace(model.build) as place:
         for path, data in content.items():
             write(place / "context" / path, data)

@@ -1,11 +1,10 @@
 """What answers first: POST /predict, /metrics and the OpenAPI page as bare ASGI; other known paths go on to BentoML.
 
-A quarter of the CPU of a typed route: no routing, no request object, no schema a response (tests/bench/serving.py).
+A fraction of the CPU of a typed route: no routing, no request object, no schema a response (tests/bench/serving.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -19,6 +18,7 @@ from serving.body import Bodies, DisconnectedError, Message, Receive, drain
 from serving.faults import KINDS, Fault, NotFiniteError, RefusedError, explain
 from serving.request import Contract, decoder, models
 from serving.telemetry import Telemetry
+from serving.turns import Row, Turns
 
 if TYPE_CHECKING:
     from serving.predictor import Predictor
@@ -27,7 +27,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 IN_FLIGHT = 256  # requests at once in one worker, reading or waiting; the next one is told 503 at once
-TURN_SECONDS = 0.005  # of inference before probes and newcomers are looked at; a turn a request costs a twentieth of it
 JSON = (b"content-type", b"application/json")
 PAGE = Path(__file__).with_name("page.html")
 # Paths that BentoML answers; static_content holds the assets of the OpenAPI page.
@@ -53,7 +52,7 @@ class Endpoint:
         self._tail = {"model": contract["model"], "version": contract["version"]}
         self._encode = msgspec.json.Encoder().encode
         self._in_flight = 0
-        self._turn, self._yielded = asyncio.Lock(), 0.0
+        self._turns = Turns(lambda rows: self.predictor.scores(rows), contract["max_rows"])
         self._complained = -3600.0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -107,24 +106,14 @@ class Endpoint:
             rows = self._decode(body)
         except ValueError as error:  # msgspec's own errors among them
             raise self._explained(body) from error
-        scores = await self._in_turn(rows)
+        scores = await self._scores(rows)
         # In double precision, as the caller sees the score.
         labels = [1 if score >= self._threshold else 0 for score in scores]
         return self._encode({"scores": scores, "labels": labels, **self._tail}), sum(labels), scores
 
-    async def _in_turn(self, rows: list[tuple[Any, ...]]) -> list[float]:
-        """Scores; between inferences the loop gets its turn to answer probes and to refuse what is too much."""
-        if time.perf_counter() - self._yielded < TURN_SECONDS and not self._turn.locked():
-            return self._score(rows)
-        async with self._turn:
-            if time.perf_counter() - self._yielded >= TURN_SECONDS:
-                await asyncio.sleep(0)
-                self._yielded = time.perf_counter()
-            return self._score(rows)
-
-    def _score(self, rows: list[tuple[Any, ...]]) -> list[float]:
+    async def _scores(self, rows: list[Row]) -> list[float]:
         try:
-            return self.predictor.scores(rows)
+            return await self._turns.scores(rows)
         except NotFiniteError:
             raise RefusedError("not_finite", "scores", "the model gave a score that is not finite") from None
         except Exception as error:
@@ -140,8 +129,8 @@ class Endpoint:
             self._request.model_validate_json(body)
         except pydantic.ValidationError as found:
             return RefusedError(*explain(found.errors(include_url=False, include_input=False)[0], self._contract))
-        # pydantic looks at the last of two equal keys, the decoder at both.
-        return RefusedError("invalid", "body", "must name every key once")
+        # As with a key that is there twice: pydantic looks at the last, the decoder at both.
+        return RefusedError("invalid", "body", "must fit the contract and name every key once; see /docs.json")
 
     async def _page(self, send: Send) -> None:
         # The page needs its own host only; BentoML's would load a tag manager from elsewhere.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from bentoml._internal.service.openapi.specification import Info, PathItem
+from bentoml._internal.service.openapi.specification import Info, PathItem, Tag
 
 from serving.request import Contract, models
 
@@ -19,8 +19,10 @@ ERRORS = {
     "500": "The model failed or gave a score that is not finite",
     "503": "More requests at once than the service takes; try again",
 }
+TAG = Tag(name="Prediction", description="Scores of the model.")
 ERROR = {
     "type": "object",
+    "example": {"error": {"field": "rows[0]", "reason": "must be an object with one value a feature; see /docs.json"}},
     "required": ["error"],
     "properties": {
         "error": {
@@ -41,8 +43,11 @@ def amended(specification: Any, contract: Contract) -> Any:
     for model in models(contract):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
+    sample = {feature["name"]: feature["example"] for feature in contract["features"]}
+    # In the order of the contract: pydantic sorts them.
+    schemas["Row"]["example"], schemas["Request"]["example"] = sample, {"rows": [sample]}
     predict = {
-        "tags": ["Service APIs"],
+        "tags": [TAG.name],
         "summary": contract["description"],
         "description": _text(contract),
         "operationId": "predict",
@@ -58,6 +63,7 @@ def amended(specification: Any, contract: Contract) -> Any:
         info=Info(title=contract["model"], version=contract["version"], description=contract["description"]),
         paths={"/predict": PathItem(post=predict)}
         | {path: item for path, item in specification.paths.items() if path != "/predict"},
+        tags=[TAG, *(tag for tag in specification.tags if tag.name == "Infrastructure")],
         components={"schemas": schemas},
     )
 

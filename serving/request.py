@@ -1,6 +1,6 @@
 """The contract as types: msgspec structs that decode a request cheaply, pydantic models that declare and explain it.
 
-Both are made from contract.json, and tests/serving/test_service.py holds them to the same verdicts.
+Both are made from contract.json, and tests/serving/test_request.py holds them to the same verdicts.
 """
 
 from __future__ import annotations

@@ -169,15 +169,18 @@ def _end_with_parent() -> Callable[[], None] | None:
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that nothing listens on now."""
-    with socket.create_server((host, 0)) as listener:
+    with socket.create_server((host, 0), family=_family(host)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def _check_free(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.create_server((host, port), family=family):
+        with socket.create_server((host, port), family=_family(host)):
             return
     except (OSError, OverflowError) as error:
         reason = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be used ({error})"

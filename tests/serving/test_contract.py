@@ -1,0 +1,128 @@
+"""What the contract takes from a schema, what it refuses to leave out, and that it carries everything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandera.polars as pa
+import polars as pl
+import pytest
+
+from data_schemas import tables
+from data_schemas.command import Refusal
+from models import config
+from serving import contract, request
+from tests.serving import toy
+
+
+def derive(monkeypatch: pytest.MonkeyPatch, **columns: Any) -> dict[str, dict[str, Any]]:
+    """The features of a schema with these columns (name -> (type, field)), by name."""
+    fields = {name: field for name, (_, field) in columns.items()}
+    types = {"__annotations__": {name: kind for name, (kind, _) in columns.items()}}
+    schema = type("Schema", (pa.DataFrameModel,), {**fields, **types})
+    monkeypatch.setattr(tables, "schema", lambda _: schema)
+    model = config.load("flight_delay", check_columns=False).model_copy(update={"features": list(columns)})
+    return {feature["name"]: feature for feature in contract.derive(model)["features"]}
+
+
+def test_every_kind_of_column_becomes_a_feature_with_its_limits_and_meaning(contract: dict[str, Any]) -> None:
+    kind, code, count, size, amount, weight, free = contract["features"]
+    assert (kind["type"], kind["allowed"], kind["unit"]) == ("string", ["a", "b", "ü"], "code")
+    assert (code["pattern"], code["nullable"], code["example"]) == ("^[A-Z]{3}$", True, "AAA")
+    assert (count["type"], count["min"], count["max"], count["description"]) == ("integer", 0, 150, "How many")
+    assert (size["type"], size["allowed"], size["min"]) == ("integer", [1, 2, 3], None)
+    assert (amount["type"], amount["nullable"], amount["unit"]) == ("number", True, "EUR")
+    assert (weight["above"], weight["below"], weight["min"], weight["example"]) == (0, 50, None, 1.5)
+    assert free["max"] == pytest.approx(3.4e38, rel=0.01)  # the tensor's limit, so that no request becomes infinite
+    assert [feature["name"] for feature in contract["features"]] == list(toy.ROW)  # the order of the graph's inputs
+
+
+def test_the_contract_names_model_file_and_limits(contract: dict[str, Any]) -> None:
+    keys = ("model", "threshold", "max_rows", "max_body_bytes", "latency_budget_ms", "slow_ms")
+    assert [contract[key] for key in keys] == ["toy", 0.5, 5, 4000, 10.0, 5.0]
+    assert contract["version"] == f"onnx-{contract['onnx_sha256'][:12]}"
+
+
+def test_a_contract_without_a_file_compares_two_commits() -> None:
+    found = contract.derive(config.load("flight_delay", check_columns=False))
+    assert found["onnx_sha256"] is None
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+@pytest.mark.parametrize(
+    ("field", "pattern", "accepted", "refused"),
+    [
+        ({"str_matches": "[ab]x"}, "^(?:[ab]x)", "bxy", "ybx"),  # pandera anchors it at the start only
+        ({"str_contains": "x$"}, "x$", "yx", "xy"),
+        ({"str_startswith": "a."}, r"^a\.", "a.b", "aab"),
+        ({"str_endswith": "+"}, r"\+$", "a+", "+a"),
+        ({"str_length": {"min_value": 2, "max_value": 3}}, r"^[\s\S]{2,3}$", "a\n", "abcd"),
+    ],
+)
+def test_text_checks_become_the_pattern_that_pandera_enforces(
+    field: dict[str, Any], pattern: str, accepted: str, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feature = derive(monkeypatch, name=(str, pa.Field(**field)))["name"]
+    assert feature["pattern"] == pattern
+    schema = tables.schema("any")
+    schema.validate(pl.DataFrame({"name": [accepted, feature["example"]]}))
+    with pytest.raises(pa.errors.SchemaError):
+        schema.validate(pl.DataFrame({"name": [refused]}))
+    decode = request.decoder({"features": [feature], "max_rows": 9})
+    decode(json.dumps({"rows": [{"name": accepted}, {"name": feature["example"]}]}).encode())
+    with pytest.raises(ValueError, match="does not match its pattern"):
+        decode(json.dumps({"rows": [{"name": refused}]}).encode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "words"),
+    [
+        (int, pa.Field(ne=3), "cannot enforce the check 'not_equal_to'"),
+        (str, pa.Field(notin=["a"]), "cannot enforce the check 'notin'"),
+        (int, pa.Field(nullable=True), "has no null"),
+        (float, pa.Field(isin=[0.1, 0.2]), "allowed floats"),
+        (str, pa.Field(isin=["a"], str_matches="a"), "keep the list alone"),
+        (str, pa.Field(str_matches="^(?!a)b$"), "give one: metadata"),
+        (int, pa.Field(in_range=(0, 9), ge=1), "two checks set 'min'"),
+        (bool, pa.Field(), "must be text, an integer or a float"),
+        (pl.Date, pa.Field(), "must be text, an integer or a float"),
+    ],
+)
+def test_what_the_service_could_not_enforce_is_refused_with_file_and_column(
+    kind: Any, field: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Refusal, match=words) as refusal:
+        derive(monkeypatch, column=(kind, field))
+    assert "data_schemas/flights/schema.py: column: " in str(refusal.value)
+
+
+def test_a_feature_that_is_no_column_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = config.load("flight_delay", check_columns=False).model_copy(update={"features": ["nonsense"]})
+    with pytest.raises(Refusal, match="'nonsense' is no column of flights"):
+        contract.derive(model)
+    assert monkeypatch
+
+
+@pytest.mark.parametrize("name", config.names())
+def test_every_model_that_the_repository_ships_answers_its_own_example(name: str) -> None:
+    from data_schemas.files import sha256
+    from serving.predictor import Predictor
+
+    model = config.load(name, check_columns=False)
+    found = contract.derive(model, onnx_sha256=sha256(model.onnx))
+    predictor = Predictor(model.onnx, found)
+    example = {feature["name"]: feature["example"] for feature in found["features"]}
+    rows = request.decoder(found)(json.dumps({"rows": [example] * found["max_rows"]}).encode())
+    scores = predictor.scores(rows)
+    assert len(scores) == found["max_rows"]
+    assert predictor.scores(rows[:1]) == pytest.approx(scores[:1])
+
+
+def test_the_largest_request_of_every_model_fits_its_body_limit() -> None:
+    for name in config.names():
+        found = contract.derive(config.load(name, check_columns=False))
+        example = {feature["name"]: feature["example"] for feature in found["features"]}
+        assert len(json.dumps({"rows": [example] * found["max_rows"]})) * 1.5 < found["max_body_bytes"]
+    assert Path("models").is_dir()

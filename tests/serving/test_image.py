@@ -1,0 +1,96 @@
+"""What can be said of the image without a builder: its base, its user, its switches, and what it copies."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from data_schemas.command import ENVIRONMENT
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(instruction, its text) in order, continued lines joined, comments left out."""
+    lines = [line for line in (ROOT / "serving/Dockerfile").read_text().splitlines() if not line.startswith("#")]
+    joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in joined.splitlines() if line.strip()]
+
+
+def all_of(name: str) -> list[str]:
+    return [text for instruction, text in instructions() if instruction == name]
+
+
+def test_the_base_is_pinned_by_a_digest_that_must_be_filled_in() -> None:
+    digest, base = all_of("ARG")
+    assert re.fullmatch(r"PYTHON_DIGEST=(sha256:[0-9a-f]{64})?", digest)
+    assert base.startswith(
+        'BASE="python:3.11-slim@${PYTHON_DIGEST:?'
+    )  # an empty one stops the build with this sentence
+    assert "fill in the digest of python:3.11-slim" in base
+    assert all_of("FROM") == ["${BASE} AS environment", "${BASE}"]
+
+
+def test_it_runs_as_a_number_that_is_not_root_and_writes_only_to_tmp() -> None:
+    (user,) = all_of("USER")
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+    assert instructions().index(("USER", user)) > max(
+        index for index, (name, _) in enumerate(instructions()) if name in ("COPY", "RUN")
+    )
+    assert environment()["BENTOML_HOME"].startswith("/tmp/")  # noqa: S108
+    assert environment()["HOME"] == "/tmp"  # noqa: S108
+    assert "PYTHONOPTIMIZE" not in environment()  # it crashes bentoml
+
+
+def environment() -> dict[str, str]:
+    return dict(pair.split("=", 1) for text in all_of("ENV") for pair in shlex.split(text))
+
+
+def test_the_switches_of_the_verbs_hold_in_the_image() -> None:
+    for name in ("BENTOML_DO_NOT_TRACK", "OTEL_SDK_DISABLED", "OMP_NUM_THREADS"):
+        assert environment()[name] == ENVIRONMENT[name]
+
+
+def test_it_installs_the_lock_by_hash_and_neither_compiler_nor_git() -> None:
+    text = " ".join(all_of("RUN"))
+    for flag in ("--require-hashes", "--only-binary :all:", "--no-cache-dir"):
+        assert flag in text
+    for word in ("apt", "gcc", "git", "torch", "curl", "wget"):
+        assert word not in re.split(r"[^a-z]+", text)
+    assert "://" not in text
+    assert not all_of("ADD")
+    lock = (ROOT / "requirements/serving.txt").read_text()
+    names = re.findall(r"^([A-Za-z0-9._-]+)==", lock, re.MULTILINE)
+    assert {"bentoml", "onnxruntime", "numpy", "msgspec", "uvloop", "httptools"} <= set(names)
+    assert not {"torch", "polars", "pandera", "onnx", "dvc", "pandas"} & set(names)
+    assert lock.count("--hash=sha256:") >= len(names)
+    assert "://" not in lock
+
+
+def test_what_it_copies_and_starts_is_in_a_built_bento(bento: Path) -> None:
+    text = " ".join(all_of("RUN"))
+    assert (bento / re.findall(r"--requirement /bento/(\S+)", text)[0]).is_file()
+    assert all_of("COPY") == [
+        ". /bento",
+        "--from=environment /environment /environment",
+        "--from=environment /bento /bento",
+    ]
+    (command,) = all_of("CMD")
+    assert command.startswith('["python", "-m", "bentoml", "serve", "/bento"')
+    assert not all_of("ENTRYPOINT")
+
+
+@pytest.mark.parametrize("removed", ["onnxruntime/transformers", "onnxruntime/quantization", "onnxruntime/tools"])
+def test_what_it_removes_exists_and_is_imported_by_nothing_served(removed: str) -> None:
+    import subprocess
+    import sys
+
+    import onnxruntime
+
+    assert removed in " ".join(all_of("RUN"))
+    assert (Path(onnxruntime.__file__).parents[1] / removed).is_dir()
+    script = f"import sys, onnxruntime, uvicorn, bentoml; sys.exit('{removed.replace('/', '.')}' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

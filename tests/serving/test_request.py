@@ -1,0 +1,290 @@
+"""The fast path and the typed API hold the same contract: the same answers, and the same faults in the same words."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving import faults, request
+from tests.serving import toy
+from tests.serving.toy import ROW, answer, rows, without
+
+# Of what BentoML calls; nothing that this repository could change.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Using `httpx`"),
+]
+
+
+def raw(text: str, **change: str) -> bytes:
+    """The sample request as text, with some values replaced by JSON text that Python would not write."""
+    for name, value in change.items():
+        text = text.replace(f'"{name}": {json.dumps(ROW[name])}', f'"{name}": {value}')
+    return text.encode()
+
+
+ONE = json.dumps(rows())
+ACCEPTED: dict[str, Any] = {
+    "a row": rows(),
+    "as many rows as allowed": rows(*[{}] * 5),
+    "an integer for a number": rows({"amount": 2, "free": 3}),
+    "null where it may be": rows({"code": None, "amount": None}),
+    "a field left out that may be null": without("code"),
+    "the limits themselves": rows({"count": 0, "amount": -1000}, {"count": 99, "amount": 1000}),
+    "text beyond ASCII": rows({"kind": "ü"}),
+    "an exponent": raw(ONE, amount="1.5e2"),
+    "minus zero": raw(ONE, amount="-0.0", count="-0"),
+    "a key twice, the last counts": raw(ONE, count='4, "count": 3'),
+    "white space": b" \n" + ONE.encode() + b"\t\r\n",
+    "an escaped letter": raw(ONE, kind=r'"\u0061"'),
+    "a number of many digits": raw(ONE, free="0." + "3" * 500),
+    "a large integer for a number": raw(ONE, free="1" + "0" * 30),
+}
+MALFORMED: dict[str, bytes] = {
+    "half a document": ONE.encode()[:-3],
+    "two documents": ONE.encode() * 2,
+    "not JSON at all": b"rows=1",
+    "broken UTF-8": raw(ONE, kind='"?"').replace(b"?", b"\xff"),
+    "half a surrogate pair": raw(ONE, kind=r'"\ud800"'),
+    "a byte order mark": b"\xef\xbb\xbf" + ONE.encode(),
+    "a trailing comma": ONE.encode()[:-1] + b",}",
+    "a leading zero": raw(ONE, count="03"),
+    "single quotes": ONE.replace('"', "'").encode(),
+    "a comment": b"// hello\n" + ONE.encode(),
+    "brackets without end": b"[" * 3000,
+}
+# name -> (request, field)
+INVALID: dict[str, tuple[Any, str]] = {
+    "a list": ([], "body"),
+    "null": (None, "body"),
+    "a number": (3, "body"),
+    "nothing": (b"", "rows"),
+    "no rows key": ({}, "rows"),
+    "no rows": ({"rows": []}, "rows"),
+    "rows null": ({"rows": None}, "rows"),
+    "rows an object": ({"rows": ROW}, "rows"),
+    "too many rows": (rows(*[{}] * 6), "rows"),
+    "another key beside rows": ({**rows(), "id": 1}, "id"),
+    "a row that is a list": ({"rows": [ROW, []]}, "rows[1]"),
+    "a row that is null": ({"rows": [None]}, "rows[0]"),
+    "an unknown field": (rows({}, {"color": 1}), "rows[1].color"),
+    "a field in another case": (rows({"Kind": "a"}), "rows[0].Kind"),
+    "a missing field": (without("count"), "rows[0].count"),
+    "text for a number": (rows({"amount": "1.5"}), "rows[0].amount"),
+    "text for an integer": (rows({"count": "1"}), "rows[0].count"),
+    "a number for an integer": (rows({"count": 1.0}), "rows[0].count"),
+    "a number for an integer of a list": (rows({"size": 1.0}), "rows[0].size"),
+    "an exponent for an integer": (raw(ONE, count="3e0"), "rows[0].count"),
+    "true for an integer": (rows({"count": True}), "rows[0].count"),
+    "true for an integer of a list": (rows({"size": True}), "rows[0].size"),
+    "true for a number": (rows({"amount": True}), "rows[0].amount"),
+    "a number for text": (rows({"kind": 1}), "rows[0].kind"),
+    "an object for text": (rows({"kind": {}}), "rows[0].kind"),
+    "a list for a number": (rows({"free": [1]}), "rows[0].free"),
+    "null where it may not be": (rows({"count": None}), "rows[0].count"),
+    "null in a list of values": (rows({"kind": None}), "rows[0].kind"),
+    "over the maximum": (rows({}, {}, {"count": 151}), "rows[2].count"),
+    "under the minimum": (rows({"amount": -1000.5}), "rows[0].amount"),
+    "on an exclusive limit": (rows({"weight": 0}), "rows[0].weight"),
+    "on the other exclusive limit": (rows({"weight": 50.0}), "rows[0].weight"),
+    "a value that is not allowed": (rows({"kind": "c"}), "rows[0].kind"),
+    "an integer that is not allowed": (rows({"size": 4}), "rows[0].size"),
+    "empty text": (rows({"kind": ""}), "rows[0].kind"),
+    "text against the pattern": (rows({"code": "abc"}), "rows[0].code"),
+    "a newline after the pattern": (rows({"code": "ABC\n"}), "rows[0].code"),
+    "NaN": (raw(ONE, amount="NaN"), "rows[0].amount"),
+    "infinity": (raw(ONE, free="Infinity"), "rows[0].free"),
+    "minus infinity": (raw(ONE, free="-Infinity"), "rows[0].free"),
+    "1e999": (raw(ONE, free="1e999"), "rows[0].free"),
+    "beyond float32": (raw(ONE, free="1e39"), "rows[0].free"),
+    "four hundred digits": (raw(ONE, free="3" * 400), "rows[0].free"),
+    "beyond int64": (raw(ONE, count="9" * 30), "rows[0].count"),
+}
+
+
+@pytest.fixture(scope="module")
+def typed(bento: Path) -> Iterator[Any]:
+    """The typed API of the toy's service in this process: BentoML's application without the endpoint before it."""
+    from starlette.testclient import TestClient
+
+    from serving.service import create
+
+    application = create(bento / "src").to_asgi()
+    with TestClient(application._app) as client:
+        yield client
+
+
+def both(endpoint: Any, typed: Any, contract: dict[str, Any], body: Any) -> tuple[tuple[int, Any], tuple[int, Any]]:
+    """(status, answer or {field, reason}) of the fast path and of the typed API."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    status, fast = answer(endpoint, content)
+    response = typed.post("/predict", content=content, headers={"content-type": "application/json"})
+    slow = response.json()
+    if response.status_code == 400:
+        fault = faults.explain(slow["detail"][0], contract)
+        slow = {"field": fault.field, "reason": fault.reason}
+    return (status, fast.get("error", fast)), (response.status_code, slow)
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_both_paths_give_the_same_answer(name: str, endpoint: Any, typed: Any, contract: dict[str, Any]) -> None:
+    fast, slow = both(endpoint, typed, contract, ACCEPTED[name])
+    assert fast == slow
+    assert fast[0] == 200
+    assert list(fast[1]) == ["scores", "labels", "model", "version"]
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_both_paths_call_it_malformed(name: str, endpoint: Any, typed: Any, contract: dict[str, Any]) -> None:
+    fast, slow = both(endpoint, typed, contract, MALFORMED[name])
+    assert fast == slow
+    assert fast[0] == 400
+    assert fast[1]["field"] == "body"
+    assert fast[1]["reason"].startswith("must be JSON: ")
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_both_paths_refuse_with_the_same_field_and_reason(
+    name: str, endpoint: Any, typed: Any, contract: dict[str, Any]
+) -> None:
+    body, field = INVALID[name]
+    fast, slow = both(endpoint, typed, contract, body)
+    assert fast == slow
+    assert (fast[0], fast[1]["field"]) == (400, field)
+
+
+def test_both_paths_agree_on_requests_that_nobody_thought_of(
+    endpoint: Any, typed: Any, contract: dict[str, Any]
+) -> None:
+    chance = random.Random(3)  # noqa: S311
+    values: list[Any] = [
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        3,
+        151,
+        2**63,
+        10**25,
+        0.0,
+        -0.5,
+        1.0,
+        49.99,
+        1e38,
+        1e300,
+        "",
+        "a",
+        "ABC",
+    ]
+    values += ["AB", "1", "ABCD", "\n", "ü", [], [1], {}, {"a": 1}]
+    verdicts = []
+    for _ in range(250):
+        request = rows(*[{}] * chance.randint(1, 3))
+        for _ in range(chance.randint(0, 2)):
+            chance.choice(request["rows"])[chance.choice([*ROW, "more"])] = chance.choice(values)
+        if chance.random() < 0.2:
+            del chance.choice(request["rows"])[chance.choice(list(ROW))]
+        fast, slow = both(endpoint, typed, contract, request)
+        assert fast == slow, request
+        verdicts.append(fast[0])
+    assert min(verdicts.count(200), verdicts.count(400)) > 40
+
+
+def test_a_reason_says_all_that_belongs_there(endpoint: Any) -> None:
+    def reason(body: Any) -> Any:
+        return answer(endpoint, body)[1]["error"]["reason"]
+
+    assert reason(rows({"kind": "z"})) == "must be one of a, b, ü"
+    assert reason(rows({"code": 1})) == "must be text that matches ^[A-Z]{3}$ or null"
+    assert reason(rows({"count": -1})) == "must be an integer from 0 to 150 (pieces)"
+    assert reason(rows({"amount": "x"})) == "must be a finite number from -1000 to 1000 (EUR) or null"
+    assert reason(rows({"weight": 99})) == "must be a finite number above 0 below 50 (kg)"
+    assert reason(without("count")).startswith("is missing; it must be an integer")
+    assert reason({"rows": []}) == "must be a list of 1 to 5 rows"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rows(*[{"kind": "x" * 300, "count": "y" * 100}] * 5),
+        rows({"k" * 3000: 1}),
+        {**rows(), "é" * 500: 1},
+        rows({"kind": "z" * 3500}),
+        {"rows": [{str(number): number for number in range(300)}]},
+        {"rows": [[]] * 900},
+    ],
+)
+def test_an_error_stays_below_two_kilobytes_whatever_was_sent(body: Any, endpoint: Any) -> None:
+    status, found = answer(endpoint, body)
+    assert status == 400
+    assert len(json.dumps(found, ensure_ascii=False).encode()) < 2048
+    assert "xxx" not in json.dumps(found)
+    assert "zzz" not in json.dumps(found)
+
+
+def test_a_key_twice_with_a_value_that_does_not_fit_is_refused(endpoint: Any) -> None:
+    status, found = answer(endpoint, raw(ONE, count='9999, "count": 3'))
+    assert (status, found["error"]) == (
+        400,
+        {"field": "body", "reason": "must fit the contract and name every key once; see /docs.json"},
+    )
+
+
+def test_two_hundred_wrong_rows_are_one_error(contract: dict[str, Any], endpoint: Any) -> None:
+    wide = {**contract, "max_rows": 200}
+    errors = []
+    try:
+        request.models(wide)[0].model_validate_json(json.dumps(rows(*[{"count": -1}] * 200)))
+    except ValueError as error:
+        errors = error.errors()  # type: ignore[attr-defined]
+    assert [error["loc"] for error in errors] == [("rows", 0, "count")]
+    assert answer(endpoint, rows({"count": -1}, {"count": -2}))[1]["error"]["field"] == "rows[0].count"
+
+
+def test_many_allowed_values_are_cut_short_in_an_error() -> None:
+    feature = {"allowed": [f"value {number} " + "v" * 500 for number in range(300)], "nullable": False}
+    text = faults.expectation(feature)
+    assert len(text) < 1000
+    assert text.endswith("and 280 more, see /docs.json")
+
+
+def test_a_pattern_remembers_what_matched_within_bounds() -> None:
+    pattern = request.Pattern("^[a-z]+[0-9]*$", nullable=True)
+    pattern.check(["a", None, "b", "a" * 5000])  # type: ignore[list-item]
+    assert pattern._known == {None, "a", "b"}
+    for number in range(5000):
+        pattern.check([f"a{number}"])
+    assert len(pattern._known) == request.KNOWN
+    for _ in range(2):  # what did not match is not remembered as if it had
+        with pytest.raises(ValueError, match="does not match"):
+            pattern.check(["a", "A"])
+
+
+def test_python_and_other_patterns_end_at_the_same_place() -> None:
+    assert request.python_pattern(r"^a$|[$]\$$") == r"^a\Z|[$]\$\Z"
+
+
+def test_nulls_reach_the_graph_as_empty_text_and_nan(endpoint: Any) -> None:
+    one = answer(endpoint, rows({"code": None, "amount": None}))[1]["scores"]
+    many = answer(endpoint, rows({"code": None, "amount": None}, {}))[1]["scores"]
+    assert one == pytest.approx([0.25 + 0.05], abs=1e-6)  # sigmoid(0) / 2, and what the graph adds for no code
+    assert many[0] == one[0]
+    assert many[1] != one[0]
+    # The arrays of a single row are used again: nothing of the row before may be left.
+    assert answer(endpoint, rows())[1]["scores"] == pytest.approx([many[1]], abs=1e-6)
+
+
+def test_labels_follow_the_threshold_as_the_caller_sees_the_scores(endpoint: Any) -> None:
+    status, found = answer(endpoint, rows({"amount": 1000}, {"amount": -1000}, {"amount": 0, "kind": "b"}))
+    assert status == 200
+    assert found["labels"] == [int(score >= 0.5) for score in found["scores"]]
+    assert set(found["labels"]) == {0, 1}
+    assert (found["model"], found["version"][:5]) == ("toy", "onnx-")
+    assert toy.ROW == ROW

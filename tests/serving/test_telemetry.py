@@ -1,0 +1,82 @@
+"""The metrics that the judge and the monitoring stand on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from serving.faults import KINDS
+from serving.telemetry import Telemetry, bounds
+
+CONTRACT = {"model": "toy", "version": "abc", "latency_budget_ms": 10.0, "slow_ms": 4.2}
+
+
+def series(telemetry: Telemetry) -> dict[tuple[Any, ...], float]:
+    """(name, label, …) -> value, without the model's own labels."""
+    found = {}
+    for family in text_string_to_metric_families(telemetry.exposition().decode()):
+        for sample in family.samples:
+            labels = dict(sample.labels)
+            assert (labels.pop("model"), labels.pop("version")) == ("toy", "abc")
+            found[(sample.name, *labels.values())] = sample.value
+    return found
+
+
+def test_every_series_is_there_at_zero_before_the_first_request() -> None:
+    found = series(Telemetry(CONTRACT))
+    assert set(found.values()) == {0.0}
+    assert {("ml_errors_total", kind) for kind in KINDS} <= set(found)
+    assert {("ml_score_bin_total", str(index)) for index in range(10)} <= set(found)
+    assert ("ml_request_duration_seconds_bucket", "0.0042") in found
+    assert {("ml_requests_total",), ("ml_positive_total",), ("ml_request_duration_seconds_count",)} <= set(found)
+
+
+def test_a_request_of_many_rows_counts_once() -> None:
+    telemetry = Telemetry(CONTRACT)
+    telemetry.answered(0.001, [0.05, 0.15, 0.15, 0.99], positives=1)
+    telemetry.answered(0.001, [0.3], positives=0)
+    found = series(telemetry)
+    assert found[("ml_requests_total",)] == 2
+    assert found[("ml_positive_total",)] == 0.25
+    bins = [found[("ml_score_bin_total", str(index))] for index in range(10)]
+    assert bins == [0.25, 0.5, 0, 1, 0, 0, 0, 0, 0, 0.25]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    ("score", "bin_"), [(0.0, 0), (0.0999, 0), (0.1, 1), (0.3, 3), (0.7, 7), (0.999, 9), (1.0, 9), (-3.0, 0), (7.0, 9)]
+)
+def test_a_score_falls_into_its_tenth_whatever_the_number_of_rows(score: float, bin_: int, count: int) -> None:
+    telemetry = Telemetry(CONTRACT)
+    telemetry.answered(0.001, [score] * count, positives=0)
+    assert series(telemetry)[("ml_score_bin_total", str(bin_))] == 1
+
+
+def test_errors_are_requests_too_and_are_counted_by_reason() -> None:
+    telemetry = Telemetry(CONTRACT)
+    telemetry.failed(0.2, "invalid")
+    found = series(telemetry)
+    assert found[("ml_requests_total",)] == found[("ml_errors_total", "invalid")] == 1
+    assert found[("ml_errors_total", "malformed")] == 0
+    assert found[("ml_request_duration_seconds_sum",)] == pytest.approx(0.2)
+
+
+def test_buckets_are_cumulative_and_a_duration_on_a_bound_is_within_it() -> None:
+    telemetry = Telemetry(CONTRACT)
+    for seconds in (0.0001, 0.0042, 0.0043, 99.0):
+        telemetry.failed(seconds, "invalid")
+    buckets = [value for (name, *_), value in series(telemetry).items() if name == "ml_request_duration_seconds_bucket"]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == 4
+    assert series(telemetry)[("ml_request_duration_seconds_bucket", "0.0042")] == 2
+
+
+@pytest.mark.parametrize(("budget", "slow"), [(10, 5), (10, 4.2), (10, 4.99), (0.5, 0.1), (250, 400), (3, 0.001)])
+def test_the_slow_limit_is_one_bound_and_bounds_are_dense_around_the_budget(budget: float, slow: float) -> None:
+    found = bounds(budget, slow)
+    assert round(slow / 1000, 9) in found
+    assert found == sorted(set(found))
+    assert sum(budget * 0.5e-3 <= bound <= budget * 1.5e-3 for bound in found) >= 9
+    assert len(found) <= 24

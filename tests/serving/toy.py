@@ -1,0 +1,141 @@
+"""One small model of every kind of column: its graph, a repository that holds it, and ways to ask for its scores."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+ROOT = Path(__file__).resolve().parents[2]
+YAML = """
+description: Will this toy break?
+dataset: toys
+windows:
+  train: {first: 2013-01, last: 2013-01}
+  valid: {first: 2013-02, last: 2013-02}
+  test: {first: 2013-03, last: 2013-03}
+target: {column: broken, above: 0}
+features: [kind, code, count, size, amount, weight, free]
+slices: {}
+training: {}
+gates: {GATES}
+serving: {threshold: 0.5, max_rows: 5, max_body_bytes: 4000, latency_budget_ms: 10.0, slow_ms: 5.0}
+storage: git
+"""
+GATES = [
+    *("roc_auc", "log_loss", "brier", "calibration_error", "slice_roc_auc", "champion", "baseline", "parity"),
+    *("latency", "size_mb", "behaviour"),
+]
+ROW: dict[str, Any] = {"kind": "a", "code": "ABC", "count": 3, "size": 2, "amount": 1.5, "weight": 2.5, "free": 0.1}
+
+
+def graph() -> bytes:
+    """score = sigmoid(amount / 100) / 2 + kind + code; NaN where amount is 666, an error where count is over 99."""
+
+    def constant(name: str, values: Any) -> onnx.TensorProto:
+        return numpy_helper.from_array(np.asarray(values, np.float32), name)
+
+    def encoder(name: str, keys: list[str], values: list[float]) -> onnx.NodeProto:
+        return helper.make_node(
+            "LabelEncoder",
+            [name],
+            [f"{name}_value"],
+            domain="ai.onnx.ml",
+            keys_strings=keys,
+            values_floats=values,
+            default_float=0.0,
+        )
+
+    nodes = [
+        encoder("kind", ["a", "b", "ü"], [0.0, 0.3, 0.4]),
+        encoder("code", [""], [0.05]),
+        helper.make_node("IsNaN", ["amount"], ["missing"]),
+        helper.make_node("Where", ["missing", "zero", "amount"], ["filled"]),
+        helper.make_node("Mul", ["filled", "hundredth"], ["scaled"]),
+        helper.make_node("Sigmoid", ["scaled"], ["squeezed"]),
+        helper.make_node("Mul", ["squeezed", "half"], ["halved"]),
+        helper.make_node("Sub", ["filled", "beast"], ["distance"]),
+        helper.make_node("Div", ["zero", "distance"], ["nothing"]),
+        helper.make_node("Gather", ["table", "count"], ["looked_up"]),
+        helper.make_node("Sum", ["halved", "nothing", "looked_up", "kind_value", "code_value"], ["score"]),
+    ]
+    kinds = {"kind": "STRING", "code": "STRING", "count": "INT64", "size": "INT64"}
+    inputs = [
+        helper.make_tensor_value_info(name, getattr(TensorProto, kinds.get(name, "FLOAT")), ["rows"]) for name in ROW
+    ]
+    outputs = [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["rows"])]
+    constants = [constant("zero", 0), constant("hundredth", 0.01), constant("half", 0.5), constant("beast", 666)]
+    constants.append(constant("table", [0] * 100))
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(helper.make_graph(nodes, "toy", inputs, outputs, constants), opset_imports=opsets)
+    model.ir_version = 10
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def make_repository(folder: Path) -> None:
+    for stage in ("data_schemas", "models", "serving"):
+        (folder / stage).mkdir(parents=True)
+        for file in (ROOT / stage).iterdir():
+            if file.is_file():
+                shutil.copy(file, folder / stage)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / "requirements").mkdir()
+    shutil.copy(ROOT / "requirements" / "serving.txt", folder / "requirements")
+    (folder / "data_schemas" / "toys").mkdir()
+    shutil.copy(Path(__file__).with_name("toys.py"), folder / "data_schemas" / "toys" / "schema.py")
+    (folder / "models" / "toy").mkdir()
+    off = "{off: a toy has no gates}"
+    gates = "{" + ", ".join(f"{gate}: {off}" for gate in GATES) + "}"
+    (folder / "models" / "toy" / "model.yaml").write_text(YAML.replace("{GATES}", gates))
+    (folder / "models" / "toy" / "model.onnx").write_bytes(graph())
+
+
+def verb(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m serving …` in a repository."""
+    command = [sys.executable, "-m", "serving", *arguments]
+    return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False, timeout=120)
+
+
+async def ask(
+    endpoint: Any, body: bytes, receive: Callable[[], Any] | None = None, path: str = "/predict"
+) -> tuple[int, Any]:
+    """Status and decoded body of one request to an endpoint in this process."""
+    sent: list[Any] = []
+
+    async def whole() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    method = "POST" if path == "/predict" else "GET"
+    scope = {"type": "http", "path": path, "method": method, "headers": [(b"host", b"here")]}
+    await endpoint(scope, receive or whole, send)
+    content = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], json.loads(content or b"null")
+
+
+def answer(endpoint: Any, body: Any) -> tuple[int, Any]:
+    """As `ask`, for a body of bytes or of what becomes JSON, in a loop of its own."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return asyncio.run(ask(endpoint, content))
+
+
+def rows(*changes: dict[str, Any]) -> dict[str, Any]:
+    """A request: the sample row with each of the changes; None stays None."""
+    return {"rows": [{**ROW, **change} for change in changes] or [ROW]}
+
+
+def without(name: str) -> dict[str, Any]:
+    """A request whose one row lacks a field."""
+    return {"rows": [{key: value for key, value in ROW.items() if key != name}]}
