@@ -52,7 +52,7 @@ class Flights(pa.DataFrameModel):
         n_failure_cases=FAILURE_CASES,
         title="Destination",
         description="Airport of arrival, IATA code",
-        metadata={"unit": "code"},
+        metadata={"unit": "code", "example": "ORD"},
     )
     weekday: int = pa.Field(
         in_range=(1, 7),
