@@ -85,6 +85,14 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
     except Refusal as refusal:
         print(f"{stage} {options.verb}: {refusal}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"{stage} {options.verb}: {error.filename}: {error.strerror}; mend that path and run again.",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print(f"{stage} {options.verb}: interrupted; nothing half-written was left.", file=sys.stderr)
         return 130

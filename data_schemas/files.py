@@ -56,25 +56,35 @@ def write_json(path: Path, content: Any) -> None:
     write(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, mend: str) -> Any:
-    """Read JSON; a missing or broken file becomes a Refusal that ends in `mend`, the command that makes it anew."""
+def read_json(path: Path, mend: str, keys: Iterable[str] = ()) -> Any:
+    """Read JSON; a missing or broken file becomes a Refusal that ends in `mend`, the command that makes it anew.
+
+    With `keys` it must be a mapping that has them.
+    """
     try:
-        return json.loads(path.read_text())
+        return _with(json.loads(path.read_text()), keys)
     except FileNotFoundError:
         raise Refusal(f"{path} is missing; make it with `{mend}`.") from None
     except (ValueError, OSError) as error:
         raise Refusal(f"{path} cannot be read ({error}); make it anew with `{mend}`.") from None
 
 
-def read_yaml(path: Path, mend: str) -> Any:
-    """Read YAML; a missing or broken file becomes a Refusal that ends in `mend`."""
+def read_yaml(path: Path, mend: str, keys: Iterable[str] = ()) -> Any:
+    """Read YAML; a missing or broken file becomes a Refusal that ends in `mend`. `keys`: as in `read_json`."""
     try:
-        return yaml.load(path.read_bytes(), Loader=LOADER)  # noqa: S506 - both are safe loaders
+        return _with(yaml.load(path.read_bytes(), Loader=LOADER), keys)  # noqa: S506 - both are safe loaders
     except FileNotFoundError:
         raise Refusal(f"{path} is missing; {mend}.") from None
     except (yaml.YAMLError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise Refusal(f"{path} cannot be read ({reason}); {mend}.") from None
+
+
+def _with(content: Any, keys: Iterable[str]) -> Any:
+    for key in keys:
+        if not isinstance(content, dict) or key not in content:
+            raise ValueError(f"{key} is missing")
+    return content
 
 
 @contextmanager

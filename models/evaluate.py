@@ -19,6 +19,8 @@ from models import config, metrics, scoring, train
 if TYPE_CHECKING:
     import polars as pl
 
+KEYS = ("onnx", "rows", "positive_rate", "metrics", "slices", "reliability", "roc", "histogram")
+
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)

@@ -22,11 +22,9 @@ def main(options: argparse.Namespace) -> int:
     import onnx
 
     model = config.load(options.model)
-    native = model.build / "native"
-    if not native.is_dir():
-        raise Refusal(f"{native} is missing; train first: `python -m models run {model.name}`.")
-    with working(f"exporting {model.name}"):
-        graph = strip(train.network(model).load(native).to_onnx())
+    fitted = train.load(model)
+    with working(f"exporting {model.name}"), train.guarded(model):
+        graph = strip(fitted.to_onnx())
     try:
         onnx.checker.check_model(graph, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

@@ -68,8 +68,8 @@ def gather(model: config.Model) -> Evidence:
     onnx, found = sha256(model.onnx), {}
     for name in ("evaluation", "measured"):
         path = model.build / f"{name}.json"
-        found[name] = read_json(path, mend)
-        if found[name].get("onnx") != onnx:
+        found[name] = read_json(path, mend, ("onnx",))
+        if found[name]["onnx"] != onnx:
             raise Refusal(f"{path} belongs to another {model.onnx.name}; make it anew with `{mend}`.")
     return Evidence(model, found["evaluation"], found["measured"], champion.find(model))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PARITY_ROWS = 10_000
 BATCHES = {"one_row": (1, 1000), "hundred_rows": (100, 300)}  # rows in a call, calls in a round
 ROUNDS = 5
+KEYS = ("onnx", "size_mb", "latency", "parity")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -88,11 +89,10 @@ def parity(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
     """
     import numpy as np
 
-    native = model.build / "native"
-    if not native.is_dir():
-        raise Refusal(f"{native} is missing; make it with `python -m models run {model.name}`.")
     rows = disturbed(table.sample(PARITY_ROWS, with_replacement=table.height < PARITY_ROWS, seed=0))
-    network = train.network(model).load(native).predict(rows)
+    fitted = train.load(model)
+    with train.guarded(model):
+        network = fitted.predict(rows)
     largest = float(np.abs(scoring.scores(scoring.session(model.onnx), rows) - network).max())  # NaN if there is one
     if not math.isfinite(largest):
         raise Refusal(f"{model.folder}/network.py: nulls or unknown names give scores that are not finite; mend it.")

@@ -11,6 +11,8 @@ from data_schemas.command import Refusal
 from data_schemas.files import read_yaml, sha256, sha256_of_tree
 from models import config
 
+KEYS = ("model", "version", "verdict", "content", "dataset", "metrics", "gates", "champion")
+
 
 def content(model: config.Model) -> dict[str, str]:
     """The hashes of everything that the model came from; the version is derived from these and nothing else."""

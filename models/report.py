@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from data_schemas.files import read_json, read_yaml, write
-from models import config
+from models import config, evaluate, measure
+from models.passport import KEYS
 
 HERE = Path(__file__).parent
 MARKS = {"pass": "✅ pass", "fail": "❌ **fail**", "off": "⚪ off"}
@@ -28,9 +29,9 @@ def main(options: argparse.Namespace) -> int:
     mend = f"python -m models run {model.name}"
     facts = {
         "model": model,
-        "passport": read_yaml(model.build / "passport.yaml", f"make it with `{mend}`"),
-        "evaluation": read_json(model.build / "evaluation.json", mend),
-        "measured": read_json(model.build / "measured.json", mend),
+        "passport": read_yaml(model.build / "passport.yaml", f"make it with `{mend}`", KEYS),
+        "evaluation": read_json(model.build / "evaluation.json", mend, evaluate.KEYS),
+        "measured": read_json(model.build / "measured.json", mend, measure.KEYS),
         "titles": TITLES,
     }
     write(model.build / "report.md", markdown(facts))

@@ -54,7 +54,9 @@ def run(model: config.Model) -> int:
     changed = not _judged(model)
     if changed:
         _judge(model)
-    record = read_yaml(model.build / "passport.yaml", f"make it with `python -m models gates {model.name}`")
+    record = read_yaml(
+        model.build / "passport.yaml", f"make it with `python -m models gates {model.name}`", passport.KEYS
+    )
     if not changed and before == _lock(model).read_bytes():
         print(f"run {model.name}: nothing changed.")
     print(f"run {model.name}: {reproduced(model)}")
@@ -126,8 +128,8 @@ def _judged(model: config.Model) -> bool:
     paths = [model.build / name for name in (*PRODUCTS, "judged.json")]
     if not all(path.is_file() for path in paths):
         return False
-    recorded: dict[str, Any] = read_json(paths[-1], f"python -m models run {model.name}")
-    return recorded.get("inputs") == _inputs(model)
+    recorded: dict[str, Any] = read_json(paths[-1], f"rm {paths[-1]}; python -m models run {model.name}", ("inputs",))
+    return bool(recorded["inputs"] == _inputs(model))
 
 
 def _inputs(model: config.Model) -> str:

@@ -9,6 +9,9 @@ import argparse
 import importlib
 import shutil
 import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +29,8 @@ def main(options: argparse.Namespace) -> int:
     train, valid = (table(model, model.windows.train), table(model, model.windows.valid))
     print(f"train {model.name}: {train.height:,} rows of {model.windows.train}, ", end="")
     print(f"validated on {valid.height:,} of {model.windows.valid}")
-    try:
+    with guarded(model):
         fitted = network(model).fit(train, valid, model.training)
-    except ValidationError as error:  # network.py types `training` as it likes; pydantic is the way of the example
-        fault = error.errors()[0]
-        field = ".".join(["training", *map(str, fault["loc"])])
-        raise Refusal(f"{model.folder}/model.yaml: {field}: {fault['msg']}; mend it there.") from None
     model.build.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=model.build, prefix=".native.") as staging:
         fitted.save(Path(staging))
@@ -54,6 +53,40 @@ def network(model: config.Model) -> Any:
     if not hasattr(module, "Model"):
         raise Refusal(f"{path} defines no class `Model`; name it so.")
     return module.Model
+
+
+def load(model: config.Model) -> Any:
+    """The fitted network of build/native."""
+    native, mend = model.build / "native", f"make it anew with `python -m models train {model.name}`"
+    if not native.is_dir():
+        raise Refusal(f"{native} is missing; make it with `python -m models run {model.name}`.")
+    try:
+        return network(model).load(native)
+    except Refusal:
+        raise
+    except Exception as error:  # whatever a damaged file, or a network.py that it does not fit, brings up
+        reason = " ".join(str(error).split())[:200]
+        raise Refusal(f"{native} cannot be loaded ({type(error).__name__}: {reason}); {mend}.") from error
+
+
+@contextmanager
+def guarded(model: config.Model) -> Iterator[None]:
+    """Whatever a team's network.py raises becomes a Refusal that names the line."""
+    path = model.folder / "network.py"
+    try:
+        yield
+    except Refusal:
+        raise
+    except ValidationError as error:  # network.py types `training` as it likes; pydantic is the way of the example
+        fault = error.errors()[0]
+        field = ".".join(["training", *map(str, fault["loc"])])
+        raise Refusal(f"{model.folder}/model.yaml: {field}: {fault['msg']}; mend it there.") from None
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename).parts[-3:] == path.parts[-3:]]
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        reason = " ".join(str(error).split())[:300]
+        raise Refusal(f"{where}: {type(error).__name__}: {reason}; mend it there.") from error
 
 
 def table(model: config.Model, window: config.Window) -> pl.DataFrame:

@@ -144,7 +144,7 @@ def test_a_file_too_large_for_git_is_refused_and_named_with_the_setting_that_men
 
 def test_a_missing_network_is_refused_with_the_command_that_makes_it(tree: Path) -> None:
     shutil.rmtree(tree / MODEL / "build/native")
-    with pytest.raises(Refusal, match=r"build/native is missing; train first: `python -m models run flight_delay`"):
+    with pytest.raises(Refusal, match=r"build/native is missing; make it with `python -m models run flight_delay`"):
         export.main(OPTIONS)
 
 

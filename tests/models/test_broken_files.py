@@ -1,0 +1,65 @@
+"""A damaged file of the build is one sentence with exit code 2, never a traceback and never taken for a good one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.models.trees import MODEL, Answer
+
+BUILD = MODEL / "build"
+
+
+def refused(answer: Answer, *words: str) -> None:
+    assert answer.code == 2, answer.error
+    assert len(answer.error.strip().splitlines()) == 1
+    assert "Traceback" not in answer.error
+    assert all(word in answer.error for word in words), answer.error
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "\x00\xff"], ids=["empty", "list", "no keys", "binary"])
+@pytest.mark.parametrize(
+    ("name", "verbs"),
+    [
+        ("passport.yaml", ["report"]),
+        ("evaluation.json", ["gates", "report"]),
+        ("measured.json", ["gates", "report"]),
+    ],
+)
+def test_a_damaged_record_is_named(
+    tree: Path, verb: Callable[..., Answer], name: str, verbs: list[str], content: str
+) -> None:
+    assert tree.is_dir()
+    (BUILD / name).write_text(content)
+    for each in verbs:
+        refused(verb(each, "flight_delay"), str(BUILD / name))
+
+
+@pytest.mark.parametrize("verb_name", ["export", "measure"])
+@pytest.mark.parametrize("content", [b"", b"damaged"], ids=["empty", "binary"])
+def test_damaged_weights_are_named(tree: Path, verb: Callable[..., Answer], verb_name: str, content: bytes) -> None:
+    assert tree.is_dir()
+    (BUILD / "native" / "weights.safetensors").write_bytes(content)
+    refused(verb(verb_name, "flight_delay"), str(BUILD / "native"), "python -m models train flight_delay")
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tree: Path, verb: Callable[..., Answer]) -> None:
+    assert tree.is_dir()
+    (BUILD / "report.html").unlink(missing_ok=True)
+    (BUILD / "report.html").mkdir()
+    refused(verb("report", "flight_delay"), "report.html", "mend that path")
+
+
+def test_a_fault_of_a_network_is_named_with_its_line(
+    tree: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from models.flight_delay.network import Model
+
+    def broken(_: Model) -> None:
+        raise RuntimeError("no graph today")
+
+    assert tree.is_dir()
+    monkeypatch.setattr(Model, "to_onnx", broken)
+    refused(verb("export", "flight_delay"), str(MODEL / "network.py"), "RuntimeError: no graph today")
