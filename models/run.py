@@ -9,6 +9,7 @@ verdict depends on this machine (latency) and this moment (the champion), so it 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -164,8 +165,11 @@ def _dvc(*arguments: str, capture: bool = False) -> subprocess.CompletedProcess[
     command, pipe = [sys.executable, "-m", "dvc", *arguments], subprocess.PIPE if capture else None
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
         try:
-            out, error = process.communicate()
+            while True:
+                # In steps: polars, once used, replaces the handler of Ctrl-C by one that interrupts no endless wait.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    out, error = process.communicate(timeout=1)
+                    return subprocess.CompletedProcess(command, process.returncode, out, error)
         except BaseException:
             os.killpg(process.pid, signal.SIGTERM)
             raise
-    return subprocess.CompletedProcess(command, process.returncode, out, error)

@@ -214,3 +214,27 @@ def test_a_run_that_is_ended_ends_the_stage_that_dvc_started(tmp_path: Path, mon
         signal.signal(signal.SIGALRM, before)
     time.sleep(1.5)
     assert not finished.exists()
+
+
+def test_ctrl_c_ends_a_run_at_once_even_after_polars_was_used(tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 30\n")
+    slow.chmod(0o755)
+    script = (
+        "import types, polars; polars.DataFrame({'a': [1]}).lazy().collect(); from models import run;"
+        f"run.sys = types.SimpleNamespace(executable={str(slow)!r}); print('ready', flush=True); run._dvc('repro')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=trees.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a job in the background has none
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) != 0  # half of what `slow` takes
