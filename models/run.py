@@ -25,7 +25,9 @@ from data_schemas.files import exclusive, read_json, read_yaml, sha256, sha256_o
 from data_schemas.history import git
 from models import champion, config, passport
 
+STAGES = ("validate", "profile", "train", "export", "evaluate")  # of dvc.yaml
 STEPS = ("measure", "gates", "report")  # what follows the pipeline, in order
+ABSENT = ("deleted", "not in cache")  # DVC's words
 PRODUCTS = ("measured.json", "passport.yaml", "report.html", "report.md")
 
 
@@ -39,6 +41,7 @@ def main(options: argparse.Namespace) -> int:
 
 def run(model: config.Model) -> int:
     """0 when every gate passes, 1 when one fails, or a stage did."""
+    _demand_stages(model)
     data = tables.data(model.dataset)
     if not data.is_dir():
         from data_schemas import ingest
@@ -81,6 +84,7 @@ def check(model: config.Model) -> int:
 
 def stale(model: config.Model) -> list[str]:
     """What of the lock does not fit the tree, one sentence each."""
+    _demand_stages(model)
     if not _lock(model).is_file():
         return [f"{_lock(model)} is missing"]
     if not model.onnx.is_file() and model.storage == "git":
@@ -97,10 +101,15 @@ def stale(model: config.Model) -> list[str]:
             found = change if isinstance(change, dict) else {change: {}}
             for kind, paths in found.items():
                 # A fresh clone has neither data nor build products; that they are absent says nothing of their age.
-                news = [path for path, state in paths.items() if state not in ("deleted", "not in cache")]
+                news = [path for path, state in paths.items() if not (state in ABSENT and _is_made(model, path))]
                 if news or not paths:
                     faults.append(f"{stage.rpartition(':')[2]}: {kind}: {', '.join(news) or 'see dvc.yaml'}")
     return faults
+
+
+def _is_made(model: config.Model, path: str) -> bool:
+    """Whether verbs make this path and Git does not hold it."""
+    return Path(path).is_relative_to(model.build) or Path(path) == tables.data(model.dataset)
 
 
 def reproduced(model: config.Model) -> str:
@@ -158,6 +167,15 @@ def _torn(model: config.Model) -> list[str]:
             elif made.get(path, md5) != md5:
                 faults[f"{name}: {path} is newer than the stage"] = None
     return list(faults)
+
+
+def _demand_stages(model: config.Model) -> None:
+    """A pipeline that lost a stage would find nothing to do and call it up to date."""
+    path = model.folder / "dvc.yaml"
+    mend = f"restore it with `git checkout {path}`, or copy models/flight_delay/dvc.yaml"
+    stages = read_yaml(path, mend, ("stages",))["stages"]
+    if missing := [stage for stage in STAGES if stage not in (stages or {})]:
+        raise Refusal(f"{path}: stages.{missing[0]} is missing; {mend}.")
 
 
 def _dvc(*arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:

@@ -5,6 +5,7 @@ pytest models/flight_delay/test_behaviour.py
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from data_schemas.flights.schema import Flights
 from models import config, scoring
 
-MODEL = config.load("flight_delay")
+MODEL = config.load(Path(__file__).parent.name)  # a copy of this folder tests the copy
 RUNTIME = scoring.session(MODEL.onnx)
 SCHEMA = {name: kind for name, kind in Flights.to_schema().dtypes.items() if name in MODEL.features}
 

@@ -132,3 +132,20 @@ def test_a_lock_whose_stages_saw_different_data_is_found(clone: Path, verb: Call
     answer = check(verb)
     assert answer.code == 1
     assert answer.out.count("data_schemas/flights/data.dvc is newer than the lock") == 1
+
+
+@pytest.mark.parametrize("name", ["models/metrics.py", "requirements/training.txt", "models/flight_delay/network.py"])
+def test_a_deleted_source_is_stale_and_not_a_fresh_clone(clone: Path, verb: Callable[..., Answer], name: str) -> None:
+    assert clone.is_dir()
+    Path(name).unlink()
+    assert verb("run", "flight_delay", "--check").code == 1
+
+
+@pytest.mark.parametrize("content", ["", "{}", "stages: {}"], ids=["empty", "nothing", "no stages"])
+def test_a_pipeline_without_its_stages_is_refused(clone: Path, verb: Callable[..., Answer], content: str) -> None:
+    assert clone.is_dir()
+    (MODEL / "dvc.yaml").write_text(content)
+    for arguments in (["--check"], []):
+        answer = verb("run", "flight_delay", *arguments)
+        assert answer.code == 2
+        assert "dvc.yaml" in answer.error
