@@ -10,6 +10,7 @@ import ast
 from pathlib import Path
 
 from data_schemas.command import Refusal
+from data_schemas.history import git
 from deploy import aborted, history, release, rules
 from deploy.aborted import Aborted
 from deploy.release import ENVIRONMENTS, FILES, RELEASES, Release
@@ -101,8 +102,8 @@ def introduced(of: Release) -> str | None:
     """The commit that brought the release; None if it is not committed."""
     if history.uncommitted(of.folder):
         return None
-    entries = history.entries(of.environment, of.model)
-    return next((entry.commit for entry in entries if entry.release.files == of.files), None)
+    # Git follows the parent that has the same files, so a merge that only kept the release is not named.
+    return git("rev-list", "-1", "HEAD", "--", str(of.folder)).decode().strip() or None
 
 
 def gates_then(of: Release) -> list[str]:

@@ -287,3 +287,15 @@ def test_an_edit_is_named_with_file_object_and_mend(released: Tree) -> None:
         "deploy/releases/staging/flight_delay/resources.yaml: /spec/replicas: 3 pods cannot take 25 % of traffic, "
         "a step of deploy/base/rollout.yaml; roll back or promote anew"
     )
+
+
+def test_merging_a_branch_older_than_a_rolled_back_release_is_no_fault(three: Tree) -> None:
+    assert three.deploy("rollback", "flight_delay", "--environment", "production").code == 0
+    three.commit()
+    branch = three.git("rev-parse", "--abbrev-ref", "HEAD").strip()
+    three.git("checkout", "--quiet", "-b", "older", three.git("rev-list", "--max-parents=0", "HEAD").strip())
+    Path("note.txt").write_text("nothing of a release\n")
+    three.commit()
+    three.git("checkout", "--quiet", branch)
+    three.git("merge", "--quiet", "--no-ff", "--no-edit", "older")
+    assert three.deploy("verify").code == 0
