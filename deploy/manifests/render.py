@@ -1,0 +1,58 @@
+"""What kustomize makes of a folder: the objects that Argo CD would apply."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_schemas.command import Refusal
+from data_schemas.files import LOADER
+
+INSTALL = (
+    "install kubectl 1.27 or newer (`curl -LO https://dl.k8s.io/release/v1.32.4/bin/linux/amd64/kubectl`, made "
+    "executable on PATH) or kustomize 5"
+)
+
+
+def render(folder: Path) -> list[dict[str, Any]]:
+    """The objects of a kustomization, in its order; Refusal where kustomize refuses it, or nothing can render."""
+    done = subprocess.run([*renderer(), str(folder)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = " ".join(done.stderr.split()).removeprefix("error: ").removeprefix("Error: ")
+        raise Refusal(f"{folder}: kustomize cannot render it ({reason}); mend the file that it names.")
+    loaded = yaml.load_all(done.stdout, Loader=LOADER)  # noqa: S506 - both are safe loaders
+    return [each for each in loaded if each is not None]
+
+
+def renderer() -> tuple[str, ...]:
+    """The command that renders a folder, of which PATH has one; Refusal says what to install."""
+    found = []
+    for name, oldest, command in (("kubectl", (1, 27), ("kustomize",)), ("kustomize", (5, 0), ("build",))):
+        if (tool := shutil.which(name)) is None:
+            continue
+        if (version := _version(tool, name)) >= oldest:
+            return (tool, *command)
+        number = ".".join(str(each) for each in version) or "of a version that it does not tell"
+        found.append(f"{name} {number} is too old to render components and replacements")
+    raise Refusal(f"{' and '.join(found) or 'nothing on PATH renders manifests'}; {INSTALL}.")
+
+
+@cache
+def _version(tool: str, name: str) -> tuple[int, ...]:
+    """Major and minor, as the tool itself says; empty where it says none. The path `tool` is part of what is cached."""
+    arguments = ("version", "--client", "-o", "json") if name == "kubectl" else ("version",)
+    said = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False).stdout
+    if name == "kubectl":
+        try:
+            said = json.loads(said)["clientVersion"]["gitVersion"]
+        except (ValueError, KeyError, TypeError):
+            return ()
+    numbers = re.search(r"v(\d+)\.(\d+)", said)
+    return tuple(int(each) for each in numbers.groups()) if numbers else ()
