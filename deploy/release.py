@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
+from prometheus_client.utils import floatToGoString
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data_schemas.command import Refusal
@@ -31,27 +32,31 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 ImageName = Annotated[str, Field(pattern=rf"^(?:[a-zA-Z0-9][a-zA-Z0-9.-]*(?::[0-9]+)?/)?{_PART}(?:/{_PART})*$")]
 
+# Written by `python -m deploy promote`; a passport from before strategies has none of the optional lines.
 KUSTOMIZATION = """\
 # Written by `python -m deploy promote`; `python -m deploy verify` finds an edit by hand.
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
-resources:
+{namespace}resources:
   - ../../../environments/{environment}
-transformers:  # where the name and the version go
-  - ../../../base/names
+{components}transformers:  # where the name and the version go
+  - ../../../{names}
 images:
   - name: {placeholder}
     newName: "{image.name}"
     digest: {image.digest}
 patches:
-  - target: {{kind: Rollout}}
+  - target: {{{target}}}
     path: resources.yaml
-  - target: {{kind: Rollout}}
+  - target: {{{target}}}
     patch: |-
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1name, value: "{name}"}}
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
       - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
       - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
+{slow}"""
+SLOW = """\
+      - {{op: replace, path: /metadata/annotations/release~1slow, value: "{bound}"}}
 """
 
 
@@ -80,6 +85,13 @@ class Gate(Record):
     reason: str | None = None
 
 
+class Served(Record):
+    """What `serving` of model.yaml says about the cluster."""
+
+    strategy: Literal["canary", "gateway", "bluegreen", "serverless"]  # deploy/strategies; canary is the base itself
+    slow_ms: float = Field(gt=0)
+
+
 class Passport(Record):
     """`models/<model>/build/passport.yaml`, and a release's, which adds the image."""
 
@@ -89,6 +101,7 @@ class Passport(Record):
     content: dict[str, str]  # hashes; `onnx` is the SHA-256 of model.onnx
     metrics: dict[str, Interval]
     gates: list[Gate]
+    serving: Served | None = None  # of passports from before strategies
     image: Image | None = None
 
 
@@ -193,6 +206,7 @@ def compose(environment: str, model: str, passport: bytes, resources: bytes) -> 
     """The release that these two files make; its kustomization.yaml follows from them alone."""
     record = parse_passport(passport, place(environment, model) / "passport.yaml")
     kustomization = KUSTOMIZATION.format(
+        **_rollout(record.serving, environment),
         environment=environment,
         placeholder=PLACEHOLDER,
         image=Release(environment, model, {"passport.yaml": passport}).image,
@@ -202,6 +216,21 @@ def compose(environment: str, model: str, passport: bytes, resources: bytes) -> 
         resources=hashlib.sha256(resources).hexdigest(),
     )
     return Release(environment, model, dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True)))
+
+
+def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
+    """The lines of the kustomization that follow from the strategy."""
+    lines = {"namespace": "", "components": "", "names": "base/names", "target": "kind: Rollout", "slow": ""}
+    if serving is None:
+        return lines
+    lines["namespace"] = f"namespace: models-{environment}\n"  # for what the strategy adds
+    if serving.strategy != "canary":
+        lines["components"] = f"components:\n  - ../../../strategies/{serving.strategy}\n"
+    if serving.strategy == "serverless":
+        return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
+    if serving.strategy != "bluegreen":
+        lines["slow"] = SLOW.format(bound=floatToGoString(round(serving.slow_ms / 1000, 9)))  # as the metric's label
+    return lines
 
 
 def read(environment: str, model: str) -> Release | None:

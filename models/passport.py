@@ -55,6 +55,7 @@ def make(model: config.Model, evaluation: dict[str, Any], gates: list[dict[str, 
         "metrics": evaluation["metrics"],
         "gates": gates,
         "champion": champion,
+        "serving": {"strategy": model.serving.strategy, "slow_ms": model.serving.slow_ms},
     }
 
 
