@@ -37,6 +37,7 @@ RUNTIME = [
     "predictor.py",
     "request.py",
     "service.py",
+    "smoke.py",
     "telemetry.py",
     "turns.py",
 ]

@@ -25,10 +25,9 @@ def render(folder: Path) -> list[dict[str, Any]]:
     """The objects of a kustomization, in its order; Refusal where kustomize refuses it, or nothing can render."""
     done = subprocess.run([*renderer(), str(folder)], capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = " ".join(done.stderr.split()).removeprefix("error: ").removeprefix("Error: ")
+        reason = re.sub(r'^(?:.*"command failed" err=|[Ee]rror: )', "", " ".join(done.stderr.split()))
         raise Refusal(f"{folder}: kustomize cannot render it ({reason}); mend the file that it names.")
-    loaded = yaml.load_all(done.stdout, Loader=LOADER)  # noqa: S506 - both are safe loaders
-    return [each for each in loaded if each is not None]
+    return [each for each in yaml.load_all(done.stdout, Loader=LOADER) if each is not None]
 
 
 def renderer() -> tuple[str, ...]:
