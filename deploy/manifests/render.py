@@ -22,12 +22,21 @@ INSTALL = (
 
 
 def render(folder: Path) -> list[dict[str, Any]]:
-    """The objects of a kustomization, in its order; Refusal where kustomize refuses it, or nothing can render."""
+    """The objects of a kustomization; Refusal where kustomize refuses it, or nothing can render."""
+    return parse(text(folder))
+
+
+def parse(rendered: str) -> list[dict[str, Any]]:
+    return [each for each in yaml.load_all(rendered, Loader=LOADER) if each is not None]
+
+
+def text(folder: Path) -> str:
+    """The YAML of a kustomization's objects."""
     done = subprocess.run([*renderer(), str(folder)], capture_output=True, text=True, check=False)
     if done.returncode:
         reason = re.sub(r'^(?:.*"command failed" err=|[Ee]rror: )', "", " ".join(done.stderr.split()))
         raise Refusal(f"{folder}: kustomize cannot render it ({reason}); mend the file that it names.")
-    return [each for each in yaml.load_all(done.stdout, Loader=LOADER) if each is not None]
+    return done.stdout
 
 
 def renderer() -> tuple[str, ...]:

@@ -1,0 +1,162 @@
+"""Releases rendered in a copy of the manifests, each object with the file that it comes from.
+
+A copy, because a rendering is asked to tell origins (`buildMetadata`), because a specimen of every strategy is rendered
+although nobody released it, and because dead configuration is found by taking lines out.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_schemas.command import Refusal
+from data_schemas.files import LOADER
+from deploy import release
+from deploy.manifests import render
+from deploy.release import ENVIRONMENTS, Release
+from deploy.rules import Fault
+
+MANIFESTS = ("deploy/base", "deploy/strategies", "deploy/environments")
+STRATEGIES = Path("deploy/strategies")
+FORK = Path("deploy/argocd/fork.yaml")
+MODEL = "specimen"
+ORIGIN = "config.kubernetes.io/origin"
+VERSION, DIGEST = "0123456789ab", f"sha256:{'5' * 64}"
+
+RESOURCES = """\
+- {op: replace, path: /spec/replicas, value: 4}
+- op: replace
+  path: /spec/template/spec/containers/0/resources
+  value: {requests: {cpu: 200m, memory: 256Mi}, limits: {memory: 512Mi}}
+"""
+
+
+@dataclass(frozen=True)
+class Object:
+    content: dict[str, Any]
+    file: Path  # from the root of the repository
+
+    @property
+    def kind(self) -> str:
+        return str(self.content.get("kind"))
+
+    @property
+    def name(self) -> str:
+        return str(self.metadata.get("name"))
+
+    @property
+    def group(self) -> str:
+        return str(self.content.get("apiVersion")).rpartition("/")[0]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return dict(self.content.get("metadata") or {})
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return dict(self.content.get("spec") or {})
+
+    def fault(self, field: str, wrong: str, mend: str) -> Fault:
+        return Fault(self.file, f"{self.kind} {self.name}: {field}", wrong, mend)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """The objects of one release, or of a specimen of one."""
+
+    environment: str
+    model: str
+    strategy: str
+    objects: tuple[Object, ...]
+
+    def __str__(self) -> str:
+        return f"{self.environment}, {self.strategy}"
+
+    def of(self, kind: str, group: str | None = None) -> list[Object]:
+        return [each for each in self.objects if each.kind == kind and group in (None, each.group)]
+
+    def find(self, kind: str, name: Any, group: str | None = None) -> Object | None:
+        return next((each for each in self.of(kind, group) if each.name == name), None)
+
+
+@contextmanager
+def copied(root: Path = Path()) -> Iterator[Path]:
+    """A temporary folder with the manifests of a repository, without its releases."""
+    with tempfile.TemporaryDirectory(prefix="manifests-") as folder:
+        for name in MANIFESTS:
+            if (root / name).is_dir():
+                shutil.copytree(root / name, Path(folder, name))
+        yield Path(folder)
+
+
+def strategies(root: Path = Path()) -> list[str]:
+    """The canary, which is the base itself, and one for each folder of deploy/strategies."""
+    return ["canary", *sorted(path.parent.name for path in (root / STRATEGIES).glob("*/kustomization.yaml"))]
+
+
+def specimens(root: Path = Path()) -> list[Release]:
+    """A made-up release of every strategy in every environment."""
+    image = registry(root) or "registry.invalid"
+    made = []
+    for strategy in strategies(root):
+        passport = {
+            **{"model": MODEL, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
+            "serving": {"strategy": strategy, "slow_ms": 5.0},
+            "image": {"name": f"{image}/{MODEL}", "digest": DIGEST},
+        }
+        written = yaml.safe_dump(passport).encode()
+        made += [release.compose(environment, MODEL, written, RESOURCES.encode()) for environment in ENVIRONMENTS]
+    return made
+
+
+def registry(root: Path = Path()) -> str | None:
+    """Where this fork keeps its images, as deploy/argocd/fork.yaml says; None where it says nothing."""
+    if not (root / FORK).is_file():
+        return None
+    content = yaml.load((root / FORK).read_bytes(), Loader=LOADER)  # noqa: S506 - both are safe loaders
+    said = (content.get("data") or {}).get("registry") if isinstance(content, dict) else None
+    return str(said).rstrip("/") if said else None
+
+
+def text(of: Release, tree: Path) -> str:
+    """The YAML that a release renders to among the manifests of `tree`, with origins."""
+    folder = tree / of.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in of.files.items():
+        (folder / name).write_bytes(content)
+    with (folder / "kustomization.yaml").open("a") as file:
+        file.write("\nbuildMetadata: [originAnnotations]\n")
+    try:
+        return render.text(folder)
+    except Refusal as refusal:
+        raise Refusal(str(refusal).replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")) from None
+
+
+def parse(rendered: str, of: Release) -> Rendering:
+    """The objects of `text`, without the annotations that tell their origins."""
+    serving = of.passport.serving
+    objects = tuple(_object(content, of.folder) for content in render.parse(rendered))
+    return Rendering(of.environment, of.model, serving.strategy if serving else "canary", objects)
+
+
+def _object(content: dict[str, Any], folder: Path) -> Object:
+    metadata = content.get("metadata") or {}
+    annotations = metadata.get("annotations") or {}
+    origin = yaml.load(annotations.pop(ORIGIN, "{}"), Loader=LOADER)  # noqa: S506 - both are safe loaders
+    if not annotations:
+        metadata.pop("annotations", None)
+    if "repo" in origin:
+        raise Refusal(
+            f"{content.get('kind')} {metadata.get('name')} comes from {origin['repo']}, which can change or vanish; "
+            f"copy what is needed into deploy/base."
+        )
+    path = origin.get("path") or origin.get("configuredIn") or "kustomization.yaml"
+    return Object(content, Path(os.path.normpath(folder / path)))
