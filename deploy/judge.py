@@ -71,9 +71,9 @@ CATCHES = {
     "evidence": "A canary that too few requests have reached, of which nothing can be said.",
     "errors": "A candidate that fails five times as often as the champion in the same seconds.",
     "latency": "A candidate with 1.6 times the champion's share of slow requests; 1.2 times is tolerated.",
-    "positive_up": "A candidate that labels 1.3 times as many rows positive; 1.05 times is tolerated.",
-    "positive_down": "A candidate that labels 1.3 times fewer rows positive; 1.05 times is tolerated.",
-    "score_shift": "A candidate whose scores are distributed unlike the champion's, whatever the labels say.",
+    "positive-up": "A candidate that labels 1.3 times as many rows positive; 1.05 times is tolerated.",
+    "positive-down": "A candidate that labels 1.3 times fewer rows positive; 1.05 times is tolerated.",
+    "score-shift": "A candidate whose scores are distributed unlike the champion's, whatever the labels say.",
     "success": "A candidate that fails more than one request in twenty, even where the champion fails as often.",
 }
 
@@ -151,8 +151,8 @@ def judge(
         _enough(champion, candidate, times, interval, limits),
         _ratio("errors", champion, candidate, times, interval, limits),
         _ratio("latency", champion, candidate, times, interval, limits),
-        _ratio("positive_up", champion, candidate, times, interval, limits),
-        _ratio("positive_down", champion, candidate, times, interval, limits),
+        _ratio("positive-up", champion, candidate, times, interval, limits),
+        _ratio("positive-down", champion, candidate, times, interval, limits),
         _scores(champion, candidate, times, interval, limits),
         _success(candidate, times, interval, limits),
     ]
@@ -186,8 +186,8 @@ def _ratio(name: str, champion: Counters, candidate: Counters, times: Array, int
     tested, tolerated, limit = {
         "errors": (5.0, 1.0, limits.evidence),
         "latency": (1.6, 1.2, limits.evidence),
-        "positive_up": (1.3, 1.05, limits.positive),
-        "positive_down": (1 / 1.3, 1 / 1.05, limits.positive),
+        "positive-up": (1.3, 1.05, limits.positive),
+        "positive-down": (1 / 1.3, 1 / 1.05, limits.positive),
     }[name]
     new, old, candidate_bad, champion_bad = _events(name, champion, candidate, times, interval)
     trail = log_evidence(candidate_bad, champion_bad, new, old, tested, tolerated)
@@ -223,7 +223,7 @@ def _scores(champion: Counters, candidate: Counters, times: Array, interval: flo
     new, old = (step[:, -60:].sum(axis=-1) for step in stratify(times, interval, [candidate.bins, champion.bins]))
     value = float(score_shift(new, old)) if new.sum() and old.sum() else 0.0
     enough = min(new.sum(), old.sum()) >= limits.requests
-    return _result("score_shift", value, limits.score_shift, value > limits.score_shift, enough)
+    return _result("score-shift", value, limits.score_shift, value > limits.score_shift, enough)
 
 
 def _success(candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:

@@ -1,33 +1,49 @@
-"""The canary steps of the Rollout, as a rehearsal walks them: `python -m deploy rehearse flight_delay`."""
+"""The canary of a Rollout, as a rehearsal walks it: weights, pauses, analyses.
+
+python -m deploy rehearse flight_delay
+"""
 
 from __future__ import annotations
 
-import re
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml
+from deploy.analysis import durations
 
 ROLLOUT = Path("deploy/base/rollout.yaml")
-UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Names of AnalysisTemplates and the arguments given to them, at `where` in the Rollout."""
+
+    templates: tuple[str, ...]
+    args: tuple[Mapping[str, Any], ...]
+    where: str
 
 
 @dataclass(frozen=True)
 class Step:
-    """One weight of the candidate, in percent, and how long the cluster stays there, in seconds."""
+    """A weight of the candidate, in percent, how long the cluster stays there, in seconds, and what must then hold."""
 
     weight: int
     seconds: float
+    analyses: tuple[Analysis, ...] = ()
 
 
 @dataclass(frozen=True)
 class Steps:
-    """`left_out` names what a rehearsal does not do, as a sentence each."""
+    """`background` is measured from the weight number `background_from` on; `left_out` says what no rehearsal does."""
 
     steps: tuple[Step, ...]
     left_out: tuple[str, ...]
+    background: Analysis | None = None
+    background_from: int = 0
 
     @property
     def seconds(self) -> float:
@@ -35,35 +51,65 @@ class Steps:
 
 
 def read(path: Path = ROLLOUT) -> Steps:
-    """Weights and pauses in order; a weight of 0 or 100 % leaves nothing to compare and is not a step."""
-    content = read_yaml(path, "restore it with `git checkout`")
+    """The steps of a Rollout's file."""
+    return plan(read_yaml(path, "restore it with `git checkout`"), str(path))
+
+
+def plan(rollout: Any, where: str) -> Steps:
+    """Weights, pauses and analyses in order; a weight of 0 or 100 % leaves nothing to compare and is not a step."""
     try:
-        listed = list(content["spec"]["strategy"]["canary"]["steps"])
+        canary = rollout["spec"]["strategy"]["canary"]
+        listed = list(canary["steps"])
     except (KeyError, TypeError):
-        raise Refusal(f"{path}: spec.strategy.canary.steps is missing; a rehearsal follows these steps.") from None
+        raise Refusal(f"{where}: spec.strategy.canary.steps is missing; a rehearsal follows these steps.") from None
     steps: list[Step] = []
     left_out: list[str] = []
+    ends: list[int] = []  # number of the last action at each weight
     weight = 0
     for number, step in enumerate(listed):
-        place = f"{path}: spec.strategy.canary.steps[{number}]"
+        place = f"{where}: spec.strategy.canary.steps[{number}]"
         if not isinstance(step, dict) or len(step) != 1:
             raise Refusal(f"{place} must hold one action, such as `setWeight: 25`; mend it there.")
         action, value = next(iter(step.items()))
+        compared = 0 < weight < 100
         if action == "setWeight":
             weight = _weight(value, place)
             if 0 < weight < 100:
                 steps.append(Step(weight, 0.0))
+                ends.append(number)
         elif action == "pause":
             seconds = _seconds(value, place)
             if seconds is None:
                 left_out.append(f"Step {number} waits for a person; the rehearsal goes on once it has enough evidence.")
-            elif 0 < weight < 100:
-                steps[-1] = Step(weight, steps[-1].seconds + seconds)
+            elif compared:
+                steps[-1] = dataclasses.replace(steps[-1], seconds=steps[-1].seconds + seconds)
+        elif action == "analysis" and compared:
+            found = _analysis(value, f"{place}.analysis")
+            steps[-1] = dataclasses.replace(steps[-1], analyses=(*steps[-1].analyses, found))
         else:
-            left_out.append(f"Step {number} ({action}) is the cluster's; the rehearsal's own judge looks all the time.")
+            left_out.append(f"Step {number} ({action}) is the cluster's; the rehearsal leaves it out.")
+        if compared and action != "setWeight":
+            ends[-1] = number
     if not sum(step.seconds for step in steps):
-        raise Refusal(f"{path}: spec.strategy.canary.steps has no pause at a weight between 0 and 100; add one.")
-    return Steps(tuple(steps), tuple(left_out))
+        raise Refusal(f"{where}: spec.strategy.canary.steps has no pause at a weight between 0 and 100; add one.")
+    if not canary.get("analysis"):
+        return Steps(tuple(steps), tuple(left_out))
+    place = f"{where}: spec.strategy.canary.analysis"
+    first = canary["analysis"].get("startingStep", 0)
+    begins = next((index for index, end in enumerate(ends) if end >= first), None)
+    if begins is None:
+        raise Refusal(f"{place}.startingStep is {first}, after the last weight, so it measures nothing; lower it.")
+    return Steps(tuple(steps), tuple(left_out), _analysis(canary["analysis"], place), begins)
+
+
+def _analysis(content: Any, place: str) -> Analysis:
+    unknown = set(content) - {"templates", "args", "startingStep"}
+    if unknown:
+        raise Refusal(f"{place}.{min(unknown)} is not understood; a rehearsal reads templates, args, startingStep.")
+    names = [each.get("templateName") for each in content.get("templates") or [] if not each.get("clusterScope")]
+    if not names or None in names or len(names) < len(content["templates"]):
+        raise Refusal(f"{place}.templates must name AnalysisTemplates, each by templateName; mend it there.")
+    return Analysis(tuple(names), tuple(content.get("args") or ()), place)
 
 
 def _weight(value: Any, place: str) -> int:
@@ -75,11 +121,4 @@ def _weight(value: Any, place: str) -> int:
 def _seconds(value: Any, place: str) -> float | None:
     """Seconds of a pause (`30`, `30s`, `2m`, `1h30m`), None for one without an end."""
     duration = (value or {}).get("duration") if isinstance(value, dict | None) else value
-    if duration is None:
-        return None
-    text = str(duration)
-    if re.fullmatch(r"\d+", text):
-        return float(text)
-    if not re.fullmatch(r"(\d+(\.\d+)?[hms])+", text):
-        raise Refusal(f"{place}.pause.duration is {duration!r}; write it like 30s, 2m or 1h.")
-    return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)([hms])", text))
+    return None if duration is None else durations.seconds(duration, f"{place}.pause.duration")

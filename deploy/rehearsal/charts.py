@@ -20,9 +20,9 @@ COLOURS = {"champion": "#3b6ea5", "candidate": "#d9822b"}
 CHECKS = {
     "errors": "#b5352c",
     "latency": "#7a4fa3",
-    "positive_up": "#2e8b57",
-    "positive_down": "#8fbc5a",
-    "score_shift": "#c99700",
+    "positive-up": "#2e8b57",
+    "positive-down": "#8fbc5a",
+    "score-shift": "#c99700",
 }
 
 

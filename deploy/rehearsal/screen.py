@@ -27,9 +27,9 @@ LABELS = {
     "evidence": "candidate requests",
     "errors": "errors, log evidence",
     "latency": "slow requests, log evidence",
-    "positive_up": "more positives, log evidence",
-    "positive_down": "fewer positives, log evidence",
-    "score_shift": "score shift, PSI over noise",
+    "positive-up": "more positives, log evidence",
+    "positive-down": "fewer positives, log evidence",
+    "score-shift": "score shift, PSI over noise",
     "success": "success share",
 }
 

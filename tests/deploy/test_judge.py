@@ -67,9 +67,9 @@ def test_identical_arms_are_healthy_in_every_check() -> None:
     [
         ("errors", arm(errors=0.03)),
         ("latency", arm(slow=0.2)),
-        ("positive_up", arm(positive=0.42)),
-        ("positive_down", arm(positive=0.2)),
-        ("score_shift", arm(shape=SHAPE[::-1])),
+        ("positive-up", arm(positive=0.42)),
+        ("positive-down", arm(positive=0.2)),
+        ("score-shift", arm(shape=SHAPE[::-1])),
         ("success", arm(errors=0.06)),
     ],
 )
@@ -169,7 +169,7 @@ def test_a_candidate_that_fails_every_request_aborts_and_never_passes_a_check_it
     results = {each.name: each for each in judge(arm(150), arm(50, errors=1.0), TIMES, 1.0)}
     assert results["errors"].verdict == Verdict.ABORT
     assert results["success"].verdict == Verdict.ABORT
-    for name in ("positive_up", "positive_down", "score_shift"):
+    for name in ("positive-up", "positive-down", "score-shift"):
         assert results[name].verdict == Verdict.INCONCLUSIVE
     assert all(math.isfinite(each.value) for each in results.values())
 

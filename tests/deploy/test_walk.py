@@ -215,7 +215,7 @@ def test_a_check_never_passes_for_lack_of_data() -> None:
     done = walk(StubArm(), StubArm(errors=1.0), rehearsal(Pace(**{**vars(QUICK), "limits": NEVER})))
     for tick in done.ticks:
         verdicts = {each.name: each.verdict for each in tick.results}
-        assert verdicts["score_shift"] == verdicts["positive_up"] == Verdict.INCONCLUSIVE
+        assert verdicts["score-shift"] == verdicts["positive-up"] == Verdict.INCONCLUSIVE
     assert done.verdict == "inconclusive"
 
 

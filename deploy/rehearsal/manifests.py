@@ -1,0 +1,164 @@
+"""What the cluster would run of a model: the release that the working tree would become, rendered.
+
+python -m deploy rehearse flight_delay
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client.utils import floatToGoString
+
+from data_schemas import files
+from data_schemas.command import Refusal
+from data_schemas.files import read_yaml
+from deploy import release, steps
+from deploy.analysis import template
+from deploy.manifests import render
+from deploy.release import Image
+from deploy.steps import Steps
+from models.config import Model
+
+Object = Mapping[str, Any]
+
+ENVIRONMENT = "production"
+BUILD = Path("deploy/build")  # three folders below the root's, as a release is: its paths lead to the same places
+BASE = Path("deploy/base")
+WALKED = ("canary", "gateway")  # strategies with weights to walk
+# Nothing is pulled: no registry has this image, and of the release only the objects around it are read.
+IMAGE = Image(name=release.PLACEHOLDER, digest="sha256:" + "0" * 64)
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """The Rollout, the AnalysisTemplates by name and the PodMonitor of a release; `notes` are sentences for people."""
+
+    rollout: Object
+    templates: Mapping[str, Object]
+    monitor: Object
+    plan: Steps
+    source: str
+    notes: tuple[str, ...]
+
+    def with_slow(self, seconds: float) -> Manifests:
+        """With another bound above which a request is slow."""
+        return dataclasses.replace(self, rollout=_slow(self.rollout, seconds))
+
+
+def released(model: Model) -> Manifests:
+    """Rendered where kubectl or kustomize is on PATH; else the base as it is written, which the notes then say."""
+    strategy, notes = model.serving.strategy, []
+    if strategy not in WALKED:
+        notes.append(f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.")
+        strategy = "canary"
+    try:
+        render.renderer()
+    except Refusal as refusal:
+        notes.append(f"The manifests are read as {BASE} has them, unrendered: {str(refusal).rstrip('.')}.")
+        if strategy != "canary":
+            notes.append(f"So the weights are those of the basic canary, not of the strategy {strategy}.")
+        objects, source = _unrendered(), str(BASE)
+    else:
+        objects = _rendered(model, strategy)
+        source = f"the {strategy} release of this tree for {ENVIRONMENT}"
+    rollout = _slow(_one(objects, "Rollout"), model.serving.slow_ms / 1000)
+    templates = {str(each["metadata"]["name"]): each for each in objects if each["kind"] == "AnalysisTemplate"}
+    plan = steps.plan(rollout, f"Rollout {rollout['metadata']['name']}")
+    found = Manifests(rollout, templates, _one(objects, "PodMonitor"), plan, source, tuple(notes))
+    check(found)
+    return found
+
+
+def check(manifests: Manifests) -> None:
+    """Every analysis can be measured, also in compressed time: said before a server starts."""
+    plan = manifests.plan
+    for each in [*(one for step in plan.steps for one in step.analyses), *filter(None, [plan.background])]:
+        for metric in metrics(manifests, each, "latest", "stable", 2.0):
+            if fixed := template.literal_ranges(_queries(manifests, each)[metric.name]):
+                raise Refusal(
+                    f"AnalysisTemplate {metric.template}: the query of {metric.name} holds the range {fixed[0]}, which "
+                    "a rehearsal cannot compress; make it an argument with that value."
+                )
+
+
+def metrics(
+    manifests: Manifests, analysis: steps.Analysis, latest: str, stable: str, factor: float
+) -> list[template.Metric]:
+    """The metrics of an analysis, time compressed `factor` times; `latest` and `stable` are the arms' hashes."""
+    values = template.given(analysis.args, manifests.rollout, latest, stable, analysis.where)
+    used = _used(manifests, analysis)
+    values = template.compressed(template.arguments(used, values, analysis.where), factor)
+    return [metric.scaled(factor) for metric in template.metrics(used, values)]
+
+
+def catches(metric: str) -> str:
+    """The sentence that the metric's file begins with; empty where there is no such file, or no such sentence."""
+    path = BASE / "analysis" / f"{metric}.yaml"
+    line = path.read_text().splitlines()[0] if path.is_file() else ""
+    return line.removeprefix("# ") if line.startswith("# Catches ") else ""
+
+
+def _used(manifests: Manifests, analysis: steps.Analysis) -> list[Object]:
+    for name in analysis.templates:
+        if name not in manifests.templates:
+            raise Refusal(f"{analysis.where} names the AnalysisTemplate {name}, which the release lacks; add it.")
+    return [manifests.templates[name] for name in analysis.templates]
+
+
+def _queries(manifests: Manifests, analysis: steps.Analysis) -> dict[str, str]:
+    """The queries as written, by metric."""
+    listed = [metric for each in _used(manifests, analysis) for metric in each["spec"]["metrics"]]
+    return {str(metric["name"]): str(metric["provider"]["prometheus"]["query"]) for metric in listed}
+
+
+def _rendered(model: Model, strategy: str) -> list[dict[str, Any]]:
+    passport = {
+        "model": model.name,
+        "version": hashlib.sha256(b"rehearsal").hexdigest()[:12],
+        "verdict": "pass",
+        "content": {},
+        "metrics": {},
+        "gates": [],
+        "serving": {"strategy": strategy, "slow_ms": model.serving.slow_ms},
+        "image": IMAGE.model_dump(),
+    }
+    resources = (model.folder / "resources.yaml").read_bytes()
+    composed = release.compose(ENVIRONMENT, model.name, yaml.safe_dump(passport).encode(), resources)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=BUILD) as temporary:
+        place = Path(temporary, model.name)
+        for name, content in composed.files.items():
+            files.write(place / name, content)
+        return render.render(place)
+
+
+def _unrendered() -> list[dict[str, Any]]:
+    """Of the base, what a rehearsal reads."""
+    names = ["rollout.yaml", "podmonitor.yaml", *(f"analysis/{path.name}" for path in (BASE / "analysis").glob("*"))]
+    found = [read_yaml(BASE / name, "restore it with `git checkout`", ("kind",)) for name in names]
+    for each in found:
+        each.setdefault("metadata", {})["namespace"] = f"models-{ENVIRONMENT}"
+    return found
+
+
+def _slow(rollout: Object, seconds: float) -> Object:
+    """A copy whose release/slow is this bound, written as the metric's label writes it."""
+    annotations = {
+        **rollout["metadata"].get("annotations", {}),
+        "release/slow": floatToGoString(round(seconds, 9)),  # type: ignore[no-untyped-call]
+    }
+    return {**rollout, "metadata": {**rollout["metadata"], "annotations": annotations}}
+
+
+def _one(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    found = [each for each in objects if each.get("kind") == kind]
+    if len(found) != 1:
+        raise Refusal(f"the release of {ENVIRONMENT} has {len(found)} objects of kind {kind}; a rehearsal needs one.")
+    return found[0]
