@@ -29,10 +29,11 @@ STRATEGIES = Path("deploy/strategies")
 FORK = Path("deploy/argocd/fork.yaml")
 MODEL = "specimen"
 ORIGIN = "config.kubernetes.io/origin"
+ORIGINS = "\nbuildMetadata: [originAnnotations]\n"  # a line of a kustomization
 VERSION, DIGEST = "0123456789ab", f"sha256:{'5' * 64}"
 
 RESOURCES = """\
-- {op: replace, path: /spec/replicas, value: 4}
+- {op: replace, path: /spec/replicas, value: 8}
 - op: replace
   path: /spec/template/spec/containers/0/resources
   value: {requests: {cpu: 200m, memory: 256Mi}, limits: {memory: 512Mi}}
@@ -78,7 +79,8 @@ class Rendering:
     objects: tuple[Object, ...]
 
     def __str__(self) -> str:
-        return f"{self.environment}, {self.strategy}"
+        what = "a specimen" if self.model == MODEL else f"release {self.environment}/{self.model}"
+        return f"{what}: {self.environment}, {self.strategy}"
 
     def of(self, kind: str, group: str | None = None) -> list[Object]:
         return [each for each in self.objects if each.kind == kind and group in (None, each.group)]
@@ -103,13 +105,13 @@ def strategies(root: Path = Path()) -> list[str]:
 
 
 def specimens(root: Path = Path()) -> list[Release]:
-    """A made-up release of every strategy in every environment."""
+    """A made-up release of every strategy in every environment, and one of a passport from before strategies."""
     image = registry(root) or "registry.invalid"
     made = []
-    for strategy in strategies(root):
-        passport = {
+    for strategy in [*strategies(root), None]:
+        passport: dict[str, Any] = {
             **{"model": MODEL, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
-            "serving": {"strategy": strategy, "slow_ms": 5.0},
+            "serving": strategy and {"strategy": strategy, "slow_ms": 7.5},
             "image": {"name": f"{image}/{MODEL}", "digest": DIGEST},
         }
         written = yaml.safe_dump(passport).encode()
@@ -133,7 +135,7 @@ def text(of: Release, tree: Path) -> str:
     for name, content in of.files.items():
         (folder / name).write_bytes(content)
     with (folder / "kustomization.yaml").open("a") as file:
-        file.write("\nbuildMetadata: [originAnnotations]\n")
+        file.write(ORIGINS)
     try:
         return render.text(folder)
     except Refusal as refusal:
@@ -141,10 +143,15 @@ def text(of: Release, tree: Path) -> str:
 
 
 def parse(rendered: str, of: Release) -> Rendering:
-    """The objects of `text`, without the annotations that tell their origins."""
+    """The rendering that `text` made."""
     serving = of.passport.serving
-    objects = tuple(_object(content, of.folder) for content in render.parse(rendered))
-    return Rendering(of.environment, of.model, serving.strategy if serving else "canary", objects)
+    found = tuple(objects(rendered, of.folder))
+    return Rendering(of.environment, of.model, serving.strategy if serving else "canary", found)
+
+
+def objects(rendered: str, folder: Path) -> list[Object]:
+    """Those of a folder's rendering, without the annotations that tell their origins."""
+    return [_object(content, folder) for content in render.parse(rendered)]
 
 
 def _object(content: dict[str, Any], folder: Path) -> Object:
