@@ -58,13 +58,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Result:
-    """One check: `value` is always finite; it aborts above `limit` (the backstop: below)."""
+    """One check: healthy up to `limit`, or from it on if that is the `least`; a `value` of NaN is no data."""
 
     name: str
     value: float
     limit: float
     verdict: Verdict
     catches: str
+    least: bool = False
 
 
 CATCHES = {
@@ -173,7 +174,8 @@ def _verdict(bad: bool, enough: bool) -> Verdict:
 
 
 def _result(name: str, value: float, limit: float, bad: bool, enough: bool) -> Result:
-    return Result(name, round(float(value), 4), limit, _verdict(bad, enough), CATCHES[name])
+    least = name in ("evidence", "success")
+    return Result(name, round(float(value), 4), limit, _verdict(bad, enough), CATCHES[name], least)
 
 
 def _enough(champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:

@@ -11,17 +11,21 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from data_schemas.command import Refusal, working
-from deploy import steps
-from deploy.rehearsal import arms, faults, report, traffic
+from deploy.rehearsal import arms, cluster, faults, manifests, prometheus, proxy, report, traffic
+from deploy.rehearsal.manifests import Manifests
+from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Pace, Rehearsal
+from deploy.rehearsal.reference import Judge, Reference
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
@@ -50,7 +54,7 @@ def rehearse(
     """Both servers are stopped and every temporary file is gone when this returns or raises."""
     pace, screen = pace or Pace(), screen or Screen()
     model = config.load(name)
-    plan = steps.read()
+    release = manifests.released(model)
     bodies = traffic.requests(model, pace.seed)
     bodies = itertools.chain([next(bodies)], bodies)  # missing data is said before anything is started
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as temporary:
@@ -61,30 +65,80 @@ def rehearse(
             planted = faults.plant(fault, candidate.folder, folder / "candidate", model.serving.slow_ms)
             candidate = replace(candidate, folder=planted)
         described = champion.description, candidate.description
-        rehearsal = Rehearsal(name, fault, *described, plan, pace, datetime.now(UTC), model.serving.slow_ms)
-        for line in _introduction(rehearsal):
+        rehearsal = Rehearsal(name, fault, *described, release.plan, pace, datetime.now(UTC), model.serving.slow_ms)
+        _describe(rehearsal, release)
+        for line in _introduction(rehearsal, release):
             screen.say(line)
         start = time.monotonic()
-        with _servers(champion, candidate, folder) as (old, new):
-            if _ready(old, new, rehearsal):
-                split = Traffic(
-                    Arm("champion", old.address), Arm("candidate", new.address), bodies, pace.rate, pace.seed
-                )
-                asyncio.run(Walk(rehearsal, split, new, screen).walk())
+        with _servers(champion, candidate, folder) as servers:
+            if _ready(*servers, rehearsal):
+                with _split(*servers, folder) as proxy:
+                    old, new = (Arm(*each) for each in zip(("champion", "candidate"), _addresses(servers), strict=True))
+                    split = Traffic(old, new, bodies, pace.rate, pace.seed, proxy)
+                    judge = partial(_judge, rehearsal, release, folder)
+                    asyncio.run(Walk(rehearsal, split, servers, screen, judge).walk())
         rehearsal.seconds = time.monotonic() - start
     return rehearsal
 
 
-def _introduction(rehearsal: Rehearsal) -> list[str]:
+def _addresses(servers: tuple[serve.Server, serve.Server]) -> list[str]:
+    return [server.address for server in servers]
+
+
+def _describe(rehearsal: Rehearsal, release: Manifests) -> None:
+    """Who judges and who splits, which depends on what is installed here, and what that leaves out."""
+    rehearsal.notes += release.notes
+    rehearsal.judge = f"the AnalysisTemplates of {release.source}, by a real Prometheus"
+    if shutil.which("prometheus") is None:
+        rehearsal.judge = "deploy/judge.py, the reference implementation of the AnalysisTemplates"
+        rehearsal.notes.append(f"{prometheus.INSTALL}, so deploy/judge.py judges in the AnalysisTemplates' place.")
+    rehearsal.split = "HAProxy, by live weights"
+    if proxy.find() is None:
+        rehearsal.split = "the rehearsal's own client"
+        rehearsal.notes.append(f"{proxy.INSTALL}, so the client itself splits the requests between both servers.")
+
+
+def _introduction(rehearsal: Rehearsal, release: Manifests) -> list[str]:
     weights = ", ".join(f"{step.weight} %" for step in rehearsal.plan.steps)
     planted = [f"fault      {rehearsal.fault}, planted in the candidate: this must abort"] if rehearsal.fault else []
     return [
         f"champion   {rehearsal.champion}",
         f"candidate  {rehearsal.candidate}",
         *planted,
-        f"steps      {weights} of {steps.ROLLOUT}, time compressed {rehearsal.factor:.3g} times",
+        f"steps      {weights} of {release.source}, time compressed {rehearsal.factor:.3g} times",
+        f"judge      {rehearsal.judge}",
+        f"split      {rehearsal.split}",
         *rehearsal.plan.left_out,
+        *rehearsal.notes,
     ]
+
+
+@contextlib.contextmanager
+def _split(old: serve.Server, new: serve.Server, folder: Path) -> Iterator[proxy.Proxy | None]:
+    """A proxy in front of both, None where none is installed."""
+    if proxy.find() is None:
+        yield None
+        return
+    with proxy.start(old.address, new.address, folder / "proxy") as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _judge(
+    rehearsal: Rehearsal, release: Manifests, folder: Path, champion: Meter, candidate: Meter
+) -> Iterator[Judge]:
+    """The templates on a Prometheus of their own, which scrapes from now on; the reference where none is installed."""
+    if shutil.which("prometheus") is None:
+        yield Reference(champion, candidate, rehearsal.pace)
+        return
+    release = release.with_slow(rehearsal.slow_ms / 1000)
+    pods = [
+        prometheus.Pod("champion", cluster.CHAMPION, champion.arm.address),
+        prometheus.Pod("candidate", cluster.CANDIDATE, candidate.arm.address),
+    ]
+    place = folder / "prometheus"
+    with prometheus.start(pods, release.rollout, release.monitor, rehearsal.factor, place) as running:
+        yield cluster.Templates(release, running, rehearsal.factor)
 
 
 @contextlib.contextmanager

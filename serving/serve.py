@@ -145,7 +145,7 @@ def start(bento: Path, port: int, home: Path, host: str = "127.0.0.1") -> Iterat
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches this process, which then stops the server in order
-            preexec_fn=_end_with_parent(),
+            preexec_fn=end_with_parent(),
         )
     server = Server(process, host, port, home)
     try:
@@ -159,7 +159,7 @@ def _check_built(bento: Path) -> None:
         raise Refusal(f"{bento} is not a built Bento; build one with `python -m serving build <model>`.")
 
 
-def _end_with_parent() -> Callable[[], None] | None:
+def end_with_parent() -> Callable[[], None] | None:
     """For the child to run before it becomes the server: end in order when this process is gone, even by SIGKILL."""
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return None  # Linux ends the child with the *thread* that started it

@@ -1,17 +1,19 @@
-"""The charts of a rehearsal's report, as one inline SVG: `python -m deploy rehearse flight_delay`."""
+"""The charts of a rehearsal's report, as inline SVG: `python -m deploy rehearse flight_delay`."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from deploy.judge import Array
+from deploy.judge import Array, Result
 from deploy.rehearsal.record import Rehearsal
+from deploy.rehearsal.screen import counts, label, limit, nearness
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,21 +25,54 @@ CHECKS = {
     "positive-up": "#2e8b57",
     "positive-down": "#8fbc5a",
     "score-shift": "#c99700",
+    "success": "#3b6ea5",
+    "downtime": "#d9822b",
 }
+# Text stays text: a tenth of the size, and it can be searched and read aloud.
+STYLE: Any = {"svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def draw(rehearsal: Rehearsal) -> Markup:
     """Six panels; empty text where the rehearsal ended before its first look."""
     if not rehearsal.ticks:
         return Markup("")
-    # Text stays text: a tenth of the size, and it can be searched and read aloud.
-    with mpl.rc_context({"svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 9.5), layout="constrained")
         panels = figure.subplots(3, 2)
         for panel, axes in zip((_weights, _evidence, _requests, _errors, _latency, _scores), panels.flat, strict=True):
             panel(axes, rehearsal)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        return _markup(figure)
+
+
+def draw_checks(rehearsal: Rehearsal) -> Markup:
+    """One panel for each check: its value over time and its limit."""
+    if not rehearsal.ticks:
+        return Markup("")
+    names = [each.name for each in rehearsal.ticks[-1].results]
+    rows = max(1, math.ceil(len(names) / 4))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10.5, 2.1 * rows), layout="constrained")
+        panels = figure.subplots(rows, 4, squeeze=False).flat
+        for name, axes in zip(names, panels, strict=False):
+            times, found = _of(rehearsal, name)
+            axes.plot(times, [each.value for each in found], color=CHECKS.get(name, "#444444"), linewidth=1.4)
+            axes.step(times, [each.limit for each in found], where="post", color="black", linestyle="--", linewidth=1)
+            axes.set(title=f"{label(name)}\n{limit(found[-1])}", xlabel="seconds")
+            axes.title.set_fontsize(8)
+        for axes in list(panels):
+            axes.set_visible(False)
+        return _markup(figure)
+
+
+def _of(rehearsal: Rehearsal, name: str) -> tuple[list[float], list[Result]]:
+    """Times and results of one check, at every look that had it."""
+    found = [(tick.at, each) for tick in rehearsal.ticks for each in tick.results if each.name == name]
+    return [at for at, _ in found], [each for _, each in found]
+
+
+def _markup(figure: Figure) -> Markup:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()
     return Markup(text[text.index("<svg") :])  # noqa: S704 (drawn here, from numbers and fixed names)
 
@@ -49,10 +84,17 @@ def _weights(axes: Axes, rehearsal: Rehearsal) -> None:
 
 
 def _evidence(axes: Axes, rehearsal: Rehearsal) -> None:
-    times = [tick.at for tick in rehearsal.ticks]
-    for name, colour in CHECKS.items():
-        values = [each.value / each.limit for tick in rehearsal.ticks for each in tick.results if each.name == name]
-        axes.plot(times, np.clip(values, -2, 2), label=name, color=colour, linewidth=1.4)
+    for name in (each.name for each in rehearsal.ticks[-1].results if not counts(each)):
+        times, found = _of(rehearsal, name)
+        values = [nearness(each) for each in found]
+        colour = CHECKS.get(name, "#444444")
+        axes.plot(
+            times,
+            np.clip(np.where(np.isfinite(values), values, np.nan), -2, 2),
+            label=name,
+            color=colour,
+            linewidth=1.4,
+        )
     axes.axhline(1, color="black", linestyle="--", linewidth=1)
     axes.set(title="The judge: value as a share of its limit; above 1 it aborts", xlabel="seconds", ylim=(-2.1, 2.1))
     axes.legend(frameon=False, fontsize=7, loc="lower left")

@@ -84,6 +84,10 @@ class Meter:
         self._rows: list[np.ndarray] = []
         self._read_at = 0.0
 
+    def begin(self, sample: Sample) -> None:
+        """What the server counted up to this reading is not the rehearsal's."""
+        self.first = self.last = sample
+
     async def scrape(self, client: aiohttp.ClientSession) -> Sample | None:
         """One reading, None if the server did not give one."""
         try:
@@ -98,7 +102,7 @@ class Meter:
         """Append one scrape at `now` (seconds); a server that is silent for SILENT_SECONDS stands still."""
         if sample is not None:
             if self.last is None:
-                self.first = sample
+                self.begin(sample)
             else:
                 before, after = self._vector(self.last), self._vector(sample)
                 restarted = bool((after < before).any())
@@ -127,8 +131,13 @@ class Meter:
         return float(self._total[4] / max(self.bins.sum(), 1.0))
 
     @property
+    def slow(self) -> float:
+        """Requests above the bound."""
+        return float(self._total[2] - self._total[3])
+
+    @property
     def slow_share(self) -> float:
-        return float(1 - self._total[3] / self._total[2]) if self._total[2] else 0.0
+        return self.slow / float(self._total[2]) if self._total[2] else 0.0
 
     def counters(self) -> Counters:
         """What the judge reads, float64 [scrapes]."""

@@ -18,9 +18,9 @@ class Pace:
     scrape: float = 0.5
     interval: float = 1.0  # of evaluation: one stratum of the judge
     rate: float = 150.0  # requests a second, both arms together: two busy cores carry it
-    warm: int = 150  # requests to each arm before anything is counted
+    warm: int = 50  # requests to each arm before the first weight; fewer than the backstop and evidence ask for
     ready: float = 60.0  # a server that is not ready by then never will be
-    evidence: float = 30.0  # longest wait at one weight for limits.requests more requests to the candidate
+    evidence: float = 30.0  # longest wait at one weight after its pause, where the cluster may wait an hour
     seed: int = 7
     limits: Limits = field(default_factory=Limits)
 
@@ -44,10 +44,15 @@ class Rehearsal:
     pace: Pace
     started: datetime
     slow_ms: float  # requests above it are slow
+    judge: str = ""  # who judges, and who splits the requests: a phrase each
+    split: str = ""
+    notes: list[str] = field(default_factory=list)  # what else a reader must know, a sentence each
     ticks: list[Tick] = field(default_factory=list)
     meters: list[Meter] = field(default_factory=list)  # champion, candidate
     verdict: str = "inconclusive"  # or promote, abort
     reason: str = "it was not finished"
+    bad: str = ""  # of an abort: how long, and how many bad answers, it took
+    kept: str = ""  # of a promotion: how many requests failed on the way
     seconds: float = 0.0  # from the start of the servers to the verdict
 
     @property

@@ -5,6 +5,7 @@ python -m deploy rehearse flight_delay
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -14,9 +15,10 @@ import jinja2
 
 from data_schemas.files import write as write_file
 from data_schemas.files import write_json
+from deploy.judge import Result
 from deploy.rehearsal import charts
 from deploy.rehearsal.record import Rehearsal
-from deploy.rehearsal.screen import LABELS, limit, quantiles
+from deploy.rehearsal.screen import counts, label, limit, nearness, number, quantiles
 
 FOLDER = Path("deploy/build/rehearsals")
 KEPT = 30  # reports of one model
@@ -30,9 +32,12 @@ def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
     By default into a folder of their own, which appears whole or not at all; the oldest beyond KEPT go. In a `folder`
     that is given the three files are replaced one by one, each whole.
     """
-    content, chart = summary(rehearsal), charts.draw(rehearsal)
+    content, drawn = (
+        summary(rehearsal),
+        {"chart": charts.draw(rehearsal), "checks_chart": charts.draw_checks(rehearsal)},
+    )
     pages = {
-        name: _environment().get_template(f"report.{kind}.jinja").render(content, chart=chart)
+        name: _environment().get_template(f"report.{kind}.jinja").render(content, **drawn)
         for name, kind in (("report.html", "html"), ("report.md", "md"))
     }
     target = folder or _place(rehearsal)
@@ -81,7 +86,11 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
         "seconds": round(rehearsal.seconds, 1),
         "factor": round(rehearsal.factor, 3),
         "steps": [{"weight": step.weight, "seconds": step.seconds} for step in rehearsal.plan.steps],
-        "left_out": [*rehearsal.plan.left_out, *_blind(rehearsal)],
+        "judge": rehearsal.judge,
+        "split": rehearsal.split,
+        "bad": rehearsal.bad,
+        "kept": rehearsal.kept,
+        "left_out": [*rehearsal.plan.left_out, *rehearsal.notes, *_blind(rehearsal)],
         "rate": rehearsal.pace.rate,
         "seed": rehearsal.pace.seed,
         "slow_ms": rehearsal.slow_ms,
@@ -89,10 +98,11 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
         "checks": [
             {
                 "name": each.name,
-                "label": LABELS[each.name],
-                "value": each.value,
+                "label": label(each.name),
+                "value": _finite(each.value),
+                "shown": number(each.value),
                 "limit": limit(each),
-                "nearest": _nearest(rehearsal, each.name),
+                "nearest": _nearest(rehearsal, each),
                 "verdict": each.verdict.value,
                 "catches": each.catches,
             }
@@ -111,10 +121,17 @@ def _blind(rehearsal: Rehearsal) -> list[str]:
     ]
 
 
-def _nearest(rehearsal: Rehearsal, name: str) -> float:
-    """The value at any look that came nearest to aborting."""
-    values = [each.value for tick in rehearsal.ticks for each in tick.results if each.name == name]
-    return min(values) if name == "success" else max(values)
+def _nearest(rehearsal: Rehearsal, check: Result) -> str:
+    """The value at any look that came nearest to aborting; empty for a count, which aborts nothing."""
+    seen = [each for tick in rehearsal.ticks for each in tick.results if each.name == check.name]
+    if counts(check):
+        return ""
+    return number(max(seen, key=nearness).value)
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def _looks(rehearsal: Rehearsal) -> list[dict[str, Any]]:
@@ -122,7 +139,10 @@ def _looks(rehearsal: Rehearsal) -> list[dict[str, Any]]:
         {
             "at": round(tick.at, 3),
             "weight": tick.weight,
-            "checks": {each.name: {"value": each.value, "verdict": each.verdict.value} for each in tick.results},
+            "checks": {
+                each.name: {"value": _finite(each.value), "limit": each.limit, "verdict": each.verdict.value}
+                for each in tick.results
+            },
         }
         for tick in rehearsal.ticks
     ]

@@ -5,6 +5,7 @@ python -m deploy rehearse flight_delay
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ LABELS = {
     "positive-down": "fewer positives, log evidence",
     "score-shift": "score shift, PSI over noise",
     "success": "success share",
+    "downtime": "scrapes missed",
 }
 
 
@@ -44,12 +46,35 @@ def quantiles(milliseconds: Sequence[float]) -> tuple[float, float]:
 
 def limit(result: Result) -> str:
     """`at most 4.6`, in words that say on which side of the limit it aborts."""
-    return f"{'at least' if result.name in ('evidence', 'success') else 'at most'} {result.limit:g}"
+    return f"{'at least' if result.least else 'at most'} {result.limit:g}"
+
+
+def label(name: str) -> str:
+    """What a check is called for people; its own name if a template brings one that is not known here."""
+    return LABELS.get(name, name)
+
+
+def number(value: float) -> str:
+    """A value, or that there was none."""
+    return "no data" if math.isnan(value) else f"{value:g}"
+
+
+def described(results: Sequence[Result], verdict: Verdict) -> str:
+    """Every check of this verdict with value and limit."""
+    told = [each for each in results if each.verdict == verdict]
+    return "; ".join(f"{label(each.name)} {number(each.value)}, {limit(each)}" for each in told)
+
+
+def counts(result: Result) -> bool:
+    """Whether it waits for a number of requests, of which too few abort nothing."""
+    return result.least and result.limit >= 1
 
 
 def nearness(result: Result) -> float:
-    """How near a check is to aborting: 1 at its limit."""
-    if result.name == "success":
+    """How near a check is to aborting: 1 at its limit, minus infinity without data."""
+    if math.isnan(result.value):
+        return -math.inf
+    if result.least:
         return (1 - result.value) / (1 - result.limit)
     return result.value / result.limit
 
@@ -95,10 +120,10 @@ class Screen:
         servers = []
         for meter in rehearsal.meters:
             middle, tail = quantiles(meter.arm.milliseconds[-RECENT:])
-            counts = f"{meter.requests:.0f} requests, {meter.errors:.0f} errors"
-            servers.append(f"{meter.arm.name} {counts}, p50 {middle:.1f} p99 {tail:.1f} ms")
-        worst = max(tick.results[1:], key=nearness)
-        judged = f"nearest to abort: {worst.name} {worst.value:g}, {limit(worst)}"
+            asked = f"{meter.requests:.0f} requests, {meter.errors:.0f} errors"
+            servers.append(f"{meter.arm.name} {asked}, p50 {middle:.1f} p99 {tail:.1f} ms")
+        worst = max((each for each in tick.results if not counts(each)), key=nearness)
+        judged = f"nearest to abort: {worst.name} {number(worst.value)}, {limit(worst)}"
         return f"{tick.at:5.1f} s  {tick.weight:2d} %  {'  '.join(servers)}  {judged}"
 
     def _tables(self, rehearsal: Rehearsal) -> RenderableType:
@@ -120,5 +145,5 @@ class Screen:
             checks.add_column(title, justify="right" if title == "value" else "left")
         for result in tick.results:
             verdict = Text(result.verdict.value, style=COLOURS[result.verdict])
-            checks.add_row(LABELS[result.name], f"{result.value:g}", limit(result), verdict)
+            checks.add_row(label(result.name), number(result.value), limit(result), verdict)
         return Group(Text(), weights, Text(), servers, Text(), checks)

@@ -12,6 +12,8 @@ from typing import Any
 import aiohttp
 
 from data_schemas.command import Refusal
+from deploy.rehearsal import proxy
+from deploy.rehearsal.proxy import Proxy
 from models.config import Model
 
 # Few requests at a time: a machine that stalls for a moment makes this many slow requests, not dozens, and slow
@@ -20,6 +22,7 @@ IN_FLIGHT = 2
 BATCH_EVERY = 20  # one request in so many carries several rows
 BATCH_ROWS = 20  # at most
 ANSWER_SECONDS = 5.0  # a request without an answer by then is lost
+LOST = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Arm:
     answered: int = 0
     lost: int = 0  # refused, cut off or unanswered: what the server itself may be unable to count
     milliseconds: list[float] = field(default_factory=list)  # of answers, in the order of their arrival
+    first: float | None = None  # when its first request was sent, by the loop's clock
 
 
 def requests(model: Model, seed: int) -> Iterator[bytes]:
@@ -57,15 +61,36 @@ def _take(rows: Iterator[dict[str, Any]], count: int) -> list[dict[str, Any]]:
 
 
 class Traffic:
-    """A closed loop of IN_FLIGHT requests at no more than `rate` a second; `weight` may be changed at any time."""
+    """A closed loop of IN_FLIGHT requests at no more than `rate` a second; it may be weighed anew at any time.
 
-    def __init__(self, champion: Arm, candidate: Arm, bodies: Iterator[bytes], rate: float, seed: int) -> None:
+    Through `proxy` if there is one, which then chooses the arm of each request; else chosen here.
+    """
+
+    def __init__(
+        self,
+        champion: Arm,
+        candidate: Arm,
+        bodies: Iterator[bytes],
+        rate: float,
+        seed: int,
+        proxy: Proxy | None = None,
+    ) -> None:
         self.champion, self.candidate = champion, candidate
         self.weight = 0  # percent of requests that go to the candidate
+        self.changes = 0  # of the weight
+        self._proxy = proxy
         self._bodies = bodies
         self._gap = 1 / rate
         self._next = 0.0
         self._random = random.Random(seed)  # noqa: S311 (a repeatable split, not a secret)
+
+    async def weigh(self, weight: int) -> None:
+        """From now on send this percentage of requests to the candidate."""
+        if weight == self.weight:
+            return
+        if self._proxy is not None:
+            await self._proxy.weigh(weight)
+        self.weight, self.changes = weight, self.changes + 1
 
     async def warm(self, session: aiohttp.ClientSession, count: int) -> None:
         """Send each arm the same `count` requests: a cold server looks slow. Fewer if one gives no answers."""
@@ -75,7 +100,7 @@ class Traffic:
             if max(arm.lost for arm in arms) >= IN_FLIGHT:
                 break
         for arm in arms:
-            arm.answered, arm.lost = 0, 0
+            arm.answered, arm.lost, arm.first = 0, 0, None
             arm.milliseconds.clear()
 
     async def run(self, session: aiohttp.ClientSession) -> None:
@@ -85,25 +110,58 @@ class Traffic:
                 group.create_task(self._client(session))
 
     async def _client(self, session: aiohttp.ClientSession) -> None:
-        clock = asyncio.get_running_loop().time
         while True:
-            now = clock()
+            now = self._clock()
             self._next = max(self._next + self._gap, now)  # time lost to a stall is not made up for by a burst
             await asyncio.sleep(self._next - now)
-            to_candidate = self._random.random() * 100 < self.weight
-            await self._send(session, self.candidate if to_candidate else self.champion, next(self._bodies))
+            body = next(self._bodies)
+            if self._proxy is not None:
+                await self._through(session, self._proxy, body)
+            else:
+                to_candidate = self._random.random() * 100 < self.weight
+                await self._send(session, self.candidate if to_candidate else self.champion, body)
 
     async def _send(self, session: aiohttp.ClientSession, arm: Arm, body: bytes) -> None:
-        clock = asyncio.get_running_loop().time
-        start = clock()
+        """One request to an arm itself."""
+        start = self._clock()
         try:
             async with session.post(f"{arm.address}/predict", data=body) as response:
                 await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            arm.lost += 1
+        except LOST:
+            self._count(arm, start, answered=False)
         else:
+            self._count(arm, start, answered=True)
+
+    async def _through(self, session: aiohttp.ClientSession, split: Proxy, body: bytes) -> None:
+        """One request to the proxy, which says to which arm it went, and whether it had to answer in its place.
+
+        A request that not even the proxy answered in time is the candidate's, if it can have been: an arm that hangs
+        is what is looked for, and its partner is the one that production has proven.
+        """
+        start = self._clock()
+        name, answered = "", False
+        try:
+            async with session.post(f"{split.address}/predict", data=body) as response:
+                name, answered = proxy.arm(response.headers)
+                await response.read()
+        except LOST:
+            answered = False
+        suspect = self.candidate if self.weight else self.champion
+        arms = {arm.name: arm for arm in (self.champion, self.candidate)}
+        self._count(arms.get(name, suspect), start, answered)
+
+    def _count(self, arm: Arm, start: float, answered: bool) -> None:
+        if arm.first is None:
+            arm.first = start
+        if answered:
             arm.answered += 1
-            arm.milliseconds.append(1000 * (clock() - start))
+            arm.milliseconds.append(1000 * (self._clock() - start))
+        else:
+            arm.lost += 1
+
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()
 
 
 def session() -> aiohttp.ClientSession:

@@ -3,109 +3,152 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import aiohttp
-import numpy as np
 
 from data_schemas.command import Refusal
-from deploy.judge import Result, Verdict, judge, overall
+from deploy.judge import Result, Verdict, overall
 from deploy.rehearsal import meters, traffic
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Rehearsal, Tick
-from deploy.rehearsal.screen import LABELS, Screen, limit
+from deploy.rehearsal.reference import Judge
+from deploy.rehearsal.screen import Screen, described
 from deploy.rehearsal.traffic import Traffic
 from serving import serve
 
+AFTER = 0.5  # seconds of load on the new version alone, before the old one stops and after
+
 
 class Walk:
-    """One walk; what it finds goes into `rehearsal`."""
+    """One walk; what it finds goes into `rehearsal`. `judge` is asked for one once both servers are warm."""
 
-    def __init__(self, rehearsal: Rehearsal, split: Traffic, server: serve.Server, screen: Screen) -> None:
+    def __init__(
+        self,
+        rehearsal: Rehearsal,
+        split: Traffic,
+        servers: tuple[serve.Server, serve.Server],
+        screen: Screen,
+        judge: Callable[[Meter, Meter], AbstractContextManager[Judge]],
+    ) -> None:
         self.rehearsal, self.split, self.screen = rehearsal, split, screen
-        self.server = server  # the candidate's, which the fault `crash` kills
+        self.old, self.new = servers  # the new one is what the fault `crash` kills
         self.champion, self.candidate = Meter(split.champion), Meter(split.candidate)
         rehearsal.meters = [self.champion, self.candidate]
-        self.times = [0.0]  # of scrapes, seconds since the first
         self.begun = 0.0  # the first scrape by the loop's clock
+        self._judge = judge
 
     async def walk(self) -> None:
         async with traffic.session() as client:
             await self.split.warm(client, self.rehearsal.pace.warm)
-            if not await self._first_scrape(client):
+            if not await self._readable(client):
                 return
-            background = [asyncio.create_task(self.split.run(client))]
-            if self.rehearsal.fault == "crash":
-                background.append(asyncio.create_task(self._crash()))
-            try:
-                await self._steps(client, background)
-            finally:
-                for task in background:
-                    task.cancel()
-                await asyncio.gather(*background, return_exceptions=True)
+            with self._judge(self.champion, self.candidate) as judge:
+                await judge.begin(client)
+                await meters.scrape_both(client, self.champion, self.candidate, 0.0)
+                self.begun = self._clock()
+                background = [asyncio.create_task(self.split.run(client))]
+                if self.rehearsal.fault == "crash":
+                    background.append(asyncio.create_task(self._crash()))
+                try:
+                    await self._steps(client, judge, background)
+                    if self.rehearsal.verdict == "promote":
+                        await self._hand_over()
+                finally:
+                    for task in background:
+                        task.cancel()
+                    await asyncio.gather(*background, return_exceptions=True)
 
-    async def _first_scrape(self, client: aiohttp.ClientSession) -> bool:
-        """What both servers counted before it is not judged."""
-        await meters.scrape_both(client, self.champion, self.candidate, 0.0)
-        if self.champion.last is None:
+    async def _readable(self, client: aiohttp.ClientSession) -> bool:
+        """Whether both give metrics; a bound of "slow" that both have is agreed on."""
+        champion, candidate = await self.champion.scrape(client), await self.candidate.scrape(client)
+        if champion is None:
             raise Refusal("the champion's /metrics cannot be read; build it with this repository's serving stage.")
-        if self.candidate.last is None:
+        if candidate is None:
             self.rehearsal.conclude("abort", "the candidate got ready, but its /metrics cannot be read")
             return False
-        self.rehearsal.slow_ms = meters.agree_on_slow(self.champion, self.candidate, self.rehearsal.slow_ms)
-        self.begun = asyncio.get_running_loop().time()
+        self.champion.begin(champion)
+        self.candidate.begin(candidate)
+        wanted = self.rehearsal.slow_ms
+        self.rehearsal.slow_ms = meters.agree_on_slow(self.champion, self.candidate, wanted)
+        if abs(self.rehearsal.slow_ms - wanted) > 0.01 * wanted:
+            self.rehearsal.notes.append(
+                f"The champion's metrics have no bound at {wanted:g} ms, so the cluster's latency check will see "
+                f"nothing in this release; the rehearsal took {self.rehearsal.slow_ms:g} ms, which both have."
+            )
         return True
 
-    async def _steps(self, client: aiohttp.ClientSession, background: list[asyncio.Task[None]]) -> None:
+    async def _steps(self, client: aiohttp.ClientSession, judge: Judge, background: list[asyncio.Task[None]]) -> None:
         results: list[Result] = []
-        least = self.rehearsal.pace.limits.requests
-        for step in self.rehearsal.plan.steps:
-            self.split.weight = step.weight
-            entered, seen = self._now(), self.candidate.requests
-            leave = entered + step.seconds / self.rehearsal.factor
-            while self._now() < leave or self.candidate.requests - seen < least:
-                results = await self._look(client, step.weight)
+        for number, step in enumerate(self.rehearsal.plan.steps):
+            await self.split.weigh(step.weight)
+            judge.enter(number, self._now())
+            leave = self._now() + step.seconds / self.rehearsal.factor
+            while self._now() < leave or not judge.satisfied():
+                results = await self._look(client, judge, leave)
                 for task in background:
                     if task.done():
                         task.result()  # a fault of the load itself is nobody's verdict: it is raised
-                if overall(results) == Verdict.ABORT:
-                    self._conclude(results)
+                if ended := judge.ended():
+                    self._conclude(*ended)
                     return
                 if self._now() > leave + self.rehearsal.pace.evidence:
-                    reached = f"{self.candidate.requests - seen:.0f} requests reached the candidate at {step.weight} %"
-                    self.rehearsal.conclude("inconclusive", f"{reached}, fewer than {least}")
+                    self._conclude(
+                        "inconclusive", f"{judge.lacking()}, {self.rehearsal.pace.evidence:g} s after the pause"
+                    )
                     return
-        self._conclude(results)
+        if overall(results) == Verdict.HEALTHY:
+            self._conclude("promote", f"all {len(results)} checks are healthy")
+        else:
+            told = described(results, Verdict.INCONCLUSIVE) or "nothing judges this release"
+            self._conclude("inconclusive", f"{told} at the end, where the cluster would go on")
 
-    async def _look(self, client: aiohttp.ClientSession, weight: int) -> list[Result]:
+    async def _look(self, client: aiohttp.ClientSession, judge: Judge, leave: float) -> list[Result]:
         """At the next scrape's time: scrape, judge, show."""
-        pace = self.rehearsal.pace
-        await asyncio.sleep(pace.scrape - self._now() % pace.scrape)
+        scrape = self.rehearsal.pace.scrape
+        await asyncio.sleep(scrape - self._now() % scrape)
         now = self._now()
         await meters.scrape_both(client, self.champion, self.candidate, now)
-        self.times.append(now)
-        counters = self.champion.counters(), self.candidate.counters()
-        results = judge(*counters, np.array(self.times), pace.interval, pace.limits)
-        self.rehearsal.ticks.append(Tick(now, weight, results))
+        results = await judge.look(client, now, now < leave)
+        self.rehearsal.ticks.append(Tick(now, self.split.weight, results))
         self.screen.show(self.rehearsal)
         return results
+
+    async def _hand_over(self) -> None:
+        """All requests to the new version, then the old one stops in order, as after the last step; none may fail."""
+        await self.split.weigh(100)
+        await asyncio.sleep(AFTER)  # as the pod's preStop waits: requests under way are answered
+        await asyncio.to_thread(self.old.stop)
+        await asyncio.sleep(AFTER)
+        arms = self.split.champion, self.split.candidate
+        lost, sent = sum(arm.lost for arm in arms), sum(arm.answered + arm.lost for arm in arms)
+        over = f"{self.split.changes} changes of weight and the stop of the old version"
+        self.rehearsal.kept = f"{lost} of {sent} requests failed over {over}"
+        if lost:
+            self.rehearsal.conclude("abort", f"the candidate is healthy, but {self.rehearsal.kept}")
 
     async def _crash(self) -> None:
         """Kill the candidate midway, workers included, as the kernel does when memory runs out."""
         await asyncio.sleep(self.rehearsal.pace.steps / 2)
-        await asyncio.to_thread(self.server.kill)
+        await asyncio.to_thread(self.new.kill)
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time() - self.begun
+        return self._clock() - self.begun
 
-    def _conclude(self, results: list[Result]) -> None:
-        """From the last look."""
-        verdict = overall(results)
-        told = [result for result in results if result.verdict == verdict]
-        failed = f", {self.candidate.errors:.0f} of them failed," if self.candidate.errors else ""
-        seen = f"{self.candidate.requests:.0f} requests{failed} and {self.rehearsal.ticks[-1].at:.1f} s"
-        values = "; ".join(f"{LABELS[each.name]} {each.value:g}, {limit(each)}" for each in told)
-        if verdict == Verdict.HEALTHY:
-            self.rehearsal.conclude("promote", f"all {len(results)} checks are healthy after {seen}")
-        else:
-            word = "abort" if verdict == Verdict.ABORT else "inconclusive"
-            self.rehearsal.conclude(word, f"{values} (after {seen}, at {self.split.weight} %)")
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _conclude(self, verdict: str, reason: str) -> None:
+        candidate, at = self.candidate, self.rehearsal.ticks[-1].at
+        failed = f", {candidate.errors:.0f} of them failed," if candidate.errors else ""
+        seen = f"after {candidate.requests:.0f} requests{failed} and {at:.1f} s"
+        self.rehearsal.conclude(verdict, f"{reason} ({seen}, at {self.split.weight} %)")
+        if verdict == "abort" and (first := self.split.candidate.first) is not None:
+            seconds = self._clock() - first
+            self.rehearsal.bad = (
+                f"{seconds:.1f} s after the first request to the candidate, {seconds * self.rehearsal.factor:.0f} s of "
+                f"the cluster's time; of its {candidate.requests:.0f} answers {candidate.errors:.0f} were errors and "
+                f"{candidate.slow:.0f} slower than {self.rehearsal.slow_ms:g} ms"
+            )

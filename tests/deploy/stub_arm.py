@@ -54,11 +54,15 @@ class StubArm:
             raise web.HTTPNotFound
         return web.Response(body=self._telemetry.exposition(), content_type="text/plain")
 
+    def stop(self) -> None:
+        """In order, as the server does at SIGTERM; called from a thread."""
+        assert self._runner is not None
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+
     def kill(self) -> None:
         """What serving.serve.Server offers: called from a thread, takes effect at once."""
         self.killed = True
-        assert self._runner is not None
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        self.stop()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[StubArm]:

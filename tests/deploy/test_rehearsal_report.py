@@ -35,7 +35,8 @@ def folder(done: Rehearsal, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undrawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory, and charts that cost no time."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(charts, "draw", lambda _: "")
+    for name in ("draw", "draw_checks"):
+        monkeypatch.setattr(charts, name, lambda _: "")
     return tmp_path
 
 
@@ -45,7 +46,7 @@ def test_the_html_stands_alone(folder: Path) -> None:
     assert linked == []
     assert "<script" not in page
     assert "@import" not in page
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 2
     assert "&lt;b&gt;a &amp; b&lt;/b&gt;" in page
 
 

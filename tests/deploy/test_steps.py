@@ -43,11 +43,40 @@ def test_pauses_belong_to_the_weight_before_them_and_the_ends_compare_nothing(tm
 
 def test_what_only_a_cluster_can_do_is_said(tmp_path: Path) -> None:
     path = written(
-        tmp_path, {"setWeight": 20}, {"pause": {}}, {"analysis": {"templates": []}}, {"pause": {"duration": "1m"}}
+        tmp_path, {"setWeight": 20}, {"pause": {}}, {"experiment": {"templates": []}}, {"pause": {"duration": "1m"}}
     )
     found = steps.read(path)
     assert found.steps == (Step(20, 60.0),)
-    assert ["waits for a person" in found.left_out[0], "analysis" in found.left_out[1]] == [True, True]
+    assert ["waits for a person" in found.left_out[0], "experiment" in found.left_out[1]] == [True, True]
+
+
+def test_an_analysis_belongs_to_the_weight_before_it_and_the_one_at_the_end_is_left_out(tmp_path: Path) -> None:
+    args = [{"name": "requests", "value": "300"}]
+    analysis = {"analysis": {"templates": [{"templateName": "evidence"}], "args": args}}
+    listed = [{"setWeight": 20}, {"pause": {"duration": "1m"}}, analysis, {"setWeight": 100}, analysis]
+    found = steps.read(written(tmp_path, *listed))
+    (step,) = found.steps
+    (only,) = step.analyses
+    assert (only.templates, only.args) == (("evidence",), tuple(args))
+    assert only.where.endswith("rollout.yaml: spec.strategy.canary.steps[2].analysis")
+    assert found.left_out == ("Step 4 (analysis) is the cluster's; the rehearsal leaves it out.",)
+
+
+@pytest.mark.parametrize(("first", "weight"), [(0, 0), (1, 0), (2, 1), (3, 1)])
+def test_the_background_begins_at_the_weight_of_its_starting_step(first: int, weight: int) -> None:
+    listed = [{"setWeight": 20}, {"pause": {"duration": 5}}, {"setWeight": 40}, {"pause": {"duration": 5}}]
+    canary = {"steps": listed, "analysis": {"startingStep": first, "templates": [{"templateName": "errors"}]}}
+    found = steps.plan({"spec": {"strategy": {"canary": canary}}}, "Rollout model")
+    assert found.background is not None
+    assert found.background.templates == ("errors",)
+    assert found.background_from == weight
+
+
+def test_a_background_that_would_never_begin_is_refused() -> None:
+    listed = [{"setWeight": 20}, {"pause": {"duration": 5}}]
+    canary = {"steps": listed, "analysis": {"startingStep": 2, "templates": [{"templateName": "errors"}]}}
+    with pytest.raises(Refusal, match=r"Rollout model: .*startingStep is 2, after the last weight"):
+        steps.plan({"spec": {"strategy": {"canary": canary}}}, "Rollout model")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +87,15 @@ def test_what_only_a_cluster_can_do_is_said(tmp_path: Path) -> None:
         ([{"setWeight": 20}, {"pause": {"duration": "2 minutes"}}], r"steps\[1\]\.pause\.duration is '2 minutes'"),
         ([{"setWeight": 20, "pause": {}}], r"steps\[0\] must hold one action"),
         (["setWeight"], r"steps\[0\] must hold one action"),
+        ([{"setWeight": 20}, {"analysis": {"templates": []}}], r"steps\[1\]\.analysis\.templates must name"),
+        (
+            [{"setWeight": 20}, {"analysis": {"templates": [{"templateName": "a", "clusterScope": True}]}}],
+            r"steps\[1\]\.analysis\.templates must name",
+        ),
+        (
+            [{"setWeight": 20}, {"analysis": {"templates": [{"templateName": "a"}], "dryRun": []}}],
+            r"steps\[1\]\.analysis\.dryRun is not understood",
+        ),
         ([{"setWeight": 20}], "has no pause"),
         ([], "has no pause"),
     ],

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import io
 import itertools
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import pytest
@@ -19,6 +22,7 @@ from deploy.judge import Limits, Verdict
 from deploy.rehearsal import meters, traffic
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Pace, Rehearsal
+from deploy.rehearsal.reference import Judge, Reference
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
@@ -33,7 +37,7 @@ def bodies() -> Iterator[bytes]:
 
 
 def walk(champion: StubArm, candidate: StubArm, done: Rehearsal | None = None) -> Rehearsal:
-    """A whole walk; what was printed is in `done.printed`."""
+    """A whole walk, judged by the reference implementation; what was printed is in `done.printed`."""
     done = done or rehearsal()
     console = Console(file=io.StringIO(), soft_wrap=True)
 
@@ -41,12 +45,17 @@ def walk(champion: StubArm, candidate: StubArm, done: Rehearsal | None = None) -
         async with champion.running(), candidate.running():
             arms = Arm("champion", champion.address), Arm("candidate", candidate.address)
             split = Traffic(*arms, bodies(), done.pace.rate, done.pace.seed)
+            servers = cast(Any, (champion, candidate))
             with Screen(console) as screen:
-                await Walk(done, split, cast(Any, candidate), screen).walk()
+                await Walk(done, split, servers, screen, reference(done)).walk()
 
     asyncio.run(both())
     cast(Any, done).printed = cast(io.StringIO, console.file).getvalue()
     return done
+
+
+def reference(done: Rehearsal) -> Callable[[Meter, Meter], AbstractContextManager[Judge]]:
+    return lambda one, other: contextlib.nullcontext(Reference(one, other, done.pace))
 
 
 def test_two_healthy_arms_are_promoted_after_every_weight() -> None:
@@ -56,6 +65,8 @@ def test_two_healthy_arms_are_promoted_after_every_weight() -> None:
     champion, candidate = done.meters
     assert candidate.requests >= 2 * QUICK.limits.requests
     assert champion.errors == candidate.errors == 0
+    assert done.kept.startswith("0 of ")
+    assert done.kept.endswith("requests failed over 3 changes of weight and the stop of the old version")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +82,17 @@ def test_each_fault_aborts_and_is_named(check: str, champion: StubArm, candidate
     done = walk(champion, candidate)
     assert done.verdict == "abort"
     assert check in done.reason
+    assert re.match(
+        r"\d+\.\d s after the first request to the candidate, \d+ s of the cluster's time; of its", done.bad
+    )
+
+
+def test_a_request_that_is_lost_while_the_old_version_stops_aborts() -> None:
+    champion, candidate = StubArm(), StubArm()
+    champion.stop = candidate.stop  # type: ignore[method-assign]
+    done = walk(champion, candidate)
+    assert done.verdict == "abort"
+    assert re.search(r"healthy, but [1-9]\d* of \d+ requests failed over 3 changes of weight", done.reason)
 
 
 def test_a_candidate_that_dies_midway_aborts_by_what_the_client_lost() -> None:

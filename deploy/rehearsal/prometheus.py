@@ -1,0 +1,157 @@
+"""A real Prometheus for the length of a rehearsal: it scrapes both servers as the PodMonitor has it scrape their pods.
+
+python -m deploy rehearse flight_delay
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from data_schemas.command import Refusal
+from deploy.analysis import durations
+from deploy.rehearsal import tool
+from serving import serve
+
+INSTALL = "Prometheus is not on PATH (Debian: `apt-get install prometheus`)"
+HASH = "rollouts_pod_template_hash"
+LOOKBACK = 300.0  # seconds that a value is taken for the present one, unless the flag says otherwise
+QUERY_SECONDS = 5.0  # in wall-clock time; Argo Rollouts waits for 30
+TIMEOUT = 10.0  # a scrape's, where neither the PodMonitor nor the global settings say another
+
+
+class QueryError(Exception):
+    """Prometheus gave no answer, or none that a condition can look at: an Error in the words of Argo Rollouts."""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One server as the cluster would see it: `hash` is that of its pod template, `address` its http://host:port."""
+
+    name: str
+    hash: str
+    address: str
+
+
+class Prometheus:
+    """A running server."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    async def query(self, client: aiohttp.ClientSession, text: str) -> list[float]:
+        """The values of an instant query, one a series."""
+        timeout = aiohttp.ClientTimeout(total=QUERY_SECONDS)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}  # the load's session says JSON
+        address = f"{self.address}/api/v1/query"
+        try:
+            async with client.post(address, data={"query": text}, headers=form, timeout=timeout) as response:
+                answer = await response.json()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise QueryError(f"Prometheus did not answer ({type(error).__name__})") from None
+        if answer.get("status") != "success":
+            raise QueryError(str(answer.get("error", "Prometheus refused the query")))
+        kind, result = answer["data"]["resultType"], answer["data"]["result"]
+        if kind != "vector":
+            raise QueryError(f"the query gives a {kind}; the conditions look at a vector")
+        return [float(series["value"][1]) for series in result]
+
+
+@contextlib.contextmanager
+def start(
+    pods: list[Pod], rollout: Mapping[str, Any], monitor: Mapping[str, Any], factor: float, folder: Path
+) -> Iterator[Prometheus]:
+    """Start one with a private store in `folder`; it scrapes `pods` as the PodMonitor says, `factor` times as often."""
+    program = shutil.which("prometheus")
+    if program is None:
+        raise Refusal(f"{INSTALL}.")
+    folder.mkdir()
+    settings = configuration(pods, rollout, monitor, factor)
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    port = serve.free_port()
+    command = [
+        program,
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'store'}",
+        "--storage.tsdb.retention.size=256MB",
+        f"--query.lookback-delta={round(1000 * LOOKBACK / factor)}ms",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=error",
+    ]
+    with tool.running(command, folder / "prometheus.log", lambda: _ready(port)):
+        yield Prometheus(f"http://127.0.0.1:{port}")
+
+
+def configuration(
+    pods: list[Pod], rollout: Mapping[str, Any], monitor: Mapping[str, Any], factor: float
+) -> dict[str, Any]:
+    """What prometheus-operator would make of the PodMonitor for these pods, with the interval compressed.
+
+    A scrape's timeout is no part of the cluster's time: a server does not answer faster because steps are shorter.
+    """
+    namespace, name = str(monitor["metadata"]["namespace"]), str(monitor["metadata"]["name"])
+    where = f"PodMonitor {name}"
+    endpoints = monitor["spec"].get("podMetricsEndpoints") or []
+    if len(endpoints) != 1:
+        raise Refusal(f"{where} has {len(endpoints)} podMetricsEndpoints; a rehearsal scrapes one.")
+    endpoint, template = endpoints[0], rollout["spec"]["template"]
+    interval = durations.seconds(endpoint.get("interval", "30s"), f"{where}: interval") / factor
+    timeout = min(
+        interval, durations.seconds(endpoint.get("scrapeTimeout", f"{TIMEOUT:g}s"), f"{where}: scrapeTimeout")
+    )
+    container = next(
+        (each for each in template["spec"]["containers"] if endpoint.get("port") in _ports(each)),
+        None,
+    )
+    if container is None:
+        raise Refusal(f"{where} scrapes the port {endpoint.get('port')}, which no container of the Rollout has.")
+    targets = []
+    for pod in pods:
+        own = {**template["metadata"]["labels"], "rollouts-pod-template-hash": pod.hash}
+        labels = {
+            "job": own.get(monitor["spec"].get("jobLabel"), f"{namespace}/{name}"),
+            "namespace": namespace,
+            "pod": pod.name,
+            "container": str(container["name"]),
+            "endpoint": str(endpoint["port"]),
+            **{_label(each): own[each] for each in monitor["spec"].get("podTargetLabels") or [] if each in own},
+        }
+        targets.append({"targets": [pod.address.removeprefix("http://")], "labels": labels})
+    scrape = {
+        "job_name": f"podMonitor/{namespace}/{name}/0",
+        "scrape_interval": f"{round(1000 * interval)}ms",
+        "scrape_timeout": f"{round(1000 * timeout)}ms",
+        "metrics_path": endpoint.get("path", "/metrics"),
+        "honor_timestamps": True,
+        "static_configs": targets,
+    }
+    return {"scrape_configs": [scrape]}
+
+
+def _ports(container: Mapping[str, Any]) -> set[str]:
+    return {str(port.get("name")) for port in container.get("ports") or []}
+
+
+def _label(name: str) -> str:
+    """`rollouts-pod-template-hash` as a label of Prometheus."""
+    return re.sub(r"[^a-zA-Z0-9_]", "_", name)
+
+
+def _ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/-/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

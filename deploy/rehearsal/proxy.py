@@ -1,0 +1,96 @@
+"""A real weighted split: HAProxy in front of both servers, its weights changed while requests are under way.
+
+python -m deploy rehearse flight_delay
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from data_schemas.command import Refusal
+from deploy.rehearsal import tool
+from serving import serve
+
+INSTALL = "HAProxy is not on PATH (Debian: `apt-get install haproxy`)"
+ARM, ANSWERED = "x-rehearsal-arm", "x-rehearsal-answered"
+# Nothing is tried again and nobody else is asked: a fault of an arm must be seen. Idle connections to a server are
+# dropped before the server drops them (5 s), which would look like a lost request.
+CONFIGURATION = """\
+global
+  stats socket ipv4@127.0.0.1:{admin} level admin
+  nbthread 1
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 30s
+  timeout server 30s
+  retries 0
+frontend split
+  bind 127.0.0.1:{port}
+  default_backend arms
+backend arms
+  balance random(1)
+  http-response set-header {answered} %[srv_name]
+  http-after-response set-header {arm} %[srv_name]
+  default-server pool-purge-delay 1s
+  server champion {champion} weight 100
+  server candidate {candidate} weight 0
+"""
+
+
+class Proxy:
+    """A running HAProxy."""
+
+    def __init__(self, address: str, admin: int) -> None:
+        self.address = address
+        self._admin = admin  # the port that takes commands
+
+    async def weigh(self, candidate: int) -> None:
+        """Send this percentage of requests to the candidate from now on."""
+        command = f"set server arms/champion weight {100 - candidate}; set server arms/candidate weight {candidate}\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._admin)
+        writer.write(command.encode())
+        said = (await reader.read()).decode().strip()
+        writer.close()
+        await writer.wait_closed()
+        if said:
+            raise Refusal(f"HAProxy did not take the weight {candidate}: {said}")
+
+
+def arm(headers: Mapping[str, str]) -> tuple[str, bool]:
+    """Which arm a request went to, empty if none; and whether that arm, not HAProxy in its place, answered it."""
+    return headers.get(ARM, ""), ANSWERED in headers
+
+
+def find() -> str | None:
+    """The program; Debian keeps it in a folder that only root has on PATH."""
+    return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
+
+
+@contextlib.contextmanager
+def start(champion: str, candidate: str, folder: Path) -> Iterator[Proxy]:
+    """Start one in front of two servers (http://host:port), all weight on the champion; `folder` is its own."""
+    program = find()
+    if program is None:
+        raise Refusal(f"{INSTALL}.")
+    folder.mkdir()
+    port, admin = serve.free_port(), serve.free_port()
+    servers = {"champion": champion.removeprefix("http://"), "candidate": candidate.removeprefix("http://")}
+    text = CONFIGURATION.format(admin=admin, port=port, arm=ARM, answered=ANSWERED, **servers)
+    (folder / "haproxy.cfg").write_text(text)
+    command = [program, "-db", "-f", str(folder / "haproxy.cfg")]
+    with tool.running(command, folder / "haproxy.log", lambda: _listens(port) and _listens(admin)):
+        yield Proxy(f"http://127.0.0.1:{port}", admin)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

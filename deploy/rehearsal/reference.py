@@ -1,0 +1,74 @@
+"""What a rehearsal asks of a judge, and the judge where no Prometheus is installed: `deploy/judge.py` on both meters.
+
+python -m deploy rehearse flight_delay
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import aiohttp
+import numpy as np
+
+from deploy import judge
+from deploy.judge import Result, Verdict
+from deploy.rehearsal.meters import Meter
+from deploy.rehearsal.record import Pace
+from deploy.rehearsal.screen import described
+
+
+class Judge(Protocol):
+    """Looks again and again while the candidate has a weight; times are seconds since the first scrape."""
+
+    async def begin(self, client: aiohttp.ClientSession, /) -> None:
+        """Before the first weight, with both servers warm and no request under way."""
+
+    def enter(self, number: int, now: float, /) -> None:
+        """The weight number `number` of the plan begins."""
+
+    async def look(self, client: aiohttp.ClientSession, now: float, resting: bool, /) -> list[Result]:
+        """Every check as it is now; `resting` while the weight's pause lasts."""
+
+    def ended(self) -> tuple[str, str] | None:
+        """`abort` or `inconclusive` and a reason without an end; None while the rollout goes on."""
+
+    def satisfied(self) -> bool:
+        """Whether this weight may be left once its pause is over."""
+
+    def lacking(self) -> str:
+        """What it waits for, while it is not satisfied."""
+
+
+class Reference:
+    """The reference implementation, in the place of the AnalysisTemplates."""
+
+    def __init__(self, champion: Meter, candidate: Meter, pace: Pace) -> None:
+        self._champion, self._candidate, self._pace = champion, candidate, pace
+        self._times = [0.0]  # of scrapes, seconds since the first
+        self._results: list[Result] = []
+        self._seen = 0.0  # requests to the candidate before this weight
+
+    async def begin(self, _client: aiohttp.ClientSession) -> None:
+        pass
+
+    def enter(self, _number: int, _now: float) -> None:
+        self._seen = self._candidate.requests
+
+    async def look(self, _client: aiohttp.ClientSession, now: float, _resting: bool) -> list[Result]:
+        """Called once after each scrape of the meters."""
+        self._times.append(now)
+        counters = self._champion.counters(), self._candidate.counters()
+        self._results = judge.judge(*counters, np.array(self._times), self._pace.interval, self._pace.limits)
+        return self._results
+
+    def ended(self) -> tuple[str, str] | None:
+        if judge.overall(self._results) != Verdict.ABORT:
+            return None
+        return "abort", described(self._results, Verdict.ABORT)
+
+    def satisfied(self) -> bool:
+        return self._candidate.requests - self._seen >= self._pace.limits.requests
+
+    def lacking(self) -> str:
+        reached = self._candidate.requests - self._seen
+        return f"{reached:.0f} requests reached the candidate, fewer than {self._pace.limits.requests}"

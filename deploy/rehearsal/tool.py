@@ -1,0 +1,48 @@
+"""A tool of the machine that runs for the length of a rehearsal: Prometheus, HAProxy."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from data_schemas.command import Refusal
+from serving.serve import end_with_parent
+
+READY_SECONDS = 15.0
+STOP_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], log: Path, ready: Callable[[], bool]) -> Iterator[None]:
+    """Run it in the background once `ready()`; nothing of it is left after the block, however the block ends.
+
+    What it says goes to `log`, outside of a terminal's Ctrl-C: the block's end stops it.
+    """
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=end_with_parent(),
+        )
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+                raise Refusal(f"{Path(command[0]).name} did not get ready: {said[-1][:300]}")
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
