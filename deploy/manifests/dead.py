@@ -7,6 +7,7 @@ and the targets of replacements. What the base itself lists as a resource is lef
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ class Entry:
     file: Path  # from the root
     thing: str  # in words
     without: str  # the file's text without it
+    kind: str = ""  # of the objects that it changes, if it says
 
 
 def faults(texts: Texts, tree: Path) -> list[Fault]:
@@ -61,7 +63,7 @@ def matters(entry: Entry, texts: Texts, tree: Path) -> bool:
     with rendering.copied(tree) as changed:
         (changed / entry.file).write_text(entry.without)
         for release, text in texts:
-            if _reads(release, entry.file):
+            if _reads(release, entry.file) and f"kind: {entry.kind}" in text:
                 try:
                     if rendering.text(release, changed) != text:
                         return True
@@ -118,7 +120,9 @@ def _replacements(file: Path, content: dict[str, Any]) -> Iterator[Entry]:
     for number, each in enumerate(content.get("replacements") or []):
         for target, select in enumerate(each.get("targets") or []):
             path: list[str | int] = ["replacements", number, "targets", target]
-            yield _without(file, content, path, f"replacements[{number}].targets[{target}] ({select.get('select')})")
+            chosen = select.get("select") or {}
+            entry = _without(file, content, path, f"replacements[{number}].targets[{target}] ({chosen})")
+            yield dataclasses.replace(entry, kind=str(chosen.get("kind", "")))
 
 
 def _said(step: Mapping[str, Any]) -> str:
