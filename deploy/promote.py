@@ -54,7 +54,8 @@ def to_staging(model: config.Model, reference: str | None) -> Release:
     resources = model.folder / "resources.yaml"
     if not resources.is_file():
         raise Refusal(f"{resources} is missing; copy another model's, such as models/flight_delay/resources.yaml.")
-    refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there"))
+    strategy = record.serving.strategy if record.serving else "canary"
+    refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", strategy))
     refuse_uncommitted(model)
     refuse_reused(image, name, record.version)
     return release.compose("staging", name, release.complete(content, image, built), resources.read_bytes())

@@ -59,8 +59,11 @@ def of_passport(record: Passport, model: str, file: Path, required: Collection[s
     return found
 
 
-def of_resources(content: bytes, file: Path, mend: str) -> list[Fault]:
-    """A JSON6902 patch that sets replicas and resources, and nothing else, to what the canary steps can reach."""
+def of_resources(content: bytes, file: Path, mend: str, strategy: str = "canary") -> list[Fault]:
+    """A JSON6902 patch that sets replicas and resources, and nothing else, to what the canary steps can reach.
+
+    Other strategies share traffic without regard to the number of pods.
+    """
     try:
         patch = parse_yaml(content)
     except (yaml.YAMLError, ValueError) as error:
@@ -71,12 +74,15 @@ def of_resources(content: bytes, file: Path, mend: str) -> list[Fault]:
     values = {str(each["path"]): each["value"] for each in patch if each["op"] == "replace"}
     if len(values) != len(patch) or set(values) != {REPLICAS, RESOURCES}:
         return [Fault(file, "the patch", f"must replace {REPLICAS} and {RESOURCES}, each once, and nothing else", mend)]
-    return _of_replicas(values[REPLICAS], file, mend) + _of_quantities(values[RESOURCES], file, mend)
+    found = _of_replicas(values[REPLICAS], file, mend, strategy)
+    return found + _of_quantities(values[RESOURCES], file, mend)
 
 
-def _of_replicas(replicas: Any, file: Path, mend: str) -> list[Fault]:
+def _of_replicas(replicas: Any, file: Path, mend: str, strategy: str) -> list[Fault]:
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 1:
         return [Fault(file, REPLICAS, f"{replicas!r} is no number of pods", mend)]
+    if strategy != "canary":
+        return []
     return [
         Fault(
             file, REPLICAS, f"{replicas} pods cannot take {step.weight} % of traffic, a step of {steps.ROLLOUT}", mend
@@ -115,7 +121,9 @@ def of_release(release: Release, required: Collection[str]) -> list[Fault]:
         expected = compose(release.environment, release.model, *(release.files[name] for name in FILES[1:]))
     except Refusal as refusal:
         return [*found, Fault(file, "the passport", str(refusal).rstrip("."), mend)]
-    found += of_resources(release.files["resources.yaml"], release.folder / "resources.yaml", mend)
+    serving = release.passport.serving
+    strategy = serving.strategy if serving else "canary"
+    found += of_resources(release.files["resources.yaml"], release.folder / "resources.yaml", mend, strategy)
     return found + _of_kustomization(release, expected, mend)
 
 

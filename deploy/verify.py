@@ -1,6 +1,7 @@
-"""Hold every release against the rules and Git history; exit 1 names what breaks them: `python -m deploy verify`.
+"""Hold every release, and what it renders to, against the rules and Git history: `python -m deploy verify`.
 
-A release whose model folder is gone is a fault: what runs must have an owner. Retire the release, then the folder.
+Exit 1 names what breaks them; exit 2 without a fault says what could not be checked. A release whose model folder is
+gone is a fault: what runs must have an owner. Retire the release, then the folder.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ import argparse
 import ast
 from pathlib import Path
 
-from data_schemas.command import Refusal
+from data_schemas.command import Refusal, working
 from data_schemas.history import git
 from deploy import aborted, history, release, rules
 from deploy.aborted import Aborted
+from deploy.manifests import check
 from deploy.release import ENVIRONMENTS, FILES, RELEASES, Release
 from deploy.rules import Fault
 from models import champion, config
@@ -26,16 +28,41 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
     except Refusal as refusal:
         found.append(Fault(aborted.PATH, "the list", str(refusal).rstrip("."), "restore it from Git"))
         listed = []
+    sound = []
     for each in releases:
-        found += faults(each, listed)
+        broken = faults(each, listed)
+        found += broken
+        if not rules.of_release(each, ()):
+            sound.append(each)  # another's kustomization.yaml is not what follows from its passport
+    rendered = rendering(sound)
+    if isinstance(rendered, check.Outcome):
+        found += rendered.faults
     for fault in found:
         print(fault)
     by = ", ".join(f"{sum(each.environment == name for each in releases)} in {name}" for name in ENVIRONMENTS)
     if found:
         print(f"Faults: {len(found)}. Releases: {by}.")
+    else:
+        print(f"Every release keeps the rules: {by}." if releases else "No release yet to hold against the rules.")
+    if isinstance(rendered, Refusal):
+        unseen = f"what the manifests render to was not checked: {rendered}"
+        if not found:
+            raise Refusal(unseen)
+        print(unseen)
         return 1
-    print(f"Every release keeps the rules: {by}." if releases else "No release yet: nothing to verify.")
-    return 0
+    print(rendered.checked)
+    for kind, why in rendered.lacking.items():
+        print(f"Not checked for want of a schema: {kind} ({why}).")
+    return 1 if found else 0
+
+
+def rendering(sound: list[Release]) -> check.Outcome | Refusal:
+    """What the checks of the manifests say, or why they could not be made."""
+    try:
+        with working("rendering the manifests"):
+            return check.everything(sound)
+    except Refusal as refusal:
+        return refusal
 
 
 def strangers() -> list[Fault]:

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from data_schemas.command import Refusal
-from data_schemas.files import LOADER
+from data_schemas.files import LOADER, read_yaml
 from deploy import release
 from deploy.manifests import render
 from deploy.release import ENVIRONMENTS, Release
@@ -123,8 +123,8 @@ def registry(root: Path = Path()) -> str | None:
     """Where this fork keeps its images, as deploy/argocd/fork.yaml says; None where it says nothing."""
     if not (root / FORK).is_file():
         return None
-    content = yaml.load((root / FORK).read_bytes(), Loader=LOADER)  # noqa: S506 - both are safe loaders
-    said = (content.get("data") or {}).get("registry") if isinstance(content, dict) else None
+    content = read_yaml(root / FORK, "restore it with `git checkout`", ["data"])
+    said = (content["data"] or {}).get("registry")
     return str(said).rstrip("/") if said else None
 
 
