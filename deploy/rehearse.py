@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import itertools
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -75,7 +74,7 @@ def rehearse(
                 with _split(*servers, folder) as proxy:
                     old, new = (Arm(*each) for each in zip(("champion", "candidate"), _addresses(servers), strict=True))
                     split = Traffic(old, new, bodies, pace.rate, pace.seed, proxy)
-                    judge = partial(_judge, rehearsal, release, folder)
+                    judge = partial(judging, rehearsal, release, folder)
                     asyncio.run(Walk(rehearsal, split, servers, screen, judge).walk())
         rehearsal.seconds = time.monotonic() - start
     return rehearsal
@@ -89,7 +88,7 @@ def _describe(rehearsal: Rehearsal, release: Manifests) -> None:
     """Who judges and who splits, which depends on what is installed here, and what that leaves out."""
     rehearsal.notes += release.notes
     rehearsal.judge = f"the AnalysisTemplates of {release.source}, by a real Prometheus"
-    if shutil.which("prometheus") is None:
+    if prometheus.find() is None:
         rehearsal.judge = "deploy/judge.py, the reference implementation of the AnalysisTemplates"
         rehearsal.notes.append(f"{prometheus.INSTALL}, so deploy/judge.py judges in the AnalysisTemplates' place.")
     rehearsal.split = "HAProxy, by live weights"
@@ -124,11 +123,11 @@ def _split(old: serve.Server, new: serve.Server, folder: Path) -> Iterator[proxy
 
 
 @contextlib.contextmanager
-def _judge(
+def judging(
     rehearsal: Rehearsal, release: Manifests, folder: Path, champion: Meter, candidate: Meter
 ) -> Iterator[Judge]:
     """The templates on a Prometheus of their own, which scrapes from now on; the reference where none is installed."""
-    if shutil.which("prometheus") is None:
+    if prometheus.find() is None:
         yield Reference(champion, candidate, rehearsal.pace)
         return
     release = release.with_slow(rehearsal.slow_ms / 1000)

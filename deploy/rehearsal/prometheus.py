@@ -66,12 +66,17 @@ class Prometheus:
         return [float(series["value"][1]) for series in result]
 
 
+def find() -> str | None:
+    """The program."""
+    return shutil.which("prometheus")
+
+
 @contextlib.contextmanager
 def start(
     pods: list[Pod], rollout: Mapping[str, Any], monitor: Mapping[str, Any], factor: float, folder: Path
 ) -> Iterator[Prometheus]:
     """Start one with a private store in `folder`; it scrapes `pods` as the PodMonitor says, `factor` times as often."""
-    program = shutil.which("prometheus")
+    program = find()
     if program is None:
         raise Refusal(f"{INSTALL}.")
     folder.mkdir()

@@ -18,6 +18,7 @@ from serving import serve
 
 INSTALL = "HAProxy is not on PATH (Debian: `apt-get install haproxy`)"
 ARM, ANSWERED = "x-rehearsal-arm", "x-rehearsal-answered"
+SERVER_SECONDS = 4  # without an answer by then HAProxy answers, and names the arm, before the client gives up
 # Nothing is tried again and nobody else is asked: a fault of an arm must be seen. Idle connections to a server are
 # dropped before the server drops them (5 s), which would look like a lost request.
 CONFIGURATION = """\
@@ -28,7 +29,7 @@ defaults
   mode http
   timeout connect 1s
   timeout client 30s
-  timeout server 30s
+  timeout server {seconds}s
   retries 0
 frontend split
   bind 127.0.0.1:{port}
@@ -81,7 +82,7 @@ def start(champion: str, candidate: str, folder: Path) -> Iterator[Proxy]:
     folder.mkdir()
     port, admin = serve.free_port(), serve.free_port()
     servers = {"champion": champion.removeprefix("http://"), "candidate": candidate.removeprefix("http://")}
-    text = CONFIGURATION.format(admin=admin, port=port, arm=ARM, answered=ANSWERED, **servers)
+    text = CONFIGURATION.format(admin=admin, port=port, arm=ARM, answered=ANSWERED, seconds=SERVER_SECONDS, **servers)
     (folder / "haproxy.cfg").write_text(text)
     command = [program, "-db", "-f", str(folder / "haproxy.cfg")]
     with tool.running(command, folder / "haproxy.log", lambda: _listens(port) and _listens(admin)):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,10 +25,12 @@ from data_schemas.command import Refusal
 from data_schemas.files import sha256
 from deploy import rehearse
 from deploy.__main__ import VERBS
-from deploy.rehearsal import arms, report
+from deploy.rehearsal import arms, prometheus, proxy, report, traffic
+from deploy.rehearsal.traffic import Arm, Traffic
 from models import champion, config
 from serving import build, serve
 from tests.deploy.rehearsals import QUICK, make_repository
+from tests.deploy.tools import needs_haproxy, needs_prometheus
 from tests.deploy.tree import GIT
 
 ONNX = Path("models/flight_delay/model.onnx")
@@ -56,15 +60,56 @@ def here(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree("deploy/releases", ignore_errors=True)
 
 
-def test_a_healthy_candidate_is_promoted_on_real_servers(here: Path) -> None:
-    done = rehearse.rehearse("flight_delay", pace=QUICK)
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without Prometheus and HAProxy."""
+    for tool in (prometheus, proxy):
+        monkeypatch.setattr(tool, "find", lambda: None)
+
+
+@needs_prometheus
+@needs_haproxy
+def test_a_healthy_candidate_is_promoted_by_the_cluster_s_own_analysis(here: Path) -> None:
+    """Through HAProxy, and no request fails, although weights change and the old version stops under load."""
+    done = rehearse.rehearse("flight_delay", pace=dataclasses.replace(QUICK, steps=9.0, evidence=20.0))
     assert done.verdict == "promote", done.reason
     assert "itself" in done.champion
     assert [step.weight for step in done.plan.steps] == [25, 50, 75]
+    assert "real Prometheus" in done.judge
+    assert "HAProxy" in done.split
+    assert done.kept.startswith("0 of ")
+    assert "requests failed over 4 changes of weight and the stop of the old version" in done.kept
     assert {meter.arm.lost for meter in done.meters} == {0}
     assert no_servers_left(here)
 
 
+@needs_prometheus
+@needs_haproxy
+def test_a_failing_candidate_is_aborted_by_the_cluster_s_own_analysis(here: Path) -> None:
+    done = rehearse.rehearse("flight_delay", fault="nan", pace=dataclasses.replace(QUICK, steps=9.0))
+    assert done.verdict == "abort"
+    assert "errors" in done.reason
+    assert "of the cluster's time; of its" in done.bad
+    assert no_servers_left(here)
+
+
+@pytest.mark.usefixtures("bare")
+def test_without_prometheus_and_haproxy_the_reference_judges_and_one_line_each_says_so(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rehearse, "Pace", lambda seed: dataclasses.replace(QUICK, seed=seed))
+    assert command.run("deploy", VERBS, ["rehearse", "flight_delay"]) == 0
+    out = capsys.readouterr().out
+    said = [line for line in out.splitlines() if "not on PATH" in line]
+    assert len(said) == 2
+    assert said[0].endswith("so deploy/judge.py judges in the AnalysisTemplates' place.")
+    assert said[1].endswith("so the client itself splits the requests between both servers.")
+    page = Path(out.split("report: ")[1].strip()).read_text()
+    assert all(line.replace("'", "&#39;") in page for line in said)
+    assert no_servers_left(here)
+
+
+@pytest.mark.usefixtures("bare")
 def test_a_failing_candidate_is_aborted_on_real_servers_and_the_report_says_why(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +122,35 @@ def test_a_failing_candidate_is_aborted_on_real_servers_and_the_report_says_why(
     assert "<strong>Abort.</strong>" in report.read_text()
     assert "\x1b" not in out
     assert no_servers_left(here)
+
+
+@needs_haproxy
+@pytest.mark.usefixtures("here")
+def test_no_request_fails_over_six_changes_of_weight_and_a_stop_under_load(tmp_path: Path) -> None:
+    bento = build.build("flight_delay")
+    old, new = (serve.start(bento, serve.free_port(), tmp_path / name) for name in ("old", "new"))
+    with old as champion, new as candidate, proxy.start(champion.address, candidate.address, tmp_path / "p") as front:
+        for server in (champion, candidate):
+            server.wait_ready()
+        arms = Arm("champion", champion.address), Arm("candidate", candidate.address)
+        split = Traffic(*arms, traffic.requests(config.load("flight_delay"), 3), 300.0, 3, front)
+
+        async def load() -> None:
+            async with traffic.session() as client:
+                running = asyncio.create_task(split.run(client))
+                for weight in (25, 50, 25, 75, 50, 100):
+                    await split.weigh(weight)
+                    await asyncio.sleep(0.7)
+                answered = arms[1].answered
+                await asyncio.to_thread(champion.stop)
+                await asyncio.sleep(0.5)
+                assert arms[1].answered > answered + 50
+                running.cancel()
+
+        asyncio.run(load())
+    assert split.changes == 6
+    assert arms[0].lost == arms[1].lost == 0
+    assert min(arm.answered for arm in arms) > 200
 
 
 @pytest.mark.parametrize("unready", ["champion", "candidate"])
@@ -220,7 +294,18 @@ def no_servers_left(root: Path) -> bool:
                 return False
         except psutil.Error:
             continue
-    return not [child for child in psutil.Process().children(recursive=True) if "bentoml" in " ".join(child.cmdline())]
+    tools = re.compile("bentoml|prometheus|haproxy")
+    return not [
+        child for child in psutil.process_iter() if tools.search(" ".join(child.cmdline())) and mine(child, root)
+    ]
+
+
+def mine(process: psutil.Process, root: Path) -> bool:
+    """Whether it is a child of this one, or works under `root`."""
+    try:
+        return process in psutil.Process().children(recursive=True) or str(root) in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def git(*arguments: str) -> str:

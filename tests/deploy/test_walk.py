@@ -72,7 +72,7 @@ def test_two_healthy_arms_are_promoted_after_every_weight() -> None:
 @pytest.mark.parametrize(
     ("check", "champion", "candidate"),
     [
-        ("errors", StubArm(), StubArm(errors=0.1)),
+        ("errors", StubArm(), StubArm(errors=0.3)),
         ("slow requests", StubArm(), StubArm(seconds=0.012)),
         ("score shift", StubArm(), StubArm(shift=0.25)),
         ("success", StubArm(errors=0.2), StubArm(errors=0.2)),

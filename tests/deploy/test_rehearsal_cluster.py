@@ -1,0 +1,297 @@
+"""The release's AnalysisTemplates on a real Prometheus, beside the reference implementation, on the same faults."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from rich.console import Console
+
+from data_schemas.command import Refusal
+from deploy import rehearse
+from deploy.judge import Limits, Result, Verdict
+from deploy.rehearsal import cluster, manifests, prometheus, traffic
+from deploy.rehearsal.manifests import Manifests
+from deploy.rehearsal.meters import Meter
+from deploy.rehearsal.prometheus import Prometheus, QueryError
+from deploy.rehearsal.record import Pace, Rehearsal
+from deploy.rehearsal.reference import Judge, Reference
+from deploy.rehearsal.screen import Screen
+from deploy.rehearsal.traffic import Arm, Traffic
+from deploy.rehearsal.walk import Walk
+from models import config
+from tests.deploy.stub_arm import StubArm
+from tests.deploy.test_walk import bodies
+from tests.deploy.tools import needs_prometheus
+
+# Forty times faster than the cluster: a scrape every 0.4 s, a measurement every 0.75 s.
+PACE = Pace(steps=9.0, rate=300.0, warm=20, evidence=3.0, limits=Limits(requests=100, backstop_requests=50))
+
+
+@pytest.fixture(scope="module")
+def release() -> Manifests:
+    return manifests.released(config.load("flight_delay", check_columns=False))
+
+
+class Both:
+    """The judge of the cluster and the reference, each until it ends; the walk ends when both have."""
+
+    def __init__(self, *judges: Judge) -> None:
+        self.judges = judges
+        self.verdicts: dict[str, tuple[str, str]] = {}
+
+    async def begin(self, client: aiohttp.ClientSession) -> None:
+        for each in self.judges:
+            await each.begin(client)
+
+    def enter(self, number: int, now: float) -> None:
+        for each in self.judges:
+            each.enter(number, now)
+
+    async def look(self, client: aiohttp.ClientSession, now: float, resting: bool) -> list[Result]:
+        found = [await each.look(client, now, resting) for each in self.judges]
+        for each in self.judges:
+            if (ended := each.ended()) is not None:
+                self.verdicts.setdefault(type(each).__name__, ended)
+        return found[0]
+
+    def ended(self) -> tuple[str, str] | None:
+        return next(iter(self.verdicts.values())) if len(self.verdicts) == len(self.judges) else None
+
+    def satisfied(self) -> bool:
+        return all(each.satisfied() for each in self.judges)
+
+    def lacking(self) -> str:
+        return " and ".join(each.lacking() for each in self.judges)
+
+
+class Idle(Traffic):
+    """Says that it weighs, and sends the candidate nothing."""
+
+    async def weigh(self, _weight: int) -> None:
+        self.changes += 1
+
+
+def walk(
+    release: Manifests, place: Path, champion: StubArm, candidate: StubArm, fault: str = "", kind: Any = Traffic
+) -> tuple[Rehearsal, Both]:
+    """A whole walk, seen by both judges."""
+    done = Rehearsal("flight_delay", fault, "", "", release.plan, PACE, datetime.now(UTC), 5.0)
+    seen: list[Both] = []
+
+    @contextlib.contextmanager
+    def judges(one: Meter, other: Meter) -> Iterator[Judge]:
+        with rehearse.judging(done, release, place, one, other) as templates:
+            seen.append(Both(templates, Reference(one, other, PACE)))
+            yield seen[0]
+
+    async def both() -> None:
+        async with champion.running(), candidate.running():
+            arms = Arm("champion", champion.address), Arm("candidate", candidate.address)
+            split = kind(*arms, bodies(), PACE.rate, PACE.seed)
+            with Screen(Console(file=io.StringIO())) as screen:
+                await Walk(done, split, cast(Any, (champion, candidate)), screen, judges).walk()
+
+    asyncio.run(both())
+    return done, seen[0]
+
+
+@needs_prometheus
+@pytest.mark.parametrize(
+    ("fault", "candidate", "template", "check"),
+    [
+        ("errors", StubArm(errors=0.2), "errors|success", "errors|success"),
+        ("latency", StubArm(seconds=0.03), "slow requests", "slow requests"),
+        ("scores", StubArm(shift=0.3), "score shift|more positives", "score shift|more positives"),
+        ("nan", StubArm(errors=0.4), "errors|success", "errors|success"),
+        ("crash", StubArm(), "scrapes missed", "errors|success"),
+    ],
+    ids=["errors", "latency", "scores", "nan", "crash"],
+)
+def test_templates_and_reference_agree_on_every_planted_fault(
+    fault: str, candidate: StubArm, template: str, check: str, release: Manifests, tmp_path: Path
+) -> None:
+    done, both = walk(release, tmp_path, StubArm(), candidate, fault)
+    assert done.verdict == "abort", (done.reason, both.verdicts)
+    for name, expected in (("Templates", template), ("Reference", check)):
+        verdict, reason = both.verdicts[name]
+        assert verdict == "abort"
+        assert any(word in reason for word in expected.split("|")), reason
+
+
+@needs_prometheus
+def test_templates_and_reference_agree_that_a_healthy_candidate_is_promoted(release: Manifests, tmp_path: Path) -> None:
+    done, both = walk(release, tmp_path, StubArm(), StubArm())
+    assert both.verdicts == {}
+    assert done.verdict == "promote", done.reason
+    assert [weight for weight, _ in itertools.groupby(tick.weight for tick in done.ticks)] == [25, 50, 75]
+    names = [each.name for each in done.ticks[-1].results]
+    assert names[0] == "evidence"
+    assert set(names) == {path.stem for path in Path("deploy/base/analysis").glob("[!k]*.yaml")}
+    assert all(each.catches.startswith("Catches a canary") for each in done.ticks[-1].results)
+    assert done.ticks[-1].results[0].limit == 900
+
+
+@needs_prometheus
+def test_a_candidate_that_nobody_calls_is_inconclusive_to_both(release: Manifests, tmp_path: Path) -> None:
+    done, _ = walk(release, tmp_path, StubArm(), StubArm(), kind=Idle)
+    assert done.verdict == "inconclusive"
+    assert "candidate requests 20, at least 300" in done.reason
+    assert "0 requests reached the candidate, fewer than 100" in done.reason
+
+
+EVIDENCE, DOWNTIME = "sum(ml_requests_total", "# Scrapes of the last ten minutes"
+
+
+class Scripted(Prometheus):
+    """Answers each query with what `answers` has for its beginning, else with a value that is healthy."""
+
+    def __init__(self, answers: dict[str, Sequence[float] | QueryError]) -> None:
+        super().__init__("")
+        self.answers = answers
+
+    async def query(self, _client: aiohttp.ClientSession, text: str) -> list[float]:
+        for beginning, found in self.answers.items():
+            if text.startswith(beginning):
+                if isinstance(found, QueryError):
+                    raise found
+                return list(found)
+        return [1.0] if text.startswith("# Empty, and so inconclusive") else [0.0]  # the share of successes
+
+
+def scripted(release: Manifests, answers: dict[str, Sequence[float] | QueryError], until: float) -> cluster.Templates:
+    """After so many seconds at the first weight, looked at all the time, uncompressed."""
+    judge = cluster.Templates(release, Scripted(answers), 1.0)
+
+    async def looks() -> None:
+        judge.enter(0, 0.0)
+        for now in range(0, round(until), 5):
+            await judge.look(cast(Any, None), float(now), now < 120)
+            if judge.ended():
+                return
+
+    asyncio.run(looks())
+    return judge
+
+
+def test_no_weight_is_left_before_its_own_analysis_is_successful(release: Manifests) -> None:
+    assert not scripted(release, {EVIDENCE: [299.0]}, 600).satisfied()
+    assert scripted(release, {EVIDENCE: [300.0]}, 600).satisfied()
+    assert scripted(release, {EVIDENCE: [299.0]}, 600).lacking() == "candidate requests 299, at least 300"
+
+
+def test_an_hour_of_too_little_evidence_waits_for_a_person(release: Manifests) -> None:
+    ended = scripted(release, {EVIDENCE: [299.0]}, 4000).ended()
+    assert ended is not None
+    assert ended[0] == "inconclusive"
+    assert "candidate requests: 120 measurements, but never 1 good ones in a row" in ended[1]
+
+
+def test_no_data_waits_for_a_person_and_is_no_pass(release: Manifests) -> None:
+    for nothing in ([], [math.nan]):
+        judge = scripted(release, {DOWNTIME: nothing}, 4000)
+        assert judge.ended() == ("inconclusive", "scrapes missed: 121 measurements were inconclusive, 120 may be")
+
+
+def test_a_prometheus_that_is_gone_for_ten_minutes_aborts(release: Manifests) -> None:
+    gone: dict[str, Sequence[float] | QueryError] = {DOWNTIME: QueryError("Prometheus did not answer (TimeoutError)")}
+    assert scripted(release, gone, 600).ended() is None
+    ended = scripted(release, gone, 700).ended()
+    assert ended is not None
+    assert ended[0] == "abort"
+    assert ended[1].startswith("scrapes missed: 61 measurements in a row were errors, the last: Prometheus did not")
+
+
+def test_one_look_above_the_limit_aborts_and_tells_value_and_limit(release: Manifests) -> None:
+    judge = scripted(release, {DOWNTIME: [7.0]}, 600)
+    assert judge.ended() == ("abort", "scrapes missed 7, at most 6")
+
+
+def test_what_has_no_data_yet_is_shown_as_inconclusive(release: Manifests) -> None:
+    judge = scripted(release, {}, 5)
+    shown = asyncio.run(judge.look(cast(Any, None), 6.0, True))
+    evidence = shown[0]
+    assert (evidence.name, evidence.verdict, evidence.limit) == ("evidence", Verdict.INCONCLUSIVE, 300.0)
+    assert math.isnan(evidence.value)
+
+
+@needs_prometheus
+def test_prometheus_gives_what_argo_rollouts_would_get_and_is_gone_afterwards(
+    release: Manifests, tmp_path: Path
+) -> None:
+    """Under the labels that the PodMonitor gives, so the queries find their series."""
+    champion, candidate = StubArm(), StubArm()
+
+    async def asked() -> None:
+        async with champion.running(), candidate.running(), traffic.session() as client:
+            pods = [
+                prometheus.Pod("champion", cluster.CHAMPION, champion.address),
+                prometheus.Pod("candidate", cluster.CANDIDATE, candidate.address),
+            ]
+            with prometheus.start(pods, release.rollout, release.monitor, 40.0, tmp_path / "one") as running:
+                await cluster.Templates(release, running, 40.0).begin(client)
+                job = 'job="models-production/flight-delay"'
+                both = f"count(ml_requests_total{{{job}}})"
+                assert await running.query(client, both) == [2.0]
+                one = f'ml_requests_total{{{job},rollouts_pod_template_hash="{cluster.CANDIDATE}",container="model"}}'
+                assert await running.query(client, one) == [0.0]
+                assert await running.query(client, "vector(0) / 0 > 1") == []
+                assert math.isnan((await running.query(client, "vector(0) / 0"))[0])
+                for wrong, reason in (("1", "gives a scalar"), ("sum(", "parse error"), ("up[1m]", "gives a matrix")):
+                    with pytest.raises(QueryError, match=reason):
+                        await running.query(client, wrong)
+            with pytest.raises(QueryError, match="did not answer"):
+                await running.query(client, "up")
+
+    asyncio.run(asked())
+
+
+def test_a_prometheus_that_cannot_start_is_refused_in_one_sentence(
+    release: Manifests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "prometheus"
+    program.write_text("#!/bin/sh\necho reading\necho no space left on device\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(prometheus, "find", lambda: str(program))
+    with (
+        pytest.raises(Refusal, match="prometheus did not get ready: no space left on device"),
+        prometheus.start([], release.rollout, release.monitor, 40.0, tmp_path / "one"),
+    ):
+        pytest.fail("it started")
+
+
+def test_pods_are_scraped_as_the_podmonitor_says_and_labelled_as_prometheus_operator_does(release: Manifests) -> None:
+    pods = [prometheus.Pod("canary-1", "7d8b", "http://127.0.0.1:3001")]
+    (scrape,) = prometheus.configuration(pods, release.rollout, release.monitor, 12.0)["scrape_configs"]
+    assert (scrape["scrape_interval"], scrape["scrape_timeout"], scrape["metrics_path"]) == (
+        "1250ms",
+        "1250ms",
+        "/metrics",
+    )
+    labels = {
+        "job": "models-production/flight-delay",
+        "namespace": "models-production",
+        "pod": "canary-1",
+        "container": "model",
+        "endpoint": "http",
+        "rollouts_pod_template_hash": "7d8b",
+    }
+    assert scrape["static_configs"] == [{"targets": ["127.0.0.1:3001"], "labels": labels}]
+
+
+def test_a_podmonitor_that_scrapes_no_port_of_the_pod_is_refused(release: Manifests) -> None:
+    wrong = {"metadata": release.monitor["metadata"], "spec": {"podMetricsEndpoints": [{"port": "metrics"}]}}
+    with pytest.raises(Refusal, match="PodMonitor flight-delay scrapes the port metrics, which no container"):
+        prometheus.configuration([], release.rollout, wrong, 12.0)
+    wrong["spec"] = {"podMetricsEndpoints": []}
+    with pytest.raises(Refusal, match="has 0 podMetricsEndpoints"):
+        prometheus.configuration([], release.rollout, wrong, 12.0)
