@@ -90,17 +90,22 @@ def _parsed(release: Release, text: str, schemas: Schemas) -> Found:
     return [(str(of), _general(fault, of)) for fault in faults(of, schemas)]
 
 
-def faults(of: Rendering, schemas: Schemas) -> Iterator[Fault]:
+def faults(of: Rendering, schemas: Schemas) -> list[Fault]:
     """What one rendering breaks. Rules read fields whose types the schemas have proven, so those come first."""
     broken = [fault for each in of.objects for fault in schemas.faults(each)]
-    yield from broken
+    return broken + [fault for _, fault in by_rule(of, bool(broken))]
+
+
+def by_rule(of: Rendering, broken: bool = False) -> Iterator[tuple[str, Fault]]:
+    """The name of each rule with what it finds; of `broken` objects some may not be readable."""
     for rule in RULES:
         try:
-            yield from list(rule(of))
+            yield from [(rule.__name__, fault) for fault in rule(of)]
         except (TypeError, KeyError, AttributeError, ValueError, IndexError, Refusal) as error:
             if not broken:  # of which it is a consequence
                 wrong = f"cannot be read by {rule.__name__} ({type(error).__name__}: {error})"
-                yield Fault(of.objects[0].file, "the objects", wrong, "compare them with deploy/base in Git")
+                mend = "compare them with deploy/base in Git"
+                yield rule.__name__, Fault(of.objects[0].file, "the objects", wrong, mend)
 
 
 def _general(fault: Fault, of: Rendering) -> Fault:

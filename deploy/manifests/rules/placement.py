@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,9 +27,6 @@ def names_are_one_models(of: Rendering) -> Iterator[Fault]:
         if each.name != model and not each.name.startswith(f"{model}-"):
             wrong = f"is {each.name}, which another model would write, too"
             yield each.fault("metadata.name", wrong, "let deploy/base/names write the model's name into it")
-    for (kind, name, group), times in Counter((each.kind, each.name, each.group) for each in of.objects).items():
-        if times > 1 and (found := of.find(kind, name, group)):
-            yield found.fault("metadata.name", "is rendered twice", "leave one")
 
 
 def templates_come_first(of: Rendering) -> Iterator[Fault]:

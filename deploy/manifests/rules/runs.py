@@ -79,7 +79,7 @@ def placeholders(each: Object) -> set[str]:
 def refused(each: Object, field: str, refusal: Refusal) -> Fault:
     """A Refusal of the analysis modules, which names the object itself, as a fault of that object's file."""
     said = str(refusal).rstrip(".").removeprefix(f"{each.kind} {each.name}: ").removeprefix(f"{field} ")
-    wrong, _, mend = said.rpartition("; ")
+    wrong, mend = said.rsplit("; ", 1) if "; " in said else (said, "mend it")
     named = re.match(r"(spec\.[\w.\[\]]+):? ", wrong)
     if named:
         field, wrong = named[1], wrong[named.end() :]

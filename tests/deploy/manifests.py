@@ -1,0 +1,76 @@
+"""Planting faults in a copy of the real manifests, and what the checks say of a specimen rendered from it."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from data_schemas.command import Refusal
+from deploy.manifests import catalog, check, render, rendering
+from deploy.manifests.schemas import Schemas
+from deploy.release import Release
+from deploy.rules import Fault
+
+
+def lacking() -> str | None:
+    """Why this machine cannot render, with the command that mends it."""
+    try:
+        render.renderer()
+    except Refusal as refusal:
+        return str(refusal)
+    return None
+
+
+LACKING = lacking()
+renders = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
+
+
+@cache
+def schemas() -> Schemas:
+    """The schemas of this machine; a test that needs those of custom kinds is skipped where it has none."""
+    return Schemas(catalog.find())
+
+
+def need_schemas() -> None:
+    if schemas().catalog.schema("argoproj.io", "Rollout", "v1alpha1") is None:
+        why = next(iter(schemas().catalog.lacking.values()))
+        pytest.skip(f"no schemas of custom kinds ({why}): go online once, or set SCHEMAS to a folder with them")
+
+
+@cache
+def specimen(environment: str, strategy: str) -> Release:
+    """The specimen of a strategy; "former": of a passport from before strategies."""
+    found = [each for each in rendering.specimens() if each.environment == environment]
+    named = {each.passport.serving.strategy if each.passport.serving else "former": each for each in found}
+    return named[strategy]
+
+
+def faults(of: Release, tree: Path, rules_only: bool = False) -> list[tuple[str, Fault]]:
+    """What the checks say of a release among the manifests of `tree`: the rule's name, if it is one, and the fault."""
+    texts, refused = check.render_all([of], tree)
+    if refused:
+        return [("", fault) for _, fault in refused]
+    found = rendering.parse(texts[0][1], of)
+    return list(check.by_rule(found)) if rules_only else [("", fault) for fault in check.faults(found, schemas())]
+
+
+def plant(tree: Path, file: str, old: str, new: str) -> None:
+    text = (tree / file).read_text()
+    assert old in text, f"{file} no longer has {old!r}"
+    (tree / file).write_text(text.replace(old, new, 1))
+
+
+def with_programs(folder: Path, **programs: str) -> str:
+    """PATH with these shell scripts and nothing else that renders."""
+    for name, script in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    others = [
+        path
+        for path in os.environ["PATH"].split(os.pathsep)
+        if not any((Path(path) / name).exists() for name in ("kubectl", "kustomize"))
+    ]
+    return os.pathsep.join([str(folder), *others])

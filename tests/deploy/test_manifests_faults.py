@@ -1,0 +1,71 @@
+"""Every fault that `verify` is for, planted in the real manifests, is rejected by name; as they are, they pass.
+
+The faults are in faults/*.yaml. Each replaces the text `old` of `file` (and of `also`) by `new`. A specimen of
+`strategy` (canary) in `environment` (production) must then have a fault of `origin` (`file`) that says `named`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_schemas.files import read_yaml
+from deploy.manifests import check, rendering
+from deploy.release import Release
+from tests.deploy.manifests import faults, need_schemas, plant, renders, schemas, specimen
+
+FAULTS: dict[str, dict[str, Any]] = {
+    f"{path.stem}: {name}": planted
+    for path in sorted(Path(__file__).with_name("faults").glob("*.yaml"))
+    for name, planted in read_yaml(path, "restore it").items()
+}
+
+
+BITTEN: dict[str, set[str]] = {}  # by fault: the rules that named it
+
+
+@pytest.fixture
+def tree() -> Iterator[Path]:
+    with rendering.copied() as folder:
+        yield folder
+
+
+@renders
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_named(fault: str, tree: Path) -> None:
+    planted = FAULTS[fault]
+    if fault.startswith("schemas: "):
+        need_schemas()
+    for each in (planted, *planted.get("also", [])):
+        plant(tree, each["file"], each["old"], each["new"])
+    of = specimen(planted.get("environment", "production"), planted.get("strategy", "canary"))
+    found = faults(of, tree, rules_only=not fault.startswith("schemas: "))
+    start = f"{planted.get('origin', planted['file'])}: "
+    named = {rule for rule, each in found if str(each).startswith(start) and planted["named"] in str(each)}
+    assert named, "\n".join(str(each) for _, each in found) or "none"
+    assert [str(each) for _, each in found if not (each.thing and each.wrong and each.mend)] == []
+    BITTEN[fault] = named
+
+
+def name(of: Release) -> str:
+    return f"{of.environment}-{of.passport.serving.strategy if of.passport.serving else 'former'}"
+
+
+@renders
+@pytest.mark.parametrize("of", rendering.specimens(), ids=name)
+def test_the_manifests_as_they_are_have_no_fault(of: Release, tree: Path) -> None:
+    assert [str(each) for _, each in faults(of, tree)] == []
+    need_schemas()
+    assert schemas().catalog.lacking == {}
+
+
+@renders
+def test_every_rule_has_bitten() -> None:
+    """Runs after the planted faults: a rule that named none of them is a rule that nobody saw work."""
+    if set(BITTEN) != set(FAULTS):
+        return  # only some were asked for, or one failed, which says so itself
+    assert {rule.__name__ for rule in check.RULES} == set().union(*BITTEN.values()) - {""}
+    assert len([fault for fault in FAULTS if fault.startswith("schemas: ")]) >= 15
