@@ -37,10 +37,12 @@ class Steps:
 def read(path: Path = ROLLOUT) -> Steps:
     """Weights and pauses in order; a weight of 0 or 100 % leaves nothing to compare and is not a step."""
     content = read_yaml(path, "restore it with `git checkout`")
-    try:
-        listed = list(content["spec"]["strategy"]["canary"]["steps"])
-    except (KeyError, TypeError):
-        raise Refusal(f"{path}: spec.strategy.canary.steps is missing; a rehearsal follows these steps.") from None
+    listed = _at(path, content, "spec", "strategy", "canary", "steps")
+    if not isinstance(listed, list):
+        raise Refusal(f"{path}: spec.strategy.canary.steps is no list; mend it there.")
+    # What a release's resources.yaml replaces; it stands after the steps, so a file cut off among them has none.
+    _at(path, content, "spec", "replicas")
+    _at(path, content, "spec", "template", "spec", "containers", 0, "resources")
     steps: list[Step] = []
     left_out: list[str] = []
     weight = 0
@@ -64,6 +66,19 @@ def read(path: Path = ROLLOUT) -> Steps:
     if not sum(step.seconds for step in steps):
         raise Refusal(f"{path}: spec.strategy.canary.steps has no pause at a weight between 0 and 100; add one.")
     return Steps(tuple(steps), tuple(left_out))
+
+
+def _at(path: Path, content: Any, *keys: str | int) -> Any:
+    """What stands there; a Refusal where nothing does."""
+    for key in keys:
+        try:
+            content = content[key]
+        except (KeyError, TypeError, IndexError):
+            content = None
+    if content is None:
+        place = ".".join(map(str, keys))
+        raise Refusal(f"{path}: {place} is missing; restore the file with `git checkout HEAD -- {path}`.")
+    return content
 
 
 def _weight(value: Any, place: str) -> int:

@@ -24,10 +24,11 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
     try:
         listed = aborted.read()
     except Refusal as refusal:
-        found.append(Fault(aborted.PATH, "the list", str(refusal).rstrip("."), "restore it from Git"))
+        found.append(rules.of_refusal(refusal, aborted.PATH, "the list", aborted.MEND))
         listed = []
     for each in releases:
         found += faults(each, listed)
+    found += shared(releases)
     for fault in found:
         print(fault)
     by = ", ".join(f"{sum(each.environment == name for each in releases)} in {name}" for name in ENVIRONMENTS)
@@ -66,6 +67,18 @@ def faults(of: Release, listed: list[Aborted]) -> list[Fault]:
         mend = f"roll back, or promote through staging: `python -m deploy promote {of.model} --to production`"
         wrong = "staging never had these bytes of passport.yaml and resources.yaml, by any commit up to this release's"
         found.append(Fault(of.folder / "passport.yaml", of.version, wrong, mend))
+    return found
+
+
+def shared(releases: list[Release]) -> list[Fault]:
+    """An image is one model's: where two have the same digest, one of them runs the other's model."""
+    found, owners = [], dict[str, Release]()
+    for each in filter(lambda release: release.readable, releases):
+        owner = owners.setdefault(each.image.digest, each)
+        if owner.model != each.model:
+            wrong = f"{each.image.digest} is also the image of {owner.folder}, another model"
+            mend = "promote each model with the image that was built of it"
+            found.append(Fault(each.folder / "passport.yaml", "image.digest", wrong, mend))
     return found
 
 
