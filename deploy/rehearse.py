@@ -84,6 +84,7 @@ def _introduction(rehearsal: Rehearsal) -> list[str]:
         *planted,
         f"steps      {weights} of {steps.ROLLOUT}, time compressed {rehearsal.factor:.3g} times",
         *rehearsal.plan.left_out,
+        "judge      log evidence: below 0 the candidate is no worse than the champion, above the limit it aborts",
     ]
 
 

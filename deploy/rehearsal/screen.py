@@ -24,13 +24,13 @@ PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
 RECENT = 500  # answers that the quantiles on screen are of
 COLOURS = {Verdict.HEALTHY: "green", Verdict.ABORT: "bold red", Verdict.INCONCLUSIVE: "yellow"}
 LABELS = {
-    "evidence": "candidate requests",
+    "evidence": "requests to the candidate",
     "errors": "errors, log evidence",
     "latency": "slow requests, log evidence",
-    "positive_up": "more positives, log evidence",
-    "positive_down": "fewer positives, log evidence",
-    "score_shift": "score shift, PSI over noise",
-    "success": "success share",
+    "positive_up": "more positive labels, log evidence",
+    "positive_down": "fewer positive labels, log evidence",
+    "score_shift": "score shift, PSI less its noise",
+    "success": "success, share without error",
 }
 
 
@@ -98,12 +98,12 @@ class Screen:
             counts = f"{meter.requests:.0f} requests, {meter.errors:.0f} errors"
             servers.append(f"{meter.arm.name} {counts}, p50 {middle:.1f} p99 {tail:.1f} ms")
         worst = max(tick.results[1:], key=nearness)
-        judged = f"nearest to abort: {worst.name} {worst.value:g}, {limit(worst)}"
-        return f"{tick.at:5.1f} s  {tick.weight:2d} %  {'  '.join(servers)}  {judged}"
+        judged = f"nearest to abort: {LABELS[worst.name]} {worst.value:g}, {limit(worst)}"
+        return f"{tick.at:5.1f} s  {tick.weight:2d} % to the candidate  {'  '.join(servers)}  {judged}"
 
     def _tables(self, rehearsal: Rehearsal) -> RenderableType:
         tick = rehearsal.ticks[-1]
-        weights = Text("weight  ")
+        weights = Text("traffic to the candidate  ")
         for step in rehearsal.plan.steps:
             style = "bold reverse" if step.weight == tick.weight else "dim" if step.weight > tick.weight else ""
             weights.append(f" {step.weight} % ", style=style).append(" ")
