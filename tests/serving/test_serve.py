@@ -66,7 +66,10 @@ def test_serving_says_where_and_how_and_ctrl_c_leaves_no_process(toy_repository:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
 @pytest.mark.usefixtures("bento")
-def test_even_a_killed_verb_leaves_no_server(toy_repository: Path) -> None:
+def test_even_a_killed_verb_leaves_no_server(
+    toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # its files stay: nobody is left to remove them
     with running(toy_repository) as (process, _, server):
         process.kill()
         assert all_gone(server)
