@@ -196,8 +196,6 @@ def main(options: argparse.Namespace) -> int:
     name, version = _identity(bento)
     if name != options.model:
         raise Refusal(f"{bento} is a Bento of {name}, not of {options.model}; give --bento one of {options.model}.")
-    # The terminal closing is as good a reason to stop as Ctrl-C.
-    signal.signal(signal.SIGHUP, lambda number, _: sys.exit(128 + number))
     port = options.port or free_port(options.host)
     with tempfile.TemporaryDirectory(prefix="serving-") as home, start(bento, port, Path(home), options.host) as server:
         started = time.perf_counter()

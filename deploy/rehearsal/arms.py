@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from data_schemas.command import Refusal, working
 from data_schemas.files import read_json, write
-from data_schemas.history import git
+from data_schemas.history import NoGit, git
 from deploy import history
 from models import champion as released
 from models.config import Model
@@ -64,9 +63,9 @@ def _promoted(name: str, passport: bytes) -> str | None:
 def _commit(revision: str) -> str:
     try:
         return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
+    except NoGit:
+        raise
     except Refusal:
-        if shutil.which("git") is None:
-            raise
         raise Refusal(
             f"--champion {revision} is no commit of this repository; name one, such as HEAD~1, a tag or a hash."
         ) from None

@@ -52,10 +52,11 @@ def here(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.chdir(repository)
     tempfile.tempdir = None  # asked anew
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     with patch.dict(os.environ, GIT):  # also undoes what command.run sets
         yield repository
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     tempfile.tempdir = None
     shutil.rmtree("deploy/build", ignore_errors=True)
     shutil.rmtree("deploy/releases", ignore_errors=True)
@@ -206,8 +207,8 @@ def test_missing_data_is_refused_before_a_server_starts(here: Path, monkeypatch:
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("number", "seen", "code"),
-    [(signal.SIGINT, "25 %", 130), (signal.SIGTERM, "steps", 143)],
-    ids=["Ctrl-C during the steps", "SIGTERM while the servers start"],
+    [(signal.SIGINT, "25 %", 130), (signal.SIGTERM, "steps", 143), (signal.SIGHUP, "steps", 129)],
+    ids=["Ctrl-C during the steps", "SIGTERM while the servers start", "the terminal closed while the servers start"],
 )
 def test_an_interrupted_rehearsal_leaves_no_server_and_no_report(
     number: signal.Signals, seen: str, code: int, tmp_path: Path
