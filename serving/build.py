@@ -53,7 +53,7 @@ def main(options: argparse.Namespace) -> int:
     if not (config.MODELS / options.model / "build" / "passport.yaml").is_file():
         print(f"  no passport is here, so answers name the file; judge it with `python -m models run {options.model}`")
     print(f"  serve it: python -m serving serve {options.model}")
-    print(f"  image:    docker build --file serving/Dockerfile --tag {options.model}:{bento.name} {bento}")
+    print(f"  image:    python -m serving image {options.model}")
     return 0
 
 
