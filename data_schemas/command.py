@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,15 @@ ENVIRONMENT = {
 
 class Refusal(Exception):
     """One sentence: what is wrong, where, and what to do. Becomes exit code 2 without a traceback."""
+
+
+class Ended(SystemExit):
+    """By SIGTERM, or by SIGHUP when the terminal was closed: told from a `sys.exit` in a team's file."""
+
+
+def described(error: BaseException) -> str:
+    """What a team's file brought up, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 @dataclass(frozen=True)
@@ -72,16 +81,22 @@ def parser(stage: str, verbs: Sequence[Verb]) -> argparse.ArgumentParser:
     return parser
 
 
-def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code; the verb's module is imported only once it is chosen."""
+def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = None, lock: Path | None = None) -> int:
+    """Run one verb and return its exit code; the verb's module is imported only once it is chosen.
+
+    With `lock` one process at a time, but for the stages that DVC starts: they run below the verb that holds it.
+    """
     options = parser(stage, verbs).parse_args(arguments)
     try:
         if not (Path("pyproject.toml").is_file() and Path(stage, "__main__.py").is_file()):
             raise Refusal(f"{Path.cwd()} is not the root of the repository; change to it and run again.")
         prepare_environment()
-        # A terminated verb unwinds like an interrupted one, so that no server or half-written file is left.
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-        return int(importlib.import_module(f"{stage}.{options.verb}").main(options))
+        # A verb that is told to end unwinds like an interrupted one, so that no server or half-written file is left.
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(ending) != signal.SIG_IGN:  # as under nohup
+                signal.signal(ending, _end)
+        with _alone(stage, lock):
+            return int(importlib.import_module(f"{stage}.{options.verb}").main(options))
     except Refusal as refusal:
         print(f"{stage} {options.verb}: {refusal}", file=sys.stderr)
         return 2
@@ -96,3 +111,14 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
     except KeyboardInterrupt:
         print(f"{stage} {options.verb}: interrupted; nothing half-written was left.", file=sys.stderr)
         return 130
+
+
+def _end(number: int, _: object) -> None:
+    raise Ended(128 + number)
+
+
+def _alone(stage: str, lock: Path | None) -> AbstractContextManager[None]:
+    from data_schemas.files import exclusive
+
+    below = "DVC_STAGE" in os.environ  # DVC sets it for every stage
+    return nullcontext() if lock is None or below else exclusive(lock, f"`python -m {stage}`")

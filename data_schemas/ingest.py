@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from data_schemas import files, pointer, tables, validate
-from data_schemas.command import Refusal
+from data_schemas.command import Ended, Refusal, described
 from data_schemas.pointer import Version
 
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -74,11 +74,10 @@ def _write(dataset: str, folder: Path, console: Console) -> list[str]:
                 table.write_parquet(folder / f"{month}.parquet", compression="zstd", compression_level=9)
                 months.append(month)
                 progress.advance(task)
-        except Refusal:
+        except (Refusal, Ended):
             raise
-        except Exception as error:  # a team's file: any fault in it is one sentence
-            reason = f"{type(error).__name__}: {error}"
-            raise Refusal(f"{path} failed ({reason}); nothing was changed; mend the source.") from error
+        except (Exception, SystemExit) as error:  # a team's file: any fault in it is one sentence
+            raise Refusal(f"{path} failed ({described(error)}); nothing was changed; mend the source.") from error
     if not months:
         raise Refusal(f"{path} yields no month; nothing was changed; mend the source.")
     return sorted(months)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from data_schemas.command import Refusal
+from data_schemas.command import Ended, Refusal, described
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,10 +50,10 @@ def module(dataset: str, name: str) -> ModuleType:
         raise Refusal(f"{path} is missing; write it (see data_schemas/flights/{name}.py).")
     try:
         return importlib.import_module(f"data_schemas.{dataset}.{name}")
-    except Refusal:
+    except (Refusal, Ended):
         raise
-    except Exception as error:  # a team's file: any fault in it is one sentence
-        raise Refusal(f"{path} cannot be loaded ({type(error).__name__}: {error}); mend the file.") from error
+    except (Exception, SystemExit) as error:  # a team's file: any fault in it is one sentence
+        raise Refusal(f"{path} cannot be loaded ({described(error)}); mend the file.") from error
 
 
 def schema(dataset: str) -> type[DataFrameModel]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_schemas.command import Refusal
 from data_schemas.history import git
-from deploy.release import FILES, Release, place
+from deploy.release import FILES, RELEASES, Release, every, place
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,25 @@ def entries(environment: str, model: str, until: str = "HEAD", own_line: bool = 
         if content:  # nothing: this commit removed the release
             when = datetime.fromtimestamp(int(seconds)).astimezone()
             yield Entry(commit, when, Release(environment, model, content))
+
+
+def with_image(digest: str) -> Iterator[Release]:
+    """Every release, of any model, whose passport holds this digest: those of the working tree, then those of history.
+
+    Git is asked once for all models, and names the commits in which the digest came or went.
+    """
+    _demand_whole()
+    holding = digest.encode()
+    yield from (each for each in every() if holding in each.files.get("passport.yaml", b""))
+    passports = f":(glob){RELEASES}/*/*/passport.yaml"
+    arguments = ["log", "-m", "--full-history", "--format=", "--raw", "--abbrev=64", "--no-renames", f"-S{digest}"]
+    for line in git(*arguments, "--", passports).decode().splitlines():
+        about, path = line.split("\t")
+        *_, blob, change = about.split()
+        content = _blob(blob) if change != "D" else b""
+        if holding in content:
+            environment, model, name = Path(path).parts[-3:]
+            yield Release(environment, model, {name: content})
 
 
 def uncommitted(*paths: str | Path) -> list[str]:

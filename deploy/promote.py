@@ -12,12 +12,13 @@ from pathlib import Path
 from data_schemas import files
 from data_schemas.command import Refusal
 from deploy import aborted, history, release, rules
-from deploy.release import LOCK, Image, Passport, Release
+from deploy.release import LOCK, Image, Release
 from models import config, passport
 
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model, check_columns=False)
+    walk = rules.walk()  # before anything is written, so that a broken Rollout changes nothing
     with files.exclusive(LOCK, "another promotion or rollback"):
         if options.to == "staging":
             candidate = to_staging(model, options.image)
@@ -33,7 +34,7 @@ def main(options: argparse.Namespace) -> int:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
         else:
             release.write(candidate)
-            tell(candidate, former)
+            tell(candidate, former, walk)
     return 0
 
 
@@ -50,7 +51,7 @@ def to_staging(model: config.Model, reference: str | None) -> Release:
     content = built.read_bytes()
     record = release.parse_passport(content, built)
     refuse(rules.of_passport(record, name, built, rules.required_gates(), f"mend the model, then `{run}`"))
-    refuse_stale(model, record, run)
+    passport.refuse_stale(model, record.content)
     resources = model.folder / "resources.yaml"
     if not resources.is_file():
         raise Refusal(f"{resources} is missing; copy another model's, such as models/flight_delay/resources.yaml.")
@@ -85,23 +86,6 @@ def refuse(faults: list[rules.Fault]) -> None:
         raise Refusal(str(faults[0]) + (f" And {len(faults) - 1} more." if len(faults) > 1 else ""))
 
 
-def refuse_stale(model: config.Model, record: Passport, run: str) -> None:
-    """The passport must be about the bytes that are there now: model.onnx first, then all that it was made from."""
-    if not model.onnx.is_file():
-        mend = "dvc pull" if model.storage == "dvc" else f"git checkout HEAD -- {model.onnx}"
-        raise Refusal(f"{model.onnx} is missing; fetch it with `{mend}`.")
-    try:
-        now = passport.content(model)
-    except FileNotFoundError as error:
-        raise Refusal(
-            f"{error.filename} is missing; restore it with `git checkout HEAD -- {error.filename}`."
-        ) from None
-    stale = [part for part in ("onnx", *now) if record.content.get(part) != now[part]]
-    if stale:
-        what = model.onnx if stale[0] == "onnx" else f"the present {stale[0]}"
-        raise Refusal(f"{model.build / 'passport.yaml'}: content.{stale[0]} is not the hash of {what}; run `{run}`.")
-
-
 def refuse_uncommitted(model: config.Model) -> None:
     """Whatever the passport and the release record must be what a commit holds."""
     dataset = Path("data_schemas") / model.dataset
@@ -116,12 +100,13 @@ def refuse_uncommitted(model: config.Model) -> None:
 
 
 def refuse_reused(image: Image, name: str, version: str) -> None:
-    """An image is built for one version: its digest beside another's passport was pasted from the wrong place."""
-    for entry in history.entries("staging", name):
-        if image.digest in entry.release.files.get("passport.yaml", b"").decode() and entry.release.version != version:
+    """An image is built for one version of one model: its digest beside another was pasted from the wrong place."""
+    for other in history.with_image(image.digest):
+        its = other.version if other.readable else "of a broken passport"
+        if other.model != name or (other.readable and its != version):
             raise Refusal(
-                f"{image.digest} is the image of {name} {entry.release.version} (commit {entry.commit[:10]}), not of "
-                f"{version}; push this version's image and give its digest."
+                f"{image.digest} is the image of {other.model} {its} ({other.folder} has or had it), not of "
+                f"{name} {version}; push this version's image and give its digest."
             )
 
 
@@ -133,7 +118,7 @@ def refuse_never_staged(staging: Release) -> None:
         )
 
 
-def tell(candidate: Release, former: Release | None) -> None:
+def tell(candidate: Release, former: Release | None, walk: str) -> None:
     """What changed, and what a person does next."""
     name, environment = candidate.model, candidate.environment
     print(f"{candidate.folder}: {name} {candidate.version}")
@@ -145,7 +130,7 @@ def tell(candidate: Release, former: Release | None) -> None:
     if former is None:
         print("  then   the cluster starts it at full weight: a first deploy skips the canary steps and their analysis")
     else:
-        print(f"  then   if the pods differ, a canary walks {rules.walk()}, or aborts and the former stays")
+        print(f"  then   if the pods differ, a canary walks {walk}, or aborts and the former stays")
     print("Next, look at it and commit it:")
     print(f"  git add {candidate.folder} && git diff --cached")
     print(f'  python -m deploy verify && git commit -m "Promote {name} {candidate.version} to {environment}"')

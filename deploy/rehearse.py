@@ -109,6 +109,7 @@ def _introduction(rehearsal: Rehearsal, release: Manifests) -> list[str]:
         f"split      {rehearsal.split}",
         *rehearsal.plan.left_out,
         *rehearsal.notes,
+        "evidence   of a log ratio: below 0 the candidate is no worse than the champion, above the limit it aborts",
     ]
 
 

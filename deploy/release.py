@@ -229,7 +229,8 @@ def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
     if serving.strategy == "serverless":
         return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
     if serving.strategy != "bluegreen":
-        lines["slow"] = SLOW.format(bound=floatToGoString(round(serving.slow_ms / 1000, 9)))  # as the metric's label
+        bound = floatToGoString(round(serving.slow_ms / 1000, 9))  # type: ignore[no-untyped-call]  # as a metric's label
+        lines["slow"] = SLOW.format(bound=bound)
     return lines
 
 

@@ -11,12 +11,13 @@ from data_schemas import files
 from data_schemas.command import Refusal
 from deploy import aborted, history, release, rules
 from deploy.history import Entry
-from deploy.release import LOCK, Release
+from deploy.release import FILES, LOCK, Release
 from models import config
 
 
 def main(options: argparse.Namespace) -> int:
     config.load(options.model, check_columns=False)
+    walk = rules.walk()  # before anything is written, so that a broken Rollout changes nothing
     with files.exclusive(LOCK, "another promotion or rollback"):
         current = present(options.environment, options.model)
         target = choose(current, options.to)
@@ -28,7 +29,7 @@ def main(options: argparse.Namespace) -> int:
             reason = options.reason or f"rolled back from {options.environment} to {target.release.version}"
             aborted.add(left, current.model, reason)
         release.write(target.release)
-    tell(current, target, left)
+    tell(current, target, left, walk)
     return 0
 
 
@@ -38,9 +39,9 @@ def present(environment: str, model: str) -> Release:
     if current is None:
         raise Refusal(f"{environment} has no release of {model}; there is nothing to roll back.")
     if changed := history.uncommitted(current.folder):
-        raise Refusal(
-            f"{', '.join(changed)}: not committed; commit it, or drop it with `git checkout HEAD -- {current.folder}`."
-        )
+        committed = any(history.show("HEAD", current.folder / name) for name in FILES)
+        drop = f"git checkout HEAD -- {current.folder}" if committed else f"rm -r {current.folder}"
+        raise Refusal(f"{', '.join(changed)}: not committed; commit it, or drop it with `{drop}`.")
     return current
 
 
@@ -72,7 +73,7 @@ def choose(current: Release, version: str | None) -> Entry:
     return found
 
 
-def tell(current: Release, target: Entry, aborted_digest: str | None) -> None:
+def tell(current: Release, target: Entry, aborted_digest: str | None, walk: str) -> None:
     """What changed, what the cluster will do, and what a person does next."""
     restored, name, environment = target.release, current.model, current.environment
     left = current.version if current.readable else "the present release"
@@ -86,7 +87,7 @@ def tell(current: Release, target: Entry, aborted_digest: str | None) -> None:
         f"  - if the rollout of {left} was aborted and {restored.version} was stable before it, the cluster serves that"
     )
     print("    already: the Rollout goes straight to stable, without steps, and Degraded clears.")
-    print(f"  - otherwise {restored.version} is a new canary and walks {rules.walk()};")
+    print(f"  - otherwise {restored.version} is a new canary and walks {walk};")
     print(f"    to skip the steps: kubectl argo rollouts promote {kubernetes} --full")
     print("Next, look at it and commit it:")
     print(f"  git add {release.RELEASES} && git diff --cached")

@@ -32,6 +32,11 @@ class Fault:
         return f"{self.file}: {self.thing}: {self.wrong}; {self.mend}."
 
 
+def of_refusal(refusal: Refusal, file: Path, thing: str, mend: str) -> Fault:
+    """What the refusal says is wrong, without the path and the advice that a fault has of its own."""
+    return Fault(file, thing, str(refusal).removeprefix(f"{file}: ").rpartition("; ")[0], mend)
+
+
 def required_gates() -> list[str]:
     """Those that model.yaml can limit: a passport without one of them was never judged by it."""
     return list(config.Gates.model_fields)
@@ -120,7 +125,7 @@ def of_release(release: Release, required: Collection[str]) -> list[Fault]:
         found += of_passport(release.passport, release.model, file, required, mend)
         expected = compose(release.environment, release.model, *(release.files[name] for name in FILES[1:]))
     except Refusal as refusal:
-        return [*found, Fault(file, "the passport", str(refusal).rstrip("."), mend)]
+        return [*found, of_refusal(refusal, file, "the passport", mend)]
     serving = release.passport.serving
     strategy = serving.strategy if serving else "canary"
     found += of_resources(release.files["resources.yaml"], release.folder / "resources.yaml", mend, strategy)

@@ -52,16 +52,20 @@ class Steps:
 
 def read(path: Path = ROLLOUT) -> Steps:
     """The steps of a Rollout's file."""
-    return plan(read_yaml(path, "restore it with `git checkout`"), str(path))
+    content = read_yaml(path, "restore it with `git checkout`")
+    found = plan(content, str(path))
+    # What a release's resources.yaml replaces; it stands after the steps, so a file cut off among them has none.
+    _at(path, content, "spec", "replicas")
+    _at(path, content, "spec", "template", "spec", "containers", 0, "resources")
+    return found
 
 
 def plan(rollout: Any, where: str) -> Steps:
     """Weights, pauses and analyses in order; a weight of 0 or 100 % leaves nothing to compare and is not a step."""
-    try:
-        canary = rollout["spec"]["strategy"]["canary"]
-        listed = list(canary["steps"])
-    except (KeyError, TypeError):
-        raise Refusal(f"{where}: spec.strategy.canary.steps is missing; a rehearsal follows these steps.") from None
+    listed = _at(where, rollout, "spec", "strategy", "canary", "steps")
+    if not isinstance(listed, list):
+        raise Refusal(f"{where}: spec.strategy.canary.steps is no list; mend it there.")
+    canary = rollout["spec"]["strategy"]["canary"]
     steps: list[Step] = []
     left_out: list[str] = []
     ends: list[int] = []  # number of the last action at each weight
@@ -110,6 +114,19 @@ def _analysis(content: Any, place: str) -> Analysis:
     if not names or None in names or len(names) < len(content["templates"]):
         raise Refusal(f"{place}.templates must name AnalysisTemplates, each by templateName; mend it there.")
     return Analysis(tuple(names), tuple(content.get("args") or ()), place)
+
+
+def _at(where: Path | str, content: Any, *keys: str | int) -> Any:
+    """What stands there; a Refusal where nothing does."""
+    for key in keys:
+        try:
+            content = content[key]
+        except (KeyError, TypeError, IndexError):
+            content = None
+    if content is None:
+        place = ".".join(map(str, keys))
+        raise Refusal(f"{where}: {place} is missing; restore the file with `git checkout`.")
+    return content
 
 
 def _weight(value: Any, place: str) -> int:

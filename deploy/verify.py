@@ -26,7 +26,7 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
     try:
         listed = aborted.read()
     except Refusal as refusal:
-        found.append(Fault(aborted.PATH, "the list", str(refusal).rstrip("."), "restore it from Git"))
+        found.append(rules.of_refusal(refusal, aborted.PATH, "the list", aborted.MEND))
         listed = []
     sound = []
     for each in releases:
@@ -34,6 +34,7 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
         found += broken
         if not rules.of_release(each, ()):
             sound.append(each)  # another's kustomization.yaml is not what follows from its passport
+    found += shared(releases)
     rendered = rendering(sound)
     if isinstance(rendered, check.Outcome):
         found += rendered.faults
@@ -93,6 +94,18 @@ def faults(of: Release, listed: list[Aborted]) -> list[Fault]:
         mend = f"roll back, or promote through staging: `python -m deploy promote {of.model} --to production`"
         wrong = "staging never had these bytes of passport.yaml and resources.yaml, by any commit up to this release's"
         found.append(Fault(of.folder / "passport.yaml", of.version, wrong, mend))
+    return found
+
+
+def shared(releases: list[Release]) -> list[Fault]:
+    """An image is one model's: where two have the same digest, one of them runs the other's model."""
+    found, owners = [], dict[str, Release]()
+    for each in filter(lambda release: release.readable, releases):
+        owner = owners.setdefault(each.image.digest, each)
+        if owner.model != each.model:
+            wrong = f"{each.image.digest} is also the image of {owner.folder}, another model"
+            mend = "promote each model with the image that was built of it"
+            found.append(Fault(each.folder / "passport.yaml", "image.digest", wrong, mend))
     return found
 
 

@@ -1,6 +1,10 @@
 """The second stage: python -m models <verb> <model>."""
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from data_schemas.command import Verb, run
 
@@ -19,5 +23,11 @@ VERBS = [
     Verb("report", "write the report as HTML and as Markdown", [MODEL]),
 ]  # fmt: skip
 
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """One verb at a time in a tree: each writes what another one reads."""
+    return run("models", VERBS, arguments, lock=Path(".dvc/tmp/run.lock"))
+
+
 if __name__ == "__main__":
-    sys.exit(run("models", VERBS))
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,16 +28,29 @@ def passport_path(name: str) -> Path:
     return Path("deploy/releases/production") / name / "passport.yaml"
 
 
+def standing(name: str) -> Path | None:
+    """Production's passport, or None before the first release; a release that lost its passport is refused."""
+    path = passport_path(name)
+    if path.is_file():
+        return path
+    if path.exists() or path.with_name("kustomization.yaml").exists():
+        raise Refusal(f"{path} is no file, yet production has a release; restore it with `git checkout -- {path}`.")
+    return None
+
+
 def find(model: config.Model) -> Champion | None:
     """Production's model, or None before the first release."""
-    path = passport_path(model.name)
-    if not path.is_file():
+    path = standing(model.name)
+    if path is None:
         return None
-    passport = read_yaml(path, "restore it with `git checkout`")
+    mend = f"restore it with `git checkout -- {path}`"
+    passport = read_yaml(path, mend)
     try:
         onnx, version = str(passport["content"]["onnx"]), str(passport["version"])
     except (KeyError, TypeError):
-        raise Refusal(f"{path}: content.onnx or version is missing; restore the file with `git checkout`.") from None
+        raise Refusal(f"{path}: content.onnx or version is missing; {mend}.") from None
+    if not re.fullmatch("[0-9a-f]{64}", onnx):
+        raise Refusal(f"{path}: content.onnx is no SHA-256; {mend}.")
     return Champion(version=version, onnx=onnx, commit=blob(model, onnx)[1])
 
 

@@ -134,7 +134,7 @@ class Serving(Strict):
     max_body_bytes: Annotated[int, Field(ge=1_000)]
     latency_budget_ms: Annotated[float, Field(gt=0)]  # histogram buckets are densest around it
     slow_ms: Annotated[float, Field(gt=0)]  # a request above it is slow: a bucket bound, with 5-15 % of traffic above
-    strategy: Literal["canary", "gateway", "bluegreen", "serverless"] = "canary"  # how a release rolls out: deploy/strategies
+    strategy: Literal["canary", "gateway", "bluegreen", "serverless"] = "canary"  # of deploy/strategies
 
 
 class Model(Strict):

@@ -157,8 +157,8 @@ def _latency(name: str, gate: config.Latency, evidence: Evidence) -> Verdict:
     found = evidence.measured["latency"]
     one, hundred = found["one_row"]["p99_ms"], found["hundred_rows"]["p99_ms"]
     good = one <= (gate.one_row_ms or 0.0) and hundred <= (gate.hundred_rows_ms or 0.0)
-    limit = f"p99 at most {gate.one_row_ms:g} ms for 1 row, {gate.hundred_rows_ms:g} ms for 100"
-    return Verdict(name, limit, f"{one:.3g} ms, {hundred:.3g} ms", "pass" if good else "fail")
+    limit = f"p99 of processor time at most {gate.one_row_ms:g} ms for 1 row, {gate.hundred_rows_ms:g} ms for 100"
+    return Verdict(name, limit, f"{one:.3g} ms for 1 row, {hundred:.3g} ms for 100", "pass" if good else "fail")
 
 
 def _size(name: str, gate: config.AtMost, evidence: Evidence) -> Verdict:

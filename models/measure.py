@@ -31,9 +31,9 @@ def main(options: argparse.Namespace) -> int:
     with working(f"measuring {model.name}"):
         result = measure(model)
     write_json(model.build / "measured.json", result)
-    one, hundred = result["latency"]["one_row"], result["latency"]["hundred_rows"]
+    one, hundred = (result["latency"][name]["p99_ms"] for name in BATCHES)
     print(
-        f"measure {model.name}: p99 {one['p99_ms']:.3f} ms for one row, {hundred['p99_ms']:.3f} ms for 100 rows; ",
+        f"measure {model.name}: p99 of a call's processor time {one:.3f} ms for 1 row, {hundred:.3f} ms for 100; ",
         end="",
     )
     print(f"largest difference from the network {result['parity']['largest_difference']:.1e}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,29 @@ def make(model: config.Model, evaluation: dict[str, Any], gates: list[dict[str, 
         "champion": champion,
         "serving": {"strategy": model.serving.strategy, "slow_ms": model.serving.slow_ms},
     }
+
+
+def refuse_stale(model: config.Model, recorded: Mapping[str, str]) -> None:
+    """What the passport in build/ records must be what is there now: model.onnx first, then all that it was made from.
+
+    Building and promoting ask: otherwise they would stamp other sources with the version of these.
+    """
+    if not model.onnx.is_file():
+        mend = "dvc pull" if model.storage == "dvc" else f"git checkout HEAD -- {model.onnx}"
+        raise Refusal(f"{model.onnx} is missing; fetch it with `{mend}`.")
+    try:
+        now = content(model)
+    except FileNotFoundError as error:
+        raise Refusal(
+            f"{error.filename} is missing; restore it with `git checkout HEAD -- {error.filename}`."
+        ) from None
+    stale = [part for part in ("onnx", *now) if recorded.get(part) != now[part]]
+    if stale:
+        what = model.onnx if stale[0] == "onnx" else f"the present {stale[0]}"
+        raise Refusal(
+            f"{model.build / 'passport.yaml'}: content.{stale[0]} is not the hash of {what}; "
+            f"run `python -m models run {model.name}`."
+        )
 
 
 def _data(dataset: str) -> str:

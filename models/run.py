@@ -9,21 +9,15 @@ verdict depends on this machine (latency) and this moment (the champion), so it 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
-import json
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from data_schemas import pointer, tables
 from data_schemas.command import Refusal
-from data_schemas.files import exclusive, read_json, read_yaml, sha256, sha256_of_tree, write_json
-from data_schemas.history import git
-from models import champion, config, passport
+from data_schemas.files import read_yaml, sha256, sha256_of_tree, write
+from data_schemas.history import NoGit, git
+from models import champion, config, passport, pipeline
 
 STAGES = ("validate", "profile", "train", "export", "evaluate")  # of dvc.yaml
 STEPS = ("measure", "gates", "report")  # what follows the pipeline, in order
@@ -33,15 +27,13 @@ PRODUCTS = ("measured.json", "passport.yaml", "report.html", "report.md")
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model, check_columns=False)
-    if options.check:
-        return check(model)
-    with exclusive(Path(".dvc/tmp/run.lock"), "`python -m models run`"):
-        return run(model)
+    return check(model) if options.check else run(model)
 
 
 def run(model: config.Model) -> int:
-    """0 when every gate passes, 1 when one fails, or a stage did."""
+    """0 when every gate passes, 1 when one fails or the data does, 2 when a stage refuses its work."""
     _demand_stages(model)
+    committed = _committed(model)
     data = tables.data(model.dataset)
     if not data.is_dir():
         from data_schemas import ingest
@@ -52,9 +44,9 @@ def run(model: config.Model) -> int:
         mend = f"python -m data_schemas ingest {model.dataset}"
         raise Refusal(f"{data} is not the version that {data}.dvc pins; bring it, or see what differs, with `{mend}`.")
     before = _lock(model).read_bytes() if _lock(model).is_file() else b""
-    if code := _dvc("repro", "--quiet", str(model.folder / "dvc.yaml")).returncode:
+    if code := pipeline.repro(model.folder / "dvc.yaml"):
         print(f"run {model.name}: the pipeline stopped (see above); nothing after it ran.", file=sys.stderr)
-        return 1 if code > 0 else code
+        return code
     changed = not _judged(model)
     if changed:
         _judge(model)
@@ -63,7 +55,7 @@ def run(model: config.Model) -> int:
     )
     if not changed and before == _lock(model).read_bytes():
         print(f"run {model.name}: nothing changed.")
-    print(f"run {model.name}: {reproduced(model)}")
+    print(f"run {model.name}: {_reproduced(model, committed)}")
     passed = sum(gate["verdict"] == "pass" for gate in record["gates"])
     print(f"run {model.name}: version {record['version']}, {passed} of {len(record['gates'])} gates pass: ", end="")
     print(f"{record['verdict'].upper()} ({model.build / 'report.html'})")
@@ -89,13 +81,9 @@ def stale(model: config.Model) -> list[str]:
         return [f"{_lock(model)} is missing"]
     if not model.onnx.is_file() and model.storage == "git":
         return [f"{model.onnx} is missing"]
-    done = _dvc("status", "--json", str(model.folder / "dvc.yaml"), capture=True)
-    if done.returncode:
-        reason = " ".join(done.stderr.replace("ERROR:", "").split())[:200]
-        mend = f"git checkout {_lock(model)} {model.folder / 'dvc.yaml'}"
-        raise Refusal(f"{_lock(model)} cannot be compared with the tree ({reason}); restore it with `{mend}`.")
+    changed = pipeline.status(model.folder / "dvc.yaml")
     faults = _torn(model)
-    for stage, changes in json.loads(done.stdout).items():
+    for stage, changes in changed.items():
         for change in changes:
             # A stage says {"changed deps" or "changed outs": {path: state}}, or a word such as "changed command".
             found = change if isinstance(change, dict) else {change: {}}
@@ -112,11 +100,19 @@ def _is_made(model: config.Model, path: str) -> bool:
     return Path(path).is_relative_to(model.build) or Path(path) == tables.data(model.dataset)
 
 
-def reproduced(model: config.Model) -> str:
-    """Whether the bytes on disk are those that the last commit proposes."""
+def _committed(model: config.Model) -> bytes | None:
+    """The model's bytes in the last commit; None where it has none."""
     try:
-        committed = git("show", f"HEAD:{model.onnx}")
+        return git("show", f"HEAD:{model.onnx}")
+    except NoGit:
+        raise
     except Refusal:
+        return None
+
+
+def _reproduced(model: config.Model, committed: bytes | None) -> str:
+    """Whether the bytes on disk are those that the last commit proposes."""
+    if committed is None:
         return f"{model.onnx} is new; commit it with {_lock(model)}."
     if hashlib.sha256(committed).hexdigest() == sha256(model.onnx):
         return f"{model.onnx} has the committed bytes ({sha256(model.onnx)[:12]})."
@@ -130,24 +126,21 @@ def _judge(model: config.Model) -> None:
     options = argparse.Namespace(model=model.name)
     for step in (measure, gates, report):
         step.main(options)
-    write_json(model.build / "judged.json", {"inputs": _inputs(model)})
+    write(model.build / "judged", _inputs(model))
 
 
 def _judged(model: config.Model) -> bool:
     """Whether the recorded verdict is about exactly what stands here now."""
-    paths = [model.build / name for name in (*PRODUCTS, "judged.json")]
-    if not all(path.is_file() for path in paths):
-        return False
-    recorded: dict[str, Any] = read_json(paths[-1], f"rm {paths[-1]}; python -m models run {model.name}", ("inputs",))
-    return bool(recorded["inputs"] == _inputs(model))
+    paths = [model.build / name for name in (*PRODUCTS, "judged")]
+    return all(path.is_file() for path in paths) and paths[-1].read_bytes() == _inputs(model).encode()
 
 
 def _inputs(model: config.Model) -> str:
     """One hash of all that a verdict depends on, this machine apart."""
     files = [model.onnx, model.build / "evaluation.json", Path("requirements/training.txt"), *passport.code(model)]
     files += Path("models").glob("*.jinja")
-    files += [path for path in [champion.passport_path(model.name)] if path.is_file()]
-    return sha256_of_tree(files)
+    released = champion.standing(model.name)
+    return sha256_of_tree([*files, released] if released else files)
 
 
 def _lock(model: config.Model) -> Path:
@@ -174,20 +167,5 @@ def _demand_stages(model: config.Model) -> None:
     path = model.folder / "dvc.yaml"
     mend = f"restore it with `git checkout {path}`, or copy models/flight_delay/dvc.yaml"
     stages = read_yaml(path, mend, ("stages",))["stages"]
-    if missing := [stage for stage in STAGES if stage not in (stages or {})]:
+    if missing := [stage for stage in STAGES if not isinstance(stages, dict) or stage not in stages]:
         raise Refusal(f"{path}: stages.{missing[0]} is missing; {mend}.")
-
-
-def _dvc(*arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
-    """In a process group of its own: whatever ends this process ends the stage that DVC has started, too."""
-    command, pipe = [sys.executable, "-m", "dvc", *arguments], subprocess.PIPE if capture else None
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
-        try:
-            while True:
-                # In steps: polars, once used, replaces the handler of Ctrl-C by one that interrupts no endless wait.
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    out, error = process.communicate(timeout=1)
-                    return subprocess.CompletedProcess(command, process.returncode, out, error)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGTERM)
-            raise

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from data_schemas.command import Refusal
+from data_schemas.command import Ended, Refusal, described
 from models import config
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ def network(model: config.Model) -> Any:
         raise Refusal(f"{path} is missing; write its class `Model` (see models/flight_delay/network.py).")
     try:
         module = importlib.import_module(f"models.{model.name}.network")
-    except Exception as error:  # a team's file: any fault in it is one sentence
-        raise Refusal(f"{path} cannot be loaded ({type(error).__name__}: {error}); mend the file.") from error
+    except (Refusal, Ended):
+        raise
+    except (Exception, SystemExit) as error:  # a team's file: any fault in it is one sentence
+        raise Refusal(f"{path} cannot be loaded ({described(error)}); mend the file.") from error
     if not hasattr(module, "Model"):
         raise Refusal(f"{path} defines no class `Model`; name it so.")
     return module.Model
@@ -62,11 +64,10 @@ def load(model: config.Model) -> Any:
         raise Refusal(f"{native} is missing; make it with `python -m models run {model.name}`.")
     try:
         return network(model).load(native)
-    except Refusal:
+    except (Refusal, Ended):
         raise
-    except Exception as error:  # whatever a damaged file, or a network.py that it does not fit, brings up
-        reason = " ".join(str(error).split())[:200]
-        raise Refusal(f"{native} cannot be loaded ({type(error).__name__}: {reason}); {mend}.") from error
+    except (Exception, SystemExit) as error:  # whatever a damaged file, or a network.py that it does not fit, brings up
+        raise Refusal(f"{native} cannot be loaded ({described(error)}); {mend}.") from error
 
 
 @contextmanager
@@ -75,18 +76,17 @@ def guarded(model: config.Model) -> Iterator[None]:
     path = model.folder / "network.py"
     try:
         yield
-    except Refusal:
+    except (Refusal, Ended):
         raise
     except ValidationError as error:  # network.py types `training` as it likes; pydantic is the way of the example
         fault = error.errors()[0]
         field = ".".join(["training", *map(str, fault["loc"])])
         raise Refusal(f"{model.folder}/model.yaml: {field}: {fault['msg']}; mend it there.") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename).parts[-3:] == path.parts[-3:]]
         where = f"{path}, line {lines[-1]}" if lines else str(path)
-        reason = " ".join(str(error).split())[:300]
-        raise Refusal(f"{where}: {type(error).__name__}: {reason}; mend it there.") from error
+        raise Refusal(f"{where}: {described(error)}; mend it there.") from error
 
 
 def table(model: config.Model, window: config.Window) -> pl.DataFrame:

@@ -24,6 +24,16 @@ VERBS = [
             ),
         ],
     ),
+    Verb(
+        "image",
+        "Build the image of a model's Bento with docker, podman or buildah, and print its digest.",
+        [
+            MODEL,
+            ("--tag", {"metavar": "NAME", "help": "the image's name (default: the model's, with the Bento's version)"}),
+            ("--base", {"metavar": "REF", "help": "build upon this, name@sha256:… (default: serving/Dockerfile's)"}),
+            ("--builder", {"choices": ["docker", "podman", "buildah"], "help": "default: the first that works"}),
+        ],
+    ),
 ]
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from data_schemas.command import ENVIRONMENT, Refusal
 from data_schemas.files import read_yaml, write
-from models import config
+from models import config, passport
 from serving import contract
 
 SERVING = Path("serving")
@@ -54,7 +54,7 @@ def main(options: argparse.Namespace) -> int:
     if not (config.MODELS / options.model / "build" / "passport.yaml").is_file():
         print(f"  no passport is here, so answers name the file; judge it with `python -m models run {options.model}`")
     print(f"  serve it: python -m serving serve {options.model}")
-    print(f"  image:    docker build --file serving/Dockerfile --tag {options.model}:{bento.name} {bento}")
+    print(f"  image:    python -m serving image {options.model}")
     return 0
 
 
@@ -101,8 +101,17 @@ def _content(model: config.Model) -> dict[str, bytes]:
         "serving/__init__.py": b"",
         "contract.json": json.dumps(derived, indent=2, sort_keys=True, allow_nan=False).encode(),
         "model.onnx": onnx,
-        "requirements.txt": _read(LOCK, "make lock"),
+        "requirements.txt": _lock(),
     }
+
+
+def _lock() -> bytes:
+    """What the image installs; pip would take an empty or cut off file for a list that asks for nothing more."""
+    lock = _read(LOCK, "make lock")
+    missing = [name for name in ("bentoml", "onnxruntime", "uvloop") if not re.search(rf"(?m)^{name}==".encode(), lock)]
+    if missing:
+        raise Refusal(f"{LOCK} does not pin {', '.join(missing)}, which the service needs; make it with `make lock`.")
+    return lock
 
 
 def _read(path: Path, mend: str) -> bytes:
@@ -113,18 +122,16 @@ def _read(path: Path, mend: str) -> bytes:
 
 
 def _model_version(model: config.Model, digest: str) -> str:
-    """The version of the passport of exactly this file; a file that was never judged here is named by its content."""
-    path, mend = model.build / "passport.yaml", f"python -m models run {model.name}"
+    """The version of the passport of exactly these sources; a file that was never judged here goes by its content."""
+    path, mend = model.build / "passport.yaml", f"make it anew with `python -m models run {model.name}`"
     if not path.is_file():
         return f"onnx-{digest[:12]}"
-    passport = read_yaml(path, f"make it anew with `{mend}`")
-    try:
-        version, recorded = str(passport["version"]), passport["content"]["onnx"]
-    except (KeyError, TypeError):
-        raise Refusal(f"{path} lacks version or content.onnx; make it anew with `{mend}`.") from None
-    if recorded != digest:
-        raise Refusal(f"{path} is the passport of another file than {model.onnx} (sha256 differs); run `{mend}`.")
-    return version
+    record = read_yaml(path, mend, passport.KEYS)
+    content = record["content"] if isinstance(record["content"], dict) else {}
+    passport.refuse_stale(model, content)
+    if record["version"] != passport.version(content):
+        raise Refusal(f"{path}: version {record['version']} does not fit the content; {mend}.")
+    return str(record["version"])
 
 
 def _version(content: dict[str, bytes]) -> str:

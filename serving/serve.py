@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import http.client
+import ipaddress
 import json
 import os
 import re
@@ -129,18 +130,20 @@ def start(bento: Path, port: int, home: Path, host: str = "127.0.0.1") -> Iterat
     """Start a server of a built Bento; nothing of it is left after the block, however the block ends.
 
     `home` must be this server's alone: servers that share a BENTOML_HOME erase each other's metrics. Its log is in
-    home/server.log. Refusal if `bento` is none, or the port is taken.
+    home/server.log and its temporary files are in home/tmp, which BentoML does not always remove. Refusal if `bento` is
+    none, or the port is taken.
     """
     _check_built(bento)
-    _check_free(host, port)
-    home.mkdir(parents=True, exist_ok=True)
+    _listen(host, port).close()
     home = home.resolve()
+    temporary = home / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "bentoml", "serve", str(bento.resolve()), "--host", host, "--port", str(port)]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command,
             cwd=home,  # not the repository, whose serving/ is not the Bento's
-            env={**ENVIRONMENT, **os.environ, "BENTOML_HOME": str(home)},
+            env={**ENVIRONMENT, **os.environ, "BENTOML_HOME": str(home), "TMPDIR": str(temporary)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -169,21 +172,22 @@ def end_with_parent() -> Callable[[], None] | None:
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that nothing listens on now."""
-    with socket.create_server((host, 0), family=_family(host)) as listener:
+    with _listen(host, 0) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _check_free(host: str, port: int) -> None:
+def _listen(host: str, port: int) -> socket.socket:
+    """Listen for a moment where a server shall; BentoML takes addresses only, no names."""
     try:
-        with socket.create_server((host, port), family=_family(host)):
-            return
-    except (OSError, OverflowError) as error:
-        reason = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be used ({error})"
+        version = ipaddress.ip_address(host).version
+        return socket.create_server((host, port), family=socket.AF_INET6 if version == 6 else socket.AF_INET)
+    except (OSError, OverflowError, ValueError) as error:
+        number = getattr(error, "errno", None)
+        if number not in (errno.EADDRINUSE, errno.EACCES) and not isinstance(error, OverflowError):
+            own = "give an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+            raise Refusal(f"--host {host} cannot be listened on ({error}); {own}.") from None
+        reason = "is in use" if number == errno.EADDRINUSE else f"cannot be used ({error})"
         raise Refusal(f"port {port} of {host} {reason}; choose another with --port (0 takes a free one).") from None
 
 
@@ -192,8 +196,6 @@ def main(options: argparse.Namespace) -> int:
     name, version = _identity(bento)
     if name != options.model:
         raise Refusal(f"{bento} is a Bento of {name}, not of {options.model}; give --bento one of {options.model}.")
-    # The terminal closing is as good a reason to stop as Ctrl-C.
-    signal.signal(signal.SIGHUP, lambda number, _: sys.exit(128 + number))
     port = options.port or free_port(options.host)
     with tempfile.TemporaryDirectory(prefix="serving-") as home, start(bento, port, Path(home), options.host) as server:
         started = time.perf_counter()

@@ -12,13 +12,7 @@ from typing import Any
 
 import pytest
 
-from data_schemas import command
-
-ROOT = Path(__file__).parents[1]
-
-# Before any import of torch or onnxruntime: they read the environment once. Paths of verbs start at the root.
-os.chdir(ROOT)
-command.prepare_environment()
+from models.conftest import ROOT  # sets the environment
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,7 +31,7 @@ class Flights(pa.DataFrameModel):
         n_failure_cases=FAILURE_CASES,
         title="Carrier",
         description="Airline that operates the flight, IATA code",
-        metadata={"unit": "code"},
+        metadata={"unit": "code", "example": "UA"},
     )
     flight: int = pa.Field(
         in_range=(1, 9999),
@@ -66,14 +66,14 @@ class Flights(pa.DataFrameModel):
         n_failure_cases=FAILURE_CASES,
         title="Scheduled departure",
         description="Scheduled departure, minutes after local midnight",
-        metadata={"unit": "min"},
+        metadata={"unit": "min", "example": 840},
     )
     distance: int = pa.Field(
         in_range=(50, 6000),
         n_failure_cases=FAILURE_CASES,
         title="Distance",
         description="Distance between the two airports",
-        metadata={"unit": "mi"},
+        metadata={"unit": "mi", "example": 719},
     )
     temp: float = pa.Field(
         in_range=(-40, 130),
@@ -81,7 +81,7 @@ class Flights(pa.DataFrameModel):
         nullable=True,
         title="Temperature",
         description="Air temperature at the origin in the hour of departure",
-        metadata={"unit": "°F"},
+        metadata={"unit": "°F", "example": 55.0},
     )
     humid: float = pa.Field(
         in_range=(0, 100),
@@ -89,7 +89,7 @@ class Flights(pa.DataFrameModel):
         nullable=True,
         title="Humidity",
         description="Relative humidity at the origin in the hour of departure",
-        metadata={"unit": "%"},
+        metadata={"unit": "%", "example": 60.0},
     )
     wind_speed: float = pa.Field(
         in_range=(0, 150),
@@ -97,7 +97,7 @@ class Flights(pa.DataFrameModel):
         nullable=True,
         title="Wind speed",
         description="Wind speed at the origin in the hour of departure",
-        metadata={"unit": "mph"},
+        metadata={"unit": "mph", "example": 9.2},
     )
     precip: float = pa.Field(
         in_range=(0, 12),
@@ -105,7 +105,7 @@ class Flights(pa.DataFrameModel):
         nullable=True,
         title="Precipitation",
         description="Rain or melted snow at the origin in the hour of departure",
-        metadata={"unit": "in"},
+        metadata={"unit": "in", "example": 0.0},
     )
     pressure: float = pa.Field(
         in_range=(900, 1080),
@@ -113,7 +113,7 @@ class Flights(pa.DataFrameModel):
         nullable=True,
         title="Pressure",
         description="Sea-level pressure at the origin in the hour of departure",
-        metadata={"unit": "hPa"},
+        metadata={"unit": "hPa", "example": 1017.0},
     )
     visib: float = pa.Field(
         in_range=(0, 10),
@@ -121,7 +121,7 @@ class Flights(pa.DataFrameModel):
         nullable=True,
         title="Visibility",
         description="Visibility at the origin in the hour of departure, 10 means 10 or more",
-        metadata={"unit": "mi"},
+        metadata={"unit": "mi", "example": 10.0},
     )
     arr_delay: int = pa.Field(
         in_range=(-180, 3000),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data_schemas.command import Refusal, working
 from data_schemas.files import read_json, write
-from data_schemas.history import git
+from data_schemas.history import NoGit, git
 from deploy import history
 from models import champion as released
 from models.config import Model
@@ -47,15 +47,11 @@ def champion(model: Model, revision: str | None, candidate: Bento, folder: Path)
     if production is None:
         nobody = "the candidate itself: production has no release to compare it with"
         return dataclasses.replace(candidate, description=nobody)
-    passport = released.passport_path(model.name).read_bytes()
-    commit = _promoted(model.name, passport) or production.commit
-    # The passport is no part of a commit's sources, and model.onnx need not be (`storage: dvc`).
-    added = {
-        model.onnx: released.blob(model, production.onnx)[0],
-        model.build / "passport.yaml": passport,
-    }
-    bento = _built_at(model, commit, folder, added)
-    return Bento(bento, f"version {_version(bento)}, which production runs (commit {commit[:10]})")
+    commit = _promoted(model.name, released.passport_path(model.name).read_bytes()) or production.commit
+    # model.onnx need not be part of a commit (`storage: dvc`).
+    bento = _built_at(model, commit, folder, {model.onnx: released.blob(model, production.onnx)[0]})
+    # Not the Bento's own version: a passport fits the tree that it was made in, which need not be that of the commit.
+    return Bento(bento, f"version {production.version}, which production runs (commit {commit[:10]})")
 
 
 def _promoted(name: str, passport: bytes) -> str | None:
@@ -67,6 +63,8 @@ def _promoted(name: str, passport: bytes) -> str | None:
 def _commit(revision: str) -> str:
     try:
         return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
+    except NoGit:
+        raise
     except Refusal:
         raise Refusal(
             f"--champion {revision} is no commit of this repository; name one, such as HEAD~1, a tag or a hash."

@@ -25,14 +25,14 @@ PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
 RECENT = 500  # answers that the quantiles on screen are of
 COLOURS = {Verdict.HEALTHY: "green", Verdict.ABORT: "bold red", Verdict.INCONCLUSIVE: "yellow"}
 LABELS = {
-    "evidence": "candidate requests",
+    "evidence": "requests to the candidate",
     "errors": "errors, log evidence",
     "latency": "slow requests, log evidence",
-    "positive-up": "more positives, log evidence",
-    "positive-down": "fewer positives, log evidence",
-    "score-shift": "score shift, PSI over noise",
-    "success": "success share",
-    "downtime": "scrapes missed",
+    "positive-up": "more positive labels, log evidence",
+    "positive-down": "fewer positive labels, log evidence",
+    "score-shift": "score shift, PSI less its noise",
+    "success": "success, share without error",
+    "downtime": "scrapes missed by the candidate",
 }
 
 
@@ -123,12 +123,12 @@ class Screen:
             asked = f"{meter.requests:.0f} requests, {meter.errors:.0f} errors"
             servers.append(f"{meter.arm.name} {asked}, p50 {middle:.1f} p99 {tail:.1f} ms")
         worst = max((each for each in tick.results if not counts(each)), key=nearness)
-        judged = f"nearest to abort: {worst.name} {number(worst.value)}, {limit(worst)}"
-        return f"{tick.at:5.1f} s  {tick.weight:2d} %  {'  '.join(servers)}  {judged}"
+        judged = f"nearest to abort: {LABELS.get(worst.name, worst.name)} {number(worst.value)}, {limit(worst)}"
+        return f"{tick.at:5.1f} s  {tick.weight:2d} % to the candidate  {'  '.join(servers)}  {judged}"
 
     def _tables(self, rehearsal: Rehearsal) -> RenderableType:
         tick = rehearsal.ticks[-1]
-        weights = Text("weight  ")
+        weights = Text("traffic to the candidate  ")
         for step in rehearsal.plan.steps:
             style = "bold reverse" if step.weight == tick.weight else "dim" if step.weight > tick.weight else ""
             weights.append(f" {step.weight} % ", style=style).append(" ")

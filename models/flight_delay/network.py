@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,8 @@ class Model:
         )
         loss = nn.BCEWithLogitsLoss()
         best, best_state, waited = math.inf, network.state_dict(), 0
-        for _ in track(range(params.max_epochs), description="epochs", transient=True):
+        quiet = not sys.stdout.isatty()  # an empty line would be left of the bar
+        for _ in track(range(params.max_epochs), description="epochs", transient=True, disable=quiet):
             for rows in torch.split(torch.randperm(len(target)), params.batch):
                 optimizer.zero_grad()
                 loss(network.logit(ids[rows], numbers[rows]), target[rows]).backward()
@@ -176,7 +178,7 @@ class Model:
 
     @classmethod
     def load(cls, folder: Path) -> Model:
-        described = read_json(folder / "model.json", "python -m models run flight_delay")
+        described = read_json(folder / "model.json", f"python -m models run {Path(__file__).parent.name}")
         model = cls(dict(described["columns"]), dict(described["vocabulary"]), Parameters(**described["params"]))
         model.network.load_state_dict(load_file(folder / "weights.safetensors"))
         return model

@@ -163,9 +163,10 @@ def test_two_ingests_at_once_are_refused() -> None:
         run_ingest()
 
 
-def test_a_source_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [FileNotFoundError("flights.csv.zip"), SystemExit("no flights.csv.zip")])
+def test_a_source_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def broken() -> Iterator[tuple[str, pl.DataFrame]]:
-        raise FileNotFoundError("flights.csv.zip")
+        raise error
         yield
 
     monkeypatch.setattr(source, "months", broken)

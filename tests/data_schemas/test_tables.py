@@ -74,6 +74,8 @@ def verb(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     ("schema", "words"),
     [
         ("import nowhere\n", "cannot be loaded (ModuleNotFoundError: No module named 'nowhere')"),
+        ("import sys\nsys.exit(0)\n", "cannot be loaded (SystemExit: 0)"),
+        ("raise ValueError('two\\nlines')\n", "cannot be loaded (ValueError: two lines)"),
         ("ROWS = 1\n", "must define one pandera DataFrameModel, not 0"),
         ("import pandera.polars as pa\nclass W(pa.DataFrameModel):\n    x: 'nothing'\n", "schema.py"),
     ],

@@ -55,10 +55,11 @@ def tree(
 ) -> Iterator[Tree]:
     shutil.copytree(original, tmp_path / "repository")
     monkeypatch.chdir(tmp_path / "repository")
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     with patch.dict(os.environ, GIT):  # also undoes what command.run sets
         yield Tree(capsys)
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

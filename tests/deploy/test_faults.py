@@ -118,8 +118,10 @@ def test_the_row_that_the_server_warms_up_with_is_spared(example: float, bento: 
     contract = json.loads((bento / "src" / "contract.json").read_text())
     contract["features"][0]["example"] = example
     (bento / "src" / "contract.json").write_text(json.dumps(contract))
+    well = predictor(bento).scores([(example,)])
     for fault in ("errors", "nan"):
-        predictor(faults.plant(fault, bento, bento.parent / fault, SLOW_MS))
+        ill = predictor(faults.plant(fault, bento, bento.parent / fault, SLOW_MS))  # raises where it cannot warm up
+        assert ill.scores([(example,)]) == well
 
 
 def test_never_ready_cannot_be_loaded_though_its_hash_fits(bento: Path) -> None:

@@ -212,6 +212,41 @@ def test_the_image_of_another_version_is_refused(tree: Tree) -> None:
     assert (answer.code, f"is the image of flight_delay {version}" in answer.error) == (2, True)
 
 
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("committed", [False, True])
+def test_an_image_that_another_model_has_or_had_is_refused(tree: Tree, committed: bool, removed: bool) -> None:
+    tree.build()
+    tree.promote("staging")
+    other = folder("staging").with_name("another")
+    folder("staging").rename(other)
+    if committed or removed:
+        tree.commit()
+    if removed:
+        tree.git("rm", "--quiet", "-r", str(other))
+    if committed and removed:
+        tree.commit()
+    answer = tree.promote("staging")
+    assert (answer.code, f"{digest('a')} is the image of another " in answer.error) == (2, True)
+    assert tree.promote("staging", "b").code == 0
+
+
+def test_the_image_of_a_model_whose_passport_broke_is_refused(tree: Tree) -> None:
+    tree.build()
+    other = folder("staging").with_name("another") / "passport.yaml"
+    other.parent.mkdir(parents=True)
+    other.write_text(f"image: {digest('a')}\n")
+    answer = tree.promote("staging")
+    assert (answer.code, "is the image of another of a broken passport" in answer.error) == (2, True)
+
+
+def test_a_broken_rollout_lets_nothing_be_written(tree: Tree) -> None:
+    tree.release("a", "staging")
+    Path("deploy/base/rollout.yaml").write_text("spec: {}\n")
+    answer = tree.promote("production")
+    assert (answer.code, "rollout.yaml: spec.strategy" in answer.error) == (2, True)
+    assert not folder("production").exists()
+
+
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_an_aborted_digest_is_refused(tree: Tree, environment: str) -> None:
     tree.release("a", "staging")

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,12 +50,17 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The repository, as current directory; temporary files go to tmp_path."""
     monkeypatch.chdir(repository)
-    handler = signal.getsignal(signal.SIGTERM)
+    tempfile.tempdir = None  # asked anew
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     with patch.dict(os.environ, GIT):  # also undoes what command.run sets
         yield repository
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    tempfile.tempdir = None
     shutil.rmtree("deploy/build", ignore_errors=True)
     shutil.rmtree("deploy/releases", ignore_errors=True)
 
@@ -69,7 +74,8 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_prometheus
 @needs_haproxy
-def test_a_healthy_candidate_is_promoted_by_the_cluster_s_own_analysis(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_healthy_candidate_is_promoted_by_the_cluster_s_own_analysis(tmp_path: Path) -> None:
     """Through HAProxy, and no request fails, although weights change and the old version stops under load."""
     done = rehearse.rehearse("flight_delay", pace=dataclasses.replace(QUICK, steps=9.0, evidence=20.0))
     assert done.verdict == "promote", done.reason
@@ -80,22 +86,23 @@ def test_a_healthy_candidate_is_promoted_by_the_cluster_s_own_analysis(here: Pat
     assert done.kept.startswith("0 of ")
     assert "requests failed over 4 changes of weight and the stop of the old version" in done.kept
     assert {meter.arm.lost for meter in done.meters} == {0}
-    assert no_servers_left(here)
+    assert nothing_left(tmp_path)
 
 
 @needs_prometheus
 @needs_haproxy
-def test_a_failing_candidate_is_aborted_by_the_cluster_s_own_analysis(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_failing_candidate_is_aborted_by_the_cluster_s_own_analysis(tmp_path: Path) -> None:
     done = rehearse.rehearse("flight_delay", fault="nan", pace=dataclasses.replace(QUICK, steps=9.0))
     assert done.verdict == "abort"
     assert "errors" in done.reason
     assert "of the cluster's time; of its" in done.bad
-    assert no_servers_left(here)
+    assert nothing_left(tmp_path)
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("here", "bare")
 def test_without_prometheus_and_haproxy_the_reference_judges_and_one_line_each_says_so(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(rehearse, "Pace", lambda seed: dataclasses.replace(QUICK, seed=seed))
     assert command.run("deploy", VERBS, ["rehearse", "flight_delay"]) == 0
@@ -106,12 +113,12 @@ def test_without_prometheus_and_haproxy_the_reference_judges_and_one_line_each_s
     assert said[1].endswith("so the client itself splits the requests between both servers.")
     page = Path(out.split("report: ")[1].strip()).read_text()
     assert all(line.replace("'", "&#39;") in page for line in said)
-    assert no_servers_left(here)
+    assert nothing_left(tmp_path)
 
 
-@pytest.mark.usefixtures("bare")
+@pytest.mark.usefixtures("here", "bare")
 def test_a_failing_candidate_is_aborted_on_real_servers_and_the_report_says_why(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(rehearse, "Pace", lambda seed: dataclasses.replace(QUICK, seed=seed))
     assert command.run("deploy", VERBS, ["rehearse", "flight_delay", "--fault", "errors"]) == 1
@@ -121,7 +128,7 @@ def test_a_failing_candidate_is_aborted_on_real_servers_and_the_report_says_why(
     report = Path(out.split("report: ")[1].strip())
     assert "<strong>Abort.</strong>" in report.read_text()
     assert "\x1b" not in out
-    assert no_servers_left(here)
+    assert nothing_left(tmp_path)
 
 
 @needs_haproxy
@@ -185,6 +192,13 @@ def test_an_unknown_revision_is_refused(capsys: pytest.CaptureFixture[str]) -> N
         assert "is no commit of this repository" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("here")
+def test_a_missing_git_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "nowhere")
+    with pytest.raises(Refusal, match="git is not on PATH"):
+        arms.champion(config.load("flight_delay"), "HEAD", arms.Bento(Path(), ""), Path())
+
+
 def test_a_commit_without_the_model_is_refused(here: Path) -> None:
     empty = git("commit-tree", "-m", "empty", git("hash-object", "-t", "tree", "--stdin", "-w"))
     model = config.load("flight_delay")
@@ -210,13 +224,13 @@ def test_the_champion_is_what_production_runs(here: Path, monkeypatch: pytest.Mo
     def built_at(model: config.Model, commit: str, folder: Path, added: dict[Path, bytes]) -> Path:
         assert (model.name, folder) == ("flight_delay", here)
         assert commit == git("rev-parse", "HEAD~1")  # the newest that touched model.onnx
-        assert added == {ONNX: ONNX.read_bytes(), model.build / "passport.yaml": release.read_bytes()}
+        assert added == {ONNX: ONNX.read_bytes()}  # the passport may be that of another tree
         return built
 
     monkeypatch.setattr(arms, "_built_at", built_at)
     found = arms.champion(config.load("flight_delay"), None, arms.Bento(here, ""), here)
     assert found.folder == built
-    assert "which production runs" in found.description
+    assert found.description.startswith("version 0123456789ab, which production runs (commit ")
 
 
 def test_the_champion_is_built_from_the_commit_that_brought_it_to_staging(
@@ -235,6 +249,14 @@ def test_the_champion_is_built_from_the_commit_that_brought_it_to_staging(
     arms.champion(config.load("flight_delay"), None, arms.Bento(here, ""), here)
     assert built_at.call_args.args[1] == git("rev-parse", "HEAD~1")
     subprocess.run(["git", "reset", "--quiet", "--hard", before], check=True)
+
+
+def test_a_passport_of_production_that_is_gone_is_refused(here: Path) -> None:
+    release = champion.passport_path("flight_delay")
+    release.parent.mkdir(parents=True)
+    release.with_name("kustomization.yaml").write_text("images: []\n")
+    with pytest.raises(Refusal, match=f"{release} .*restore it"):
+        arms.champion(config.load("flight_delay"), None, arms.Bento(here, ""), here)
 
 
 def test_without_a_release_the_candidate_is_rehearsed_against_itself(here: Path) -> None:
@@ -258,8 +280,8 @@ def test_missing_data_is_refused_before_a_server_starts(here: Path, monkeypatch:
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("number", "seen", "code"),
-    [(signal.SIGINT, "25 %", 130), (signal.SIGTERM, "steps", 143)],
-    ids=["Ctrl-C during the steps", "SIGTERM while the servers start"],
+    [(signal.SIGINT, "25 %", 130), (signal.SIGTERM, "steps", 143), (signal.SIGHUP, "steps", 129)],
+    ids=["Ctrl-C during the steps", "SIGTERM while the servers start", "the terminal closed while the servers start"],
 )
 def test_an_interrupted_rehearsal_leaves_no_server_and_no_report(
     number: signal.Signals, seen: str, code: int, tmp_path: Path
@@ -269,7 +291,7 @@ def test_an_interrupted_rehearsal_leaves_no_server_and_no_report(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
     ) as process:
         assert process.stdout
         assert process.stderr
@@ -281,31 +303,19 @@ def test_an_interrupted_rehearsal_leaves_no_server_and_no_report(
         error = process.stderr.read()
     assert process.returncode == code
     assert "Traceback" not in error
-    assert no_servers_left(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert nothing_left(tmp_path)
     assert not Path("deploy/build/rehearsals").exists()
 
 
-def no_servers_left(root: Path) -> bool:
-    """Whether no process has its home or its directory under `root`, or is a child of this one's servers."""
+def nothing_left(temporary: Path) -> bool:
+    """Whether no file is left in `temporary`, and no process whose home is there."""
     for process in psutil.process_iter():
         try:
-            if str(root) in process.environ().get("BENTOML_HOME", ""):
+            if str(temporary) in " ".join([*process.cmdline(), process.environ().get("BENTOML_HOME", "")]):
                 return False
         except psutil.Error:
             continue
-    tools = re.compile("bentoml|prometheus|haproxy")
-    return not [
-        child for child in psutil.process_iter() if tools.search(" ".join(child.cmdline())) and mine(child, root)
-    ]
-
-
-def mine(process: psutil.Process, root: Path) -> bool:
-    """Whether it is a child of this one, or works under `root`."""
-    try:
-        return process in psutil.Process().children(recursive=True) or str(root) in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
+    return not list(temporary.iterdir())
 
 
 def git(*arguments: str) -> str:

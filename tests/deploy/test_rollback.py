@@ -113,6 +113,25 @@ def test_uncommitted_changes_are_refused(three: Tree) -> None:
     assert (answer.code, "resources.yaml: not committed" in answer.error) == (2, True)
 
 
+def test_a_first_release_that_is_not_committed_can_only_be_committed_or_removed(tree: Tree) -> None:
+    tree.release("a", "staging")
+    assert tree.promote("production").code == 0
+    answer = roll_back(tree)
+    assert (answer.code, f"commit it, or drop it with `rm -r {PRODUCTION}`" in answer.error) == (2, True)
+    tree.commit()
+    with (PRODUCTION / "resources.yaml").open("a") as file:
+        file.write("# edited\n")
+    assert f"commit it, or drop it with `git checkout HEAD -- {PRODUCTION}`" in roll_back(tree).error
+
+
+def test_a_broken_rollout_lets_nothing_be_written(three: Tree) -> None:
+    before = content(PRODUCTION)
+    Path("deploy/base/rollout.yaml").write_text("spec: {}\n")
+    answer = roll_back(three)
+    assert (answer.code, "rollout.yaml: spec.strategy" in answer.error) == (2, True)
+    assert (content(PRODUCTION), aborted()) == (before, [])
+
+
 def test_a_shallow_clone_is_refused_with_the_mend(three: Tree) -> None:
     three.git("clone", "--quiet", "--depth=1", Path.cwd().as_uri(), "../shallow")
     os.chdir("../shallow")

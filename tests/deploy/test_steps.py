@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +15,10 @@ from deploy.steps import Step
 
 def written(tmp_path: Path, *listed: object) -> Path:
     path = tmp_path / "rollout.yaml"
-    path.write_text(yaml.safe_dump({"spec": {"strategy": {"canary": {"steps": list(listed)}}}}))
+    text = "spec: {replicas: 4, template: {spec: {containers: [{resources: {}}]}}}"
+    rollout: dict[str, Any] = yaml.safe_load(text)
+    rollout["spec"]["strategy"] = {"canary": {"steps": list(listed)}}
+    path.write_text(yaml.safe_dump(rollout))
     return path
 
 
@@ -110,6 +114,24 @@ def test_a_rollout_without_a_canary_is_refused(tmp_path: Path, content: str) -> 
     path = tmp_path / "rollout.yaml"
     path.write_text(content)
     with pytest.raises(Refusal, match=r"spec\.strategy\.canary\.steps is missing"):
+        steps.read(path)
+
+
+def test_a_rollout_that_ends_anywhere_before_its_pod_is_refused(tmp_path: Path) -> None:
+    """Half a file may still be YAML with steps, only fewer."""
+    whole = (Path(__file__).parents[2] / steps.ROLLOUT).read_text()
+    lines = whole[: whole.index("          resources:")].splitlines(keepends=True)
+    path = tmp_path / "rollout.yaml"
+    for count in range(len(lines) + 1):
+        path.write_text("".join(lines[:count]))
+        with pytest.raises(Refusal, match=r"rollout\.yaml.* is missing; restore|rollout\.yaml cannot be read"):
+            steps.read(path)
+
+
+def test_steps_that_are_no_list_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace("steps: []", "steps: 5"))
+    with pytest.raises(Refusal, match="is no list"):
         steps.read(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,6 +156,11 @@ EDITS: dict[str, tuple[Callable[[], object], Path, str]] = {
         PRODUCTION / "passport.yaml",
         "staging never had these bytes",
     ),
+    "the image of another model": (
+        lambda: shutil.copytree(STAGING, STAGING.with_name("another")),
+        STAGING / "passport.yaml",
+        f"image.digest: {digest('a')} is also the image of deploy/releases/staging/another",
+    ),
     "an aborted digest": (
         lambda: ABORTED.write_text(f"- {{digest: {digest('a')}, model: flight_delay, reason: slow}}\n"),
         PRODUCTION / "passport.yaml",
@@ -202,7 +208,8 @@ def test_an_edit_by_hand_is_found(released: Tree, edit: str, committed: bool) ->
     assert answer.code == 1
     lines = answer.out.splitlines()
     assert any(line.startswith(f"{file}: ") and named in line for line in lines), answer.out
-    assert all(";" in line for line in lines[:-1])  # each with its mend
+    # Each says its path and its mend once.
+    assert all(line.count(line.split(": ")[0] + ":") == line.count("; ") == 1 for line in lines[:-1]), answer.out
     assert lines[-1].startswith(f"Faults: {len(lines) - 1}. Releases: ")
 
 

@@ -82,11 +82,35 @@ def test_uncommitted_bytes_are_no_champion_and_the_refusal_says_how_to_fetch(
     assert "fetch it with `git fetch --unshallow`" in answer.error
 
 
-@pytest.mark.parametrize("text", ["", "version: a\n", "content: {}\nversion: a\n", "content: {onnx: a}\n", "[\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "version: a\n",
+        "content: {}\nversion: a\n",
+        "content: {onnx: a}\n",
+        "content: {onnx: 1731d5}\nversion: a\n",  # cut short
+        "[\n",
+    ],
+)
 def test_a_broken_passport_of_the_champion_is_refused(repository: Path, model: config.Model, text: str) -> None:
     assert repository.is_dir()
     write(champion.passport_path("flight_delay"), text)
-    with pytest.raises(Refusal, match=r"^deploy/releases/production/flight_delay/passport\.yaml.*`git checkout`"):
+    with pytest.raises(
+        Refusal, match=r"^deploy/releases/production/flight_delay/passport\.yaml.*`git checkout -- deploy/"
+    ):
+        champion.find(model)
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a folder"])
+def test_a_release_without_its_passport_is_not_taken_for_none(tree: Path, model: config.Model, instead: str) -> None:
+    """It would be judged as a first release, which needs to beat no champion."""
+    path = tree / champion.passport_path("flight_delay")
+    path.parent.mkdir(parents=True)
+    path.with_name("kustomization.yaml").touch()
+    if instead == "a folder":
+        path.mkdir()
+    with pytest.raises(Refusal, match=r"^deploy/.*/passport\.yaml is no file, yet .*`git checkout -- deploy/"):
         champion.find(model)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import polars as pl
 import pytest
 import yaml
 
-from data_schemas import tables
+from data_schemas import command, tables
 from models import config, export, scoring, train
 from models.inputs import TENSOR
 from tests.models.trees import ROOT
@@ -145,6 +148,17 @@ def test_every_gate_passes_and_behaviour_was_tested(model: config.Model) -> None
     assert [gate["name"] for gate in gates] == list(config.Gates.model_fields)
     assert [gate for gate in gates if gate["verdict"] == "fail" and gate["name"] != "latency"] == []
     assert (model.folder / "test_behaviour.py").is_file() or model.gates.behaviour.off
+
+
+def test_its_behaviour_tests_by_themselves_have_the_environment_of_the_verbs(model: config.Model) -> None:
+    """Else they reach for the network, and score other bits than the gate does."""
+    folder = str(model.folder)
+    script = f"import os, pytest; pytest.main(['--collect-only', '-qq', {folder!r}]); print(dict(os.environ))"
+    bare = {name: value for name, value in os.environ.items() if name not in command.ENVIRONMENT}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=bare, capture_output=True, text=True, check=True
+    )
+    assert command.ENVIRONMENT.items() <= ast.literal_eval(done.stdout.splitlines()[-1]).items()
 
 
 def imports(path: Path) -> set[str]:

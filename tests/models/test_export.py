@@ -138,7 +138,7 @@ def test_a_file_too_large_for_git_is_refused_and_named_with_the_setting_that_men
     monkeypatch.setattr(export, "GIT_LIMIT_MB", 0.04)
     with pytest.raises(Refusal, match=r"more than the 0\.04 MB that Git should carry; set `storage: dvc`"):
         exporting(graph)
-    trees.edit(MODEL / "model.yaml", "storage: git", "storage: dvc")
+    trees.configure(Path(), {"storage": "dvc"})
     exporting(graph)
 
 

@@ -21,7 +21,7 @@ from tests.models.trees import MODEL, Answer
 def tiny(tree: Path) -> Path:
     """The tree with one behaviour test that passes, and calm latencies."""
     behave("def test_one(): pass\n")
-    trees.edit(tree / MODEL / "model.yaml", "behaviour: {tests: 10}", "behaviour: {tests: 1}")
+    trees.configure(tree, {"gates.behaviour": {"tests": 1}})
     measured = read_json(tree / MODEL / "build/measured.json", "")
     for each in measured["latency"].values():
         each["p99_ms"] = 0.1
@@ -76,7 +76,7 @@ def test_the_verb_writes_a_passport_that_passes_and_ends_with_0(tiny: Path, verb
 
 
 def test_one_gate_that_fails_fails_the_passport_and_ends_with_1(tiny: Path, verb: Callable[..., Answer]) -> None:
-    trees.edit(tiny / MODEL / "model.yaml", "brier: {at_most: 0.20}", "brier: {at_most: 0.10}")
+    trees.configure(tiny, {"gates.brier": {"at_most": 0.001}})
     assert verb("gates", "flight_delay").code == 1
     record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
     assert record["verdict"] == "fail"
@@ -84,7 +84,7 @@ def test_one_gate_that_fails_fails_the_passport_and_ends_with_1(tiny: Path, verb
 
 
 def test_a_gate_that_is_off_is_in_the_passport_with_its_reason(tiny: Path, verb: Callable[..., Answer]) -> None:
-    trees.edit(tiny / MODEL / "model.yaml", "brier: {at_most: 0.20}", "brier: {off: log-loss says the same}")
+    trees.configure(tiny, {"gates.brier": {"off": "log-loss says the same"}})
     assert verb("gates", "flight_delay").code == 0
     record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
     brier = next(gate for gate in record["gates"] if gate["name"] == "brier")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,8 @@ import pytest
 
 from data_schemas import ingest
 from data_schemas.command import Refusal
-from data_schemas.files import write_json
-from models import champion, config, gates, measure, report, run
+from models import champion, config, gates, measure, pipeline, report, run
+from models.__main__ import VERBS
 from tests.models import trees
 from tests.models.trees import MODEL, ROOT, Answer
 
@@ -36,7 +34,7 @@ def workshop(cloned: Path, built: Path, flights: Path, tmp_path_factory: pytest.
     return root
 
 
-def pipeline(root: Path) -> Answer:
+def whole_run(root: Path) -> Answer:
     command = [sys.executable, "-m", "models", "run", "flight_delay"]
     environment = os.environ | trees.GIT
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
@@ -51,7 +49,7 @@ def state(root: Path) -> dict[str, tuple[int, bytes]]:
 
 def test_nothing_changed_runs_nothing(workshop: Path) -> None:
     before = state(workshop)
-    answer = pipeline(workshop)
+    answer = whole_run(workshop)
     assert answer.code in (0, 1), answer.error  # the verdict that stands
     assert "run flight_delay: nothing changed.\n" in answer.out
     assert "model.onnx has the committed bytes" in answer.out
@@ -61,32 +59,53 @@ def test_nothing_changed_runs_nothing(workshop: Path) -> None:
 def test_a_stage_that_fails_stops_the_pipeline_and_no_verdict_is_given(workshop: Path) -> None:
     """The last test on the workshop: evaluation refuses a column that is none."""
     before = state(workshop)
-    trees.edit(workshop / MODEL / "model.yaml", "  origin: categories", "  airport: categories")
-    answer = pipeline(workshop)
-    assert answer.code == 1
+    settings = (workshop / MODEL / "model.yaml").read_bytes()
+    trees.configure(workshop, {"slices.airport": "categories"})
+    answer = whole_run(workshop)
+    assert answer.code == 2
     assert "slices: 'airport' is no column of flights" in answer.error
+    assert len(answer.error.splitlines()) == 2
     assert "Traceback" not in answer.error
     assert "run flight_delay: the pipeline stopped (see above); nothing after it ran." in answer.error
     assert "version" not in answer.out
     after = state(workshop)
     assert [name for name in before if name in after and after[name] != before[name]] == []
     gate = [sys.executable, "-m", "models", "gates", "flight_delay"]
-    trees.edit(workshop / MODEL / "model.yaml", "  airport: categories", "  origin: categories")
+    (workshop / MODEL / "model.yaml").write_bytes(settings)
     done = subprocess.run(gate, cwd=workshop, capture_output=True, text=True, check=False)
     assert done.returncode == 2  # the old passport is not taken for another model's
     assert f"{BUILD}/evaluation.json is missing; make it with `python -m models run flight_delay`" in done.stderr
 
 
-def test_a_second_run_is_refused_while_the_first_one_works(tree: Path, verb: Callable[..., Answer]) -> None:
+@pytest.fixture
+def held(tree: Path) -> Iterator[None]:
+    """As if another process ran a verb in this tree."""
     lock = tree / ".dvc/tmp/run.lock"
     lock.parent.mkdir(parents=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write("4711")
         file.flush()
-        answer = verb("run", "flight_delay")
+        yield
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize(
+    "arguments", [["run"], ["run", "--check"], *([verb.name] for verb in VERBS if verb.name != "run")]
+)
+def test_a_second_verb_is_refused_while_the_first_one_works(verb: Callable[..., Answer], arguments: list[str]) -> None:
+    """Also `--check`: what it would find is the half of something."""
+    answer = verb(*arguments, "flight_delay")
     assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
-    assert "`python -m models run` is already running (process 4711); wait for it." in answer.error
+    assert "`python -m models` is already running (process 4711); wait for it." in answer.error
+
+
+@pytest.mark.usefixtures("held")
+def test_a_stage_of_the_run_that_works_is_not_refused(
+    verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_STAGE", "models/flight_delay/dvc.yaml:report")
+    assert verb("report", "flight_delay").code == 0
 
 
 class Stages:
@@ -97,9 +116,7 @@ class Stages:
         self.codes: dict[str, int] = {}
         for module in (ingest, measure, gates, report):
             patch.setattr(module, "main", self.stand_in(module.__name__.partition(".")[2]))
-        patch.setattr(
-            run, "_dvc", lambda *words, **_: subprocess.CompletedProcess(words, self.stand_in(words[0])(None))
-        )
+        patch.setattr(pipeline, "repro", self.stand_in("repro"))
 
     def stand_in(self, name: str) -> Callable[[Any], int]:
         def call(_: object) -> int:
@@ -112,7 +129,7 @@ class Stages:
 @pytest.fixture
 def stages(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
     """In a tree whose verdict is about what stands there."""
-    write_json(tree / BUILD / "judged.json", {"inputs": run._inputs(config.load("flight_delay"))})
+    (tree / BUILD / "judged").write_text(run._inputs(config.load("flight_delay")))
     return Stages(monkeypatch)
 
 
@@ -122,7 +139,8 @@ def test_a_verdict_about_what_stands_there_is_not_given_again(stages: Stages) ->
 
 
 @pytest.mark.parametrize(
-    "change", ["serving", "model", "evaluation", "champion", "behaviour", "report gone", "packages", "template"]
+    "change",
+    ["serving", "model", "evaluation", "champion", "behaviour", "report gone", "packages", "template", "marker"],
 )
 def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, change: str) -> None:
     path = {
@@ -134,6 +152,7 @@ def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, cha
         "report gone": BUILD / "report.html",
         "packages": Path("requirements/training.txt"),
         "template": Path("models/report.html.jinja"),
+        "marker": BUILD / "judged",
     }[change]
     if change == "report gone":
         path.unlink()
@@ -161,20 +180,44 @@ def test_data_that_is_not_there_is_ingested_first(tree: Path, stages: Stages) ->
 
 def test_a_gate_that_fails_ends_the_run_with_1_after_its_report(tree: Path, stages: Stages) -> None:
     trees.edit(tree / BUILD / "passport.yaml", "\nverdict: pass", "\nverdict: fail")
-    (tree / BUILD / "judged.json").unlink()
+    (tree / BUILD / "judged").unlink()
     stages.codes["gates"] = 1
     assert run.run(config.load("flight_delay")) == 1
     assert stages.called == ["repro", "measure", "gates", "report"]
 
 
-def test_the_run_says_whether_it_reproduced_the_committed_bytes(tree: Path) -> None:
-    model = config.load("flight_delay")
-    assert "model.onnx is new; commit it with models/flight_delay/dvc.lock" in run.reproduced(model)
+@pytest.mark.usefixtures("stages")
+def test_the_run_says_whether_it_reproduced_the_committed_bytes(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said() -> str:
+        run.run(config.load("flight_delay"))
+        return capsys.readouterr().out
+
+    assert "model.onnx is new; commit it with models/flight_delay/dvc.lock" in said()
     trees.git("init", "--quiet")
     trees.commit()
-    assert "model.onnx has the committed bytes" in run.reproduced(model)
+    assert "model.onnx has the committed bytes" in said()
     (tree / MODEL / "model.onnx").write_bytes(b"other")
-    assert "model.onnx differs from the committed one" in run.reproduced(model)
+    assert "model.onnx differs from the committed one" in said()
+
+
+def test_without_git_a_run_does_not_begin(
+    stages: Stages, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not say whether the bytes are new."""
+    monkeypatch.setenv("PATH", str(Path(sys.executable).absolute().parent))
+    answer = verb("run", "flight_delay")
+    assert (answer.code, answer.out) == (2, "")
+    assert "git is not on PATH; install it" in answer.error
+    assert stages.called == []
+
+
+def test_a_release_that_lost_its_passport_is_no_first_release(tree: Path, stages: Stages) -> None:
+    path = tree / champion.passport_path("flight_delay")
+    path.parent.mkdir(parents=True)
+    path.with_name("kustomization.yaml").touch()
+    with pytest.raises(Refusal, match=r"production/flight_delay/passport\.yaml is no file.*`git checkout -- deploy/"):
+        run.run(config.load("flight_delay"))
+    assert "gates" not in stages.called
 
 
 @pytest.mark.parametrize("change", ["data", "pointer"])
@@ -192,49 +235,3 @@ def test_data_that_is_not_the_pinned_version_is_refused_and_never_pinned_silentl
     with pytest.raises(Refusal, match=r"flights/data is not the version that .*data\.dvc pins; .*ingest flights`"):
         run.run(config.load("flight_delay"))
     assert stages.called == []
-
-
-def test_a_run_that_is_ended_ends_the_stage_that_dvc_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script, started, finished = tmp_path / "python", tmp_path / "started", tmp_path / "finished"
-    script.write_text(f"#!/bin/sh\n(sleep 1; touch {finished}) &\ntouch {started}\nwait\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
-
-    def end(*_: object) -> None:
-        if started.exists():
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run._dvc("repro")
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    time.sleep(1.5)
-    assert not finished.exists()
-
-
-def test_ctrl_c_ends_a_run_at_once_even_after_polars_was_used(tmp_path: Path) -> None:
-    slow = tmp_path / "slow"
-    slow.write_text("#!/bin/sh\nexec sleep 30\n")
-    slow.chmod(0o755)
-    script = (
-        "import types, polars; polars.DataFrame({'a': [1]}).lazy().collect(); from models import run;"
-        f"run.sys = types.SimpleNamespace(executable={str(slow)!r}); print('ready', flush=True); run._dvc('repro')"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        cwd=trees.ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a job in the background has none
-    )
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(15) != 0  # half of what `slow` takes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,29 +13,24 @@ import yaml
 from tests.models import trees
 from tests.models.trees import MODEL, Answer
 
-# What the clone may hold that the lock does not fit, and what is then said.
-EDITS: dict[str, tuple[str, str, str, str]] = {
-    "network": ("network.py", "HARMONICS = 2", "HARMONICS = 3", "train: changed deps: models/flight_delay/network.py"),
-    "training": ("model.yaml", "hidden: 64", "hidden: 65", "train: changed deps: models/flight_delay/model.yaml"),
-    "windows": (
-        "model.yaml",
-        "last: 2013-06}",
-        "last: 2013-05}",
-        "train: changed deps: models/flight_delay/model.yaml",
-    ),
-    "features": ("model.yaml", "  - visib\n", "", "train: changed deps: models/flight_delay/model.yaml"),
-    "slices": ("model.yaml", "[0, 480,", "[0, 400,", "evaluate: changed deps: models/flight_delay/model.yaml"),
-    "command": ("dvc.yaml", "cmd: python -m models train", "cmd: python -B -m models train", "train: changed command"),
-    "dependency": ("dvc.yaml", "      - models/scoring.py", "      - models/config.py", "evaluate: changed deps"),
-    "schema": (
-        "../../data_schemas/flights/schema.py",
-        '"JFK", "LGA"]',
-        '"JFK"]',
-        "validate: changed deps: data_schemas",
-    ),
-    "data": ("../../data_schemas/flights/data.dvc", "md5: ", "md5: 0", "data_schemas/flights/data.dvc is newer than"),
-    "packages": ("../../requirements/training.txt", "polars==", "polars==9", "train: changed deps: requirements"),
-    "metrics": ("../metrics.py", "BINS = 10", "BINS = 20", "evaluate: changed deps: models/metrics.py"),
+DVC = MODEL / "dvc.yaml"
+
+# What the clone may hold that the lock does not fit, and what is then said: settings, or a file and what is put at its
+# end or in the place of a text.
+SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "training": ({"training.more": 1}, "train: changed deps: models/flight_delay/model.yaml"),
+    "windows": ({"windows.train.first": "2012-12"}, "train: changed deps: models/flight_delay/model.yaml"),
+    "features": ({"features": ["carrier"]}, "train: changed deps: models/flight_delay/model.yaml"),
+    "slices": ({"slices": {"carrier": [0, 1]}}, "evaluate: changed deps: models/flight_delay/model.yaml"),
+}
+EDITS: dict[str, tuple[Path, str, str, str]] = {
+    "network": (MODEL / "network.py", "", "\n", "train: changed deps: models/flight_delay/network.py"),
+    "command": (DVC, "cmd: python -m models train", "cmd: python -B -m models train", "train: changed command"),
+    "dependency": (DVC, "      - models/scoring.py", "      - models/config.py", "evaluate: changed deps"),
+    "schema": (Path("data_schemas/flights/schema.py"), "", "\n", "validate: changed deps: data_schemas"),
+    "data": (Path("data_schemas/flights/data.dvc"), "md5: ", "md5: 0", "data_schemas/flights/data.dvc is newer than"),
+    "packages": (Path("requirements/training.txt"), "", "\n", "train: changed deps: requirements"),
+    "metrics": (Path("models/metrics.py"), "", "\n", "evaluate: changed deps: models/metrics.py"),
 }
 
 
@@ -60,12 +56,16 @@ def test_a_fresh_clone_without_data_and_cache_is_up_to_date(clone: Path, verb: C
     assert trees.git("status", "--porcelain", root=clone) == ""
 
 
-@pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize("name", [*SETTINGS, *EDITS])
 def test_a_lock_older_than_its_inputs_is_named_with_the_stage_and_the_mend(
     clone: Path, verb: Callable[..., Answer], name: str
 ) -> None:
-    path, old, new, words = EDITS[name]
-    trees.edit(clone / MODEL / path, old, new)
+    if name in SETTINGS:
+        settings, words = SETTINGS[name]
+        trees.configure(clone, settings)
+    else:
+        path, old, new, words = EDITS[name]
+        trees.edit(path, old or path.read_text(), new if old else path.read_text() + new)
     answer = check(verb)
     assert (answer.code, answer.error) == (1, "")
     assert f"run flight_delay: {words}" in answer.out
@@ -93,13 +93,8 @@ def test_a_missing_lock_or_model_is_found(clone: Path, verb: Callable[..., Answe
 
 
 def test_a_change_of_serving_or_gates_makes_no_stage_stale(clone: Path, verb: Callable[..., Answer]) -> None:
-    for old, new in [
-        ("max_rows: 200", "max_rows: 300"),
-        ("latency_budget_ms: 10.0", "latency_budget_ms: 20.0"),
-        ("roc_auc: {at_least: 0.70}", "roc_auc: {at_least: 0.71}"),
-        ("description: Will", "description: Shall"),
-    ]:
-        trees.edit(clone / MODEL / "model.yaml", old, new)
+    changes = {"serving.max_rows": 7, "serving.slow_ms": 0.7, "gates.roc_auc": {"at_least": 0.1}, "description": "New."}
+    trees.configure(clone, changes)
     (clone / MODEL / "resources.yaml").write_text("[]\n")
     assert check(verb).code == 0
 
@@ -108,7 +103,7 @@ def test_a_lock_that_dvc_cannot_read_is_refused_in_one_line(clone: Path, verb: C
     (clone / MODEL / "dvc.lock").write_text("stages: [\n")
     answer = check(verb)
     assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
-    assert "restore it with `git checkout models/flight_delay/dvc.lock" in answer.error
+    assert "restore it with `git checkout -- models/flight_delay/dvc.lock`" in answer.error
 
 
 def hash_in_lock(clone: Path, stage: str, kind: str, path: str) -> None:
@@ -141,7 +136,9 @@ def test_a_deleted_source_is_stale_and_not_a_fresh_clone(clone: Path, verb: Call
     assert verb("run", "flight_delay", "--check").code == 1
 
 
-@pytest.mark.parametrize("content", ["", "{}", "stages: {}"], ids=["empty", "nothing", "no stages"])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "stages: {}", "stages: 5"], ids=["empty", "nothing", "no stages", "a number"]
+)
 def test_a_pipeline_without_its_stages_is_refused(clone: Path, verb: Callable[..., Answer], content: str) -> None:
     assert clone.is_dir()
     (MODEL / "dvc.yaml").write_text(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import polars as pl
 import pytest
 from safetensors import safe_open
 
-from data_schemas.command import Refusal
+from data_schemas.command import Ended, Refusal
 from models import config, train
 from tests.models import trees
 from tests.models.trees import MODEL, OPTIONS, Answer
@@ -68,9 +69,9 @@ def test_weights_are_numbers_and_nothing_that_could_run(small: Path) -> None:
 
 def test_features_and_target_are_all_that_a_network_sees(model: config.Model, flights: Path) -> None:
     rows = train.table(model, model.windows.test)
-    delay = pl.read_parquet(flights / "2013-08.parquet")["arr_delay"]
+    delay = pl.concat(pl.read_parquet(flights / f"{month}.parquet") for month in model.windows.test.months())
     assert rows.columns == [*model.features, "target"]
-    assert rows["target"].to_list() == (delay > 15).cast(pl.Int8).to_list()
+    assert rows["target"].to_list() == (delay[model.target.column] > model.target.above).cast(pl.Int8).to_list()
 
 
 class Recorder:
@@ -78,7 +79,7 @@ class Recorder:
 
     seen: tuple[int, int]
     params: dict[str, Any]
-    fail = False
+    fail: type[BaseException] | None = None
 
     @classmethod
     def fit(cls, train: pl.DataFrame, valid: pl.DataFrame, params: dict[str, Any]) -> Recorder:
@@ -89,7 +90,7 @@ class Recorder:
     def save(self, folder: Path) -> None:
         (folder / "weights").write_text("new")
         if self.fail:
-            raise KeyboardInterrupt
+            raise self.fail
 
 
 def test_training_sees_the_training_and_validation_windows_and_no_other(
@@ -97,10 +98,9 @@ def test_training_sees_the_training_and_validation_windows_and_no_other(
 ) -> None:
     monkeypatch.setattr(train, "network", lambda _: Recorder)
     assert train.main(OPTIONS) == 0
-    heights = [
-        pl.read_parquet(tree / f"data_schemas/flights/data/2013-{month:02}.parquet").height for month in range(1, 8)
-    ]
-    assert Recorder.seen == (sum(heights[:6]), heights[6])
+    data, windows = tree / "data_schemas/flights/data", (model.windows.train, model.windows.valid)
+    heights = [[pl.read_parquet(data / f"{month}.parquet").height for month in each.months()] for each in windows]
+    assert Recorder.seen == tuple(map(sum, heights))
     assert Recorder.params == model.training
 
 
@@ -120,11 +120,35 @@ def test_interrupted_training_leaves_the_old_network_and_nothing_half_written(
     trees.shrink(tree)
     before = state()
     monkeypatch.setattr(train, "network", lambda _: Recorder)
-    monkeypatch.setattr(Recorder, "fail", True)
+    monkeypatch.setattr(Recorder, "fail", KeyboardInterrupt)
     answer = verb("train", "flight_delay")
     assert answer.code == 130
     assert "interrupted" in answer.error
     assert state() == before
+
+
+@pytest.mark.parametrize(("error", "kind"), [(SystemExit(0), Refusal), (Ended(143), Ended)])
+def test_a_network_that_exits_is_refused_and_a_signal_is_not_taken_for_that(
+    model: config.Model, error: BaseException, kind: type[BaseException]
+) -> None:
+    with pytest.raises(kind), train.guarded(model):
+        raise error
+
+
+def test_training_leaves_no_empty_line_where_nobody_watches(
+    small: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small)
+    answer = verb("train", "flight_delay")
+    assert (answer.code, len(answer.out.splitlines())) == (0, 1)
+
+
+def test_a_copied_network_names_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(trees.ROOT / MODEL, tmp_path / "models/copied", ignore=shutil.ignore_patterns("build"))
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("models.copied.network")
+    with pytest.raises(Refusal, match="`python -m models run copied`"):
+        module.Model.load(tmp_path)
 
 
 def test_a_missing_network_is_refused(tree: Path) -> None:
@@ -142,19 +166,25 @@ def test_a_network_without_the_class_is_refused(tree: Path, monkeypatch: pytest.
 
 
 def test_a_month_without_data_is_refused_with_the_command_that_brings_it(tree: Path) -> None:
-    trees.edit(tree / MODEL / "model.yaml", "{first: 2013-01, last: 2013-06}", "{first: 2012-12, last: 2013-06}")
+    trees.configure(tree, {"windows.train.first": "2012-12"})
     with pytest.raises(Refusal, match=r"2012-12\.parquet is missing; .*python -m data_schemas ingest flights"):
         train.main(OPTIONS)
 
 
 @pytest.mark.parametrize(
-    ("line", "fault"), [("class Model(:", "SyntaxError"), ("import nowhere", "ModuleNotFoundError")]
+    ("line", "fault"),
+    [
+        ("class Model(:", "SyntaxError"),
+        ("import nowhere", "ModuleNotFoundError"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+    ],
 )
 def test_a_network_that_cannot_be_loaded_is_refused_in_one_sentence(
     tree: Path, monkeypatch: pytest.MonkeyPatch, line: str, fault: str
 ) -> None:
     monkeypatch.syspath_prepend(tree)
-    name = f"broken_{fault.lower()}"
+    name = f"broken_{fault.partition(':')[0].lower()}"
     shutil.copytree(tree / MODEL, tree / "models" / name)
     (tree / "models" / name / "network.py").write_text(line + "\n")
     with pytest.raises(Refusal, match=rf"^models/{name}/network\.py cannot be loaded \({fault}"):
@@ -162,15 +192,15 @@ def test_a_network_that_cannot_be_loaded_is_refused_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
+    ("name", "value", "words"),
     [
-        ("hidden: 64", 'hidden: "64"', "training.hidden: Input should be a valid integer"),
-        ("hidden: 64", "hidden: 64\n  depth: 2", "training.depth: Extra inputs are not permitted"),
-        ("  hidden: 64\n", "", "training.hidden: Field required"),
+        ("hidden", "64", "Input should be a valid integer"),
+        ("depth", 2, "Extra inputs are not permitted"),
+        ("hidden", None, "Field required"),
     ],
 )
-def test_a_wrong_training_setting_is_refused_with_file_and_field(tree: Path, old: str, new: str, words: str) -> None:
+def test_a_wrong_training_setting_is_refused_with_file_and_field(tree: Path, name: str, value: Any, words: str) -> None:
     trees.shrink(tree)
-    trees.edit(tree / MODEL / "model.yaml", old, new)
-    with pytest.raises(Refusal, match=rf"^models/flight_delay/model\.yaml: {words}; mend it there\.$"):
+    trees.configure(tree, {f"training.{name}": value})
+    with pytest.raises(Refusal, match=rf"^{MODEL}/model\.yaml: training\.{name}: {words}; mend it there\.$"):
         train.main(OPTIONS)

@@ -8,12 +8,15 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+import yaml
 
 ROOT = Path(__file__).parents[2]
 MODEL = Path("models/flight_delay")  # in every tree
+SETTINGS = ROOT / "tests/models/model.yaml"  # those of no model, where a test names values
 OPTIONS = argparse.Namespace(model="flight_delay")
 GIT = {
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -50,6 +53,7 @@ def plain(root: Path) -> Path:
         Path("requirements/training.txt"),
         dataset / "schema.py",
         dataset / "data.dvc",
+        *(path.relative_to(ROOT) for path in (ROOT / "data_schemas").glob("*.py")),
     ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
@@ -76,12 +80,26 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def configure(root: Path, settings: dict[str, Any]) -> None:
+    """Change settings of model.yaml, whatever a fork has there; None deletes one."""
+    path = root / MODEL / "model.yaml"
+    content = yaml.safe_load(path.read_text())
+    for name, value in settings.items():
+        *above, key = name.split(".")
+        place = content
+        for each in above:
+            place = place[each]
+        if value is None:
+            del place[key]
+        else:
+            place[key] = value
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
 def shrink(root: Path) -> None:
     """Settings that train in a second."""
-    settings = root / MODEL / "model.yaml"
-    edit(settings, "{first: 2013-01, last: 2013-06}", "{first: 2013-01, last: 2013-01}")
-    edit(settings, "{first: 2013-07, last: 2013-07}", "{first: 2013-02, last: 2013-02}")
-    edit(settings, "max_epochs: 12", "max_epochs: 1")
+    first, second = ({"first": month, "last": month} for month in ("2013-01", "2013-02"))
+    configure(root, {"windows.train": first, "windows.valid": second, "training.max_epochs": 1})
 
 
 def sample(rows: int, seed: int) -> pl.DataFrame:

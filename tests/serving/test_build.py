@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,34 @@ import yaml
 
 from data_schemas.command import Refusal
 from data_schemas.files import sha256
-from models import config
+from models import config, passport
 from serving import build
 from tests.serving import toy
 
 BUILD = Path("models/toy/build")
+MODEL = Path("models/toy/model.yaml")
 ONNX = Path("models/toy/model.onnx")
+LOCK = build.LOCK
 
 
-def passport(**changes: Any) -> dict[str, Any]:
-    """A passport of the toy's file, with some keys replaced."""
-    found = {"model": "toy", "version": "0123456789ab", "content": {"onnx": sha256(ONNX)}, **changes}
+def stamp(**changes: Any) -> str:
+    """The passport of the toy as it is now, with some keys replaced; None removes one. Returns the version."""
+    content = passport.content(config.load("toy", check_columns=False))
+    whole = dict.fromkeys(passport.KEYS, "") | {"version": passport.version(content), "content": content} | changes
     BUILD.mkdir(exist_ok=True)
-    (BUILD / "passport.yaml").write_text(yaml.safe_dump(found))
-    return found
+    record = {key: value for key, value in whole.items() if value is not None}
+    (BUILD / "passport.yaml").write_text(yaml.safe_dump(record))
+    return str(whole["version"])
+
+
+def append(path: str | Path, text: str = "\n# changed\n") -> None:
+    with Path(path).open("a") as file:
+        file.write(text)
+
+
+def after(fault: Callable[[], object]) -> Callable[[], object]:
+    """A fault that happens to what already has its passport."""
+    return lambda: (stamp(), fault())
 
 
 def test_building_again_takes_what_is_there(toy_repository: Path, bento: Path) -> None:
@@ -67,18 +82,16 @@ def test_the_version_follows_contract_file_code_and_lock() -> None:
         return versions[-1] not in versions[:-1]
 
     assert build.version_of("toy") == versions[0]
-    model = Path("models/toy/model.yaml")
-    model.write_text(model.read_text().replace("threshold: 0.5", "threshold: 0.6"))
+    MODEL.write_text(MODEL.read_text().replace("threshold: 0.5", "threshold: 0.6"))
     assert changed()
     ONNX.write_bytes(ONNX.read_bytes() + b"\x00")
     assert changed()
     code = Path("serving/endpoint.py")
     code.write_text(code.read_text() + "\n")
     assert changed()
-    lock = Path("requirements/serving.txt")
-    lock.write_text(lock.read_text() + "\n")
+    append(LOCK, "\n")
     assert changed()
-    passport()
+    stamp()
     assert changed()
     Path("serving/build.py").write_text("# not in the Bento")
     assert not changed()
@@ -86,9 +99,9 @@ def test_the_version_follows_contract_file_code_and_lock() -> None:
 
 @pytest.mark.usefixtures("repository")
 def test_the_passport_gives_the_version_that_answers_name() -> None:
-    passport()
+    version = stamp()
     content = json.loads(build._content(config.load("toy", check_columns=False))["contract.json"])
-    assert (content["version"], content["onnx_sha256"]) == ("0123456789ab", sha256(ONNX))
+    assert (content["version"], content["onnx_sha256"]) == (version, sha256(ONNX))
 
 
 @pytest.mark.usefixtures("repository")
@@ -96,11 +109,26 @@ def test_the_passport_gives_the_version_that_answers_name() -> None:
     ("fault", "words"),
     [
         (lambda: ONNX.unlink(), r"models/toy/model\.onnx cannot be read .*`python -m models run toy`"),
-        (lambda: passport(content={"onnx": "0" * 64}), r"is the passport of another file .*`python -m models run toy`"),
-        (lambda: passport(content={}), r"passport\.yaml lacks version or content\.onnx; .*`python -m models run toy`"),
-        (lambda: passport(content=None), r"passport\.yaml lacks version or content\.onnx"),
-        (lambda: (passport(), (BUILD / "passport.yaml").write_text("[: {")), r"passport\.yaml cannot be read"),
-        (lambda: Path("requirements/serving.txt").unlink(), r"requirements/serving\.txt cannot be read .*`make lock`"),
+        (
+            after(lambda: append(ONNX)),
+            r"content\.onnx is not the hash of .*model\.onnx; run `python -m models run toy`",
+        ),
+        (after(lambda: append(MODEL)), r"content\.code is not the hash of .*; run `python -m models run toy`"),
+        (
+            after(lambda: append("data_schemas/toys/schema.py")),
+            r"content\.schema is not the hash of the present schema",
+        ),
+        (after(lambda: append("requirements/training.txt")), r"content\.requirements is not"),
+        (after(lambda: Path("data_schemas/toys/data.dvc").write_text("outs: [{md5: other}]")), r"content\.data is not"),
+        (lambda: stamp(content={}), r"passport\.yaml: content\.onnx is not .*`python -m models run toy`"),
+        (lambda: stamp(content="none"), r"passport\.yaml: content\.onnx is not .*`python -m models run toy`"),
+        (lambda: stamp(version="0123456789ab"), r"version 0123456789ab does not fit .*`python -m models run toy`"),
+        (lambda: stamp(content=None), r"passport\.yaml cannot be read \(content is missing\)"),
+        (lambda: stamp(champion=None), r"passport\.yaml cannot be read \(champion is missing\); .*models run toy`"),
+        (after(lambda: (BUILD / "passport.yaml").write_text("[: {")), r"passport\.yaml cannot be read"),
+        (lambda: LOCK.unlink(), r"requirements/serving\.txt cannot be read .*`make lock`"),
+        (lambda: LOCK.write_text("# none\n"), r"serving\.txt does not pin bentoml, onnxruntime, uvloop.*`make lock`"),
+        (lambda: LOCK.write_text(LOCK.read_text().split("uvicorn==")[0]), r"serving\.txt does not pin uvloop,"),
         (lambda: Path("serving/page.html").unlink(), r"serving/page\.html cannot be read .*`git checkout serving`"),
     ],
 )

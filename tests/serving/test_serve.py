@@ -66,7 +66,10 @@ def test_serving_says_where_and_how_and_ctrl_c_leaves_no_process(toy_repository:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
 @pytest.mark.usefixtures("bento")
-def test_even_a_killed_verb_leaves_no_server(toy_repository: Path) -> None:
+def test_even_a_killed_verb_leaves_no_server(
+    toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # its files stay: nobody is left to remove them
     with running(toy_repository) as (process, _, server):
         process.kill()
         assert all_gone(server)
@@ -91,6 +94,20 @@ def test_killing_a_server_ends_all_of_it_at_once(bento: Path, tmp_path: Path) ->
         assert all_gone(left, 0.1)
         with pytest.raises(serve.NotReadyError, match="stopped"):
             server.wait_ready(5)
+
+
+def test_whatever_bentoml_leaves_behind_is_in_the_server_s_home(
+    bento: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also below a path that is longer than a Unix socket's may be; a killed server cannot tidy up."""
+    temporary = tmp_path / ("long" * 30)
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with serve.start(bento, serve.free_port(), temporary / "home") as server:
+        server.wait_ready(60)
+        server.kill()
+    assert list(temporary.iterdir()) == [temporary / "home"]
+    assert list((temporary / "home/tmp").glob("bentoml-*"))
 
 
 def test_a_model_that_cannot_be_loaded_is_told_at_once(bento: Path, tmp_path: Path) -> None:
@@ -140,7 +157,9 @@ def options(*arguments: str) -> Any:
     ("arguments", "words"),
     [
         (["toy", "--bento", "BENTO", "--port", "70000"], "port 70000 of 127.0.0.1 cannot be used"),
-        (["toy", "--bento", "BENTO", "--host", "198.51.100.1"], "port 3000 of 198.51.100.1 cannot be used"),
+        (["toy", "--bento", "BENTO", "--host", "198.51.100.1"], "^--host 198.51.100.1 cannot be listened on .*; give"),
+        (["toy", "--bento", "BENTO", "--host", "localhost"], "^--host localhost cannot be listened on"),
+        (["toy", "--bento", "BENTO", "--host", "nowhere", "--port", "0"], "^--host nowhere cannot be listened on"),
         (["toy", "--bento", "models"], "not a built Bento; .*python -m serving build"),
         (["flight_delay", "--bento", "BENTO"], "a Bento of toy, not of flight_delay"),
         (["nonsense"], "there is no model 'nonsense'"),

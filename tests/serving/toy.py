@@ -90,9 +90,11 @@ def make_repository(folder: Path) -> None:
                 shutil.copy(file, folder / stage)
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "requirements").mkdir()
-    shutil.copy(ROOT / "requirements" / "serving.txt", folder / "requirements")
+    for name in ("serving.txt", "training.txt"):
+        shutil.copy(ROOT / "requirements" / name, folder / "requirements")
     (folder / "data_schemas" / "toys").mkdir()
     shutil.copy(Path(__file__).with_name("toys.py"), folder / "data_schemas" / "toys" / "schema.py")
+    (folder / "data_schemas" / "toys" / "data.dvc").write_text("outs: [{md5: 0123.dir}]\n")
     (folder / "models" / "toy").mkdir()
     off = "{off: a toy has no gates}"
     gates = "{" + ", ".join(f"{gate}: {off}" for gate in GATES) + "}"

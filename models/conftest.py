@@ -1,0 +1,14 @@
+"""The environment of the verbs for every test, also for `pytest models/<name>/test_behaviour.py` by itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from data_schemas import command
+
+ROOT = Path(__file__).parents[1]
+
+# Before any import of torch or onnxruntime: they read the environment once. Paths of verbs start at the root.
+os.chdir(ROOT)
+command.prepare_environment()

@@ -1,0 +1,174 @@
+"""Build the image of a model's Bento with the builder that this machine has, and print its digest.
+
+python -m serving image flight_delay
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_schemas import command
+from data_schemas.command import Refusal
+from serving import build
+
+DOCKERFILE = Path("serving/Dockerfile")
+PINNED = re.compile(r"\S+@sha256:[0-9a-f]{64}")
+PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+# What of pip's settings says where packages are and how to get there; the rest is about this machine.
+SETTINGS = {"index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "timeout", "default-timeout"}
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # read by pip, too
+
+
+@dataclass(frozen=True)
+class Builder:
+    """All three build by the same words; they differ in what else is needed."""
+
+    probe: str  # fails where the command is there and what it needs to build is not, such as docker's engine
+    digest: list[str]
+    push: str
+
+
+BUILDERS = {
+    "docker": Builder(
+        "version",
+        ["image", "inspect", "--format", "{{.Id}}"],
+        "docker tag {image} {target} && docker push {target}",
+    ),
+    "podman": Builder(
+        "info",
+        ["image", "inspect", "--format", "{{.Digest}}"],
+        "podman push --digestfile /dev/stdout {image} {target}",
+    ),
+    "buildah": Builder(
+        "info",
+        ["inspect", "--type", "image", "--format", "{{.FromImageDigest}}"],
+        "buildah push --digestfile /dev/stdout {image} {target}",
+    ),
+}
+
+
+def main(options: argparse.Namespace) -> int:
+    base = pinned(options.base)
+    builder = choose(options.builder)
+    bento = build.build(options.model)
+    image = options.tag or f"{options.model}:{bento.name}"
+    started = time.perf_counter()
+    with command.working(f"{builder} builds {image}, a minute or two"):
+        digest = make(builder, bento, base, image, bento.parents[1] / "image.log")
+    print(f"image {options.model}: {image}, built by {builder} in {time.perf_counter() - started:.0f} s")
+    target = image if "/" in image else f"REGISTRY/{image}"
+    print(f"  digest   {digest} here; the registry's can differ, because a push compresses the layers")
+    print(f"  push     {BUILDERS[builder].push.format(image=image, target=target)}")
+    reference = f"{re.sub(r':[^:/]*$', '', target)}@sha256:…"
+    print(
+        f"  promote  python -m deploy promote {options.model} --to staging --image {reference}, as the push prints it"
+    )
+    return 0
+
+
+def pinned(base: str | None) -> str:
+    """The image to build upon, `base` or the Dockerfile's; one without a digest is refused."""
+    if base is None:
+        found = re.search(r"(?m)^ARG BASE=(\S+)$", DOCKERFILE.read_text())
+        if found is None or not PINNED.fullmatch(found[1]):
+            raise Refusal(
+                f"{DOCKERFILE} pins no base yet; write the digest that `docker pull python:3.11-slim` prints into its "
+                "line ARG BASE, or give a base as --base python:3.11-slim@sha256:…."
+            )
+        return found[1]
+    if not PINNED.fullmatch(base):
+        raise Refusal(f"--base {base} could change unseen; give it with its digest, as name@sha256:<64 hex digits>.")
+    return base
+
+
+def choose(wanted: str | None) -> str:
+    """The builder to use: the wanted one, or the first that works here."""
+    for name in [wanted] if wanted else BUILDERS:
+        if works(name):
+            return name
+    if wanted:
+        raise Refusal(
+            f"{wanted} does not work here: `{wanted} {BUILDERS[wanted].probe}` fails; install or start it, or leave "
+            "--builder out."
+        )
+    raise Refusal(
+        f"no builder works here, {' and '.join(BUILDERS)} were tried; install one, such as by `apt-get install "
+        "podman`, or start docker's engine."
+    )
+
+
+def works(name: str) -> bool:
+    return shutil.which(name) is not None and _ask(name, BUILDERS[name].probe).returncode == 0
+
+
+def make(builder: str, bento: Path, base: str, image: str, log: Path) -> str:
+    """Build the image and return its digest; what the builder said is in `log`."""
+    proxies = [word for name in os.environ if name.lower() in PROXIES for word in ("--build-arg", name)]
+    with _secrets() as secrets, log.open("wb") as output:
+        done = subprocess.run(
+            [
+                *(builder, "build", "--file", str(DOCKERFILE), "--tag", image, "--build-arg", f"BASE={base}"),
+                *(*proxies, *secrets, str(bento)),
+            ],
+            env={**os.environ, "DOCKER_BUILDKIT": "1"},  # an old docker knows secrets only so
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode:
+        raise Refusal(f"{builder} could not build {image}: {_reason(log)}; all that it said is in {log}.")
+    asked = _ask(builder, *BUILDERS[builder].digest, image)
+    if asked.returncode or not asked.stdout.strip():
+        raise Refusal(f"{builder} built {image} but does not tell its digest ({asked.stderr.strip()}); build it again.")
+    return asked.stdout.strip()
+
+
+def _reason(log: Path) -> str:
+    """pip's last error, which builders bury under one of their own, or the last line."""
+    lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+    errors = [line for line in lines if re.search(r"(^|\s)ERROR: (?!failed to)", line)]
+    return (errors or lines)[-1].strip().rstrip(".")[:300]
+
+
+def _ask(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+@contextlib.contextmanager
+def _secrets() -> Iterator[list[str]]:
+    """This machine's ways to packages, for the one step that installs them: a secret is in no layer and no history."""
+    settings, certificates = pip_settings()
+    with tempfile.TemporaryDirectory(prefix="image-") as folder:  # private, since an index may have a password
+        words = []
+        if certificates:
+            settings["cert"] = "/run/secrets/ca"
+            words += ["--secret", f"id=ca,src={certificates}"]
+        if settings:
+            path = Path(folder, "pip.conf")
+            path.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
+            words += ["--secret", f"id=pip,src={path}"]
+        yield words
+
+
+def pip_settings() -> tuple[dict[str, str], str | None]:
+    """Where this machine's pip finds packages, from its files and environment, and which certificates it trusts."""
+    listed = _ask(sys.executable, "-m", "pip", "config", "list").stdout
+    found = {}
+    for section in ("global", "install", ":env:"):  # the later wins, as in pip
+        for name, value in re.findall(rf"(?m)^{section}\.([a-z-]+)=(.+)$", listed):
+            found[name] = " ".join(str(ast.literal_eval(value)).split())
+    certificates = found.get("cert") or next(filter(None, map(os.environ.get, CERTIFICATES)), None)
+    return {name: value for name, value in found.items() if name in SETTINGS}, certificates

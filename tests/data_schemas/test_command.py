@@ -1,0 +1,92 @@
+"""What every verb shares: how it ends, and what it says of a path that it cannot write."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from data_schemas import command
+from data_schemas.__main__ import VERBS
+from data_schemas.files import exclusive, write
+from tests.data_schemas.examples import REPOSITORY
+
+ENDINGS = [signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture(autouse=True)
+def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(REPOSITORY)
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def become(monkeypatch: pytest.MonkeyPatch, signals: list[signal.Signals]) -> list[str]:
+    """`validate` that is sent these; the list says whether it unwound."""
+    unwound: list[str] = []
+
+    def main(_: object) -> int:
+        try:
+            for number in signals:
+                os.kill(os.getpid(), number)
+        finally:
+            unwound.append("unwound")
+        return 0
+
+    monkeypatch.setitem(sys.modules, "data_schemas.validate", SimpleNamespace(main=main))
+    return unwound
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_a_verb_that_is_told_to_end_unwinds(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    """SIGHUP is a terminal that was closed."""
+    unwound = become(monkeypatch, [number])
+    with pytest.raises(SystemExit) as ended:
+        command.run("data_schemas", VERBS, ["validate", "flights"])
+    assert ended.value.code == 128 + number
+    assert unwound == ["unwound"]
+
+
+def test_a_verb_under_nohup_outlives_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    become(monkeypatch, [signal.SIGHUP])
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert command.run("data_schemas", VERBS, ["validate", "flights"]) == 0
+
+
+def test_one_process_at_a_time_holds_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    become(monkeypatch, [])
+    lock = tmp_path / "lock"
+    with exclusive(lock, "this test"):
+        assert command.run("data_schemas", VERBS, ["validate", "flights"], lock=lock) == 2
+        assert command.run("data_schemas", VERBS, ["validate", "flights"]) == 0
+    assert command.run("data_schemas", VERBS, ["validate", "flights"], lock=lock) == 0
+
+
+@pytest.mark.parametrize("error", [ValueError("two\n  lines"), SystemExit("two\n  lines")])
+def test_a_fault_of_a_team_is_described_in_one_line(error: BaseException) -> None:
+    assert command.described(error) == f"{type(error).__name__}: two lines"
+
+
+@pytest.mark.parametrize("path", ["folder", "file/report.json", "/proc/nowhere/report.json"])
+def test_a_path_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    """And not the temporary file beside it."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    target = tmp_path / path
+    verb = SimpleNamespace(main=lambda _: write(target, "report"))
+    monkeypatch.setitem(sys.modules, "data_schemas.validate", verb)
+    assert command.run("data_schemas", VERBS, ["validate", "flights"]) == 2
+    sentence = capsys.readouterr().err
+    named = sentence.split(": ")[1]
+    assert str(target).startswith(named)
+    assert sentence.endswith("; mend that path and run again.\n")
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["file", "folder"]

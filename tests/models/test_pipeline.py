@@ -1,0 +1,167 @@
+"""DVC: what it refuses is one sentence, what a stage says is seen at once, and no stage outlives its run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_schemas.command import Refusal
+from models import pipeline
+from tests.models import trees
+from tests.models.trees import ROOT
+
+FILE = Path("models/small/dvc.yaml")
+
+
+@pytest.fixture(scope="module")
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Git and DVC, and nothing else."""
+    root = tmp_path_factory.mktemp("initialised")
+    trees.git("init", "--quiet", root=root)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=root, check=True)
+    return root
+
+
+@pytest.fixture
+def stage(
+    initialised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[[str], tuple[int, str, str]]:
+    """Run a pipeline of one stage with this command, as a child of this process."""
+    subprocess.run(["cp", "-r", f"{initialised}/.", tmp_path], check=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    FILE.parent.mkdir(parents=True)
+
+    def run(command: str) -> tuple[int, str, str]:
+        declare(command)
+        capfd.readouterr()
+        code = pipeline.repro(FILE)
+        return code, *capfd.readouterr()
+
+    return run
+
+
+def declare(command: str) -> None:
+    FILE.write_text(yaml.safe_dump({"stages": {"train": {"wdir": "../..", "cmd": command, "outs": ["made"]}}}))
+
+
+Stage = Callable[[str], tuple[int, str, str]]
+
+
+def test_a_stage_speaks_for_itself_and_dvc_is_silent(stage: Stage) -> None:
+    assert stage("echo words; echo more >&2; touch made") == (0, "words\n", "more\n")
+    assert stage("echo words; echo more >&2; touch made") == (0, "", "")  # nothing changed
+
+
+@pytest.mark.parametrize("code", [1, 2])
+def test_the_exit_code_of_a_stage_is_that_of_the_pipeline(stage: Stage, code: int) -> None:
+    """1 is a verdict, 2 a refusal; the stage printed which."""
+    assert stage(f"echo said >&2; exit {code}") == (code, "", "said\n")
+
+
+def test_a_stage_that_cannot_say_why_it_ended_is_named(stage: Stage) -> None:
+    code, _, error = stage("kill -9 $$")
+    assert (code, len(error.splitlines())) == (2, 1)
+    assert error.startswith(f"models run: DVC refuses: failed to reproduce '{FILE}:train': failed to run: kill -9")
+    assert "exited with -9; mend that, then run again." in error
+
+
+def refused(stage: Stage, *words: str) -> None:
+    """By a run and by a question, in one sentence each."""
+    code, out, error = stage("touch made")
+    assert (code, out, len(error.splitlines())) == (2, "", 1), error
+    with pytest.raises(Refusal) as refusal:
+        pipeline.status(FILE)
+    for sentence in (error.removeprefix("models run: ").strip(), str(refusal.value)):
+        assert "\n" not in sentence
+        assert all(word in sentence for word in words), sentence
+
+
+@pytest.mark.parametrize("content", ["stages: [", "stages: 5", "schema: '9.0'"])
+def test_a_broken_lock_is_named_with_its_mend(stage: Stage, content: str) -> None:
+    FILE.with_name("dvc.lock").write_text(content)
+    refused(stage, "DVC refuses: ", "`git checkout -- models/small/dvc.lock`")
+
+
+def test_a_broken_pointer_is_named_with_its_mend(stage: Stage) -> None:
+    """DVC reads every pointer of the tree."""
+    Path("data.dvc").write_text("outs: [")
+    code, _, error = stage("touch made")
+    assert (code, len(error.splitlines())) == (2, 1)
+    assert "mend data.dvc or restore it with `git checkout -- data.dvc`, then run again." in error
+
+
+def test_a_tree_outside_of_git_is_refused_as_that(stage: Stage) -> None:
+    Path(".git").rename("elsewhere")
+    refused(stage, "is not a git repository, which DVC needs; run in a clone")
+
+
+@pytest.mark.parametrize("held", ["the whole tree", "one path"])
+@pytest.mark.usefixtures("stage")
+def test_another_process_of_dvc_is_waited_for(held: str) -> None:
+    """Nothing is damaged then, so nothing is to be restored."""
+    block = "repo.lock" if held == "the whole tree" else "rwlock(repo.tmp_dir, repo.fs, 'test', [], [path], None)"
+    script = (
+        "import os, sys; from dvc.repo import Repo; from dvc.rwlock import rwlock; path = os.path.abspath('made')\n"
+        f"with Repo() as repo:\n    with {block}: print('held', flush=True); sys.stdin.read()"
+    )
+    declare("touch made")
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(Refusal, match="another process of DVC works in this tree; wait for it, then run again"):
+            pipeline.status(FILE)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def test_a_stage_reads_nothing_from_the_terminal(stage: Stage) -> None:
+    assert stage("cat; touch made") == (0, "", "")
+
+
+def waiting(script: str) -> subprocess.Popen[str]:
+    """A process that has started a stage of thirty seconds, whose number is in the file `stage`."""
+    declare("echo $$ > stage; exec sleep 30")
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from pathlib import Path; from models import pipeline; {script}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a job in the background has none
+    )
+    until(lambda: Path("stage").is_file() and Path("stage").read_text().endswith("\n"))
+    return process
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15  # half of what the stage takes
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def ended() -> bool:
+    try:
+        os.kill(int(Path("stage").read_text()), 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.usefixtures("stage")
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_a_run_is_ended_its_stage_ends(end: signal.Signals) -> None:
+    """Polars, once used, replaces the handler of Ctrl-C by one that interrupts no endless wait."""
+    script = "import polars, signal; polars.DataFrame({'a': [1]}).lazy().collect(); from data_schemas import command;"
+    with waiting(f"{script} signal.signal(15, command._end); pipeline.repro(Path({str(FILE)!r}))") as process:
+        process.send_signal(end)
+        assert process.wait(15) != 0
+    until(ended)

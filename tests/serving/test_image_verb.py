@@ -1,0 +1,174 @@
+"""The verb with builders that only write down what they were asked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from data_schemas.command import Refusal
+from serving import image
+from tests.serving import toy
+
+DIGEST = "sha256:" + "5" * 64
+BASE = f"mirror.invalid/python:3.11-slim@{DIGEST}"
+SECRETS = """
+for word; do case "$word" in
+  id=*) name=${word#id=}; /bin/cat "${word#*src=}" > {folder}/secret-${name%%,*};;
+esac; done
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder on PATH; pip has no settings but those of a test."""
+    for name in [*os.environ]:
+        if name.startswith("PIP_") or name in image.CERTIFICATES or name.lower() in image.PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def stub(folder: Path, name: str, probe: int = 0, build: int = 0, says: str = "") -> None:
+    """A builder whose probe and build end so; it notes its arguments and the secrets that it was handed."""
+    (folder / name).write_text(
+        f'#!/bin/sh\necho "$@" >> {folder}/{name}.calls\n{SECRETS.replace("{folder}", str(folder))}'
+        f"case $1 in {image.BUILDERS[name].probe}) exit {probe};; build) echo '{says}'; exit {build};; esac\n"
+        f"echo {DIGEST}\n"
+    )
+    (folder / name).chmod(0o755)
+
+
+def calls(folder: Path, name: str) -> list[str]:
+    return (folder / f"{name}.calls").read_text().splitlines()
+
+
+def make(folder: Path, name: str) -> str:
+    return image.make(name, folder / "bento", BASE, "toy:1", folder / "image.log")
+
+
+def test_without_a_builder_the_verb_says_what_to_install(path: Path) -> None:
+    assert path.is_dir()
+    with pytest.raises(Refusal, match=r"docker and podman and buildah were tried; install one, .*`apt-get install pod"):
+        image.choose(None)
+
+
+def test_a_command_without_its_engine_is_passed_over(path: Path) -> None:
+    stub(path, "docker", probe=1)
+    stub(path, "buildah")
+    assert image.choose(None) == "buildah"
+    with pytest.raises(Refusal, match="docker does not work here: `docker version` fails"):
+        image.choose("docker")
+    stub(path, "docker")
+    assert image.choose(None) == "docker"
+    assert image.choose("buildah") == "buildah"
+
+
+def test_a_base_without_a_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "DOCKERFILE", tmp_path / "Dockerfile")
+    image.DOCKERFILE.write_text("# ARG BASE=none\nARG BASE=python:3.11-slim@sha256:fill-in-the-digest\nFROM ${BASE}\n")
+    with pytest.raises(Refusal, match=r"Dockerfile pins no base yet; write the digest .* into its line ARG BASE"):
+        image.pinned(None)
+    assert image.pinned(BASE) == BASE
+    with pytest.raises(Refusal, match=r"--base python:3\.11-slim could change unseen"):
+        image.pinned("python:3.11-slim")
+    image.DOCKERFILE.write_text(f"ARG BASE={BASE}\nFROM ${{BASE}}\n")
+    assert image.pinned(None) == BASE
+
+
+@pytest.mark.parametrize(
+    ("builder", "asked", "push"),
+    [
+        ("docker", "image inspect --format {{.Id}}", "docker tag {} {to} && docker push {to}"),
+        ("podman", "image inspect --format {{.Digest}}", "podman push --digestfile /dev/stdout {} {to}"),
+        (
+            "buildah",
+            "inspect --type image --format {{.FromImageDigest}}",
+            "buildah push --digestfile /dev/stdout {} {to}",
+        ),
+    ],
+)
+def test_every_builder_is_asked_the_same_and_tells_the_digest(
+    path: Path, toy_repository: Path, bento: Path, builder: str, asked: str, push: str
+) -> None:
+    stub(path, builder)
+    done = toy.verb(toy_repository, "image", "toy", "--base", BASE)
+    assert done.returncode == 0, done.stderr
+    name = f"toy:{bento.name}"
+    where = bento.relative_to(toy_repository)
+    build = f"build --file serving/Dockerfile --tag {name} --build-arg BASE={BASE} {where}"
+    assert calls(path, builder) == [image.BUILDERS[builder].probe, build, f"{asked} {name}"]
+    first, digest, pushed, promoted = done.stdout.splitlines()
+    assert first.startswith(f"image toy: {name}, built by {builder} in ")
+    assert DIGEST in digest
+    assert pushed.removeprefix("  push     ") == push.format(name, to=f"REGISTRY/{name}")
+    assert "python -m deploy promote toy --to staging --image REGISTRY/toy@sha256:…" in promoted
+
+
+def test_a_name_with_its_registry_is_pushed_there(path: Path, toy_repository: Path) -> None:
+    stub(path, "podman")
+    done = toy.verb(toy_repository, "image", "toy", "--base", BASE, "--tag", "localhost:5000/you/toy:7")
+    assert "/dev/stdout localhost:5000/you/toy:7 localhost:5000/you/toy:7\n" in done.stdout
+    assert "--image localhost:5000/you/toy@sha256:…" in done.stdout
+
+
+def test_a_build_that_fails_is_one_sentence_with_the_error_of_pip_and_the_log(path: Path) -> None:
+    stub(path, "podman", build=1, says="#7 ERROR: no such wheel.\nERROR: failed to solve\nwarning")
+    with pytest.raises(Refusal) as refused:
+        make(path, "podman")
+    log = path / "image.log"
+    reason = "podman could not build toy:1: #7 ERROR: no such wheel; all that it said is in"
+    assert str(refused.value) == f"{reason} {log}."
+    assert log.read_text().endswith("warning\n")
+    stub(path, "podman", build=1, says="first\nlast")
+    with pytest.raises(Refusal, match="toy:1: last; all"):
+        make(path, "podman")
+    stub(path, "podman", build=1)
+    with pytest.raises(Refusal, match="toy:1: it said nothing; all"):
+        make(path, "podman")
+
+
+def test_the_build_finds_packages_as_pip_does_here_by_secrets(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub(path, "podman")
+    certificates = path / "ca.pem"
+    certificates.write_text("CA\n")
+    (path / "pip.conf").write_text(
+        f"[global]\nindex-url = https://old.invalid\ncert = {certificates}\nno-color = true\n"
+        "extra-index-url =\n  https://one.invalid\n  https://two.invalid\n[install]\ntrusted-host = old.invalid\n"
+    )
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(path / "pip.conf"))
+    monkeypatch.setenv("PIP_INDEX_URL", "https://user:password@new.invalid")
+    monkeypatch.setenv("https_proxy", "http://user:password@proxy.invalid")
+    assert make(path, "podman") == DIGEST
+    settings = (path / "secret-pip").read_text().splitlines()
+    assert settings[0] == "[global]"
+    assert "index-url = https://user:password@new.invalid" in settings
+    assert "trusted-host = old.invalid" in settings
+    assert "cert = /run/secrets/ca" in settings
+    assert any(line.endswith("https://one.invalid https://two.invalid") for line in settings)
+    assert not any(line.startswith("no-color") for line in settings)
+    assert (path / "secret-ca").read_text() == "CA\n"
+    built = calls(path, "podman")[0]
+    assert "--build-arg https_proxy " in built  # by name: its value is in no list of processes
+    assert "password" not in built
+    handed = Path(built.split("id=pip,src=")[1].split(" ")[0])
+    assert not handed.exists()
+
+
+def test_pip_without_settings_hands_nothing_over(path: Path) -> None:
+    stub(path, "podman")
+    make(path, "podman")
+    assert "--secret" not in calls(path, "podman")[0]
+    assert image.pip_settings() == ({}, None)
+
+
+def test_certificates_of_the_environment_count_as_pip_counts_them(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/c")
+    assert path.is_dir()
+    assert image.pip_settings() == ({}, "/c")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/a")
+    assert image.pip_settings() == ({}, "/a")
+    monkeypatch.setenv("PIP_CERT", "/pip")
+    assert image.pip_settings() == ({}, "/pip")
