@@ -258,8 +258,8 @@ def test_missing_data_is_refused_before_a_server_starts(here: Path, monkeypatch:
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("number", "seen", "code"),
-    [(signal.SIGINT, "25 %", 130), (signal.SIGTERM, "steps", 143)],
-    ids=["Ctrl-C during the steps", "SIGTERM while the servers start"],
+    [(signal.SIGINT, "25 %", 130), (signal.SIGTERM, "25 %", 143), (signal.SIGTERM, "steps", 143)],
+    ids=["Ctrl-C during the steps", "SIGTERM during the steps", "SIGTERM while the servers start"],
 )
 def test_an_interrupted_rehearsal_leaves_no_server_and_no_report(
     number: signal.Signals, seen: str, code: int, tmp_path: Path
@@ -294,16 +294,15 @@ def no_servers_left(root: Path) -> bool:
                 return False
         except psutil.Error:
             continue
-    tools = re.compile("bentoml|prometheus|haproxy")
-    return not [
-        child for child in psutil.process_iter() if tools.search(" ".join(child.cmdline())) and mine(child, root)
-    ]
+    return not [process for process in psutil.process_iter() if started_here(process, root)]
 
 
-def mine(process: psutil.Process, root: Path) -> bool:
-    """Whether it is a child of this one, or works under `root`."""
+def started_here(process: psutil.Process, root: Path) -> bool:
+    """Whether it is a server or a tool, and a child of this process or at work under `root`."""
     try:
-        return process in psutil.Process().children(recursive=True) or str(root) in " ".join(process.cmdline())
+        command = " ".join(process.cmdline())
+        ours = str(root) in command or process in psutil.Process().children(recursive=True)
+        return ours and re.search("bentoml|prometheus|haproxy", command) is not None
     except psutil.Error:
         return False
 
