@@ -103,6 +103,8 @@ def plan(rollout: Any, where: str) -> Steps:
 
 
 def _analysis(content: Any, place: str) -> Analysis:
+    if not isinstance(content, dict) or not all(isinstance(each, dict) for each in content.get("args") or ()):
+        raise Refusal(f"{place} must hold templates and args, each with a name; mend it there.")
     unknown = set(content) - {"templates", "args", "startingStep"}
     if unknown:
         raise Refusal(f"{place}.{min(unknown)} is not understood; a rehearsal reads templates, args, startingStep.")
