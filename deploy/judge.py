@@ -1,6 +1,7 @@
 """Reference implementation of the canary's judge: a stratified sequential test, pure functions on scraped counters.
 
-Run it on real servers: `python -m deploy rehearse flight_delay`. Its error rates: `python tests/bench/judge.py`.
+It judges a rehearsal, `python -m deploy rehearse flight_delay`, where no Prometheus is installed, and tests hold the
+AnalysisTemplates of deploy/base/analysis to its verdicts. Its error rates: `python tests/bench/judge.py`.
 
 The candidate is compared with the champion within each evaluation interval (stratum), so an incident that hits both,
 or a changing share of traffic, is no evidence against it; and because the evidence is a product of likelihood ratios

@@ -53,11 +53,11 @@ class Steps:
 def read(path: Path = ROLLOUT) -> Steps:
     """The steps of a Rollout's file."""
     content = read_yaml(path, "restore it with `git checkout`")
-    found = plan(content, str(path))
+    _at(path, content, "spec", "strategy", "canary", "steps")
     # What a release's resources.yaml replaces; it stands after the steps, so a file cut off among them has none.
     _at(path, content, "spec", "replicas")
     _at(path, content, "spec", "template", "spec", "containers", 0, "resources")
-    return found
+    return plan(content, str(path))
 
 
 def plan(rollout: Any, where: str) -> Steps:
@@ -107,6 +107,8 @@ def plan(rollout: Any, where: str) -> Steps:
 
 
 def _analysis(content: Any, place: str) -> Analysis:
+    if not isinstance(content, dict) or not all(isinstance(each, dict) for each in content.get("args") or ()):
+        raise Refusal(f"{place} must hold templates and args, each with a name; mend it there.")
     unknown = set(content) - {"templates", "args", "startingStep"}
     if unknown:
         raise Refusal(f"{place}.{min(unknown)} is not understood; a rehearsal reads templates, args, startingStep.")

@@ -133,7 +133,10 @@ def metrics(templates: Sequence[Object], values: Mapping[str, str]) -> list[Metr
             raise Refusal(
                 f"{_place(template)}: spec.{min(unknown)} is not understood; a rehearsal reads args, metrics."
             )
-        for number, content in enumerate(template["spec"]["metrics"]):
+        listed = template["spec"].get("metrics") or [{}]
+        for number, content in enumerate(listed):
+            if not content.get("name"):
+                raise Refusal(f"{_place(template)}: spec.metrics[{number}] has no name; a template measures something.")
             where = f"{_place(template)}: spec.metrics[{number}]"
             metric = _metric(_filled(content, values, where), str(template["metadata"]["name"]), where)
             if metric.name in found:

@@ -55,7 +55,8 @@ def draw_checks(rehearsal: Rehearsal) -> Markup:
         panels = figure.subplots(rows, 4, squeeze=False).flat
         for name, axes in zip(names, panels, strict=False):
             times, found = _of(rehearsal, name)
-            axes.plot(times, [each.value for each in found], color=CHECKS.get(name, "#444444"), linewidth=1.4)
+            values = [each.value for each in found]
+            axes.plot(times, values, color=CHECKS.get(name, "#444444"), linewidth=1.4, marker=".", markersize=3)
             axes.step(times, [each.limit for each in found], where="post", color="black", linestyle="--", linewidth=1)
             axes.set(title=f"{label(name)}\n{limit(found[-1])}", xlabel="seconds")
             axes.title.set_fontsize(8)

@@ -54,11 +54,14 @@ class Proxy:
     async def weigh(self, candidate: int) -> None:
         """Send this percentage of requests to the candidate from now on."""
         command = f"set server arms/champion weight {100 - candidate}; set server arms/candidate weight {candidate}\n"
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._admin)
-        writer.write(command.encode())
-        said = (await reader.read()).decode().strip()
-        writer.close()
-        await writer.wait_closed()
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._admin)
+            writer.write(command.encode())
+            said = (await reader.read()).decode().strip()
+            writer.close()
+            await writer.wait_closed()
+        except OSError as error:
+            said = str(error)
         if said:
             raise Refusal(f"HAProxy did not take the weight {candidate}: {said}")
 

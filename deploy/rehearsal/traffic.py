@@ -105,9 +105,12 @@ class Traffic:
 
     async def run(self, session: aiohttp.ClientSession) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(IN_FLIGHT):
-                group.create_task(self._client(session))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(IN_FLIGHT):
+                    group.create_task(self._client(session))
+        except ExceptionGroup as faults:
+            raise faults.exceptions[0] from None
 
     async def _client(self, session: aiohttp.ClientSession) -> None:
         while True:
@@ -135,8 +138,8 @@ class Traffic:
     async def _through(self, session: aiohttp.ClientSession, split: Proxy, body: bytes) -> None:
         """One request to the proxy, which says to which arm it went, and whether it had to answer in its place.
 
-        A request that not even the proxy answered in time is the candidate's, if it can have been: an arm that hangs
-        is what is looked for, and its partner is the one that production has proven.
+        A request that not even the proxy answered in time counts against the candidate, if it can have been its own:
+        the champion is the one that production has proven.
         """
         start = self._clock()
         name, answered = "", False
@@ -144,6 +147,8 @@ class Traffic:
             async with session.post(f"{split.address}/predict", data=body) as response:
                 name, answered = proxy.arm(response.headers)
                 await response.read()
+        except aiohttp.ClientConnectorError:
+            raise Refusal("HAProxy stopped in the middle of the rehearsal; run it again.") from None
         except LOST:
             answered = False
         suspect = self.candidate if self.weight else self.champion

@@ -156,6 +156,13 @@ def test_a_metric_that_rollouts_would_stumble_over_is_refused(changed: dict[str,
         only(made(**changed))
 
 
+def test_a_template_without_metrics_is_refused() -> None:
+    empty = made()
+    empty["spec"]["metrics"] = []
+    with pytest.raises(Refusal, match=r"model-errors: .* has no name; a template measures something"):
+        template.metrics([empty], {})
+
+
 def test_two_metrics_of_one_name_and_an_unknown_part_are_refused() -> None:
     twin = copy.deepcopy(made())
     twin["metadata"]["name"] = "model-twin"

@@ -16,10 +16,9 @@ import aiohttp
 import pytest
 from rich.console import Console
 
-from data_schemas.command import Refusal
 from deploy import rehearse
 from deploy.judge import Limits, Result, Verdict
-from deploy.rehearsal import cluster, manifests, prometheus, traffic
+from deploy.rehearsal import cluster, manifests
 from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.prometheus import Prometheus, QueryError
@@ -222,76 +221,3 @@ def test_what_has_no_data_yet_is_shown_as_inconclusive(release: Manifests) -> No
     evidence = shown[0]
     assert (evidence.name, evidence.verdict, evidence.limit) == ("evidence", Verdict.INCONCLUSIVE, 300.0)
     assert math.isnan(evidence.value)
-
-
-@needs_prometheus
-def test_prometheus_gives_what_argo_rollouts_would_get_and_is_gone_afterwards(
-    release: Manifests, tmp_path: Path
-) -> None:
-    """Under the labels that the PodMonitor gives, so the queries find their series."""
-    champion, candidate = StubArm(), StubArm()
-
-    async def asked() -> None:
-        async with champion.running(), candidate.running(), traffic.session() as client:
-            pods = [
-                prometheus.Pod("champion", cluster.CHAMPION, champion.address),
-                prometheus.Pod("candidate", cluster.CANDIDATE, candidate.address),
-            ]
-            with prometheus.start(pods, release.rollout, release.monitor, 40.0, tmp_path / "one") as running:
-                await cluster.Templates(release, running, 40.0).begin(client)
-                job = 'job="models-production/flight-delay"'
-                both = f"count(ml_requests_total{{{job}}})"
-                assert await running.query(client, both) == [2.0]
-                one = f'ml_requests_total{{{job},rollouts_pod_template_hash="{cluster.CANDIDATE}",container="model"}}'
-                assert await running.query(client, one) == [0.0]
-                assert await running.query(client, "vector(0) / 0 > 1") == []
-                assert math.isnan((await running.query(client, "vector(0) / 0"))[0])
-                for wrong, reason in (("1", "gives a scalar"), ("sum(", "parse error"), ("up[1m]", "gives a matrix")):
-                    with pytest.raises(QueryError, match=reason):
-                        await running.query(client, wrong)
-            with pytest.raises(QueryError, match="did not answer"):
-                await running.query(client, "up")
-
-    asyncio.run(asked())
-
-
-def test_a_prometheus_that_cannot_start_is_refused_in_one_sentence(
-    release: Manifests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "prometheus"
-    program.write_text("#!/bin/sh\necho reading\necho no space left on device\nexit 1\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(prometheus, "find", lambda: str(program))
-    with (
-        pytest.raises(Refusal, match="prometheus did not get ready: no space left on device"),
-        prometheus.start([], release.rollout, release.monitor, 40.0, tmp_path / "one"),
-    ):
-        pytest.fail("it started")
-
-
-def test_pods_are_scraped_as_the_podmonitor_says_and_labelled_as_prometheus_operator_does(release: Manifests) -> None:
-    pods = [prometheus.Pod("canary-1", "7d8b", "http://127.0.0.1:3001")]
-    (scrape,) = prometheus.configuration(pods, release.rollout, release.monitor, 12.0)["scrape_configs"]
-    assert (scrape["scrape_interval"], scrape["scrape_timeout"], scrape["metrics_path"]) == (
-        "1250ms",
-        "1250ms",
-        "/metrics",
-    )
-    labels = {
-        "job": "models-production/flight-delay",
-        "namespace": "models-production",
-        "pod": "canary-1",
-        "container": "model",
-        "endpoint": "http",
-        "rollouts_pod_template_hash": "7d8b",
-    }
-    assert scrape["static_configs"] == [{"targets": ["127.0.0.1:3001"], "labels": labels}]
-
-
-def test_a_podmonitor_that_scrapes_no_port_of_the_pod_is_refused(release: Manifests) -> None:
-    wrong = {"metadata": release.monitor["metadata"], "spec": {"podMetricsEndpoints": [{"port": "metrics"}]}}
-    with pytest.raises(Refusal, match="PodMonitor flight-delay scrapes the port metrics, which no container"):
-        prometheus.configuration([], release.rollout, wrong, 12.0)
-    wrong["spec"] = {"podMetricsEndpoints": []}
-    with pytest.raises(Refusal, match="has 0 podMetricsEndpoints"):
-        prometheus.configuration([], release.rollout, wrong, 12.0)

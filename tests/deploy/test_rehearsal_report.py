@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import os
 import re
 from datetime import timedelta
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.judge import Result, Verdict
 from deploy.rehearsal import charts, report
 from deploy.rehearsal.record import Rehearsal
 from tests.deploy.stub_arm import StubArm
@@ -20,6 +23,7 @@ from tests.deploy.test_walk import walk
 def done() -> Rehearsal:
     found = walk(StubArm(), StubArm(errors=0.3))
     assert found.verdict == "abort"
+    found.judge, found.split, found.kept = "the templates", "a <proxy>", "0 of 9 requests failed"
     found.candidate = "<b>a & b</b>"
     return found
 
@@ -56,6 +60,8 @@ def test_html_and_markdown_say_verdict_evidence_and_both_servers(folder: Path, d
         assert "Abort" in page
         assert "errors, log evidence" in page
         assert "champion" in page
+        for told in ("the templates", "proxy", "0 of 9 requests failed", "after the first request to the candidate"):
+            assert told in page
         for result in done.ticks[-1].results:
             assert result.catches in page.replace("&#39;", "'")
     markdown = (folder / "report.md").read_text()
@@ -69,6 +75,19 @@ def test_the_json_holds_every_look(folder: Path, done: Rehearsal) -> None:
     assert len(found["looks"]) == len(done.ticks)
     assert found["looks"][-1]["checks"]["errors"]["verdict"] == "abort"
     assert found["servers"][1]["reasons"]["inference"] == found["servers"][1]["errors"]
+
+
+def test_a_check_without_data_is_drawn_and_written_as_that(done: Rehearsal, tmp_path: Path) -> None:
+    results = [*done.ticks[0].results, Result("downtime", math.nan, 6.0, Verdict.INCONCLUSIVE, "Catches a crash.")]
+    ticks = [dataclasses.replace(tick, results=results) for tick in done.ticks]
+    folder = report.write(dataclasses.replace(done, ticks=ticks), tmp_path).parent
+    assert (
+        "| scrapes missed | no data | no data | at most 6 | inconclusive | Catches a crash. |"
+        in (folder / "report.md").read_text()
+    )
+    found = json.loads((folder / "rehearsal.json").read_text(), parse_constant=pytest.fail)
+    assert found["looks"][0]["checks"]["downtime"]["value"] is None
+    assert "scrapes missed" in (folder / "report.html").read_text()
 
 
 def test_a_blind_latency_check_is_said(folder: Path) -> None:

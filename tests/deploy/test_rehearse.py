@@ -280,8 +280,18 @@ def test_missing_data_is_refused_before_a_server_starts(here: Path, monkeypatch:
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("number", "seen", "code"),
-    [(signal.SIGINT, "25 %", 130), (signal.SIGTERM, "steps", 143), (signal.SIGHUP, "steps", 129)],
-    ids=["Ctrl-C during the steps", "SIGTERM while the servers start", "the terminal closed while the servers start"],
+    [
+        (signal.SIGINT, "25 %", 130),
+        (signal.SIGTERM, "25 %", 143),
+        (signal.SIGTERM, "steps", 143),
+        (signal.SIGHUP, "steps", 129),
+    ],
+    ids=[
+        "Ctrl-C during the steps",
+        "SIGTERM during the steps",
+        "SIGTERM while the servers start",
+        "the terminal closed while the servers start",
+    ],
 )
 def test_an_interrupted_rehearsal_leaves_no_server_and_no_report(
     number: signal.Signals, seen: str, code: int, tmp_path: Path

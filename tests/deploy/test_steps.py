@@ -91,6 +91,8 @@ def test_a_background_that_would_never_begin_is_refused() -> None:
         ([{"setWeight": 20}, {"pause": {"duration": "2 minutes"}}], r"steps\[1\]\.pause\.duration is '2 minutes'"),
         ([{"setWeight": 20, "pause": {}}], r"steps\[0\] must hold one action"),
         (["setWeight"], r"steps\[0\] must hold one action"),
+        ([{"setWeight": 20}, {"analysis": None}], r"steps\[1\]\.analysis must hold templates and args"),
+        ([{"setWeight": 20}, {"analysis": {"args": ["a"]}}], r"steps\[1\]\.analysis must hold templates and args"),
         ([{"setWeight": 20}, {"analysis": {"templates": []}}], r"steps\[1\]\.analysis\.templates must name"),
         (
             [{"setWeight": 20}, {"analysis": {"templates": [{"templateName": "a", "clusterScope": True}]}}],
