@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from data_schemas.command import Refusal
@@ -21,6 +22,7 @@ from deploy.rules import Fault
 MODULES = (strategy, analysis, evidence, references, selectors, pods, placement)
 RULES = [rule for module in MODULES for rule in module.RULES]
 ARGOCD = Path("deploy/argocd")
+BATCH = 10  # releases rendered by one call: more cost kustomize more than a call
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,24 @@ Found = list[tuple[str, Fault]]  # where (a rendering, or nothing to say) and wh
 
 def render_all(releases: Sequence[Release], tree: Path) -> tuple[list[tuple[Release, str]], Found]:
     """The text of each release that kustomize renders, and a fault for each other."""
-
-    def one(release: Release) -> str | Fault:
-        try:
-            return rendering.text(release, tree)
-        except Refusal as refusal:
-            wrong, _, mend = str(refusal).rstrip(".").removeprefix(f"{release.folder}: ").rpartition("; ")
-            return Fault(release.folder / "kustomization.yaml", "the manifests that it uses", wrong, mend)
-
+    batches = [releases[start : start + BATCH] for start in range(0, len(releases), BATCH)]
     # Each is a process of its own; the threads only wait for them.
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        made = list(zip(releases, pool.map(one, releases), strict=True))
+        made = list(chain.from_iterable(pool.map(lambda batch: _batch(batch, tree), batches)))
     texts = [(release, text) for release, text in made if isinstance(text, str)]
     return texts, [(release.environment, fault) for release, fault in made if isinstance(fault, Fault)]
+
+
+def _batch(releases: Sequence[Release], tree: Path) -> list[tuple[Release, str | Fault]]:
+    """Together, or, if one of them cannot be rendered, one by one."""
+    try:
+        return list(zip(releases, rendering.texts(releases, tree), strict=True))
+    except Refusal as refusal:
+        if len(releases) > 1:
+            return list(chain.from_iterable(_batch([each], tree) for each in releases))
+        wrong, _, mend = str(refusal).rstrip(".").partition(": ")[2].rpartition("; ")
+        file = releases[0].folder / "kustomization.yaml"
+        return [(releases[0], Fault(file, "the manifests that it uses", wrong, mend))]
 
 
 def canonical(release: Release, text: str) -> str:
@@ -87,7 +94,7 @@ def _parsed(release: Release, text: str, schemas: Schemas) -> Found:
     except Refusal as refusal:
         wrong, _, mend = str(refusal).rstrip(".").rpartition("; ")
         return [("", Fault(release.folder / "kustomization.yaml", "the manifests that it uses", wrong, mend))]
-    return [(str(of), _general(fault, of)) for fault in faults(of, schemas)]
+    return [(str(of), general(fault, of)) for fault in faults(of, schemas)]
 
 
 def faults(of: Rendering, schemas: Schemas) -> list[Fault]:
@@ -108,7 +115,7 @@ def by_rule(of: Rendering, broken: bool = False) -> Iterator[tuple[str, Fault]]:
                 yield rule.__name__, Fault(of.objects[0].file, "the objects", wrong, mend)
 
 
-def _general(fault: Fault, of: Rendering) -> Fault:
+def general(fault: Fault, of: Rendering) -> Fault:
     """The fault as a specimen would have it, so that one of the base is said once and not for each model."""
     name = kubernetes_name(of.model)
     texts = {key: getattr(fault, key).replace(name, MODEL) for key in ("thing", "wrong", "mend")}

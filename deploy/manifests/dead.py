@@ -65,7 +65,7 @@ def matters(entry: Entry, texts: Texts, tree: Path) -> bool:
         for release, text in texts:
             if _reads(release, entry.file) and f"kind: {entry.kind}" in text:
                 try:
-                    if rendering.text(release, changed) != text:
+                    if rendering.texts([release], changed) != [text]:
                         return True
                 except Refusal:
                     return True  # something refers to it

@@ -6,10 +6,12 @@ although nobody released it, and because dead configuration is found by taking l
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,17 @@ FORK = Path("deploy/argocd/fork.yaml")
 MODEL = "specimen"
 ORIGIN = "config.kubernetes.io/origin"
 ORIGINS = "\nbuildMetadata: [originAnnotations]\n"  # a line of a kustomization
+MARK = "verify"
+MARKED = """\
+resources: [../../{release}]
+transformers:
+  - |-
+    apiVersion: builtin
+    kind: AnnotationsTransformer
+    metadata: {{name: mark}}
+    annotations: {{{mark}: "{number}"}}
+    fieldSpecs: [{{path: metadata/annotations, create: true}}]
+"""
 VERSION, DIGEST = "0123456789ab", f"sha256:{'5' * 64}"
 
 RESOURCES = """\
@@ -79,7 +92,7 @@ class Rendering:
     objects: tuple[Object, ...]
 
     def __str__(self) -> str:
-        what = "a specimen" if self.model == MODEL else f"release {self.environment}/{self.model}"
+        what = "a specimen" if self.model.endswith(f"_{MODEL}") else f"release {self.environment}/{self.model}"
         return f"{what}: {self.environment}, {self.strategy}"
 
     def of(self, kind: str, group: str | None = None) -> list[Object]:
@@ -109,13 +122,14 @@ def specimens(root: Path = Path()) -> list[Release]:
     image = registry(root) or "registry.invalid"
     made = []
     for strategy in [*strategies(root), None]:
+        model = f"{strategy or 'former'}_{MODEL}"
         passport: dict[str, Any] = {
-            **{"model": MODEL, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
+            **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
             "serving": strategy and {"strategy": strategy, "slow_ms": 7.5},
-            "image": {"name": f"{image}/{MODEL}", "digest": DIGEST},
+            "image": {"name": f"{image}/{model}", "digest": DIGEST},
         }
         written = yaml.safe_dump(passport).encode()
-        made += [release.compose(environment, MODEL, written, RESOURCES.encode()) for environment in ENVIRONMENTS]
+        made += [release.compose(environment, model, written, RESOURCES.encode()) for environment in ENVIRONMENTS]
     return made
 
 
@@ -128,24 +142,39 @@ def registry(root: Path = Path()) -> str | None:
     return str(said).rstrip("/") if said else None
 
 
-def text(of: Release, tree: Path) -> str:
-    """The YAML that a release renders to among the manifests of `tree`, with origins."""
-    folder = tree / of.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in of.files.items():
-        (folder / name).write_bytes(content)
-    with (folder / "kustomization.yaml").open("a") as file:
-        file.write(ORIGINS)
+def texts(of: Sequence[Release], tree: Path) -> list[str]:
+    """The YAML that each release renders to among the manifests of `tree`, with origins; Refusal if one cannot.
+
+    One call renders them all, at a third of what a call for each would cost; a mark tells whose an object is.
+    """
+    batch = Path(tempfile.mkdtemp(prefix="batch-", dir=tree / "deploy"))
+    for number, each in enumerate(of):
+        folder = tree / each.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in each.files.items():
+            (folder / name).write_bytes(content)
+        (batch / str(number)).mkdir()
+        marked = MARKED.format(release=each.folder.relative_to("deploy"), mark=MARK, number=number)
+        (batch / str(number) / "kustomization.yaml").write_text(marked)
+    listed = json.dumps([str(number) for number in range(len(of))])
+    (batch / "kustomization.yaml").write_text(f"resources: {listed}\n{ORIGINS}")
     try:
-        return render.text(folder)
+        rendered = render.text(batch)
     except Refusal as refusal:
-        raise Refusal(str(refusal).replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")) from None
+        said = str(refusal).replace(f"{batch.resolve()}/", "").replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")
+        raise Refusal(said) from None
+    documents: list[list[str]] = [[] for _ in of]
+    for document in rendered.split("\n---\n"):
+        mark = re.search(rf'^    {MARK}: "(\d+)"\n', document, re.MULTILINE)
+        assert mark, document
+        documents[int(mark[1])].append(document.replace(mark[0], "").strip())
+    return ["\n---\n".join(sorted(each)) for each in documents]
 
 
 def parse(rendered: str, of: Release) -> Rendering:
-    """The rendering that `text` made."""
+    """The rendering that `texts` made."""
     serving = of.passport.serving
-    found = tuple(objects(rendered, of.folder))
+    found = tuple(objects(rendered, Path("deploy/batch")))
     return Rendering(of.environment, of.model, serving.strategy if serving else "canary", found)
 
 

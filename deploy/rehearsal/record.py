@@ -18,7 +18,7 @@ class Pace:
     scrape: float = 0.5
     interval: float = 1.0  # of evaluation: one stratum of the judge
     rate: float = 150.0  # requests a second, both arms together: two busy cores carry it
-    warm: int = 50  # requests to each arm before the first weight; fewer than the backstop and evidence ask for
+    warm: int = 10  # requests to each arm before the first weight: a fresh server is slow for the first five
     ready: float = 60.0  # a server that is not ready by then never will be
     evidence: float = 30.0  # longest wait at one weight after its pause, where the cluster may wait an hour
     seed: int = 7

@@ -32,7 +32,7 @@ LABELS = {
     "positive-down": "fewer positive labels, log evidence",
     "score-shift": "score shift, PSI less its noise",
     "success": "success, share without error",
-    "downtime": "scrapes missed by the candidate",
+    "downtime": "scrapes missed",
 }
 
 

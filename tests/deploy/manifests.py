@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -53,8 +53,9 @@ def faults(of: Release, tree: Path, rules_only: bool = False) -> list[tuple[str,
     texts, refused = check.render_all([of], tree)
     if refused:
         return [("", fault) for _, fault in refused]
-    found = rendering.parse(texts[0][1], of)
-    return list(check.by_rule(found)) if rules_only else [("", fault) for fault in check.faults(found, schemas())]
+    parsed = rendering.parse(texts[0][1], of)
+    found = list(check.by_rule(parsed)) if rules_only else [("", each) for each in check.faults(parsed, schemas())]
+    return [(rule, check.general(fault, parsed)) for rule, fault in found]
 
 
 def plant(tree: Path, file: str, old: str, new: str) -> None:
@@ -68,9 +69,6 @@ def with_programs(folder: Path, **programs: str) -> str:
     for name, script in programs.items():
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
-    others = [
-        path
-        for path in os.environ["PATH"].split(os.pathsep)
-        if not any((Path(path) / name).exists() for name in ("kubectl", "kustomize"))
-    ]
-    return os.pathsep.join([str(folder), *others])
+    (folder / "git").symlink_to(str(shutil.which("git")))
+    (folder / "sh").symlink_to("/bin/sh")
+    return str(folder)

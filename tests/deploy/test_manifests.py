@@ -1,156 +1,104 @@
-"""What a release renders to: the traps that kustomize and Argo Rollouts set are avoided in each of them."""
+"""What a release renders to: its objects by strategy and environment, and what two releases differ in."""
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
-import subprocess
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from deploy import release, rules, steps
+from deploy import release, rules
+from deploy.manifests import render, rendering
+from deploy.release import Release
 from models import config
-from tests.deploy.tree import Tree, digest, folder
+from tests.deploy.manifests import renders, specimen
 
 Objects = dict[tuple[str, str], dict[str, Any]]  # by kind and name
-NAME = "app.kubernetes.io/name"
+STRATEGIES = rendering.strategies()
+PODS = {
+    *(("Rollout", "specimen"), ("ServiceAccount", "specimen"), ("Service", "specimen"), ("Service", "specimen-canary")),
+    *(("HorizontalPodAutoscaler", "specimen"), ("PodDisruptionBudget", "specimen"), ("NetworkPolicy", "specimen")),
+    ("PodMonitor", "specimen"),
+}
+ALONE = {("AnalysisTemplate", f"specimen-{name}") for name in ("success", "downtime")}
+COMPARED = {
+    ("AnalysisTemplate", f"specimen-{name}")
+    for name in ("errors", "latency", "positive-up", "positive-down", "score-shift", "evidence")
+}
+CANARY = PODS | ALONE | COMPARED | {("Service", "specimen-stable")}
+EXPECTED = {
+    "canary": CANARY,
+    "gateway": CANARY | {("HTTPRoute", "specimen")},
+    "bluegreen": PODS | ALONE | {("AnalysisTemplate", "specimen-smoke")},
+    "serverless": {("Service", "specimen"), ("ServiceAccount", "specimen")},
+}
+VERSION = "app.kubernetes.io/version"
 
 
-def lacking() -> str | None:
-    """Why this machine cannot render, with the command that mends it; kubectl 1.27 carries kustomize 5."""
-    install = "install kubectl 1.27 or newer: curl -LO https://dl.k8s.io/release/v1.32.4/bin/linux/amd64/kubectl"
-    if shutil.which("kubectl") is None:
-        return f"no kubectl; {install}"
-    done = subprocess.run(["kubectl", "version", "--client", "-o", "json"], capture_output=True, check=False)
-    try:
-        version = json.loads(done.stdout)["clientVersion"]
-        numbers = int(version["major"]), int(re.sub(r"\D", "", version["minor"]))
-    except (ValueError, KeyError):
-        return f"kubectl does not tell its version; {install}"
-    return None if numbers >= (1, 27) else f"kubectl {numbers[0]}.{numbers[1]} is too old; {install}"
+@pytest.fixture(scope="module")
+def tree() -> Iterator[Path]:
+    with rendering.copied() as folder:
+        yield folder
 
 
-LACKING = lacking()
-renders = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
+def rendered(of: Release, tree: Path) -> Objects:
+    """The objects, of a model named `specimen` whatever its strategy."""
+    (text,) = rendering.texts([of], tree)
+    objects = rendering.parse(text.replace(release.kubernetes_name(of.model), "specimen"), of).objects
+    return {(each.kind, each.name): each.content for each in objects}
 
 
-def render(where: Path) -> Objects:
-    done = subprocess.run(["kubectl", "kustomize", str(where)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(done.stdout)}
-
-
-@pytest.fixture(scope="module", params=release.ENVIRONMENTS)
-def rendered(request: pytest.FixtureRequest, grown: Callable[[str], Path]) -> tuple[str, Objects]:
-    return request.param, render(grown("a") / folder(request.param))
-
-
-def rollout(objects: Objects) -> dict[str, Any]:
-    return objects["Rollout", "flight-delay"]
-
-
-def pod(objects: Objects) -> dict[str, Any]:
-    return dict(rollout(objects)["spec"]["template"]["spec"])
+def workload(objects: Objects) -> dict[str, Any]:
+    """What runs the model's pods: the Rollout, or the Knative Service."""
+    return objects.get(("Rollout", "specimen")) or objects["Service", "specimen"]
 
 
 @renders
-def test_every_object_bears_the_models_name_and_lives_in_the_environments_namespace(
-    rendered: tuple[str, Objects],
-) -> None:
-    environment, objects = rendered
-    assert set(objects) == {
-        ("Rollout", "flight-delay"),
-        ("ServiceAccount", "flight-delay"),
-        *(("Service", f"flight-delay{suffix}") for suffix in ("", "-stable", "-canary")),
+@pytest.mark.parametrize("environment", release.ENVIRONMENTS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_has_its_objects(strategy: str, environment: str, tree: Path) -> None:
+    objects = rendered(specimen(environment, strategy), tree)
+    caller = {("Deployment", "specimen-caller")} if environment == "staging" and strategy != "serverless" else set()
+    assert set(objects) == EXPECTED[strategy] | caller
+
+
+@renders
+def test_a_passport_from_before_strategies_is_a_canary(tree: Path) -> None:
+    former, canary = (rendered(specimen("production", name), tree) for name in ("former", "canary"))
+    assert set(differences(former, canary)) == {
+        "Rollout.specimen.metadata.annotations.release/passport",
+        "Rollout.specimen.metadata.annotations.release/slow",
+        "Rollout.specimen.spec.template.spec.containers.0.image",  # of another name
     }
-    for each in objects.values():
-        assert each["metadata"]["namespace"] == f"models-{environment}"
-        assert each["metadata"]["labels"][NAME] == "flight-delay"
 
 
 @renders
-def test_no_reference_dangles(rendered: tuple[str, Objects]) -> None:
-    _, objects = rendered
-    spec, canary = rollout(objects)["spec"], rollout(objects)["spec"]["strategy"]["canary"]
-    assert ("Service", canary["stableService"]) in objects
-    assert ("Service", canary["canaryService"]) in objects
-    assert canary["stableService"] != canary["canaryService"]
-    assert ("ServiceAccount", pod(objects)["serviceAccountName"]) in objects
-    labels = spec["template"]["metadata"]["labels"].items()
-    assert spec["selector"]["matchLabels"].items() <= labels
-    ports = {port["name"] for port in pod(objects)["containers"][0]["ports"]}
-    for (kind, _), each in objects.items():
-        if kind == "Service":
-            assert each["spec"]["selector"].items() <= labels
-            assert {port["targetPort"] for port in each["spec"]["ports"]} <= ports
-
-
-@renders
-def test_the_image_is_named_by_digest_alone(rendered: tuple[str, Objects]) -> None:
-    images = [container["image"] for container in pod(rendered[1])["containers"]]
-    assert images == [f"ghcr.io/acme/flight-delay@{digest('a')}"]
-
-
-@renders
-def test_pods_are_restricted(rendered: tuple[str, Objects]) -> None:
-    spec = pod(rendered[1])
-    assert spec["automountServiceAccountToken"] is False
-    assert spec["securityContext"]["runAsNonRoot"] is True
-    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    for container in spec["containers"]:
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-        assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp"}  # noqa: S108 - the pod's own
-
-
-@renders
-def test_probes_ask_what_bentoml_answers(rendered: tuple[str, Objects]) -> None:
-    container = pod(rendered[1])["containers"][0]
-    paths = {name: container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")}
-    assert paths == {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
-
-
-@renders
-def test_the_models_own_replicas_and_resources_are_what_runs(
-    rendered: tuple[str, Objects], grown: Callable[[str], Path]
-) -> None:
-    environment, objects = rendered
-    patch = yaml.safe_load((grown("a") / folder(environment) / "resources.yaml").read_text())
-    values = {each["path"]: each["value"] for each in patch}
-    assert rollout(objects)["spec"]["replicas"] == values[rules.REPLICAS]
-    assert pod(objects)["containers"][0]["resources"] == values[rules.RESOURCES]
-
-
-@renders
-def test_environments_differ_in_namespace_and_pauses_only(grown: Callable[[str], Path]) -> None:
-    staging, production = (render(grown("a") / folder(environment)) for environment in release.ENVIRONMENTS)
-    for each in (*staging.values(), *production.values()):
-        del each["metadata"]["namespace"]
-    for objects in (staging, production):
-        for step in rollout(objects)["spec"]["strategy"]["canary"]["steps"]:
-            step.pop("pause", None)
-    assert staging == production
-
-
-@renders
-def test_two_releases_differ_in_digest_version_and_passport_only(three: Tree) -> None:
-    now = render(folder("production"))
-    three.git("checkout", "--quiet", "HEAD~3", "--", str(folder("production")))
-    then = render(folder("production"))
-    assert set(differences(now, then)) == {
-        "Rollout.flight-delay.metadata.annotations.release/passport",
-        "Rollout.flight-delay.metadata.labels.app.kubernetes.io/version",
-        "Rollout.flight-delay.spec.template.metadata.labels.app.kubernetes.io/version",
-        "Rollout.flight-delay.spec.template.spec.containers.0.image",
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_releases_differ_in_digest_version_and_passport_only(strategy: str, tree: Path) -> None:
+    of = specimen("staging", strategy)
+    before = rendered(of, tree)
+    changed = differences(before, rendered(another(of), tree))
+    callers = {"Deployment.specimen-caller.spec.template.spec.containers.0.image"}
+    smoke = {"AnalysisTemplate.specimen-smoke.spec.metrics.0.provider.job.spec.template.spec.containers.0.image"}
+    owner = "Service" if strategy == "serverless" else "Rollout"
+    assert set(changed) == {
+        f"{owner}.specimen.metadata.annotations.release/passport",
+        f"{owner}.specimen.metadata.labels.{VERSION}",
+        f"{owner}.specimen.spec.template.metadata.labels.{VERSION}",
+        f"{owner}.specimen.spec.template.spec.containers.0.image",
+        *(callers if strategy != "serverless" else ()),
+        *(smoke if strategy == "bluegreen" else ()),
     }
+
+
+def another(of: Release, version: str = "fedcba987654") -> Release:
+    """The same model's next release."""
+    passport = of.files["passport.yaml"].replace(rendering.VERSION.encode(), f'"{version}"'.encode())
+    passport = passport.replace(rendering.DIGEST.encode(), f"sha256:{'6' * 64}".encode())
+    return release.compose(of.environment, of.model, passport, of.files["resources.yaml"])
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[str]:
@@ -166,23 +114,73 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
 
 
 @renders
-@pytest.mark.parametrize("version", ["123456789012", "0123456789e1", "000000000000"])
-def test_a_version_that_looks_like_a_number_stays_text(released: Tree, version: str) -> None:
-    assert released
-    record = (folder("staging") / "passport.yaml").read_bytes()
-    before = release.parse_passport(record, folder("staging")).version
-    record = record.replace(f"version: {before}".encode(), f'version: "{version}"'.encode())
-    record = record.replace(f"version: '{before}'".encode(), f'version: "{version}"'.encode())
-    resources = (folder("staging") / "resources.yaml").read_bytes()
-    release.write(release.compose("staging", "flight_delay", record, resources))
-    metadata = rollout(render(folder("staging")))["spec"]["template"]["metadata"]
-    assert metadata["labels"]["app.kubernetes.io/version"] == version
+def test_environments_differ_in_namespace_pauses_and_callers_only(tree: Path) -> None:
+    staging, production = (rendered(specimen(each, "canary"), tree) for each in release.ENVIRONMENTS)
+    del staging["Deployment", "specimen-caller"]
+    steps = "Rollout.specimen.spec.strategy.canary.steps"
+    assert set(differences(staging, production)) == {
+        *(f"{kind}.{name}.metadata.namespace" for kind, name in production),
+        *(f"{steps}.{number}.pause.duration" for number in (1, 4, 7)),
+    }
 
 
 @renders
-def test_the_base_alone_names_an_image_that_no_registry_has(original: Path) -> None:
-    objects = render(original / "deploy/base")
-    assert objects["Rollout", "model"]["spec"]["template"]["spec"]["containers"][0]["image"] == release.PLACEHOLDER
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_models_own_replicas_and_resources_are_what_runs(strategy: str, tree: Path) -> None:
+    of = specimen("production", strategy)
+    objects = rendered(of, tree)
+    values = {each["path"]: each["value"] for each in yaml.safe_load(of.files["resources.yaml"])}
+    spec = workload(objects)["spec"]
+    assert spec["template"]["spec"]["containers"][0]["resources"] == values[rules.RESOURCES]
+    if strategy != "serverless":
+        assert spec["replicas"] == values[rules.REPLICAS]
+        assert objects["HorizontalPodAutoscaler", "specimen"]["spec"]["minReplicas"] == values[rules.REPLICAS]
+
+
+@renders
+@pytest.mark.parametrize("strategy", ["canary", "gateway"])
+def test_the_models_own_slow_bound_reaches_the_query(strategy: str, tree: Path) -> None:
+    annotations = workload(rendered(specimen("production", strategy), tree))["metadata"]["annotations"]
+    assert annotations["release/slow"] == "0.0075"  # 7.5 ms, as the label `le` of the histogram writes it
+
+
+@renders
+@pytest.mark.parametrize("version", ["123456789012", "0123456789e1", "000000000000"])
+@pytest.mark.parametrize("strategy", ["canary", "serverless"])
+def test_a_version_that_looks_like_a_number_stays_text(strategy: str, version: str, tree: Path) -> None:
+    objects = rendered(another(specimen("staging", strategy), version), tree)
+    assert workload(objects)["spec"]["template"]["metadata"]["labels"][VERSION] == version
+
+
+@renders
+def test_probes_ask_what_bentoml_answers(tree: Path) -> None:
+    container = workload(rendered(specimen("production", "canary"), tree))["spec"]["template"]["spec"]["containers"][0]
+    paths = {name: container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")}
+    assert paths == {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+
+
+@renders
+def test_objects_name_the_file_that_they_come_from(tree: Path) -> None:
+    of = specimen("staging", "gateway")
+    objects = rendering.parse(rendering.texts([of], tree)[0], of).objects
+    files = {(each.kind, each.name): str(each.file) for each in objects}
+    assert files["HTTPRoute", "gateway-specimen"] == "deploy/strategies/gateway/httproute.yaml"
+    assert files["AnalysisTemplate", "gateway-specimen-errors"] == "deploy/base/analysis/errors.yaml"
+    assert all(Path(file).is_file() for file in files.values())
+
+
+@renders
+def test_what_is_rendered_bears_no_annotation_of_the_checks(tree: Path) -> None:
+    of = specimen("production", "canary")
+    assert rendering.ORIGIN not in (shown := str(rendered(of, tree)))
+    assert f"'{rendering.MARK}'" not in shown
+    assert rendering.ORIGIN.encode() not in of.files["kustomization.yaml"]
+
+
+@renders
+def test_the_base_alone_names_an_image_that_no_registry_has() -> None:
+    rollout = next(each for each in render.render(Path("deploy/base")) if each["kind"] == "Rollout")
+    assert rollout["spec"]["template"]["spec"]["containers"][0]["image"] == release.PLACEHOLDER
     assert release.PLACEHOLDER.split("/")[0].endswith(".invalid")  # RFC 2606
 
 
@@ -191,13 +189,10 @@ def test_every_environment_of_the_verbs_has_a_folder() -> None:
     assert found == set(release.ENVIRONMENTS)
 
 
-def test_the_steps_rise_to_all_traffic_with_a_pause_before_each() -> None:
-    listed = yaml.safe_load(steps.ROLLOUT.read_text())["spec"]["strategy"]["canary"]["steps"]
-    weights = [step["setWeight"] for step in listed[::2]]
-    assert weights == sorted(set(weights))
-    assert weights[-1] == 100
-    assert all(step["pause"]["duration"] for step in listed[1::2])
-    assert len(listed) == 2 * len(weights) - 1
+def test_every_strategy_of_a_passport_has_a_folder() -> None:
+    said = release.Served.model_fields["strategy"].annotation
+    assert set(STRATEGIES) == set(said.__args__)  # type: ignore[union-attr]
+    assert set(EXPECTED) == set(STRATEGIES)
 
 
 @pytest.mark.parametrize("model", config.names())
@@ -207,8 +202,26 @@ def test_every_models_resources_fit_the_rollout(model: str) -> None:
     release.kubernetes_name(model)
 
 
+def test_replicas_need_to_fit_the_steps_of_a_canary_only() -> None:
+    three = rendering.RESOURCES.replace("value: 8", "value: 3").encode()
+    assert rules.of_resources(three, Path("resources.yaml"), "mend it")
+    assert not rules.of_resources(three, Path("resources.yaml"), "mend it", "gateway")
+    of = specimen("production", "gateway")
+    composed = release.compose(of.environment, of.model, of.files["passport.yaml"], three)
+    assert not [each for each in rules.of_release(composed, ()) if "pods cannot take" in each.wrong]
+
+
 def test_every_verb_of_the_table_has_a_module() -> None:
     from deploy.__main__ import ENVIRONMENTS, VERBS
 
     assert [verb.name for verb in VERBS if not Path("deploy", f"{verb.name}.py").is_file()] == []
     assert tuple(ENVIRONMENTS) == release.ENVIRONMENTS
+
+
+def test_a_specimen_is_told_from_a_model() -> None:
+    of = specimen("production", "canary")
+    found = rendering.Rendering(of.environment, of.model, "canary", ())
+    assert str(found) == "a specimen: production, canary"
+    assert str(dataclasses.replace(found, model="flight_delay")) == (
+        "release production/flight_delay: production, canary"
+    )

@@ -144,7 +144,7 @@ def test_templates_and_reference_agree_that_a_healthy_candidate_is_promoted(rele
 def test_a_candidate_that_nobody_calls_is_inconclusive_to_both(release: Manifests, tmp_path: Path) -> None:
     done, _ = walk(release, tmp_path, StubArm(), StubArm(), kind=Idle)
     assert done.verdict == "inconclusive"
-    assert "candidate requests 20, at least 300" in done.reason
+    assert "requests to the candidate 20, at least 300" in done.reason
     assert "0 requests reached the candidate, fewer than 100" in done.reason
 
 
@@ -185,14 +185,14 @@ def scripted(release: Manifests, answers: dict[str, Sequence[float] | QueryError
 def test_no_weight_is_left_before_its_own_analysis_is_successful(release: Manifests) -> None:
     assert not scripted(release, {EVIDENCE: [299.0]}, 600).satisfied()
     assert scripted(release, {EVIDENCE: [300.0]}, 600).satisfied()
-    assert scripted(release, {EVIDENCE: [299.0]}, 600).lacking() == "candidate requests 299, at least 300"
+    assert scripted(release, {EVIDENCE: [299.0]}, 600).lacking() == "requests to the candidate 299, at least 300"
 
 
 def test_an_hour_of_too_little_evidence_waits_for_a_person(release: Manifests) -> None:
     ended = scripted(release, {EVIDENCE: [299.0]}, 4000).ended()
     assert ended is not None
     assert ended[0] == "inconclusive"
-    assert "candidate requests: 120 measurements, but never 1 good ones in a row" in ended[1]
+    assert "requests to the candidate: 120 measurements, but never 1 good ones in a row" in ended[1]
 
 
 def test_no_data_waits_for_a_person_and_is_no_pass(release: Manifests) -> None:

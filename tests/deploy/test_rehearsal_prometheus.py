@@ -1,4 +1,4 @@
-"""A Prometheus of the rehearsal's own: it sees what the cluster's would, answers as that would, and is gone after."""
+"""A Prometheus of the rehearsal: it sees what the cluster's would, answers as that would, and is gone after."""
 
 from __future__ import annotations
 

@@ -1,0 +1,177 @@
+"""Schemas of custom kinds: where they come from, that each file is the one that was pinned, and how strict they are."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+
+from data_schemas.command import Refusal
+from deploy.manifests import catalog
+from deploy.manifests.rendering import Object
+from deploy.manifests.schemas import KUBERNETES, Schemas, strict
+from tests.deploy.manifests import need_schemas, schemas
+
+SCHEMA = b"""{
+  "type": "object",
+  "properties": {
+    "apiVersion": {}, "kind": {}, "metadata": {"type": "object"},
+    "spec": {"type": "object", "properties": {"size": {"type": "integer"}}}
+  }
+}"""
+NAME = "example.org/thing_v1.json"
+
+
+@pytest.fixture
+def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A catalog that answers with SCHEMA; what was asked of it."""
+    (tmp_path / "repository").mkdir()
+    monkeypatch.chdir(tmp_path / "repository")
+    monkeypatch.delenv("SCHEMAS", raising=False)
+    monkeypatch.setattr(catalog, "sums", lambda: {NAME: hashlib.sha256(SCHEMA).hexdigest()})
+    asked: list[str] = []
+
+    class Answer:
+        def __enter__(self) -> Answer:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def read(self) -> bytes:
+            return SCHEMA
+
+    def urlopen(address: str, timeout: float) -> Answer:
+        assert timeout <= 10
+        asked.append(address)
+        return Answer()
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    return asked
+
+
+def test_a_schema_is_downloaded_once_at_the_pinned_commit(online: list[str]) -> None:
+    for _ in range(2):
+        found = catalog.find()
+        assert found.folder is None
+        assert found.schema("example.org", "Thing", "v1") is not None
+    assert online == [f"https://raw.githubusercontent.com/datreeio/CRDs-catalog/{catalog.COMMIT}/{NAME}"]
+    assert (catalog.CACHE / catalog.COMMIT[:12] / NAME).read_bytes() == SCHEMA
+
+
+def test_a_damaged_copy_is_downloaded_anew(online: list[str]) -> None:
+    catalog.find().schema("example.org", "Thing", "v1")
+    (catalog.CACHE / catalog.COMMIT[:12] / NAME).write_text("{}")
+    assert catalog.find().schema("example.org", "Thing", "v1") != {}
+    assert len(online) == 2
+
+
+def test_other_bytes_than_the_pinned_ones_are_refused(online: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "sums", lambda: {NAME: "0" * 64})
+    with pytest.raises(Refusal, match=r"has SHA-256 [0-9a-f]{64}, not the 0+ of schemas\.txt"):
+        catalog.find().schema("example.org", "Thing", "v1")
+    assert online
+    assert not catalog.CACHE.exists()
+
+
+def test_offline_every_kind_is_named_after_one_attempt(online: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def urlopen(address: str, timeout: float) -> object:
+        tried.append(f"{address} {timeout}")
+        raise URLError("no route")
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    monkeypatch.setattr(catalog, "sums", lambda: {NAME: "0", "example.org/other_v1.json": "0"})
+    found = catalog.find()
+    assert found.schema("example.org", "Thing", "v1") is None
+    assert found.schema("example.org", "Other", "v1") is None
+    assert found.schema("example.org", "Unlisted", "v1") is None
+    assert set(found.lacking) == {f"{kind} of example.org/v1" for kind in ("Thing", "Other", "Unlisted")}
+    assert "cannot be reached (no route)" in found.lacking["Other of example.org/v1"]
+    assert (len(tried), online) == (1, [])
+
+
+def test_a_folder_that_is_given_comes_first(online: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("../shared/schemas").mkdir(parents=True)
+    assert catalog.find().folder == catalog.BESIDE
+    Path("mine").mkdir()
+    monkeypatch.setenv("SCHEMAS", "mine")
+    assert catalog.find().folder == Path("mine")
+    monkeypatch.setenv("SCHEMAS", "nowhere")
+    with pytest.raises(Refusal, match="SCHEMAS=nowhere is no folder"):
+        catalog.find()
+    assert online == []
+
+
+def test_every_pinned_file_has_a_checksum() -> None:
+    assert re.fullmatch(r"[0-9a-f]{40}", catalog.COMMIT)
+    listed = catalog.sums()
+    assert {"argoproj.io/rollout_v1alpha1.json", "monitoring.coreos.com/podmonitor_v1.json"} <= set(listed)
+    assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in listed.values())
+
+
+def test_the_latest_three_kubernetes_are_meant() -> None:
+    minors = [int(number.split(".")[1]) for number in KUBERNETES]
+    assert minors == [minors[0], minors[0] + 1, minors[0] + 2]
+    assert minors[0] >= 35
+
+
+def test_strict_closes_every_object_but_those_that_say_they_are_open() -> None:
+    inner = {"type": "object", "properties": {"a": {"type": "string"}}}
+    opened = {**inner, "x-kubernetes-preserve-unknown-fields": True, "additionalProperties": False}
+    found = strict({"type": "object", "properties": {"closed": {"type": "array", "items": inner}, "open": opened}})
+    assert found["additionalProperties"] is False
+    assert found["properties"]["closed"]["items"]["additionalProperties"] is False
+    assert "additionalProperties" not in found["properties"]["open"]
+
+
+def thing(**content: Any) -> Object:
+    whole = {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}, **content}
+    return Object(whole, Path("deploy/thing.yaml"))
+
+
+def test_a_field_is_named_with_file_object_and_place(online: list[str]) -> None:
+    checks = Schemas(catalog.find())
+    assert checks.faults(thing(spec={"size": 1})) == []
+    said = [str(each) for each in checks.faults(thing(spec={"size": "1"}, specs={}))]
+    assert said[0].startswith("deploy/thing.yaml: Thing a: spec.size: '1' is not of type 'integer'; mend the field")
+    assert said[1].startswith("deploy/thing.yaml: Thing a: the object: Additional properties are not allowed ('specs'")
+    assert online
+
+
+def test_an_object_without_a_kind_is_no_crash() -> None:
+    found = Schemas(catalog.Catalog(Path())).faults(Object({"metadata": {}}, Path("a.yaml")))
+    assert "apiVersion, kind" in str(found[0])
+
+
+def test_what_argo_cd_is_given_keeps_its_schemas(tmp_path: Path) -> None:
+    from deploy.manifests import check, render
+    from tests.deploy.manifests import LACKING
+
+    if LACKING or not check.ARGOCD.is_dir():
+        pytest.skip(str(LACKING))
+    need_schemas()
+    assert render.renderer()
+    (tmp_path / "deploy").mkdir()
+    assert [str(each) for each in check.of_argocd(Path(), tmp_path, schemas())] == []
+
+
+def test_a_misspelt_field_of_argo_cd_is_named(tmp_path: Path) -> None:
+    import shutil
+
+    from deploy.manifests import check
+    from tests.deploy.manifests import LACKING, plant
+
+    if LACKING:
+        pytest.skip(LACKING)
+    need_schemas()
+    (tmp_path / "root/deploy").mkdir(parents=True)
+    (tmp_path / "tree/deploy").mkdir(parents=True)
+    shutil.copytree(check.ARGOCD, tmp_path / "root" / check.ARGOCD)
+    plant(tmp_path / "root", "deploy/argocd/applicationset.yaml", "preserveResourcesOnDeletion", "preserveOnDeletion")
+    (found,) = check.of_argocd(tmp_path / "root", tmp_path / "tree", schemas())
+    assert str(found).startswith("deploy/argocd/applicationset.yaml: ApplicationSet models: spec.syncPolicy: ")

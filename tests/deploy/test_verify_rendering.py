@@ -1,0 +1,150 @@
+"""Verify renders every release and strategy, says what it could not check, and is quick with a hundred releases."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deploy import release
+from deploy.manifests import catalog, check, dead, rendering
+from deploy.release import Release
+from deploy.rules import Fault
+from tests.deploy.conftest import ROOT
+from tests.deploy.manifests import plant, renders, schemas, specimen, with_programs
+from tests.deploy.tree import Tree, folder
+
+
+@pytest.fixture
+def whole(released: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    """`released` with every manifest, the schemas of this machine, and no search for dead entries."""
+    for name in rendering.MANIFESTS:
+        shutil.copytree(ROOT / name, name, dirs_exist_ok=True)
+    found = schemas().catalog.folder or ROOT / catalog.CACHE / catalog.COMMIT[:12]
+    monkeypatch.setenv("SCHEMAS", str((ROOT / found).resolve()))
+    monkeypatch.setattr(dead, "faults", lambda *_: [])
+    return released
+
+
+@renders
+def test_what_promote_wrote_renders_to_no_fault(whole: Tree) -> None:
+    answer = whole.deploy("verify")
+    assert answer.code == 0, answer.out
+    assert "Held against Kubernetes 1." in answer.out
+    assert "gateway" in answer.out
+    assert "2 releases" in answer.out
+
+
+@renders
+def test_a_fault_of_the_base_is_said_once_with_file_object_and_mend(whole: Tree) -> None:
+    plant(Path(), "deploy/base/poddisruptionbudget.yaml", "maxUnavailable: 25%", "maxUnavailable: 0")
+    answer = whole.deploy("verify")
+    assert answer.code == 1
+    lines = [line for line in answer.out.splitlines() if "no node could be drained" in line]
+    assert lines == [
+        "deploy/base/poddisruptionbudget.yaml: PodDisruptionBudget specimen: spec.maxUnavailable "
+        "(a specimen: staging, canary and 9 more): allows no eviction: no node could be drained; allow one."
+    ]
+
+
+@renders
+def test_a_base_that_kustomize_refuses_is_named(whole: Tree) -> None:
+    plant(Path(), "deploy/base/kustomization.yaml", "  - podmonitor.yaml", "  - monitor.yaml")
+    answer = whole.deploy("verify")
+    assert answer.code == 1
+    assert "kustomize cannot render it" in answer.out
+    assert "deploy/base/monitor.yaml" in answer.out
+    assert str(Path.cwd()) not in answer.out  # paths are those of the repository
+    assert "/manifests-" not in answer.out
+
+
+@renders
+def test_a_fault_of_one_release_alone_is_named(whole: Tree) -> None:
+    """More replicas than the autoscaler allows, which no schema and no specimen knows."""
+    (where,) = [folder("staging")]
+    resources = (where / "resources.yaml").read_bytes().replace(b"value: 4", b"value: 24")
+    release.write(release.compose("staging", "flight_delay", (where / "passport.yaml").read_bytes(), resources))
+    answer = whole.deploy("verify")
+    assert answer.code == 1
+    assert "release staging/flight_delay: staging, canary" in answer.out
+    assert "spec.maxReplicas" in answer.out
+    assert "fewer than the 24 replicas" in answer.out
+
+
+@renders
+def test_an_image_of_another_registry_than_the_forks_is_named(whole: Tree) -> None:
+    rendering.FORK.parent.mkdir(parents=True)
+    rendering.FORK.write_text("data: {registry: ghcr.io/acme/}\n")
+    assert "registry of deploy/argocd/fork.yaml" not in whole.deploy("verify").out
+    rendering.FORK.write_text("data: {registry: ghcr.io/other}\n")
+    answer = whole.deploy("verify")
+    assert answer.code == 1
+    assert "is not of ghcr.io/other, the registry of deploy/argocd/fork.yaml" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("programs", "said"),
+    [
+        ({}, "nothing on PATH renders manifests"),
+        ({"kubectl": """echo '{"clientVersion": {"gitVersion": "v1.20.2"}}'"""}, "kubectl 1.20 is too old"),
+        ({"kustomize": "echo v4.5.7"}, "kustomize 4.5 is too old"),
+    ],
+)
+def test_without_a_renderer_the_rest_is_checked_and_it_is_no_pass(
+    whole: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: dict[str, str], said: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", with_programs(tmp_path / "bin", **programs))
+    answer = whole.deploy("verify")
+    assert answer.code == 2
+    assert "Every release keeps the rules" in answer.out
+    assert said in answer.error
+    assert "install kubectl 1.27 or newer" in answer.error
+    whole.promote("staging", "b")
+    (folder("staging") / "strange.yaml").write_text("")
+    answer = whole.deploy("verify")
+    assert (answer.code, "has no place among releases" in answer.out) == (1, True)
+    assert said in answer.out
+
+
+@renders
+def test_kinds_without_a_schema_are_named_and_the_rest_is_checked(
+    whole: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "schemas").mkdir()
+    monkeypatch.setenv("SCHEMAS", str(tmp_path / "schemas"))
+    answer = whole.deploy("verify")
+    assert answer.code == 0, answer.out
+    assert "Not checked for want of a schema: Rollout of argoproj.io/v1alpha1" in answer.out
+    plant(Path(), "deploy/base/rollout.yaml", "readinessProbe:", "readynessProbe:")
+    assert "'readynessProbe' was unexpected" in whole.deploy("verify").out  # a pod is a core kind
+
+
+@pytest.fixture
+def hundred() -> list[Release]:
+    """Fifty models in both environments, in all strategies."""
+    made = []
+    for number in range(50):
+        for environment in release.ENVIRONMENTS:
+            of = specimen(environment, rendering.strategies()[number % 4])
+            files = of.files["passport.yaml"].replace(of.model.encode(), f"model_{number}".encode())
+            made.append(release.compose(environment, f"model_{number}", files, of.files["resources.yaml"]))
+    return made
+
+
+@renders
+def test_a_hundred_releases_are_rendered_and_checked_in_twenty_seconds(hundred: list[Release]) -> None:
+    start = sum(os.times()[:4])
+    outcome = check.everything(hundred)
+    assert (sum(os.times()[:4]) - start) / 2 < 20  # on two cores, whatever else keeps them busy
+    assert [str(each) for each in outcome.faults] == []
+    assert "100 releases" in outcome.checked
+
+
+def test_equal_faults_are_said_once() -> None:
+    fault = Fault(Path("a"), "Rollout specimen: spec", "is wrong", "mend it")
+    assert [str(each) for each in check.merged([("x", fault), ("y", fault), ("", fault)])] == [
+        "a: Rollout specimen: spec (x and 2 more): is wrong; mend it."
+    ]
