@@ -21,6 +21,10 @@ VERBS = [
     Verb("measure", "measure latency, size and parity on this machine", [MODEL]),
     Verb("gates", "judge the model by the limits of model.yaml and its champion, and write its passport", [MODEL]),
     Verb("report", "write the report as HTML and as Markdown", [MODEL]),
+    Verb("required", "hold the results of ci.yml's jobs against its plan; exit 1 names the red ones", [
+        ("--needs", {"metavar": "JSON", "required": True, "help": "what GitHub's `toJSON(needs)` gives"}),
+        ("--report", {"metavar": "FILE", "help": "where the verdict goes as Markdown"}),
+    ]),
 ]  # fmt: skip
 
 

@@ -1,0 +1,73 @@
+"""Hold every job of ci.yml against its plan: `python -m models required --needs '{"plan": {"result": "success", …}}'`.
+
+It fails closed: a job that the plan asks for passes by success alone, and without a plan nothing passes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_schemas.command import Refusal
+from data_schemas.files import write
+
+ASKED = {"code": "code", "tests": "tests", "data": "datasets", "model": "models", "manifests": "manifests"}  # job: key
+
+
+@dataclass(frozen=True)
+class Job:
+    name: str
+    asked: bool
+    result: str  # GitHub's word: success, failure, cancelled or skipped
+
+    @property
+    def passed(self) -> bool:
+        return self.result == "success" or (self.result == "skipped" and not self.asked)
+
+    @property
+    def told(self) -> str:
+        return "as planned" if self.passed else "the plan asks for it, and only success passes"
+
+
+def main(options: argparse.Namespace) -> int:
+    jobs = judged(options.needs)
+    red = [job for job in jobs if not job.passed]
+    for job in jobs:
+        print(f"{'ok ' if job.passed else 'RED'}  {job.name:<10} {job.result}: {job.told}")
+    names = ", ".join(job.name for job in red)
+    print(f"required: FAIL, for {names}; open that job's log." if red else "required: PASS")
+    if options.report:
+        write(Path(options.report), markdown(jobs))
+    return 1 if red else 0
+
+
+def judged(needs: str) -> list[Job]:
+    """Every job of `toJSON(needs)`, held against the plan that is among their outputs."""
+    try:
+        results = {str(name): (str(job["result"]), job.get("outputs", {})) for name, job in json.loads(needs).items()}
+        plan = _plan(results.get("plan", ("missing", {})))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refusal(f"--needs is not what `toJSON(needs)` gives ({error!r}); hand that over.") from None
+    # A job that no plan knows of, and every one where there is no plan, has to succeed.
+    jobs = [
+        Job(name, name not in ASKED or bool(plan.get(ASKED[name], True)), each[0]) for name, each in results.items()
+    ]
+    if missing := [name for name in ("plan", *ASKED) if name not in results]:
+        raise Refusal(f"--needs lacks the job {missing[0]}; add it to `needs:` of `required` in ci.yml.")
+    return jobs
+
+
+def _plan(job: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    result, outputs = job
+    plan = json.loads(outputs.get("plan") or "{}") if result == "success" else {}
+    return plan if isinstance(plan, dict) else {}
+
+
+def markdown(jobs: list[Job]) -> str:
+    """The head of the report on the pull request."""
+    verdict = "✅ pass" if all(job.passed for job in jobs) else "❌ **fail**"
+    rows = [f"| {job.name} | {job.result} | {'' if job.passed else '❌ '}{job.told} |" for job in jobs]
+    return "\n".join([f"# {verdict}", "", "| job | result | |", "| --- | --- | --- |", *rows, "", ""])

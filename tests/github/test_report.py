@@ -1,0 +1,86 @@
+"""The scripts of report.yml, run with a `gh` that answers from files: what a pull request wrote is only ever text."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.github import workflows
+
+FILE = workflows.read(Path(".github/workflows/report.yml"))
+STEPS = {step.content.get("id", "cut"): step.run for step in FILE.steps() if step.run}
+GH = """#!/bin/sh
+echo "$@" >> told
+[ "$1 $2" = "run download" ] && cp -r artifacts reports || cat pulls.json
+"""
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Path:
+    gh = tmp_path / "bin/gh"
+    gh.parent.mkdir()
+    gh.write_text(GH)
+    gh.chmod(0o755)
+    return tmp_path
+
+
+def run(script: str, folder: Path) -> None:
+    environment = {
+        "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "GITHUB_OUTPUT": str(folder / "output"),
+        "GH_REPO": "team/fork",
+        "HEAD": 'stranger:x"; touch owned; "',
+        "SHA": "0" * 40,
+        "RUN": "1",
+    }
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=folder, env=environment, check=True)
+
+
+def artifact(folder: Path, name: str, text: str) -> None:
+    path = folder / "artifacts" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_the_verdict_stands_first_and_models_follow(runner: Path) -> None:
+    artifact(runner, "report-0-required/report.md", "verdict\n")
+    artifact(runner, "report-wait/models/wait/build/report.md", "wait\n")
+    artifact(runner, "report-flight_delay/models/flight_delay/build/report.md", "flight_delay\n")
+    artifact(runner, "report-flight_delay/models/flight_delay/build/report.html", "<script>")
+    run(STEPS["cut"], runner)
+    assert (runner / "comment.md").read_text().split() == ["verdict", "flight_delay", "wait"]
+
+
+def test_a_report_is_cut_to_what_a_comment_holds(runner: Path) -> None:
+    artifact(runner, "report-0-required/report.md", "x" * 10_000_000)
+    run(STEPS["cut"], runner)
+    assert (runner / "comment.md").stat().st_size <= 65_536
+
+
+def test_a_link_in_an_artifact_is_not_followed(runner: Path) -> None:
+    artifact(runner, "report-0-required/report.md", "verdict\n")
+    (runner / "secret").write_text("secret\n")
+    (runner / "artifacts/report-0-required/more.md").symlink_to(runner / "secret")
+    gh = runner / "bin/gh"
+    gh.write_text(GH.replace("cp -r", "cp -rP"))
+    run(STEPS["cut"], runner)
+    assert (runner / "comment.md").read_text() == "verdict\n"
+
+
+def test_the_name_of_a_file_names_no_other_one(runner: Path) -> None:
+    artifact(runner, "report-0-required/report.md", "verdict\n")
+    (runner / "secret").write_text("secret\n")
+    artifact(runner, f"report-0-required/a\n{runner}/secret\n.md", "more\n")
+    run(STEPS["cut"], runner)
+    assert "secret" not in (runner / "comment.md").read_text()
+
+
+def test_the_name_of_a_branch_is_never_run(runner: Path) -> None:
+    (runner / "pulls.json").write_text("12\n")
+    run(STEPS["pull"], runner)
+    assert not (runner / "owned").exists()
+    assert 'head=stranger:x"; touch owned; "' in (runner / "told").read_text()
+    assert (runner / "output").read_text() == "number=12\n"

@@ -1,0 +1,88 @@
+"""The files under .github that GitHub runs, read for the tests: `python -m pytest tests/github`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+WORKFLOWS = Path(".github/workflows")
+ACTIONS = Path(".github/actions")
+EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step and where it is: `job` is empty in a composite action."""
+
+    job: str
+    number: int
+    content: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        told = self.content.get("name") or self.content.get("id") or self.content.get("uses") or self.number
+        return f"{self.job or 'action'}: step {told}"
+
+    @property
+    def run(self) -> str:
+        return str(self.content.get("run", ""))
+
+    @property
+    def uses(self) -> str:
+        return str(self.content.get("uses", ""))
+
+
+@dataclass(frozen=True)
+class File:
+    """A workflow or a composite action; every scalar is text, so that `on` is no boolean."""
+
+    path: Path
+    text: str
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        read: dict[str, Any] = yaml.load(self.text, yaml.BaseLoader)  # noqa: S506 - it makes only text, lists and maps
+        return read
+
+    @property
+    def is_workflow(self) -> bool:
+        return "jobs" in self.content
+
+    @property
+    def jobs(self) -> dict[str, dict[str, Any]]:
+        jobs: dict[str, dict[str, Any]] = self.content.get("jobs", {})
+        return jobs
+
+    @property
+    def triggers(self) -> set[str]:
+        on = self.content.get("on", {})
+        return {on} if isinstance(on, str) else set(on)
+
+    def steps(self) -> Iterator[Step]:
+        of = {name: job.get("steps", []) for name, job in self.jobs.items()}
+        for job, steps in (of or {"": self.content.get("runs", {}).get("steps", [])}).items():
+            for number, step in enumerate(steps, 1):
+                yield Step(job, number, step)
+
+    def line(self, *keys: str) -> str:
+        """The first line of the value at these keys, with its comment."""
+        node = yaml.compose(self.text)
+        for key in keys:
+            assert isinstance(node, yaml.MappingNode)
+            node = next(value for name, value in node.value if name.value == key)
+        assert node is not None
+        return self.text.splitlines()[node.start_mark.line]
+
+
+def read(path: Path) -> File:
+    return File(path, path.read_text())
+
+
+def every() -> list[File]:
+    return [read(path) for path in sorted([*WORKFLOWS.glob("*.y*ml"), *ACTIONS.glob("*/action.y*ml")])]
