@@ -102,9 +102,8 @@ def expressions(file: File) -> Iterator[str]:
 def outputs(file: File) -> Iterator[str]:
     """An output that nobody sets is empty text, and a condition on it is quietly false."""
     for name, job in file.jobs.items():
-        needs = job.get("needs", [])
         for other, output in re.findall(r"\bneeds\.([\w-]+)\.outputs\.([\w-]+)", str(job)):
-            if other not in ([needs] if isinstance(needs, str) else needs):
+            if other not in file.needs(name):
                 yield f"{name}: needs: does not list {other}, whose output {output} it reads"
             elif output not in file.jobs.get(other, {}).get("outputs", {}):
                 yield f"{name}: needs.{other}.outputs.{output} is no output of {other}"
@@ -146,9 +145,9 @@ def required(file: File) -> Iterator[str]:
     if job is None:
         yield "jobs: required is missing, which the branch rules ask for"
         return
-    if "always()" not in job.get("if", ""):
-        yield "required: if: always() is missing; skipped, it would count as passed"
-    if missing := sorted(file.jobs.keys() - {"required", *job.get("needs", [])}):
+    if job.get("if", "").strip("${} ") != "always()":
+        yield "required: if: is not always(); skipped, it would count as passed"
+    if missing := sorted(file.jobs.keys() - {"required", *file.needs("required")}):
         yield f"required: needs: does not list {', '.join(missing)}"
 
 

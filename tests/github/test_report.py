@@ -35,6 +35,7 @@ def run(script: str, folder: Path) -> None:
         "HEAD": 'stranger:x"; touch owned; "',
         "SHA": "0" * 40,
         "RUN": "1",
+        "GITHUB_SERVER_URL": "https://github.com",
     }
     subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=folder, env=environment, check=True)
 
@@ -51,7 +52,9 @@ def test_the_verdict_stands_first_and_models_follow(runner: Path) -> None:
     artifact(runner, "report-flight_delay/models/flight_delay/build/report.md", "flight_delay\n")
     artifact(runner, "report-flight_delay/models/flight_delay/build/report.html", "<script>")
     run(STEPS["cut"], runner)
-    assert (runner / "comment.md").read_text().split() == ["verdict", "flight_delay", "wait"]
+    origin, *text = (runner / "comment.md").read_text().splitlines()
+    assert "(https://github.com/team/fork/actions/runs/1)" in origin
+    assert text == ["verdict", "flight_delay", "wait"]
 
 
 def test_a_report_is_cut_to_what_a_comment_holds(runner: Path) -> None:
@@ -67,7 +70,7 @@ def test_a_link_in_an_artifact_is_not_followed(runner: Path) -> None:
     gh = runner / "bin/gh"
     gh.write_text(GH.replace("cp -r", "cp -rP"))
     run(STEPS["cut"], runner)
-    assert (runner / "comment.md").read_text() == "verdict\n"
+    assert (runner / "comment.md").read_text().splitlines()[1:] == ["verdict"]
 
 
 def test_the_name_of_a_file_names_no_other_one(runner: Path) -> None:

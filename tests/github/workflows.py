@@ -64,6 +64,10 @@ class File:
         on = self.content.get("on", {})
         return {on} if isinstance(on, str) else set(on)
 
+    def needs(self, job: str) -> list[str]:
+        named = self.jobs[job].get("needs", [])
+        return [named] if isinstance(named, str) else named
+
     def steps(self) -> Iterator[Step]:
         of = {name: job.get("steps", []) for name, job in self.jobs.items()}
         for job, steps in (of or {"": self.content.get("runs", {}).get("steps", [])}).items():
