@@ -1,0 +1,185 @@
+"""The job graph of ci.yml, run with verbs that only say they were called: what a plan starts, and what is red."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.conftest import ROOT
+from tests.github import workflows
+from tests.github.runner import Job, Runner
+
+CI = workflows.read(Path(".github/workflows/ci.yml"))
+PULL = {
+    "event_name": "pull_request",
+    "sha": "1" * 40,
+    "event": {"pull_request": {"number": 1, "base": {"sha": "2" * 40}}},
+}
+ALL = ["train", "gates", "build", "rehearse"]
+NOTHING: dict[str, Any] = {"code": False, "tests": False, "manifests": False, "datasets": [], "models": []}
+# Says what it was called with; the plan is given, `required` is the real one, and what FAIL names fails.
+PYTHON = """#!/bin/sh
+shift
+echo "$*" >> "$TOLD"
+case "$*" in
+"models required"*) exec {python} -m "$@" ;;
+"models ci gates"*) mkdir -p deploy/build && echo "figures of $4" > deploy/build/report.md ;;
+esac
+[ -z "$FAIL" ] || case "$*" in *"$FAIL"*) exit 1 ;; esac
+case "$*" in "models affected"*) echo "$PLAN" ;; esac
+"""
+
+
+class Run:
+    """One run of ci.yml: `jobs` with their results, the verbs that it `called`, the reports that it `uploaded`."""
+
+    def __init__(self, root: Path, plan: dict[str, Any] | str, fail: str = "", github: dict[str, Any] = PULL) -> None:
+        self.root = root
+        self.uploaded: list[str] = []
+        python = root / "bin/python"
+        python.parent.mkdir(parents=True)
+        python.write_text(PYTHON.format(python=shlex.quote(sys.executable)))
+        python.chmod(0o755)
+        environment = {
+            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+            "PLAN": plan if isinstance(plan, str) else json.dumps(plan),
+            "FAIL": fail,
+            "TOLD": str(root / "told"),
+        }
+        uses = {"$/.github/actions/setup": self.setup, "actions/upload-artifact@": self.upload}
+        self.jobs = Runner(CI, self.folder, uses, github, environment=environment).run()
+        told = (root / "told").read_text().splitlines()
+        self.called = [line for line in told if not line.startswith(("models affected", "models required", " ", "}"))]
+        self.base = next(line.rpartition(" ")[2] for line in told if line.startswith("models affected"))
+
+    def folder(self, job: str) -> Path:
+        path = self.root / job
+        path.mkdir()
+        return path
+
+    def setup(self, inputs: dict[str, str], folder: Path) -> None:
+        assert inputs["for"] in {"required", "plan", "code", "manifests", "model", "tests"}
+        for name in ("pyproject.toml", "models", "data_schemas"):
+            (folder / name).symlink_to(ROOT / name)
+        (folder / "deploy").mkdir()
+        if inputs["for"] not in ("required", "plan"):
+            (folder / ".venv/bin").mkdir(parents=True)
+            (folder / ".venv/bin/python").symlink_to(self.root / "bin/python")
+
+    def upload(self, inputs: dict[str, str], folder: Path) -> None:
+        assert folder.is_dir()
+        self.uploaded.append(inputs["name"])
+
+    @property
+    def results(self) -> dict[str, str]:
+        return {name: job.result for name, job in self.jobs.items()}
+
+    @property
+    def required(self) -> Job:
+        return self.jobs["required"]
+
+
+@pytest.fixture
+def ci(tmp_path: Path) -> Callable[..., Run]:
+    return lambda plan, **options: Run(tmp_path, plan, **options)
+
+
+def test_a_change_of_documentation_starts_nothing_and_passes(ci: Callable[..., Run]) -> None:
+    run = ci(NOTHING)
+    assert run.called == []
+    assert run.results == {**dict.fromkeys(CI.jobs, "skipped"), "plan": "success", "required": "success"}
+
+
+def test_an_affected_model_goes_through_all_stages_and_the_others_cost_nothing(ci: Callable[..., Run]) -> None:
+    run = ci(NOTHING | {"models": [{"name": "flight_delay", "stages": ALL}]})
+    assert run.called == [f"models ci {stage} flight_delay" for stage in ALL]
+    assert run.uploaded == ["report-flight_delay", "report-0-required"]
+    assert run.required.result == "success"
+
+
+def test_a_change_of_serving_trains_nothing(ci: Callable[..., Run]) -> None:
+    run = ci(NOTHING | {"models": [{"name": name, "stages": ["build", "rehearse"]} for name in ("one", "two")]})
+    assert run.called == [f"models ci {stage} {name}" for name in ("one", "two") for stage in ("build", "rehearse")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "called"),
+    [
+        ({"code": True}, ["models ci code"]),
+        ({"tests": True}, ["models ci tests"]),
+        ({"manifests": True}, ["models ci manifests"]),
+        ({"datasets": ["a", "b"]}, ["models ci data a", "models ci data b"]),
+    ],
+    ids=str,
+)
+def test_what_a_plan_asks_for_is_called_and_nothing_else(
+    ci: Callable[..., Run], asked: dict[str, Any], called: list[str]
+) -> None:
+    run = ci(NOTHING | asked)
+    assert run.called == called
+    assert run.required.result == "success"
+
+
+EVERYTHING = {
+    "code": True,
+    "tests": True,
+    "manifests": True,
+    "datasets": ["flights"],
+    "models": [{"name": "other", "stages": ALL}, {"name": "flight_delay", "stages": ALL}],
+}
+FAILING = {
+    "code": "ci code",
+    "tests": "ci tests",
+    "data": "ci data",
+    "manifests": "ci manifests",
+    "plan": "affected",
+}
+
+
+@pytest.mark.parametrize(("job", "fail"), [*FAILING.items(), *(("model", f"ci {stage} other") for stage in ALL)])
+def test_whatever_fails_turns_required_red_and_is_named(ci: Callable[..., Run], job: str, fail: str) -> None:
+    run = ci(EVERYTHING, fail=fail)
+    assert (run.jobs[job].result, run.required.result) == ("failure", "failure")
+    assert f"required: FAIL, for {job}" in run.required.log
+
+
+def test_a_failing_gate_ends_its_model_only_and_is_reported(ci: Callable[..., Run]) -> None:
+    run = ci(EVERYTHING, fail="ci gates other")
+    assert "models ci build other" not in run.called
+    assert "models ci rehearse flight_delay" in run.called
+    assert {"report-other", "report-flight_delay", "report-0-required"} == set(run.uploaded)
+    assert (run.root / "model other/summary.md").read_text() == "figures of other\n"
+
+
+@pytest.mark.parametrize("plan", ["", "{}", "[]"])
+def test_a_plan_that_says_nothing_turns_required_red(ci: Callable[..., Run], plan: str) -> None:
+    assert ci(plan).required.result == "failure"
+
+
+@pytest.mark.parametrize(
+    ("github", "base"),
+    [
+        (PULL, "2" * 40),
+        ({"event_name": "merge_group", "event": {"merge_group": {"base_sha": "3" * 40}}}, "3" * 40),
+        ({"event_name": "push", "event": {"before": "4" * 40, "created": False}}, "4" * 40),
+        ({"event_name": "push", "event": {"before": "0" * 40, "created": True}}, "origin/main"),
+        ({"event_name": "workflow_dispatch", "event": {}}, "origin/main"),
+    ],
+    ids=["pull request", "merge queue", "push", "first push", "dispatch"],
+)
+def test_a_change_is_what_differs_from_where_it_goes(ci: Callable[..., Run], github: dict[str, Any], base: str) -> None:
+    assert ci(NOTHING, github=github).base == base
+
+
+@pytest.mark.parametrize("name", ["x; touch owned", "$(touch owned)", "`touch owned`", "../x"])
+def test_the_name_of_a_model_is_never_run(ci: Callable[..., Run], tmp_path: Path, name: str) -> None:
+    run = ci(NOTHING | {"models": [{"name": name.replace("/", ""), "stages": ALL}]})
+    assert run.called[0] == f"models ci train {name.replace('/', '')}"
+    assert not list(tmp_path.rglob("owned"))
