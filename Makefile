@@ -3,12 +3,13 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 MODEL ?= flight_delay
+BASE ?= main
 
 BIN := .venv/bin
 READY := .venv/ready
 STAGES := data_schemas models serving deploy
 
-.PHONY: help env rehearse test check format bench lock clean
+.PHONY: help env rehearse test check ci format bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -37,6 +38,9 @@ check: $(READY)  ## lint, format, types and the direction of imports; changes no
 	$(BIN)/mypy $(STAGES) tests
 	$(BIN)/lint-imports
 
+ci: $(READY)  ## what ci.yml runs for this branch and its uncommitted changes against BASE, with the same verdict
+	$(BIN)/python -m models ci --since $(BASE)
+
 format: $(READY)  ## mend what `check` can mend by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -46,6 +50,7 @@ bench: $(READY)  ## the figures of the README
 	$(BIN)/python tests/bench/serving.py
 	$(BIN)/python tests/bench/judge.py
 	$(BIN)/python tests/bench/image.py
+	$(BIN)/python tests/bench/affected.py
 
 # torch stays out of the locks: its CPU build lives elsewhere for most people, so it has its own line above.
 lock: $(READY)  ## compile requirements/*.txt from pyproject.toml anew

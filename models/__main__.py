@@ -9,6 +9,8 @@ from pathlib import Path
 from data_schemas.command import Verb, run
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay"})
+SINCE = ("--since", {"default": "main", "metavar": "BASE", "help": "the change is all that differs (default: main)"})
+READING = {"affected", "ci"}  # they write nothing themselves, so they keep no other verb out
 
 VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
@@ -21,6 +23,12 @@ VERBS = [
     Verb("measure", "measure latency, size and parity on this machine", [MODEL]),
     Verb("gates", "judge the model by the limits of model.yaml and its champion, and write its passport", [MODEL]),
     Verb("report", "write the report as HTML and as Markdown", [MODEL]),
+    Verb("affected", "say as JSON which models, stages and checks a change affects", [SINCE]),
+    Verb("ci", "run what ci.yml would run for this branch, or one of its jobs", [
+        ("job", {"nargs": "?", "help": "such as code, data, train, gates (default: all that the change needs)"}),
+        ("noun", {"nargs": "?", "help": "the job's model or dataset"}),
+        SINCE,
+    ]),
     Verb("required", "hold the results of ci.yml's jobs against its plan; exit 1 names the red ones", [
         ("--needs", {"metavar": "JSON", "required": True, "help": "what GitHub's `toJSON(needs)` gives"}),
         ("--report", {"metavar": "FILE", "help": "where the verdict goes as Markdown"}),
@@ -30,7 +38,8 @@ VERBS = [
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """One verb at a time in a tree: each writes what another one reads."""
-    return run("models", VERBS, arguments, lock=Path(".dvc/tmp/run.lock"))
+    words = sys.argv[1:] if arguments is None else arguments
+    return run("models", VERBS, arguments, lock=None if READING & set(words[:1]) else Path(".dvc/tmp/run.lock"))
 
 
 if __name__ == "__main__":

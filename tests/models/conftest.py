@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -87,3 +88,34 @@ def verb(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Answer]]:
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def fork(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trees.fork(tmp_path_factory.mktemp("fork") / "repository")
+
+
+@pytest.fixture
+def branch(fork: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fork on a branch of main, as current directory; whatever a test does to it is undone."""
+    monkeypatch.chdir(fork)
+    for name, value in trees.GIT.items():
+        monkeypatch.setenv(name, value)
+    trees.git("checkout", "--quiet", "-B", "change", "main")
+    yield fork
+    trees.git("reset", "--quiet", "--hard", "main", root=fork)
+    trees.git("clean", "--quiet", "-fd", root=fork)
+
+
+@pytest.fixture
+def plan(verb: Callable[..., Answer]) -> Callable[..., dict[str, Any]]:
+    """What `python -m models affected` answers, which workflows read as one line with always the same keys."""
+
+    def ask(*arguments: str) -> dict[str, Any]:
+        answer = verb("affected", *arguments)
+        assert (answer.code, answer.error, answer.out.count("\n")) == (0, "", 1)
+        found: dict[str, Any] = json.loads(answer.out)
+        assert list(found) == ["since", "changed", "datasets", "models", "code", "tests", "manifests", "nothing"]
+        return found
+
+    return ask

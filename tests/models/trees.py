@@ -17,6 +17,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 MODEL = Path("models/flight_delay")  # in every tree
 SETTINGS = ROOT / "tests/models/model.yaml"  # those of no model, where a test names values
+SECOND = Path("models/taxi_tip")  # in a fork, where it learns from TRIPS
+TRIPS = Path("data_schemas/trips")
 OPTIONS = argparse.Namespace(model="flight_delay")
 GIT = {
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -40,6 +42,19 @@ def clone(root: Path) -> Path:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
     git("init", "--quiet", root=root)
+    commit(root)
+    return root
+
+
+def fork(root: Path) -> Path:
+    """A clone with a second model and a second dataset, on main."""
+    clone(root)
+    shutil.copytree(root / "data_schemas/flights", root / TRIPS)
+    shutil.copytree(root / MODEL, root / SECOND)
+    edit(root / SECOND / "dvc.yaml", "model: flight_delay", f"model: {SECOND.name}")
+    edit(root / SECOND / "model.yaml", "dataset: flights", f"dataset: {TRIPS.name}")
+    shutil.rmtree(root / "tests/models")  # whose words name them
+    git("checkout", "--quiet", "-B", "main", root=root)
     commit(root)
     return root
 
@@ -78,6 +93,17 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {path}"
     path.write_text(text.replace(old, new))
+
+
+def append(path: Path | str, text: str = "\n# more\n") -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with Path(path).open("a") as file:
+        file.write(text)
+
+
+def stages(plan: dict[str, Any], model: str = "flight_delay") -> list[str]:
+    """Those that a plan of `affected` has for a model."""
+    return next((each["stages"] for each in plan["models"] if each["name"] == model), [])
 
 
 def configure(root: Path, settings: dict[str, Any]) -> None:

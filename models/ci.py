@@ -1,0 +1,126 @@
+"""What ci.yml runs, here: `python -m models ci` plans for this branch and runs every job of the plan in ci.yml's order.
+
+python -m models ci gates flight_delay    # one job, as a step of ci.yml does
+
+JOBS is the one place that says what a job is. A job stops at its first command that fails; the others still run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from data_schemas.command import Refusal
+from models import affected, change, stages
+
+# In order. A job of a dataset or a model says so by {dataset} or {model}; those of a model are named as its stages.
+JOBS = {
+    "code": ["make check", "python -m pytest tests/test_readme.py"],
+    "tests": ["python -m pytest"],
+    "data": [
+        "python -m data_schemas ingest {dataset}",
+        "python -m data_schemas validate {dataset}",
+        "python -m pytest tests/data_schemas/test_every_dataset.py -k [{dataset}]",
+    ],
+    # The lock fits what is committed, and training from it gives, twice over, the very bytes that are committed.
+    "train": [
+        "python -m models run {model} --check",
+        "python -m data_schemas ingest {dataset}",
+        "python -m data_schemas validate {dataset} --report models/{model}/build/validation.json",
+        "python -m models train {model}",
+        "python -m models export {model}",
+        "python -m models run {model} --check",
+        "python -m dvc commit --quiet --force models/{model}/dvc.yaml:train",  # so that `gates` finds it made
+    ],
+    # A stale lock is red here, too: a change of figures alone trains nothing.
+    "gates": [
+        "python -m models run {model} --check",
+        "python -m models run {model}",
+        "python -m pytest tests/models/test_every_model.py -k [{model}]",
+    ],
+    "build": ["python -m serving build {model}"],
+    "rehearse": ["python -m data_schemas ingest {dataset}", "python -m deploy rehearse {model}"],
+    "manifests": ["python -m deploy verify"],
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    name: str
+    noun: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.noun}" if self.noun else self.name
+
+
+def main(options: argparse.Namespace) -> int:
+    if options.job:
+        return run(_asked(options.job, options.noun))
+    plan = affected.plan(options.since)
+    print(f"ci: {plan['changed']} paths differ from {plan['since'][:10]}", flush=True)
+    started, done = time.monotonic(), dict[Job, int]()
+    for job in planned(plan):
+        # Of a model nothing follows a red stage, as in ci.yml.
+        if not any(code and job.name in change.STAGES and before.noun == job.noun for before, code in done.items()):
+            done[job] = run(job)
+    red = [str(job) for job, code in done.items() if code]
+    seconds = f"{time.monotonic() - started:.0f} s"
+    print(f"ci: {'RED: ' + ', '.join(red) if red else 'green'}, {len(done)} jobs in {seconds}")
+    return 1 if red else 0
+
+
+def planned(plan: dict[str, Any]) -> Iterator[Job]:
+    """The jobs of a plan, in ci.yml's order."""
+    yield from (Job(name) for name in ("code", "tests") if plan[name])
+    yield from (Job("data", name) for name in plan["datasets"])
+    yield from (Job(stage, model["name"]) for model in plan["models"] for stage in model["stages"])
+    yield from (Job(name) for name in ("manifests",) if plan[name])
+
+
+def commands(job: Job) -> list[list[str]]:
+    """Its commands as lists of words, so that no name is ever read by a shell."""
+    names = {"model": job.noun, "dataset": job.noun}
+    if job.noun and job.name in change.STAGES:
+        try:
+            names["dataset"] = stages.dataset(job.noun)
+        except stages.Unclear as fault:
+            raise Refusal(f"models/{job.noun}/model.yaml: dataset cannot be read ({fault}); mend it there.") from None
+    return [[word.format(**names) for word in shlex.split(line)] for line in JOBS[job.name]]
+
+
+def run(job: Job) -> int:
+    """0 when all of its commands pass; 1 names the first that does not."""
+    for command in commands(job):
+        line = shlex.join(command)
+        _print(f"::group::{line}", f"ci {job}: {line}")
+        code = subprocess.run(command, check=False).returncode
+        _print("::endgroup::")
+        if code:
+            told = f"ci {job}: `{line}` failed ({code}); run it here and mend what it names."
+            _print(f"::error title=ci {job}::{told}", told)
+            return 1
+    return 0
+
+
+def _asked(name: str, noun: str | None) -> Job:
+    if name not in JOBS:
+        raise Refusal(f"there is no job {name!r}; jobs: {', '.join(JOBS)}.")
+    kind = "model" if name in change.STAGES else "dataset" if name == "data" else None
+    if kind is None and noun:
+        raise Refusal(f"the job {name} is about everything; leave {noun!r} out.")
+    there = change.folders("models" if kind == "model" else "data_schemas")
+    if kind and noun not in there:
+        raise Refusal(f"the job {name} needs a {kind}; there are: {', '.join(there) or 'none'}.")
+    return Job(name, noun)
+
+
+def _print(on_github: str, here: str | None = None) -> None:
+    text = on_github if os.environ.get("GITHUB_ACTIONS") else here
+    if text is not None:
+        print(text, flush=True)

@@ -1,0 +1,121 @@
+"""`ci`: what the plan asks for is run in ci.yml's order, and the verdict names what is red."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models import affected, change, ci, graph
+from models.conftest import ROOT
+from tests.models.trees import Answer
+
+PLAN: dict[str, Any] = {
+    "since": "0" * 40,
+    "changed": 2,
+    "datasets": ["flights"],
+    "models": [{"name": "flight_delay", "stages": ["train", "gates", "build", "rehearse"]}],
+    "code": True,
+    "tests": True,
+    "manifests": True,
+    "nothing": False,
+}
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was run instead of being run; a line that holds the word of FAIL fails."""
+    lines: list[str] = []
+
+    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[bytes]:
+        assert not check
+        lines.append(shlex.join(command))
+        return subprocess.CompletedProcess(command, int(any(word in lines[-1] for word in FAIL)))
+
+    FAIL.clear()
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.setattr("models.ci.subprocess.run", run)
+    monkeypatch.setattr(affected, "plan", lambda since: PLAN | {"since": since * 40})
+    return lines
+
+
+FAIL: list[str] = []
+
+
+def test_all_of_a_plan_is_run_in_the_order_of_the_jobs(called: list[str], verb: Callable[..., Answer]) -> None:
+    answer = verb("ci", "--since", "1")
+    assert answer.code == 0
+    assert answer.out.splitlines()[-1].startswith("ci: green, 8 jobs in ")
+    names = {"model": "flight_delay", "dataset": "flights"}
+    expected = [shlex.join(shlex.split(line.format(**names))) for lines in ci.JOBS.values() for line in lines]
+    assert called == expected
+
+
+def test_what_the_plan_leaves_out_is_not_run(called: list[str], monkeypatch: pytest.MonkeyPatch, verb: Any) -> None:
+    left = dict.fromkeys(("code", "tests", "manifests"), False)
+    models = [{"name": "flight_delay", "stages": ["build", "rehearse"]}]
+    monkeypatch.setattr(affected, "plan", lambda _: PLAN | left | {"datasets": [], "models": models})
+    assert verb("ci").code == 0
+    assert called[0] == "python -m serving build flight_delay"
+    assert called[-1] == "python -m deploy rehearse flight_delay"
+    assert len(called) == 3
+
+
+def test_a_red_stage_ends_its_model_and_nothing_else(called: list[str], verb: Callable[..., Answer]) -> None:
+    FAIL.append("models export")
+    answer = verb("ci")
+    assert answer.code == 1
+    assert answer.out.splitlines()[-1].startswith("ci: RED: train flight_delay, 5 jobs in ")
+    assert "ci train flight_delay: `python -m models export flight_delay` failed (1)" in answer.out
+    assert not any("serving build" in line for line in called)
+    assert called[-1] == "python -m deploy verify"
+
+
+def test_one_job_is_a_step_of_the_workflow(
+    called: list[str], verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert verb("ci", "manifests").out == "::group::python -m deploy verify\n::endgroup::\n"
+    FAIL.append("--check")
+    answer = verb("ci", "gates", "flight_delay")
+    assert (answer.code, called[1:]) == (1, ["python -m models run flight_delay --check"])
+    assert "::error title=ci gates flight_delay::ci gates flight_delay: `python -m models run" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing"], "there is no job 'nothing'; jobs: code, tests, data,"),
+        (["gates"], "the job gates needs a model; there are: "),
+        (["data", "../flights"], "the job data needs a dataset; there are: "),
+        (["code", "flights"], "the job code is about everything; leave 'flights' out."),
+    ],
+)
+def test_a_job_that_is_not_there_is_one_sentence(
+    called: list[str], verb: Callable[..., Answer], words: list[str], said: str
+) -> None:
+    answer = verb("ci", *words)
+    assert (answer.code, called) == (2, [])
+    assert said in answer.error
+
+
+def test_every_verb_of_a_job_is_there_and_the_plan_knows_what_it_runs() -> None:
+    """Otherwise a change of it would not be planned."""
+    assert list(ci.JOBS)[3:7] == change.STAGES
+    for name, lines in ci.JOBS.items():
+        verbs = {f"{stage}/{verb}.py" for line in lines for stage, verb in re.findall(r"-m (\w+) (\w+)", line)}
+        there = {path for path in verbs if path.partition("/")[0] in ("data_schemas", "models", "serving", "deploy")}
+        assert [path for path in there if not (ROOT / path).is_file()] == []
+        if name in change.ROOTS:
+            assert there - {"data_schemas/ingest.py"} <= graph.reach(frozenset(change.ROOTS[name])).files
+
+
+def test_make_ci_and_the_workflow_run_nothing_else() -> None:
+    assert re.search(r"^ci:.*\n\t\$\(BIN\)/python -m models ci --since \$\(BASE\)$", Path("Makefile").read_text(), re.M)
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert set(re.findall(r"python -m models ci (\w+)", workflow)) == set(ci.JOBS)
