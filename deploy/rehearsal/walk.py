@@ -94,9 +94,8 @@ class Walk:
                     self._conclude(*ended)
                     return
                 if self._now() > leave + self.rehearsal.pace.evidence:
-                    self._conclude(
-                        "inconclusive", f"{judge.lacking()}, {self.rehearsal.pace.evidence:g} s after the pause"
-                    )
+                    waited = f"{self.rehearsal.pace.evidence:g} s after the pause, as long as a rehearsal waits"
+                    self._conclude("inconclusive", f"{judge.lacking()}, {waited}")
                     return
         if overall(results) == Verdict.HEALTHY:
             self._conclude("promote", f"all {len(results)} checks are healthy")
