@@ -16,6 +16,8 @@ from tests.deploy.conftest import ROOT
 from tests.deploy.manifests import plant, renders, schemas, specimen, with_programs
 from tests.deploy.tree import Tree, folder
 
+EVERYTHING = check.everything  # which the fixture `tree` replaces
+
 
 @pytest.fixture
 def whole(released: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
@@ -25,6 +27,7 @@ def whole(released: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
     found = schemas().catalog.folder or ROOT / catalog.CACHE / catalog.COMMIT[:12]
     monkeypatch.setenv("SCHEMAS", str((ROOT / found).resolve()))
     monkeypatch.setattr(dead, "faults", lambda *_: [])
+    monkeypatch.setattr(check, "everything", EVERYTHING)
     return released
 
 
