@@ -30,9 +30,9 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
         listed = []
     sound = []
     for each in releases:
-        broken = faults(each, listed)
-        found += broken
-        if not rules.of_release(each, ()):
+        own = rules.of_release(each, gates_then(each))
+        found += own + faults(each, listed)
+        if not own:
             sound.append(each)  # another's kustomization.yaml is not what follows from its passport
     found += shared(releases)
     rendered = rendering(sound)
@@ -82,8 +82,8 @@ def strangers() -> list[Fault]:
 
 
 def faults(of: Release, listed: list[Aborted]) -> list[Fault]:
-    """What one release breaks: first the rules of its own files, then, if they can be read, those of history."""
-    found = rules.of_release(of, gates_then(of))
+    """What one release breaks beside the rules of its own files: those of history, if its files can be read."""
+    found = []
     if of.model not in config.names():
         retire = f"restore the folder, or retire the release with `git rm -r {of.folder}`"
         found.append(Fault(of.folder, f"models/{of.model}", "is gone while this release runs it", retire))

@@ -130,8 +130,7 @@ def _latency(axes: Axes, rehearsal: Rehearsal) -> None:
         if meter.arm.milliseconds:
             quantiles = np.percentile(meter.arm.milliseconds, shares)
             axes.plot(quantiles, shares, label=meter.arm.name, color=COLOURS[meter.arm.name])
-    axes.axvline(rehearsal.slow_ms, color="black", linestyle=":", linewidth=1)
-    axes.set(title="Latency as the client saw it (dotted: the slow bound)", xlabel="ms", ylabel="% of answers within")
+    axes.set(title="Latency as the client saw it", xlabel="ms", ylabel="% of answers within")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.legend(frameon=False)

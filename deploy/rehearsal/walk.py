@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import aiohttp
 
-from data_schemas.command import Refusal
+from data_schemas.command import Ended, Refusal
 from deploy.judge import Result, Verdict, overall
 from deploy.rehearsal import meters, traffic
 from deploy.rehearsal.meters import Meter
@@ -40,6 +41,7 @@ class Walk:
         self._judge = judge
 
     async def walk(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(_unless_ended)
         async with traffic.session() as client:
             await self.split.warm(client, self.rehearsal.pace.warm)
             if not await self._readable(client):
@@ -94,9 +96,8 @@ class Walk:
                     self._conclude(*ended)
                     return
                 if self._now() > leave + self.rehearsal.pace.evidence:
-                    self._conclude(
-                        "inconclusive", f"{judge.lacking()}, {self.rehearsal.pace.evidence:g} s after the pause"
-                    )
+                    waited = f"{self.rehearsal.pace.evidence:g} s after the pause, as long as a rehearsal waits"
+                    self._conclude("inconclusive", f"{judge.lacking()}, {waited}")
                     return
         if overall(results) == Verdict.HEALTHY:
             self._conclude("promote", f"all {len(results)} checks are healthy")
@@ -152,3 +153,9 @@ class Walk:
                 f"the cluster's time; of its {candidate.requests:.0f} answers {candidate.errors:.0f} were errors and "
                 f"{candidate.slow:.0f} slower than {self.rehearsal.slow_ms:g} ms"
             )
+
+
+def _unless_ended(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A signal that ends the verb is raised in whichever task runs; that nobody awaits the task any more is no news."""
+    if not isinstance(context.get("exception"), Ended):
+        loop.default_exception_handler(context)

@@ -57,6 +57,8 @@ def tree(
     shutil.copytree(original, tmp_path / "repository")
     monkeypatch.chdir(tmp_path / "repository")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # What releases render to is for test_verify_rendering.py, and takes verify a second.
+    monkeypatch.setattr(check, "everything", lambda _: check.Outcome([], "Nothing was rendered.", {}))
     with patch.dict(os.environ, GIT):  # also undoes what command.run sets
         yield Tree(capsys)
     for number, handler in handlers.items():
@@ -91,9 +93,3 @@ def three(tree: Tree, grown: Callable[[str], Path]) -> Tree:
     """`tree` after the releases "a", "b" and "c" in both environments."""
     shutil.copytree(grown("abc"), Path(), dirs_exist_ok=True)
     return tree
-
-
-@pytest.fixture
-def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verify without rendering: the small tree has not all manifests, and what they render to is tested elsewhere."""
-    monkeypatch.setattr(check, "everything", lambda _: check.Outcome([], "Nothing was rendered.", {}))

@@ -48,14 +48,19 @@ def specimen(environment: str, strategy: str) -> Release:
     return named[strategy]
 
 
-def faults(of: Release, tree: Path, rules_only: bool = False) -> list[tuple[str, Fault]]:
-    """What the checks say of a release among the manifests of `tree`: the rule's name, if it is one, and the fault."""
-    texts, refused = check.render_all([of], tree)
-    if refused:
-        return [("", fault) for _, fault in refused]
-    parsed = rendering.parse(texts[0][1], of)
+def faults(of: Release, text: str | Fault, rules_only: bool = False) -> list[tuple[str, Fault]]:
+    """What the checks say of a release that `rendered` to a text: the rule's name, if it is one, and the fault."""
+    if isinstance(text, Fault):
+        return [("", text)]
+    parsed = rendering.parse(text, of)
     found = list(check.by_rule(parsed)) if rules_only else [("", each) for each in check.faults(parsed, schemas())]
     return [(rule, check.general(fault, parsed)) for rule, fault in found]
+
+
+def rendered(of: Release, tree: Path) -> str | Fault:
+    """The text of a release among the manifests of `tree`, or why there is none."""
+    texts, refused = check.render_all([of], tree)
+    return refused[0][1] if refused else texts[0][1]
 
 
 def plant(tree: Path, file: str, old: str, new: str) -> None:

@@ -136,7 +136,6 @@ def test_the_kills_catch_a_writer_that_is_not_atomic(
     assert any(state not in ("old", "new") for state in states_after_kills(write, *two))
 
 
-@pytest.mark.usefixtures("unrendered")
 def test_what_a_killed_promotion_left_is_seen_by_nobody_and_removed_by_the_next(tree: Tree) -> None:
     tree.release("a", "staging")
     swap.STAGED.mkdir(parents=True)

@@ -6,7 +6,8 @@ The faults are in faults/*.yaml. Each replaces the text `old` of `file` (and of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 from data_schemas.files import read_yaml
 from deploy.manifests import check, rendering
 from deploy.release import Release
-from tests.deploy.manifests import faults, need_schemas, plant, renders, schemas, specimen
+from deploy.rules import Fault
+from tests.deploy.manifests import faults, need_schemas, plant, rendered, renders, schemas, specimen
 
 FAULTS: dict[str, dict[str, Any]] = {
     f"{path.stem}: {name}": planted
@@ -27,22 +29,39 @@ FAULTS: dict[str, dict[str, Any]] = {
 BITTEN: dict[str, set[str]] = {}  # by fault: the rules that named it
 
 
-@pytest.fixture
-def tree() -> Iterator[Path]:
-    with rendering.copied() as folder:
-        yield folder
+def of_fault(planted: dict[str, Any]) -> Release:
+    return specimen(planted.get("environment", "production"), planted.get("strategy", "canary"))
+
+
+def render_planted(fault: str) -> str | Fault | AssertionError:
+    planted = FAULTS[fault]
+    with rendering.copied() as tree:
+        try:
+            for each in (planted, *planted.get("also", [])):
+                plant(tree, each["file"], each["old"], each["new"])
+        except AssertionError as error:
+            return error
+        return rendered(of_fault(planted), tree)
+
+
+@pytest.fixture(scope="module")
+def texts(request: pytest.FixtureRequest) -> dict[str, str | Fault | AssertionError]:
+    """Each fault that is asked for, planted and rendered, as many at once as there are cores."""
+    asked = [item.callspec.params.get("fault") for item in request.session.items if hasattr(item, "callspec")]
+    names = [name for name in asked if name in FAULTS]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(names, pool.map(render_planted, names), strict=True))
 
 
 @renders
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_named(fault: str, tree: Path) -> None:
-    planted = FAULTS[fault]
+def test_a_planted_fault_is_named(fault: str, texts: dict[str, str | Fault | AssertionError]) -> None:
+    planted, text = FAULTS[fault], texts[fault]
+    if isinstance(text, AssertionError):
+        raise text
     if fault.startswith("schemas: "):
         need_schemas()
-    for each in (planted, *planted.get("also", [])):
-        plant(tree, each["file"], each["old"], each["new"])
-    of = specimen(planted.get("environment", "production"), planted.get("strategy", "canary"))
-    found = faults(of, tree, rules_only=not fault.startswith("schemas: "))
+    found = faults(of_fault(planted), text, rules_only=not fault.startswith("schemas: "))
     start = f"{planted.get('origin', planted['file'])}: "
     named = {rule for rule, each in found if str(each).startswith(start) and planted["named"] in str(each)}
     assert named, "\n".join(str(each) for _, each in found) or "none"
@@ -56,8 +75,9 @@ def name(of: Release) -> str:
 
 @renders
 @pytest.mark.parametrize("of", rendering.specimens(), ids=name)
-def test_the_manifests_as_they_are_have_no_fault(of: Release, tree: Path) -> None:
-    assert [str(each) for _, each in faults(of, tree)] == []
+def test_the_manifests_as_they_are_have_no_fault(of: Release) -> None:
+    with rendering.copied() as tree:
+        assert [str(each) for _, each in faults(of, rendered(of, tree))] == []
     need_schemas()
     assert schemas().catalog.lacking == {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import io
 import itertools
 import math
@@ -33,7 +34,7 @@ from tests.deploy.test_walk import bodies
 from tests.deploy.tools import needs_prometheus
 
 # Forty times faster than the cluster: a scrape every 0.4 s, a measurement every 0.75 s.
-PACE = Pace(steps=9.0, rate=300.0, warm=20, evidence=3.0, limits=Limits(requests=100, backstop_requests=50))
+PACE = Pace(steps=9.0, rate=300.0, warm=20, evidence=12.0, limits=Limits(requests=100, backstop_requests=50))
 
 
 @pytest.fixture(scope="module")
@@ -81,22 +82,28 @@ class Idle(Traffic):
 
 
 def walk(
-    release: Manifests, place: Path, champion: StubArm, candidate: StubArm, fault: str = "", kind: Any = Traffic
+    release: Manifests,
+    place: Path,
+    arms: tuple[StubArm, StubArm],
+    fault: str = "",
+    kind: type[Traffic] = Traffic,
+    pace: Pace = PACE,
 ) -> tuple[Rehearsal, Both]:
-    """A whole walk, seen by both judges."""
-    done = Rehearsal("flight_delay", fault, "", "", release.plan, PACE, datetime.now(UTC), 5.0)
+    """A whole walk of champion and candidate, seen by both judges."""
+    champion, candidate = arms
+    done = Rehearsal("flight_delay", fault, "", "", release.plan, pace, datetime.now(UTC), 5.0)
     seen: list[Both] = []
 
     @contextlib.contextmanager
     def judges(one: Meter, other: Meter) -> Iterator[Judge]:
         with rehearse.judging(done, release, place, one, other) as templates:
-            seen.append(Both(templates, Reference(one, other, PACE)))
+            seen.append(Both(templates, Reference(one, other, pace)))
             yield seen[0]
 
     async def both() -> None:
         async with champion.running(), candidate.running():
-            arms = Arm("champion", champion.address), Arm("candidate", candidate.address)
-            split = kind(*arms, bodies(), PACE.rate, PACE.seed)
+            ends = Arm("champion", champion.address), Arm("candidate", candidate.address)
+            split = kind(*ends, bodies(), pace.rate, pace.seed)
             with Screen(Console(file=io.StringIO())) as screen:
                 await Walk(done, split, cast(Any, (champion, candidate)), screen, judges).walk()
 
@@ -119,7 +126,7 @@ def walk(
 def test_templates_and_reference_agree_on_every_planted_fault(
     fault: str, candidate: StubArm, template: str, check: str, release: Manifests, tmp_path: Path
 ) -> None:
-    done, both = walk(release, tmp_path, StubArm(), candidate, fault)
+    done, both = walk(release, tmp_path, (StubArm(), candidate), fault)
     assert done.verdict == "abort", (done.reason, both.verdicts)
     for name, expected in (("Templates", template), ("Reference", check)):
         verdict, reason = both.verdicts[name]
@@ -129,7 +136,7 @@ def test_templates_and_reference_agree_on_every_planted_fault(
 
 @needs_prometheus
 def test_templates_and_reference_agree_that_a_healthy_candidate_is_promoted(release: Manifests, tmp_path: Path) -> None:
-    done, both = walk(release, tmp_path, StubArm(), StubArm())
+    done, both = walk(release, tmp_path, (StubArm(), StubArm()))
     assert both.verdicts == {}
     assert done.verdict == "promote", done.reason
     assert [weight for weight, _ in itertools.groupby(tick.weight for tick in done.ticks)] == [25, 50, 75]
@@ -142,7 +149,8 @@ def test_templates_and_reference_agree_that_a_healthy_candidate_is_promoted(rele
 
 @needs_prometheus
 def test_a_candidate_that_nobody_calls_is_inconclusive_to_both(release: Manifests, tmp_path: Path) -> None:
-    done, _ = walk(release, tmp_path, StubArm(), StubArm(), kind=Idle)
+    hasty = dataclasses.replace(PACE, evidence=1.0)
+    done, _ = walk(release, tmp_path, (StubArm(), StubArm()), kind=Idle, pace=hasty)
     assert done.verdict == "inconclusive"
     assert "requests to the candidate 20, at least 300" in done.reason
     assert "0 requests reached the candidate, fewer than 100" in done.reason

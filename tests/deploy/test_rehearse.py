@@ -105,28 +105,17 @@ def test_without_prometheus_and_haproxy_the_reference_judges_and_one_line_each_s
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(rehearse, "Pace", lambda seed: dataclasses.replace(QUICK, seed=seed))
-    assert command.run("deploy", VERBS, ["rehearse", "flight_delay"]) == 0
+    assert command.run("deploy", VERBS, ["rehearse", "flight_delay", "--fault", "errors"]) == 1
     out = capsys.readouterr().out
+    assert "fault      errors, planted in the candidate" in out
+    assert "abort: errors" in out
     said = [line for line in out.splitlines() if "not on PATH" in line]
     assert len(said) == 2
     assert said[0].endswith("so deploy/judge.py judges in the AnalysisTemplates' place.")
     assert said[1].endswith("so the client itself splits the requests between both servers.")
     page = Path(out.split("report: ")[1].strip()).read_text()
+    assert "<strong>Abort.</strong>" in page
     assert all(line.replace("'", "&#39;") in page for line in said)
-    assert nothing_left(tmp_path)
-
-
-@pytest.mark.usefixtures("here", "bare")
-def test_a_failing_candidate_is_aborted_on_real_servers_and_the_report_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(rehearse, "Pace", lambda seed: dataclasses.replace(QUICK, seed=seed))
-    assert command.run("deploy", VERBS, ["rehearse", "flight_delay", "--fault", "errors"]) == 1
-    out = capsys.readouterr().out
-    assert "fault      errors, planted in the candidate" in out
-    assert "abort: errors" in out
-    report = Path(out.split("report: ")[1].strip())
-    assert "<strong>Abort.</strong>" in report.read_text()
     assert "\x1b" not in out
     assert nothing_left(tmp_path)
 

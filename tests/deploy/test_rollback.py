@@ -70,7 +70,6 @@ def test_a_second_rollback_goes_further_back_past_what_was_aborted(three: Tree) 
     assert (answer.code, "every earlier release" in answer.error) == (2, True)
 
 
-@pytest.mark.usefixtures("unrendered")
 def test_a_version_can_be_named(three: Tree) -> None:
     before = had()
     assert roll_back(three, "--to", before[0][0]).code == 0
@@ -180,7 +179,6 @@ def test_what_only_a_merged_branch_had_is_no_earlier_release(released: Tree) -> 
     assert content(PRODUCTION) == ran
 
 
-@pytest.mark.usefixtures("unrendered")
 def test_killed_between_its_two_writes_a_second_rollback_completes_it(
     three: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,7 @@ from models import passport
 from tests.deploy.tree import MODEL, Tree, content, digest, folder
 
 ABORTED = Path("deploy/releases/aborted.yaml")
-RENDERED = "Nothing was rendered.\n"
-pytestmark = pytest.mark.usefixtures("unrendered")
+RENDERED = "Nothing was rendered.\n"  # by the fixture `tree`
 PRODUCTION, STAGING = folder("production"), folder("staging")
 
 
