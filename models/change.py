@@ -78,11 +78,11 @@ class Change:
         return bool(self.shared) or any(_tested(*owner) for owner in nouns)
 
     def verifies(self) -> bool:
-        """Whether the manifests are due; a model that is gone may have left a release."""
-        gone = any(stage == "models" and folder not in self.models for stage, folder in self.owned)
+        """Whether the manifests are due."""
         marked = {_marked(path) for path in self.real if not path.startswith(FRAME)}
-        read = any(path.startswith("deploy/") or self.reads["manifests"].reads(path) for path in marked)
-        return self.everything or gone or read
+        return self.everything or any(
+            path.startswith("deploy/") or self.reads["manifests"].reads(path) for path in marked
+        )
 
     def _owner(self, path: str) -> tuple[str, str] | None:
         """The model or dataset in whose folder it lies: it changes nothing for others that do not name it."""

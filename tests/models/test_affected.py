@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from models import change
+from models import change, graph, stages
 from tests.models import trees
 from tests.models.trees import MODEL, SECOND, TRIPS
 
@@ -47,12 +47,14 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "models/affected.py": (NOTHING, NOTHING, [], True, False),
     "serving/service.py": (BUILD, BUILD, [], True, False),  # imported by the built Bento alone
     "serving/page.html": (BUILD, BUILD, [], True, False),
+    "serving/new.html": (BUILD, BUILD, [], True, False),
     "serving/contract.py": (BUILD, BUILD, [], True, False),
     "serving/Dockerfile": (BUILD, BUILD, [], True, False),
     "serving/serve.py": (REHEARSE, REHEARSE, [], True, False),
     "deploy/judge.py": (REHEARSE, REHEARSE, [], True, True),
     "deploy/base/rollout.yaml": (REHEARSE, REHEARSE, [], True, True),
     "deploy/strategies/gateway/httproute.yaml": (REHEARSE, REHEARSE, [], True, True),
+    "deploy/new.txt": (REHEARSE, REHEARSE, [], True, True),
     "deploy/status.py": (NOTHING, NOTHING, [], True, True),
     # the frame
     "requirements/training.txt": (TRAIN, TRAIN, ["flights", "trips"], True, True),
@@ -91,7 +93,7 @@ def test_no_change_needs_nothing(plan: Callable[..., dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "stages"),
+    ("setting", "value", "expected"),
     [
         ("training.hidden", 32, TRAIN),
         ("training.new", 1, TRAIN),
@@ -108,18 +110,18 @@ def test_no_change_needs_nothing(plan: Callable[..., dict[str, Any]]) -> None:
     ],
 )
 def test_a_setting_needs_those_who_read_it(
-    branch: Path, plan: Callable[..., dict[str, Any]], setting: str, value: Any, stages: list[str]
+    branch: Path, plan: Callable[..., dict[str, Any]], setting: str, value: Any, expected: list[str]
 ) -> None:
     (branch / MODEL / "model.yaml").write_text((branch / SECOND / "model.yaml").read_text())  # configure writes there
     trees.configure(branch, {setting: value})
     shutil.move(branch / MODEL / "model.yaml", branch / SECOND / "model.yaml")
     trees.git("checkout", "--", str(MODEL))
     found = plan()
-    assert (trees.stages(found, "taxi_tip"), trees.stages(found)) == (stages, NOTHING)
+    assert (trees.stages(found, "taxi_tip"), trees.stages(found)) == (expected, NOTHING)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "stages"),
+    ("old", "new", "expected"),
     [
         ("cmd: python -m models train", "cmd: python -B -m models train", TRAIN),
         ("      - models/scoring.py\n", "", GATES),
@@ -131,14 +133,51 @@ def test_a_setting_needs_those_who_read_it(
     ],
 )
 def test_of_dvc_yaml_what_it_says_counts(
-    plan: Callable[..., dict[str, Any]], branch: Path, old: str, new: str, stages: list[str]
+    plan: Callable[..., dict[str, Any]], branch: Path, old: str, new: str, expected: list[str]
 ) -> None:
     path = branch / SECOND / "dvc.yaml"
     path.write_text(path.read_text().replace(" Run it", "\n# Run it", 1))
     trees.git("commit", "--quiet", "--all", "--message", "base")
     base = trees.git("rev-parse", "HEAD")
     trees.edit(path, old, new)
-    assert trees.stages(plan("--since", base), "taxi_tip") == stages
+    assert trees.stages(plan("--since", base), "taxi_tip") == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from models import report",
+        "from models import (  # all of it\n    gates,\n    report,\n)",
+        "from models.report import markdown",
+        "from ..report import markdown",
+        "def late():\n    import models.report as written",
+        'name = "models.report:markdown"',
+        'command = [sys.executable, "-m", "models", "report"]',
+    ],
+)
+def test_whatever_a_network_runs_is_a_part_of_training(
+    branch: Path, plan: Callable[..., dict[str, Any]], line: str
+) -> None:
+    trees.append(branch / SECOND / "network.py", f"\n{line}\n")
+    base = trees.commit()
+    trees.append("models/report.py")
+    found = plan("--since", base)
+    assert (trees.stages(found, "taxi_tip"), trees.stages(found)) == (TRAIN, GATES)
+
+
+@pytest.mark.usefixtures("branch")
+def test_a_file_that_is_imported_by_a_name_put_together_is_read() -> None:
+    """data_schemas/tables.py is asked for `schema` or `source` by this word."""
+    network = graph.Reach(frozenset(), frozenset(), frozenset({"models/*/network.py"}))
+    assert network.reads("models/any/network.py")
+    train, ingest = (graph.reach(frozenset({path})) for path in ("models/train.py", "data_schemas/ingest.py"))
+    assert not train.reads("data_schemas/any/source.py")
+    assert ingest.reads("data_schemas/any/source.py")
+
+
+def test_what_pins_a_folder_and_what_lies_in_it_change_it() -> None:
+    assert stages.touched(["a/b.dvc"]) >= {"a/b.dvc", "a/b"}
+    assert stages.touched(["a/b/c"]) >= {"a/b/c", "a/b", "a"}
 
 
 def test_what_a_network_imports_or_a_stage_names_counts(plan: Callable[..., dict[str, Any]], branch: Path) -> None:
@@ -149,9 +188,13 @@ def test_what_a_network_imports_or_a_stage_names_counts(plan: Callable[..., dict
     trees.edit(branch / SECOND / "dvc.yaml", "      - models/train.py\n", "      - models/train.py\n      - tables\n")
     trees.commit()
     base = trees.git("rev-parse", "HEAD")
-    for path, stages in {MODEL / "network.py": TRAIN, SECOND / "words.py": TRAIN, MODEL / "words.py": NOTHING}.items():
+    for path, expected in {
+        MODEL / "network.py": TRAIN,
+        SECOND / "words.py": TRAIN,
+        MODEL / "words.py": NOTHING,
+    }.items():
         trees.append(path)
-        assert trees.stages(plan("--since", base), "taxi_tip") == stages, path
+        assert trees.stages(plan("--since", base), "taxi_tip") == expected, path
         trees.git("reset", "--quiet", "--hard")
         trees.git("clean", "--quiet", "-fd", root=branch)
 

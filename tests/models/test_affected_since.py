@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from data_schemas import history, tables
+from data_schemas.files import exclusive
 from models import change, config, stages
 from tests.models import trees
 from tests.models.trees import MODEL, ROOT, SECOND, Answer
@@ -118,6 +119,7 @@ def test_a_thousand_models_cost_a_handful_of_git_calls_and_one_parsed_pipeline(
         folder.mkdir()
         for name in ("dvc.yaml", "model.yaml"):
             text = (MODEL / name).read_text().replace("model: flight_delay", f"model: many_{number}")
+            text += f"\n# {number}\n" if name == "model.yaml" else ""
             (folder / name).write_text(text)
     trees.commit()
     trees.append("models/many_7/network.py")
@@ -134,6 +136,11 @@ def test_a_thousand_models_cost_a_handful_of_git_calls_and_one_parsed_pipeline(
     assert [each["name"] for each in found["models"]] == ["many_7"]
     assert len(calls) <= 6
     assert stages.mapping.cache_info().misses <= 4
+
+
+def test_it_waits_for_no_other_verb(branch: Path, plan: Callable[..., dict[str, Any]]) -> None:
+    with exclusive(branch / ".dvc/tmp/run.lock", "a run"):
+        assert plan()["nothing"]
 
 
 def test_it_needs_nothing_but_yaml() -> None:
