@@ -12,13 +12,14 @@ from pathlib import Path
 from data_schemas import files
 from data_schemas.command import Refusal
 from deploy import aborted, history, release, rules
+from deploy.manifests.rendering import registry
 from deploy.release import LOCK, Image, Release
 from models import config, passport
 
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model, check_columns=False)
-    walk = rules.walk()  # before anything is written, so that a broken Rollout changes nothing
+    rules.walk()  # before anything is written, so that a broken Rollout changes nothing
     with files.exclusive(LOCK, "another promotion or rollback"):
         if options.to == "staging":
             candidate = to_staging(model, options.image)
@@ -34,7 +35,7 @@ def main(options: argparse.Namespace) -> int:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
         else:
             release.write(candidate)
-            tell(candidate, former, walk)
+            tell(candidate, former)
     return 0
 
 
@@ -44,6 +45,12 @@ def to_staging(model: config.Model, reference: str | None) -> Release:
     if reference is None:
         raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
     image = release.parse_image(reference)
+    place = registry()
+    if place and not image.name.startswith(f"{place}/"):
+        raise Refusal(
+            f"--image {reference} is not of {place}, the registry of deploy/argocd/fork.yaml; push it there, or write "
+            "your registry into that file."
+        )
     built = model.build / "passport.yaml"
     run = f"python -m models run {name}"
     if not built.is_file():
@@ -118,7 +125,7 @@ def refuse_never_staged(staging: Release) -> None:
         )
 
 
-def tell(candidate: Release, former: Release | None, walk: str) -> None:
+def tell(candidate: Release, former: Release | None) -> None:
     """What changed, and what a person does next."""
     name, environment = candidate.model, candidate.environment
     print(f"{candidate.folder}: {name} {candidate.version}")
@@ -130,7 +137,7 @@ def tell(candidate: Release, former: Release | None, walk: str) -> None:
     if former is None:
         print("  then   the cluster starts it at full weight: a first deploy skips the canary steps and their analysis")
     else:
-        print(f"  then   if the pods differ, a canary walks {walk}, or aborts and the former stays")
+        print(f"  then   if the pods differ, {rules.walk(candidate.passport.serving)}")
     print("Next, look at it and commit it:")
     print(f"  git add {candidate.folder} && git diff --cached")
     print(f'  python -m deploy verify && git commit -m "Promote {name} {candidate.version} to {environment}"')

@@ -2,7 +2,7 @@
 
 python -m deploy rehearse flight_delay [--champion REV] [--fault errors|latency|scores|crash|never-ready|nan]
 
-Exit code 0: promote. 1: abort. 2: inconclusive (or refused).
+Exit code 0: promote. 1: abort. 2: inconclusive, refused, or a planted fault that was not caught.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ def main(options: argparse.Namespace) -> int:
         written = report.write(done, Path(options.report) if options.report else None)
         screen.say(f"{done.verdict}: {done.reason}")
         screen.say(f"report: {written}")
+        if options.fault and done.verdict != "abort":
+            screen.say(f"The planted fault {options.fault} was not caught: what judges is blind to it.")
+            return EXIT_CODES["inconclusive"]
     return EXIT_CODES[done.verdict]
 
 

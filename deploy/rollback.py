@@ -17,7 +17,7 @@ from models import config
 
 def main(options: argparse.Namespace) -> int:
     config.load(options.model, check_columns=False)
-    walk = rules.walk()  # before anything is written, so that a broken Rollout changes nothing
+    rules.walk()  # before anything is written, so that a broken Rollout changes nothing
     with files.exclusive(LOCK, "another promotion or rollback"):
         current = present(options.environment, options.model)
         target = choose(current, options.to)
@@ -29,7 +29,7 @@ def main(options: argparse.Namespace) -> int:
             reason = options.reason or f"rolled back from {options.environment} to {target.release.version}"
             aborted.add(left, current.model, reason)
         release.write(target.release)
-    tell(current, target, left, walk)
+    tell(current, target, left)
     return 0
 
 
@@ -73,7 +73,7 @@ def choose(current: Release, version: str | None) -> Entry:
     return found
 
 
-def tell(current: Release, target: Entry, aborted_digest: str | None, walk: str) -> None:
+def tell(current: Release, target: Entry, aborted_digest: str | None) -> None:
     """What changed, what the cluster will do, and what a person does next."""
     restored, name, environment = target.release, current.model, current.environment
     left = current.version if current.readable else "the present release"
@@ -87,7 +87,7 @@ def tell(current: Release, target: Entry, aborted_digest: str | None, walk: str)
         f"  - if the rollout of {left} was aborted and {restored.version} was stable before it, the cluster serves that"
     )
     print("    already: the Rollout goes straight to stable, without steps, and Degraded clears.")
-    print(f"  - otherwise {restored.version} is a new canary and walks {walk};")
+    print(f"  - otherwise {restored.version} is new there: {rules.walk(restored.passport.serving)};")
     print(f"    to skip the steps: kubectl argo rollouts promote {kubernetes} --full")
     print("Next, look at it and commit it:")
     print(f"  git add {release.RELEASES} && git diff --cached")

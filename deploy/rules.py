@@ -13,7 +13,7 @@ import yaml
 
 from data_schemas.command import Refusal
 from deploy import steps
-from deploy.release import FILES, Passport, Release, compose, parse_yaml
+from deploy.release import FILES, Passport, Release, Served, compose, parse_yaml
 from models import config, passport
 
 REPLICAS = "/spec/replicas"
@@ -110,9 +110,15 @@ def _of_quantities(resources: Any, file: Path, mend: str) -> list[Fault]:
     return found
 
 
-def walk() -> str:
-    """The canary's shares of traffic, for a person: 25 → 50 → 75 → 100 %."""
-    return " → ".join(f"{step.weight}" for step in steps.read().steps) + " → 100 %"
+def walk(serving: Served | None = None) -> str:
+    """What the cluster does with a new release, for a person, by its strategy."""
+    weights = " → ".join(f"{step.weight}" for step in steps.read().steps) + " → 100 %"
+    return {
+        "canary": f"a canary walks {weights}, or aborts and the former stays",
+        "gateway": "a canary walks the shares of deploy/strategies/gateway, or aborts and the former stays",
+        "bluegreen": "it takes all traffic at once after its smoke test; errors or downtime bring the former back",
+        "serverless": "it takes the traffic over ten minutes; nothing judges it on the way",
+    }[serving.strategy if serving else "canary"]
 
 
 def of_release(release: Release, required: Collection[str]) -> list[Fault]:

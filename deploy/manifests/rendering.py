@@ -134,12 +134,16 @@ def specimens(root: Path = Path()) -> list[Release]:
 
 
 def registry(root: Path = Path()) -> str | None:
-    """Where this fork keeps its images, as deploy/argocd/fork.yaml says; None where it says nothing."""
+    """Where this fork keeps its images, as deploy/argocd/fork.yaml says; None where there is no such file."""
     if not (root / FORK).is_file():
         return None
     content = read_yaml(root / FORK, "restore it with `git checkout`", ["data"])
     said = (content["data"] or {}).get("registry")
-    return str(said).rstrip("/") if said else None
+    if not said:
+        raise Refusal(
+            f"{FORK}: data.registry is missing; name the registry of this fork's images, or use `git checkout`."
+        )
+    return str(said).rstrip("/")
 
 
 def texts(of: Sequence[Release], tree: Path) -> list[str]:

@@ -51,7 +51,7 @@ def champion(model: Model, revision: str | None, candidate: Bento, folder: Path)
     # model.onnx need not be part of a commit (`storage: dvc`).
     bento = _built_at(model, commit, folder, {model.onnx: released.blob(model, production.onnx)[0]})
     # Not the Bento's own version: a passport fits the tree that it was made in, which need not be that of the commit.
-    return Bento(bento, f"version {production.version}, which production runs (commit {commit[:10]})")
+    return Bento(bento, f"version {production.version}, which production runs (built of commit {commit[:10]})")
 
 
 def _promoted(name: str, passport: bytes) -> str | None:

@@ -350,3 +350,32 @@ def test_two_promotions_at_once_are_kept_apart(tree: Tree) -> None:
         answer = tree.promote("staging")
     assert (answer.code, "already running" in answer.error) == (2, True)
     assert tree.promote("staging").code == 0
+
+
+def test_an_image_of_another_registry_is_refused(tree: Tree) -> None:
+    fork = Path("deploy/argocd/fork.yaml")
+    fork.parent.mkdir()
+    fork.write_text("data: {registry: ghcr.io/acme}\n")
+    tree.build()
+    assert tree.promote("staging").code == 0
+    fork.write_text("data: {registry: ghcr.io/acm}\n")
+    answer = tree.promote("staging", "b")
+    assert answer.code == 2
+    assert "is not of ghcr.io/acm, the registry of deploy/argocd/fork.yaml" in answer.error
+    fork.write_text("data: {repository: none}\n")
+    assert "data.registry is missing" in tree.promote("staging", "b").error
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        ("canary", "a canary walks 25 → 50 → 75 → 100 %"),
+        ("gateway", "the shares of deploy/strategies/gateway"),
+        ("bluegreen", "all traffic at once after its smoke test"),
+        ("serverless", "nothing judges it on the way"),
+    ],
+)
+def test_what_the_cluster_will_do_is_told_by_strategy(released: Tree, strategy: str, words: str) -> None:
+    released.build("other", serving={"strategy": strategy, "slow_ms": 5.0})
+    answer = released.promote("staging", "b")
+    assert words in answer.out, answer.error

@@ -219,7 +219,7 @@ def test_the_champion_is_what_production_runs(here: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(arms, "_built_at", built_at)
     found = arms.champion(config.load("flight_delay"), None, arms.Bento(here, ""), here)
     assert found.folder == built
-    assert found.description.startswith("version 0123456789ab, which production runs (commit ")
+    assert found.description.startswith("version 0123456789ab, which production runs (built of commit ")
 
 
 def test_the_champion_is_built_from_the_commit_that_brought_it_to_staging(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 
 from data_schemas.command import Refusal
@@ -14,8 +15,10 @@ from deploy.manifests.rendering import Object, Rendering
 from deploy.manifests.rules.runs import AFTER, HASHES, STEP, Run, asks_prometheus, metrics_of, refused, runs
 from deploy.manifests.rules.strategy import CANARY, canaries
 from deploy.rules import Fault
+from serving.telemetry import Telemetry
 
 HASH = "rollouts_pod_template_hash"  # the pod's label, as PodMonitor writes it to every series
+ADDED = {"job", "namespace", "pod", "container", "endpoint", "instance", HASH}  # to every series, by Prometheus
 SCRAPE = 30.0  # seconds: what Prometheus does unless the PodMonitor says
 
 
@@ -60,6 +63,33 @@ def series_are_the_models_own(of: Rendering) -> Iterator[Fault]:
                 yield each.fault(at, wrong, "select by {{args.canary-hash}}, {{args.stable-hash}} or both")
         if not any(HASHES["Latest"] in series.labels.get(HASH, ("", ""))[1] for series in query.series):
             yield each.fault(at, "names no series of the canary", "select by {{args.canary-hash}}")
+
+
+def metrics_are_served(of: Rendering) -> Iterator[Fault]:
+    """A series that nobody exports is no data for ever, which the queries take for zero evidence."""
+    known = exported()
+    for _, each, metric, query in read(of):
+        at = f"spec.metrics ({metric.name}).provider.prometheus.query"
+        for series in query.series:
+            if series.metric not in known:
+                yield each.fault(at, f"no served model exports {series.metric}", "name one of serving/telemetry.py")
+            elif unknown := sorted(set(series.labels) - known[series.metric] - ADDED):
+                wrong = f"{series.metric} has no label {unknown[0]}"
+                yield each.fault(at, wrong, "name one of serving/telemetry.py, or of the PodMonitor")
+        labels = {label for series in query.series for label in known.get(series.metric, set())} | ADDED
+        for label in sorted(query.labels - labels):
+            yield each.fault(at, f"none of its series has the label {label}", "name one that they have")
+
+
+@cache
+def exported() -> dict[str, set[str]]:
+    """Metric -> its labels, for any served model; test_metrics.py holds queries against a real /metrics besides."""
+    shape = {"model": "", "version": "", "latency_budget_ms": 10.0, "slow_ms": 5.0}
+    found: dict[str, set[str]] = {"up": set()}  # Prometheus' own
+    for family in Telemetry(shape).collect():
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
 
 
 def scrapes_bring_what_is_asked(of: Rendering) -> Iterator[Fault]:
@@ -204,6 +234,7 @@ def way_back_is_open(of: Rendering) -> Iterator[Fault]:
 RULES = (
     queries_parse,
     series_are_the_models_own,
+    metrics_are_served,
     scrapes_bring_what_is_asked,
     ranges_cover_their_strata,
     prometheus_may_scrape,
