@@ -51,6 +51,7 @@ bench: $(READY)  ## the figures of the README
 	$(BIN)/python tests/bench/judge.py
 	$(BIN)/python tests/bench/image.py
 	$(BIN)/python tests/bench/affected.py
+	$(BIN)/python tests/bench/verify.py
 
 # torch stays out of the locks: its CPU build lives elsewhere for most people, so it has its own line above.
 lock: $(READY)  ## compile requirements/*.txt from pyproject.toml anew

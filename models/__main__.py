@@ -10,7 +10,7 @@ from data_schemas.command import Verb, run
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay"})
 SINCE = ("--since", {"default": "main", "metavar": "BASE", "help": "the change is all that differs (default: main)"})
-READING = {"affected", "ci"}  # they write nothing themselves, so they keep no other verb out
+READING = {"affected", "ci", "required"}  # they write nothing themselves, so they keep no other verb out
 
 VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [

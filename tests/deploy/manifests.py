@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from data_schemas.command import Refusal
+from deploy import release
 from deploy.manifests import catalog, check, render, rendering
 from deploy.manifests.schemas import Schemas
 from deploy.release import Release
@@ -77,3 +78,14 @@ def with_programs(folder: Path, **programs: str) -> str:
     (folder / "git").symlink_to(str(shutil.which("git")))
     (folder / "sh").symlink_to("/bin/sh")
     return str(folder)
+
+
+def releases(count: int) -> list[Release]:
+    """So many releases of half as many models, in all strategies."""
+    made = []
+    for number in range(count // len(release.ENVIRONMENTS)):
+        for environment in release.ENVIRONMENTS:
+            of = specimen(environment, rendering.strategies()[number % 4])
+            files = of.files["passport.yaml"].replace(of.model.encode(), f"model_{number}".encode())
+            made.append(release.compose(environment, f"model_{number}", files, of.files["resources.yaml"]))
+    return made
