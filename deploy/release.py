@@ -218,6 +218,11 @@ def compose(environment: str, model: str, passport: bytes, resources: bytes) -> 
     return Release(environment, model, dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True)))
 
 
+def slow(seconds: float) -> str:
+    """The bound above which a request is slow, as the label `le` of the served histogram writes it."""
+    return str(floatToGoString(round(seconds, 9)))  # type: ignore[no-untyped-call]
+
+
 def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
     """The lines of the kustomization that follow from the strategy."""
     lines = {"namespace": "", "components": "", "names": "base/names", "target": "kind: Rollout", "slow": ""}
@@ -229,8 +234,7 @@ def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
     if serving.strategy == "serverless":
         return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
     if serving.strategy != "bluegreen":
-        bound = floatToGoString(round(serving.slow_ms / 1000, 9))  # type: ignore[no-untyped-call]  # as a metric's label
-        lines["slow"] = SLOW.format(bound=bound)
+        lines["slow"] = SLOW.format(bound=slow(serving.slow_ms / 1000))
     return lines
 
 

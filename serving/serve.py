@@ -77,20 +77,10 @@ class Server:
                 raise NotReadyError(f"the server on port {self.port} stopped: {self.last_line()}")
             if LOADING_FAILED in self.log.read_text(errors="replace"):
                 raise NotReadyError(f"the service could not load its model: {self.last_line()}")
-            if self._ready():
+            if answers(self.host, self.port, "/readyz"):
                 return
             time.sleep(0.05)
         raise NotReadyError(f"the server on port {self.port} was not ready in {seconds:g} s: {self.last_line()}")
-
-    def _ready(self) -> bool:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=1)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
 
     def last_line(self) -> str:
         """What the log says last, or the last error that it names."""
@@ -123,6 +113,18 @@ class Server:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
             psutil.wait_procs(left, timeout=1)
+
+
+def answers(host: str, port: int, path: str) -> bool:
+    """Whether a GET of that path gives 200 within a second."""
+    connection = http.client.HTTPConnection(host, port, timeout=1)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ class Catalog:
                 return bytes(answer.read())
         except OSError as error:
             self.offline = f"{SOURCE.split('/')[2]} cannot be reached ({getattr(error, 'reason', error)})"
-            raise
+            raise LookupError(self.offline) from None
 
 
 def find() -> Catalog:

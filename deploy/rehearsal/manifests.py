@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from prometheus_client.utils import floatToGoString
 
 from data_schemas import files
 from data_schemas.command import Refusal
@@ -150,10 +149,7 @@ def _unrendered() -> list[dict[str, Any]]:
 
 def _slow(rollout: Object, seconds: float) -> Object:
     """A copy whose release/slow is this bound, written as the metric's label writes it."""
-    annotations = {
-        **rollout["metadata"].get("annotations", {}),
-        "release/slow": floatToGoString(round(seconds, 9)),  # type: ignore[no-untyped-call]
-    }
+    annotations = {**rollout["metadata"].get("annotations", {}), "release/slow": release.slow(seconds)}
     return {**rollout, "metadata": {**rollout["metadata"], "annotations": annotations}}
 
 

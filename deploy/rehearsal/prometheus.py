@@ -6,7 +6,6 @@ python -m deploy rehearse flight_delay
 from __future__ import annotations
 
 import contextlib
-import http.client
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -92,7 +91,7 @@ def start(
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=error",
     ]
-    with tool.running(command, folder / "prometheus.log", lambda: _ready(port)):
+    with tool.running(command, folder / "prometheus.log", lambda: serve.answers("127.0.0.1", port, "/-/ready")):
         yield Prometheus(f"http://127.0.0.1:{port}")
 
 
@@ -149,14 +148,3 @@ def _ports(container: Mapping[str, Any]) -> set[str]:
 def _label(name: str) -> str:
     """`rollouts-pod-template-hash` as a label of Prometheus."""
     return re.sub(r"[^a-zA-Z0-9_]", "_", name)
-
-
-def _ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-    try:
-        connection.request("GET", "/-/ready")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
