@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_schemas import files
 from data_schemas.command import Refusal
-from deploy import aborted, history, release, rules
+from deploy import aborted, history, kustomization, release, rules
 from deploy.manifests.rendering import registry
 from deploy.release import LOCK, Image, Release
 from models import config, passport
@@ -66,7 +66,7 @@ def to_staging(model: config.Model, reference: str | None) -> Release:
     refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", strategy))
     refuse_uncommitted(model)
     refuse_reused(image, name, record.version)
-    return release.compose("staging", name, release.complete(content, image, built), resources.read_bytes())
+    return kustomization.compose("staging", name, release.complete(content, image, built), resources.read_bytes())
 
 
 def to_production(name: str, reference: str | None) -> Release:
@@ -85,7 +85,7 @@ def to_production(name: str, reference: str | None) -> Release:
             f"{', '.join(changed)}: not committed, so staging never had it; commit it and let staging run it first."
         )
     refuse_never_staged(staging)
-    return release.compose("production", name, staging.files["passport.yaml"], staging.files["resources.yaml"])
+    return kustomization.compose("production", name, staging.files["passport.yaml"], staging.files["resources.yaml"])
 
 
 def refuse(faults: list[rules.Fault]) -> None:

@@ -5,7 +5,6 @@ Written by `python -m deploy promote` and `python -m deploy rollback`, never by 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from prometheus_client.utils import floatToGoString
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data_schemas.command import Refusal
@@ -25,39 +23,11 @@ ENVIRONMENTS = ("staging", "production")  # in the order of promotion
 RELEASES = Path("deploy/releases")
 LOCK = Path("deploy/build/release.lock")  # held by whoever changes RELEASES
 FILES = ("kustomization.yaml", "passport.yaml", "resources.yaml")
-PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 # The grammar of a name in a registry, without tag: host with optional port, then lower-case parts.
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 ImageName = Annotated[str, Field(pattern=rf"^(?:[a-zA-Z0-9][a-zA-Z0-9.-]*(?::[0-9]+)?/)?{_PART}(?:/{_PART})*$")]
-
-# Written by `python -m deploy promote`; a passport from before strategies has none of the optional lines.
-KUSTOMIZATION = """\
-# Written by `python -m deploy promote`; `python -m deploy verify` finds an edit by hand.
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-{namespace}resources:
-  - ../../../environments/{environment}
-{components}transformers:  # where the name and the version go
-  - ../../../{names}
-images:
-  - name: {placeholder}
-    newName: "{image.name}"
-    digest: {image.digest}
-patches:
-  - target: {{{target}}}
-    path: resources.yaml
-  - target: {{{target}}}
-    patch: |-
-      - {{op: replace, path: /metadata/labels/app.kubernetes.io~1name, value: "{name}"}}
-      - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
-      - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
-      - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
-{slow}"""
-SLOW = """\
-      - {{op: replace, path: /metadata/annotations/release~1slow, value: "{bound}"}}
-"""
 
 
 class Record(BaseModel):
@@ -200,42 +170,6 @@ def complete(passport: bytes, image: Image, where: Path) -> bytes:
     if not whole or parse_passport(passport, where).image is not None:
         raise Refusal(f"{where}: no image can be added to it; make it anew with `python -m models run`.")
     return completed
-
-
-def compose(environment: str, model: str, passport: bytes, resources: bytes) -> Release:
-    """The release that these two files make; its kustomization.yaml follows from them alone."""
-    record = parse_passport(passport, place(environment, model) / "passport.yaml")
-    kustomization = KUSTOMIZATION.format(
-        **_rollout(record.serving, environment),
-        environment=environment,
-        placeholder=PLACEHOLDER,
-        image=Release(environment, model, {"passport.yaml": passport}).image,
-        name=kubernetes_name(model),
-        version=record.version,
-        passport=hashlib.sha256(passport).hexdigest(),
-        resources=hashlib.sha256(resources).hexdigest(),
-    )
-    return Release(environment, model, dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True)))
-
-
-def slow(seconds: float) -> str:
-    """The bound above which a request is slow, as the label `le` of the served histogram writes it."""
-    return str(floatToGoString(round(seconds, 9)))  # type: ignore[no-untyped-call]
-
-
-def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
-    """The lines of the kustomization that follow from the strategy."""
-    lines = {"namespace": "", "components": "", "names": "base/names", "target": "kind: Rollout", "slow": ""}
-    if serving is None:
-        return lines
-    lines["namespace"] = f"namespace: models-{environment}\n"  # for what the strategy adds
-    if serving.strategy != "canary":
-        lines["components"] = f"components:\n  - ../../../strategies/{serving.strategy}\n"
-    if serving.strategy == "serverless":
-        return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
-    if serving.strategy != "bluegreen":
-        lines["slow"] = SLOW.format(bound=slow(serving.slow_ms / 1000))
-    return lines
 
 
 def read(environment: str, model: str) -> Release | None:

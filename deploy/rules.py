@@ -13,7 +13,8 @@ import yaml
 
 from data_schemas.command import Refusal
 from deploy import steps
-from deploy.release import FILES, Passport, Release, Served, compose, parse_yaml
+from deploy.kustomization import compose
+from deploy.release import FILES, Passport, Release, Served, parse_yaml
 from models import config, passport
 
 REPLICAS = "/spec/replicas"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from models.conftest import ROOT  # sets the environment
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and tests tell what it does
 
 
 @pytest.hookimpl(wrapper=True)

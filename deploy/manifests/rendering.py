@@ -21,7 +21,7 @@ import yaml
 
 from data_schemas.command import Refusal
 from data_schemas.files import LOADER, read_yaml
-from deploy import release
+from deploy import kustomization
 from deploy.manifests import render
 from deploy.release import ENVIRONMENTS, Release
 from deploy.rules import Fault
@@ -129,7 +129,7 @@ def specimens(root: Path = Path()) -> list[Release]:
             "image": {"name": f"{image}/{model}", "digest": DIGEST},
         }
         written = yaml.safe_dump(passport).encode()
-        made += [release.compose(environment, model, written, RESOURCES.encode()) for environment in ENVIRONMENTS]
+        made += [kustomization.compose(environment, model, written, RESOURCES.encode()) for environment in ENVIRONMENTS]
     return made
 
 

@@ -18,7 +18,7 @@ import yaml
 from data_schemas import files
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml
-from deploy import release, steps
+from deploy import kustomization, steps
 from deploy.analysis import template
 from deploy.manifests import render
 from deploy.release import Image
@@ -32,7 +32,7 @@ BUILD = Path("deploy/build")  # three folders below the root's, as a release is:
 BASE = Path("deploy/base")
 WALKED = ("canary", "gateway")  # strategies with weights to walk
 # Nothing is pulled: no registry has this image, and of the release only the objects around it are read.
-IMAGE = Image(name=release.PLACEHOLDER, digest="sha256:" + "0" * 64)
+IMAGE = Image(name=kustomization.PLACEHOLDER, digest="sha256:" + "0" * 64)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _rendered(model: Model, strategy: str) -> list[dict[str, Any]]:
         "image": IMAGE.model_dump(),
     }
     resources = (model.folder / "resources.yaml").read_bytes()
-    composed = release.compose(ENVIRONMENT, model.name, yaml.safe_dump(passport).encode(), resources)
+    composed = kustomization.compose(ENVIRONMENT, model.name, yaml.safe_dump(passport).encode(), resources)
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=BUILD) as temporary:
         place = Path(temporary, model.name)
@@ -149,7 +149,7 @@ def _unrendered() -> list[dict[str, Any]]:
 
 def _slow(rollout: Object, seconds: float) -> Object:
     """A copy whose release/slow is this bound, written as the metric's label writes it."""
-    annotations = {**rollout["metadata"].get("annotations", {}), "release/slow": release.slow(seconds)}
+    annotations = {**rollout["metadata"].get("annotations", {}), "release/slow": kustomization.slow(seconds)}
     return {**rollout, "metadata": {**rollout["metadata"], "annotations": annotations}}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from data_schemas.command import Refusal
-from deploy import release
+from deploy import kustomization, release
 from deploy.manifests import catalog, check, render, rendering
 from deploy.manifests.schemas import Schemas
 from deploy.release import Release
@@ -87,5 +87,5 @@ def releases(count: int) -> list[Release]:
         for environment in release.ENVIRONMENTS:
             of = specimen(environment, rendering.strategies()[number % 4])
             files = of.files["passport.yaml"].replace(of.model.encode(), f"model_{number}".encode())
-            made.append(release.compose(environment, f"model_{number}", files, of.files["resources.yaml"]))
+            made.append(kustomization.compose(environment, f"model_{number}", files, of.files["resources.yaml"]))
     return made

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import release, rules
+from deploy import kustomization, release, rules
 from deploy.manifests import render, rendering
 from deploy.release import Release
 from models import config
@@ -98,7 +98,7 @@ def another(of: Release, version: str = "fedcba987654") -> Release:
     """The same model's next release."""
     passport = of.files["passport.yaml"].replace(rendering.VERSION.encode(), f'"{version}"'.encode())
     passport = passport.replace(rendering.DIGEST.encode(), f"sha256:{'6' * 64}".encode())
-    return release.compose(of.environment, of.model, passport, of.files["resources.yaml"])
+    return kustomization.compose(of.environment, of.model, passport, of.files["resources.yaml"])
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[str]:
@@ -180,8 +180,8 @@ def test_what_is_rendered_bears_no_annotation_of_the_checks(tree: Path) -> None:
 @renders
 def test_the_base_alone_names_an_image_that_no_registry_has() -> None:
     rollout = next(each for each in render.render(Path("deploy/base")) if each["kind"] == "Rollout")
-    assert rollout["spec"]["template"]["spec"]["containers"][0]["image"] == release.PLACEHOLDER
-    assert release.PLACEHOLDER.split("/")[0].endswith(".invalid")  # RFC 2606
+    assert rollout["spec"]["template"]["spec"]["containers"][0]["image"] == kustomization.PLACEHOLDER
+    assert kustomization.PLACEHOLDER.split("/")[0].endswith(".invalid")  # RFC 2606
 
 
 def test_every_environment_of_the_verbs_has_a_folder() -> None:
@@ -207,7 +207,7 @@ def test_replicas_need_to_fit_the_steps_of_a_canary_only() -> None:
     assert rules.of_resources(three, Path("resources.yaml"), "mend it")
     assert not rules.of_resources(three, Path("resources.yaml"), "mend it", "gateway")
     of = specimen("production", "gateway")
-    composed = release.compose(of.environment, of.model, of.files["passport.yaml"], three)
+    composed = kustomization.compose(of.environment, of.model, of.files["passport.yaml"], three)
     assert not [each for each in rules.of_release(composed, ()) if "pods cannot take" in each.wrong]
 
 

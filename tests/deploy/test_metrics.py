@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy import release
+from deploy import kustomization
 from deploy.manifests import promql, rendering
 from deploy.manifests.rendering import Rendering
 from deploy.manifests.rules.runs import runs
@@ -60,7 +60,7 @@ def rendered() -> list[Rendering]:
             of = specimen("production", strategy)
             record = yaml.safe_load(of.files["passport.yaml"]) | {"serving": {"strategy": strategy, "slow_ms": slow}}
             passport = yaml.safe_dump(record).encode()
-            made = release.compose("production", MODEL, passport, of.files["resources.yaml"])
+            made = kustomization.compose("production", MODEL, passport, of.files["resources.yaml"])
             found.append(rendering.parse(rendering.texts([made], tree)[0], made))
     return found
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy import release
+from deploy import kustomization, release
 from models import passport
 from tests.deploy.tree import MODEL, Tree, content, digest, folder
 
@@ -52,7 +52,7 @@ def forge(environment: str, old: str, new: str) -> None:
     """Edit the passport, and the hash of it in kustomization.yaml with it, as one who knows the code would."""
     where = folder(environment)
     record = (where / "passport.yaml").read_bytes().replace(old.encode(), new.encode())
-    forged = release.compose(environment, "flight_delay", record, (where / "resources.yaml").read_bytes())
+    forged = kustomization.compose(environment, "flight_delay", record, (where / "resources.yaml").read_bytes())
     assert forged.files != content(where)
     release.write(forged)
 
@@ -62,7 +62,7 @@ def drop_gate(environment: str) -> None:
     gates = [gate for gate in record["gates"] if gate["name"] != "parity"]
     new = yaml.safe_dump({**record, "gates": gates}, sort_keys=False).encode()
     resources = (folder(environment) / "resources.yaml").read_bytes()
-    release.write(release.compose(environment, "flight_delay", new, resources))
+    release.write(kustomization.compose(environment, "flight_delay", new, resources))
 
 
 def link_to_nothing() -> Path:
@@ -77,7 +77,7 @@ def other_onnx() -> None:
     record["content"]["onnx"] = "0" * 64
     record["version"] = passport.version(record["content"])
     new = yaml.safe_dump(record, sort_keys=False).encode()
-    release.write(release.compose("staging", "flight_delay", new, (STAGING / "resources.yaml").read_bytes()))
+    release.write(kustomization.compose("staging", "flight_delay", new, (STAGING / "resources.yaml").read_bytes()))
 
 
 EDITS: dict[str, tuple[Callable[[], object], Path, str]] = {

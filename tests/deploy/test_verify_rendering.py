@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from deploy import release
+from deploy import kustomization, release
 from deploy.manifests import catalog, check, dead, rendering
 from deploy.rules import Fault
 from tests.deploy.conftest import ROOT
@@ -70,7 +70,7 @@ def test_a_fault_of_one_release_alone_is_named(whole: Tree) -> None:
     """More replicas than the autoscaler allows, which no schema and no specimen knows."""
     (where,) = [folder("staging")]
     resources = (where / "resources.yaml").read_bytes().replace(b"value: 4", b"value: 24")
-    release.write(release.compose("staging", "flight_delay", (where / "passport.yaml").read_bytes(), resources))
+    release.write(kustomization.compose("staging", "flight_delay", (where / "passport.yaml").read_bytes(), resources))
     answer = whole.deploy("verify")
     assert answer.code == 1
     assert "release staging/flight_delay: staging, canary" in answer.out

@@ -1,0 +1,77 @@
+"""kustomization.yaml of a release: it follows from the passport and the resources alone, whose hashes it holds.
+
+Argo CD renders it; `python -m deploy verify` writes it again and finds an edit by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from prometheus_client.utils import floatToGoString
+
+from deploy.release import FILES, Release, Served, kubernetes_name, parse_passport, place
+
+PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
+
+# Written by `python -m deploy promote`; a passport from before strategies has none of the optional lines.
+TEMPLATE = """\
+# Written by `python -m deploy promote`; `python -m deploy verify` finds an edit by hand.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+{namespace}resources:
+  - ../../../environments/{environment}
+{components}transformers:  # where the name and the version go
+  - ../../../{names}
+images:
+  - name: {placeholder}
+    newName: "{image.name}"
+    digest: {image.digest}
+patches:
+  - target: {{{target}}}
+    path: resources.yaml
+  - target: {{{target}}}
+    patch: |-
+      - {{op: replace, path: /metadata/labels/app.kubernetes.io~1name, value: "{name}"}}
+      - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
+      - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
+      - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
+{slow}"""
+SLOW = """\
+      - {{op: replace, path: /metadata/annotations/release~1slow, value: "{bound}"}}
+"""
+
+
+def compose(environment: str, model: str, passport: bytes, resources: bytes) -> Release:
+    """The release that these two files make; its kustomization.yaml follows from them alone."""
+    record = parse_passport(passport, place(environment, model) / "passport.yaml")
+    kustomization = TEMPLATE.format(
+        **_rollout(record.serving, environment),
+        environment=environment,
+        placeholder=PLACEHOLDER,
+        image=Release(environment, model, {"passport.yaml": passport}).image,
+        name=kubernetes_name(model),
+        version=record.version,
+        passport=hashlib.sha256(passport).hexdigest(),
+        resources=hashlib.sha256(resources).hexdigest(),
+    )
+    return Release(environment, model, dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True)))
+
+
+def slow(seconds: float) -> str:
+    """The bound above which a request is slow, as the label `le` of the served histogram writes it."""
+    return str(floatToGoString(round(seconds, 9)))  # type: ignore[no-untyped-call]
+
+
+def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
+    """The lines of the kustomization that follow from the strategy."""
+    lines = {"namespace": "", "components": "", "names": "base/names", "target": "kind: Rollout", "slow": ""}
+    if serving is None:
+        return lines
+    lines["namespace"] = f"namespace: models-{environment}\n"  # for what the strategy adds
+    if serving.strategy != "canary":
+        lines["components"] = f"components:\n  - ../../../strategies/{serving.strategy}\n"
+    if serving.strategy == "serverless":
+        return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
+    if serving.strategy != "bluegreen":
+        lines["slow"] = SLOW.format(bound=slow(serving.slow_ms / 1000))
+    return lines
