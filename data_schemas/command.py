@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 # The one place where the environment of every verb, and of every process it starts, is set.
@@ -51,6 +51,11 @@ class Verb:
     name: str
     summary: str
     arguments: Sequence[tuple[str, dict[str, Any]]] = ()
+
+
+def noun(text: str) -> str:
+    """The folder that a person names as the shell completes it (models/wait_time/), a cluster as wait-time."""
+    return PurePath(text).name.replace("-", "_")
 
 
 def prepare_environment() -> None:

@@ -7,7 +7,7 @@ import sys
 from data_schemas import command
 from data_schemas.command import Verb
 
-MODEL = ("model", {"help": "a folder of models/, such as flight_delay"})
+MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": command.noun})
 ENVIRONMENTS = ["staging", "production"]
 FAULTS = ["errors", "latency", "scores", "crash", "never-ready", "nan"]
 
@@ -33,6 +33,9 @@ VERBS = [
             MODEL,
             ("--to", {"choices": ENVIRONMENTS, "required": True}),
             ("--image", {"metavar": "REF@sha256:…", "help": "the pushed image (staging only)"}),
+            ("--push", {"action": "store_true", "help": "onto the newest main of origin (staging only)"}),
+            ("--propose", {"action": "store_true", "help": "as a pull request into main (production only)"}),
+            ("--verified", {"metavar": "VERSION", "help": "what the cluster told to be healthy in staging"}),
         ],
     ),
     Verb("verify", "hold every release against the rules and against Git history; exit 1 names what breaks them"),
@@ -48,8 +51,11 @@ VERBS = [
                 "--keep",
                 {"action": "store_true", "help": "leave the digest promotable: not on the list of aborted ones"},
             ),
+            ("--propose", {"action": "store_true", "help": "as a pull request into main of origin"}),
+            ("--aborted", {"metavar": "VERSION", "help": "only if the environment still has this one"}),
         ],
     ),
+    Verb("due", "say as JSON which models staging should have by this commit and has not"),
     Verb("status", "show which version each environment has, since when, by which commit, and how good it is"),
 ]
 

@@ -1,4 +1,4 @@
-"""The image digests that were rolled back: `deploy/releases/aborted.yaml`, a list of {digest, model, reason}.
+"""The image digests that were rolled back: `deploy/releases/aborted.yaml`, a list of {digest, model, reason, commit}.
 
 A controller forgets that it aborted a version (Argo Rollouts compares only time stamps), so `python -m deploy promote`
 asks this list; `python -m deploy rollback` adds to it.
@@ -22,6 +22,7 @@ class Aborted(Record):
     digest: Digest
     model: str
     reason: str
+    commit: str | None = None  # what it was built from: another build of the same sources is no other release
 
 
 def read() -> list[Aborted]:
@@ -43,11 +44,12 @@ def find(digest: str, listed: list[Aborted]) -> Aborted | None:
     return next((each for each in listed if each.digest == digest), None)
 
 
-def add(digest: str, model: str, reason: str) -> None:
+def add(digest: str, model: str, reason: str, commit: str | None = None) -> None:
     """Put a digest on the list, once; the caller holds release.LOCK."""
     listed = read()
     if not find(digest, listed):
-        entries = [each.model_dump() for each in [*listed, Aborted(digest=digest, model=model, reason=reason)]]
+        new = Aborted(digest=digest, model=model, reason=reason, commit=commit)
+        entries = [each.model_dump(exclude_none=True) for each in [*listed, new]]
         comment = [line for line in PATH.read_text().splitlines(keepends=True) if line.startswith("#")]
         staged = LOCK.with_name(PATH.name)  # what a kill leaves there, Git ignores
         files.write(staged, "".join(comment) + yaml.safe_dump(entries, sort_keys=False, width=120))

@@ -9,20 +9,78 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from data_schemas import files
+from data_schemas import files, landing
 from data_schemas.command import Refusal
-from deploy import aborted, history, kustomization, release, rules
+from data_schemas.history import git
+from deploy import aborted, decision, due, history, kustomization, release, rules
 from deploy.manifests.rendering import registry
 from deploy.release import LOCK, Image, Release
 from models import config, passport
 
 
 def main(options: argparse.Namespace) -> int:
+    if options.push:
+        return push(options)
+    if options.propose:
+        return propose(options)
+    write(options)
+    return 0
+
+
+def push(options: argparse.Namespace) -> int:
+    """Staging's release onto the newest main, by the passport made here; a pull request where main is closed."""
+    if options.to != "staging":
+        raise Refusal("--push is for staging, which follows main; production is reviewed: give --propose.")
+    name, proved = options.model, git("rev-parse", "HEAD").decode().strip()
+    model = config.load(name, check_columns=False)
+    brought = {path: path.absolute() for path in (model.build / "passport.yaml", model.onnx) if path.is_file()}
+
+    def apply() -> landing.Edit | None:
+        if not due.same(name, proved):
+            print(f"main has moved on from {proved[:10]} with another {name}, which has a release of its own.")
+            return None
+        for path, source in brought.items():  # what Git does not hold
+            if not path.exists():
+                files.write(path, source.read_bytes())
+        made = write(options, proved)
+        return landing.Edit(f"Promote {name} {made.version} to staging") if made else None
+
+    try:
+        if commit := landing.push(landing.MAIN, apply):
+            print(f"pushed: {commit}")
+    except landing.Protected as closed:
+        address = landing.propose(landing.MAIN, f"release/{name}", apply)
+        print(f"{closed} Proposed instead: {address}")
+    return 0
+
+
+def propose(options: argparse.Namespace) -> int:
+    """Production's release as a pull request whose text is what a person decides by."""
+    if options.to != "production":
+        raise Refusal("--propose is for production, which is reviewed; staging follows main: give --push.")
+    name = options.model
+
+    def apply() -> landing.Edit | None:
+        staging = release.read("staging", name)
+        if options.verified and staging is not None and staging.readable and staging.version != options.verified:
+            print(f"staging has {staging.version} now, not {options.verified}: nothing to propose of that one.")
+            return None
+        former = release.read("production", name)
+        made = write(options)
+        return decision.of_promotion(made, former, options.verified) if made else None
+
+    if address := landing.propose(landing.MAIN, f"promote/{name}", apply):
+        print(f"Merging this promotes {name} to production: {address}")
+    return 0
+
+
+def write(options: argparse.Namespace, commit: str | None = None) -> Release | None:
+    """The release, or None where the environment had it; `commit` is what the image was built from (default: HEAD)."""
     model = config.load(options.model, check_columns=False)
     rules.walk()  # before anything is written, so that a broken Rollout changes nothing
     with files.exclusive(LOCK, "another promotion or rollback"):
         if options.to == "staging":
-            candidate = to_staging(model, options.image)
+            candidate = to_staging(model, options.image, commit or git("rev-parse", "HEAD").decode().strip())
         else:
             candidate = to_production(options.model, options.image)
         if listed := aborted.find(candidate.image.digest, aborted.read()):
@@ -33,18 +91,18 @@ def main(options: argparse.Namespace) -> int:
         former = release.read(candidate.environment, candidate.model)
         if former is not None and former.files == candidate.files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
-        else:
-            release.write(candidate)
-            tell(candidate, former)
-    return 0
+            return None
+        release.write(candidate)
+        tell(candidate, former)
+    return candidate
 
 
-def to_staging(model: config.Model, reference: str | None) -> Release:
+def to_staging(model: config.Model, reference: str | None, commit: str) -> Release:
     """The release that the built passport, the committed model folder and the pushed image make."""
     name = model.name
     if reference is None:
         raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
-    image = release.parse_image(reference)
+    image = release.parse_image(reference, commit)
     place = registry()
     if place and not image.name.startswith(f"{place}/"):
         raise Refusal(
@@ -66,7 +124,13 @@ def to_staging(model: config.Model, reference: str | None) -> Release:
     refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", strategy))
     refuse_uncommitted(model)
     refuse_reused(image, name, record.version)
-    return kustomization.compose("staging", name, release.complete(content, image, built), resources.read_bytes())
+    completed = release.complete(content, image, built)
+    former = release.read("staging", name)
+    if former is not None and former.readable:
+        # Of two commits that make the same, the first stands: otherwise every push to main would be a release.
+        same = release.complete(content, image.model_copy(update={"commit": former.image.commit}), built)
+        completed = same if same == former.files.get("passport.yaml") else completed
+    return kustomization.compose("staging", name, completed, resources.read_bytes())
 
 
 def to_production(name: str, reference: str | None) -> Release:

@@ -39,6 +39,7 @@ class Record(BaseModel):
 class Image(Record):
     name: ImageName
     digest: Digest
+    commit: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")  # what it was built from; older ones lack it
 
 
 class Interval(Record):
@@ -128,14 +129,14 @@ def kubernetes_name(model: str) -> str:
     return name
 
 
-def parse_image(reference: str) -> Image:
+def parse_image(reference: str, commit: str | None = None) -> Image:
     """Split `name@sha256:<hex>`; a tag, even beside a digest, is refused: it can move, or lie."""
     name, _, digest = reference.partition("@")
     give = "give --image name@sha256:<64 hex digits>, as pushing the image printed it"
     if ":" in name.rsplit("/", 1)[-1]:
         raise Refusal(f"--image {reference} names a tag, which can come to mean other bytes; {give}.")
     try:
-        return Image(name=name, digest=digest)
+        return Image(name=name, digest=digest, commit=commit)
     except ValidationError as error:
         field = error.errors()[0]["loc"][0]
         raise Refusal(f"--image {reference}: the {field} is {'malformed' if digest else 'missing'}; {give}.") from None
@@ -162,9 +163,11 @@ def parse_passport(content: bytes, where: Path) -> Passport:
 
 def complete(passport: bytes, image: Image, where: Path) -> bytes:
     """The passport with its image appended; not one byte of what the models stage wrote is touched."""
-    completed = passport.rstrip(b"\n") + f'\nimage:\n  name: "{image.name}"\n  digest: {image.digest}\n'.encode()
+    lines = ["", "image:", f'  name: "{image.name}"', f"  digest: {image.digest}"]
+    lines += [f'  commit: "{image.commit}"'] if image.commit else []  # quoted: forty digits alone would be a number
+    completed = passport.rstrip(b"\n") + "\n".join([*lines, ""]).encode()
     try:
-        whole = parse_yaml(completed) == {**parse_yaml(passport), "image": image.model_dump()}
+        whole = parse_yaml(completed) == {**parse_yaml(passport), "image": image.model_dump(exclude_none=True)}
     except (yaml.YAMLError, ValueError, TypeError):
         whole = False
     if not whole or parse_passport(passport, where).image is not None:

@@ -7,29 +7,54 @@ from __future__ import annotations
 
 import argparse
 
-from data_schemas import files
+from data_schemas import files, landing
 from data_schemas.command import Refusal
-from deploy import aborted, history, release, rules
+from deploy import aborted, decision, history, release, rules
 from deploy.history import Entry
 from deploy.release import FILES, LOCK, Release
 from models import config
 
 
 def main(options: argparse.Namespace) -> int:
+    if options.propose:
+        return propose(options)
+    write(options)
+    return 0
+
+
+def write(options: argparse.Namespace) -> tuple[Release, Release]:
+    """The release that is left, and the one that is restored."""
     config.load(options.model, check_columns=False)
     rules.walk()  # before anything is written, so that a broken Rollout changes nothing
     with files.exclusive(LOCK, "another promotion or rollback"):
         current = present(options.environment, options.model)
         target = choose(current, options.to)
-        left = current.image.digest if current.readable else None
-        if left == target.release.image.digest or options.keep:
+        left = current.image if current.readable else None
+        if (left and left.digest == target.release.image.digest) or options.keep:
             left = None  # the same image with other settings, or a person says that it is good
         if left:
             # First: if a kill comes between the two writes, verify names the digest and a second rollback completes it.
             reason = options.reason or f"rolled back from {options.environment} to {target.release.version}"
-            aborted.add(left, current.model, reason)
+            aborted.add(left.digest, current.model, reason, left.commit)
         release.write(target.release)
-    tell(current, target, left)
+    tell(current, target, left.digest if left else None)
+    return current, target.release
+
+
+def propose(options: argparse.Namespace) -> int:
+    """The same as a pull request; of an aborted rollout only while its version is what Git says."""
+    name, environment = options.model, options.environment
+
+    def apply() -> landing.Edit | None:
+        found = release.read(environment, name)
+        if options.aborted and found is not None and found.readable and found.version != options.aborted:
+            print(f"{environment} has {found.version} now, not the aborted {options.aborted}: nothing to roll back.")
+            return None
+        left, restored = write(options)
+        return decision.of_rollback(left, restored, options.reason)
+
+    if address := landing.propose(landing.MAIN, f"rollback/{environment}/{name}", apply):
+        print(f"Merging this rolls {name} back in {environment}: {address}")
     return 0
 
 

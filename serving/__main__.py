@@ -5,7 +5,7 @@ import sys
 from data_schemas import command
 from data_schemas.command import Verb
 
-MODEL = ("model", {"help": "a folder of models/, such as flight_delay"})
+MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": command.noun})
 
 VERBS = [
     Verb(
@@ -31,6 +31,7 @@ VERBS = [
             MODEL,
             ("--tag", {"metavar": "NAME", "help": "the image's name (default: the model's, with the Bento's version)"}),
             ("--base", {"metavar": "REF", "help": "build upon this, name@sha256:… (default: serving/Dockerfile's)"}),
+            ("--push", {"action": "store_true", "help": "push it to the registry that --tag names"}),
             ("--builder", {"choices": ["docker", "podman", "buildah"], "help": "default: the first that works"}),
         ],
     ),

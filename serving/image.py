@@ -1,6 +1,9 @@
 """Build the image of a model's Bento with the builder that this machine has, and print its digest.
 
 python -m serving image flight_delay
+python -m serving image flight_delay --tag ghcr.io/you/flight_delay:7 --push
+
+With `--push` models/<model>/build/image holds what `python -m deploy promote --image` takes.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from pathlib import Path
 
 from data_schemas import command
 from data_schemas.command import Refusal
+from data_schemas.files import write
+from models import config
 from serving import build
 
 DOCKERFILE = Path("serving/Dockerfile")
@@ -38,6 +43,7 @@ class Builder:
     probe: str  # fails where the command is there and what it needs to build is not, such as docker's engine
     digest: list[str]
     push: str
+    pushed: list[str]  # the same as words; {file} gets the digest, where the builder can write one
 
 
 BUILDERS = {
@@ -45,21 +51,26 @@ BUILDERS = {
         "version",
         ["image", "inspect", "--format", "{{.Id}}"],
         "docker tag {image} {target} && docker push {target}",
+        ["push", "--quiet", "{image}"],
     ),
     "podman": Builder(
         "info",
         ["image", "inspect", "--format", "{{.Digest}}"],
         "podman push --digestfile /dev/stdout {image} {target}",
+        ["push", "--quiet", "--digestfile", "{file}", "{image}"],
     ),
     "buildah": Builder(
         "info",
         ["inspect", "--type", "image", "--format", "{{.FromImageDigest}}"],
         "buildah push --digestfile /dev/stdout {image} {target}",
+        ["push", "--quiet", "--digestfile", "{file}", "{image}"],
     ),
 }
 
 
 def main(options: argparse.Namespace) -> int:
+    if options.push and "/" not in (options.tag or ""):
+        raise Refusal("--push needs a registry; name it with the image, as --tag ghcr.io/you/model:version.")
     base = pinned(options.base)
     builder = choose(options.builder)
     bento = build.build(options.model)
@@ -68,6 +79,12 @@ def main(options: argparse.Namespace) -> int:
     with command.working(f"{builder} builds {image}, a minute or two"):
         digest = make(builder, bento, base, image, bento.parents[1] / "image.log")
     print(f"image {options.model}: {image}, built by {builder} in {time.perf_counter() - started:.0f} s")
+    if options.push:
+        reference = push(builder, image, bento.parents[1] / "image.log")
+        write(config.MODELS / options.model / "build" / "image", f"{reference}\n")
+        print(f"  pushed   {reference}")
+        print(f"  promote  python -m deploy promote {options.model} --to staging --image {reference}")
+        return 0
     target = image if "/" in image else f"REGISTRY/{image}"
     print(f"  digest   {digest} here; the registry's can differ, because a push compresses the layers")
     print(f"  push     {BUILDERS[builder].push.format(image=image, target=target)}")
@@ -134,6 +151,28 @@ def make(builder: str, bento: Path, base: str, image: str, log: Path) -> str:
     if asked.returncode or not asked.stdout.strip():
         raise Refusal(f"{builder} built {image} but does not tell its digest ({asked.stderr.strip()}); build it again.")
     return asked.stdout.strip()
+
+
+def push(builder: str, image: str, log: Path) -> str:
+    """Push the image to the registry in its name; returns name@sha256:…, the digest as the registry has it."""
+    name = re.sub(r":[^:/]*$", "", image)
+    with tempfile.TemporaryDirectory(prefix="image-") as folder:
+        file = Path(folder, "digest")
+        words = [word.format(image=image, file=file) for word in BUILDERS[builder].pushed]
+        with command.working(f"{builder} pushes {image}"):
+            done = _ask(builder, *words)
+        log.write_text(done.stdout + done.stderr)
+        if done.returncode:
+            raise Refusal(
+                f"{builder} could not push {image}: {_reason(log)}; log in to its registry, or mend the name."
+            )
+        if file.is_file():
+            return f"{name}@{file.read_text().strip()}"
+    asked = _ask(builder, "image", "inspect", "--format", "{{range .RepoDigests}}{{println .}}{{end}}", image)
+    known = [line for line in asked.stdout.split() if line.startswith(f"{name}@") and PINNED.fullmatch(line)]
+    if len(known) != 1:
+        raise Refusal(f"{builder} pushed {image} but does not tell the registry's digest; push it again.")
+    return known[0]
 
 
 def _reason(log: Path) -> str:

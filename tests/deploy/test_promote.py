@@ -35,7 +35,7 @@ def test_promotion_to_staging_adds_only_the_image_to_the_passport(tree: Tree) ->
     tree.promote("staging")
     written = (folder("staging") / "passport.yaml").read_bytes()
     assert written.startswith(BUILT.read_bytes())
-    image = {"name": "ghcr.io/acme/flight-delay", "digest": digest("a")}
+    image = {"name": "ghcr.io/acme/flight-delay", "digest": digest("a"), "commit": tree.git("rev-parse", "HEAD")}
     assert yaml.safe_load(written) == {**yaml.safe_load(BUILT.read_bytes()), "image": image}
 
 

@@ -40,9 +40,16 @@ def test_rollback_restores_the_release_before_byte_for_byte(three: Tree) -> None
 
 
 def test_what_was_rolled_back_is_aborted_with_its_reason(three: Tree) -> None:
+    left = release.read("production", "flight_delay")
+    assert left
     roll_back(three, "--reason", "errors: 3 % of requests")
     assert yaml.safe_load(ABORTED.read_text()) == [
-        {"digest": digest("c"), "model": "flight_delay", "reason": "errors: 3 % of requests"}
+        {
+            "digest": digest("c"),
+            "model": "flight_delay",
+            "reason": "errors: 3 % of requests",
+            "commit": left.image.commit,
+        }
     ]
     assert ABORTED.read_text().startswith("# a comment\n")
     three.commit()

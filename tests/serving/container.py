@@ -9,7 +9,10 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from serving import serve
 
 # Kept between runs, since it takes a minute to make. Whoever can pull python:3.11-slim may tag that one so.
 STAND_IN = "localhost/python-stand-in"
@@ -23,6 +26,12 @@ HARDENED = [
     "--ulimit=nproc=4096:4096",
 ]
 INSTALL = "apt-get install podman runc buildah mmdebstrap"
+REGISTRY = """\
+version: 0.1
+log: {{level: error}}
+storage: {{filesystem: {{rootdirectory: {folder}}}}}
+http: {{addr: 127.0.0.1:{port}}}
+"""
 
 
 def lacking() -> str | None:
@@ -89,3 +98,20 @@ def ask(port: int, path: str, body: Any = None) -> tuple[int, str]:
         return answer.status, answer.read().decode()
     finally:
         connection.close()
+
+
+@contextlib.contextmanager
+def registry(folder: Path) -> Iterator[tuple[str, Path]]:
+    """A registry with its images in this folder: its address, and the settings that let builders go without TLS."""
+    port = serve.free_port()
+    config, settings = folder / "registry.yml", folder / "registries.conf"
+    config.write_text(REGISTRY.format(folder=folder / "images", port=port))
+    settings.write_text(f'[[registry]]\nlocation = "127.0.0.1:{port}"\ninsecure = true\n')
+    with subprocess.Popen(["docker-registry", "serve", str(config)], stderr=subprocess.DEVNULL) as running:
+        try:
+            while not serve.answers("127.0.0.1", port, "/v2/"):
+                assert running.poll() is None, "the registry ended"
+                time.sleep(0.05)
+            yield f"127.0.0.1:{port}", settings
+        finally:
+            running.terminate()

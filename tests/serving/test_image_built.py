@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,6 +16,7 @@ from typing import IO, Any
 
 import pytest
 
+from data_schemas.command import Refusal
 from serving import image
 from tests.serving import container, toy
 
@@ -165,3 +167,23 @@ def test_it_answers_as_the_model_does(service: tuple[str, int], endpoint: Any) -
     status, metrics = container.ask(service[1], "/metrics")
     assert status == 200
     assert "_total" in metrics
+
+
+@pytest.mark.skipif(shutil.which("docker-registry") is None, reason="no registry; apt-get install docker-registry")
+@pytest.mark.parametrize("builder", ["podman", "buildah"])
+def test_what_is_pushed_is_found_in_the_registry_by_the_digest_that_is_told(
+    built: str, builder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with container.registry(tmp_path) as (place, settings):
+        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(settings))
+        name = f"{place}/team/toy"
+        container.podman("tag", built, f"{name}:7")
+        try:
+            reference = image.push(builder, f"{name}:7", tmp_path / "log")
+            assert re.fullmatch(rf"{name}@sha256:[0-9a-f]{{64}}", reference)
+            container.podman("pull", "--quiet", reference)
+            assert container.inspect(reference)["Config"]["User"] == "65532:65532"
+        finally:
+            container.podman("rmi", "--force", f"{name}:7")
+    with pytest.raises(Refusal, match=rf"{builder} could not push .*/team/toy:8: .*; log in to its registry"):
+        image.push(builder, f"{name}:8", tmp_path / "log")

@@ -176,3 +176,25 @@ def test_certificates_of_the_environment_count_as_pip_counts_them(path: Path, mo
     assert image.pip_settings() == ({}, "/a")
     monkeypatch.setenv("PIP_CERT", "/pip")
     assert image.pip_settings() == ({}, "/pip")
+
+
+@pytest.mark.parametrize("builder", list(image.BUILDERS))
+def test_push_leaves_the_name_that_promotion_takes(path: Path, toy_repository: Path, builder: str) -> None:
+    name = "ghcr.io/you/toy"
+    tells = f"*RepoDigests*) echo other.invalid/toy@{DIGEST}; echo {name}@{DIGEST}; exit;;"
+    writes = 'push) [ "$3" != --digestfile ] || echo ' + DIGEST + ' > "$4"; exit;;'
+    stub(path, builder)
+    script = (path / builder).read_text().replace("case $1 in", f'case "$*" in {tells} esac; case $1 in {writes}')
+    (path / builder).write_text(script)
+    done = toy.verb(toy_repository, "image", "toy", "--base", BASE, "--tag", f"{name}:7", "--push")
+    assert done.returncode == 0, done.stderr
+    assert f"  pushed   {name}@{DIGEST}\n" in done.stdout
+    assert (toy_repository / "models/toy/build/image").read_text() == f"{name}@{DIGEST}\n"
+    assert any(call.startswith("push --quiet ") and call.endswith(f"{name}:7") for call in calls(path, builder))
+
+
+def test_push_without_a_registry_is_refused_before_anything_is_built(path: Path, toy_repository: Path) -> None:
+    stub(path, "podman")
+    done = toy.verb(toy_repository, "image", "toy", "--base", BASE, "--push")
+    assert (done.returncode, "--push needs a registry" in done.stderr) == (2, True)
+    assert not (path / "podman.calls").exists()

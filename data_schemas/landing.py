@@ -1,0 +1,209 @@
+"""Bring a change upon the newest state of a branch of `origin`: pushed, or proposed as a pull request.
+
+Verbs with `--push` or `--propose` end here. The change is made in a tree of its own, so nothing of the clone that a
+person works in is touched; and it is made anew whenever somebody else was faster, so of many at once none is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_schemas.command import Refusal
+from data_schemas.history import git
+
+MAIN = "main"
+TRIES = 10
+LONGEST_PAUSE = 8.0  # seconds between two tries
+# Who commits where nobody has told Git who they are, as on a runner: GitHub's own bot.
+BOT = {"name": "github-actions[bot]", "email": "41898282+github-actions[bot]@users.noreply.github.com"}
+# What a push says when somebody else was faster; all else that it says will be the same a second later.
+FASTER = re.compile(r"fetch first|non-fast-forward|stale info|cannot lock ref|failed to update ref|incorrect old value")
+NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")  # those of a person's clone need what the tree has not got
+PROTECTED = re.compile(r"GH006|GH013|protected branch|rule violations")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What was changed in the tree: the title is the commit's and the pull request's, the body Markdown."""
+
+    title: str
+    body: str = ""
+
+
+class Protected(Refusal):
+    """The branch takes no push from whoever this is."""
+
+
+def push(branch: str, apply: Callable[[], Edit | None]) -> str | None:
+    """Commit what `apply` changes upon the newest `branch` and push it; the commit, or None where there was no change.
+
+    `apply` works in the current directory, a fresh tree, and is called again after every push that came too late. It
+    returns None, having said why, when nothing is to be done.
+    """
+    for number in range(TRIES):
+        if number:
+            time.sleep(random.uniform(0, min(0.2 * 2**number, LONGEST_PAUSE)))  # noqa: S311 - spreads writers
+        with tree(branch):
+            edit = apply()
+            if edit is None or not (commit := committed(edit)):
+                return None
+            refused = _push(branch)
+            if not refused:
+                return commit
+        if PROTECTED.search(refused):
+            raise Protected(f"origin lets nobody push to {branch} without its checks ({_line(refused)}).")
+        if not FASTER.search(refused):
+            raise Refusal(f"pushing to {branch} failed ({_line(refused)}); mend that and run again.")
+    raise Refusal(f"{branch} moved on {TRIES} times while this was pushed; nothing was changed there; run again.")
+
+
+def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | None:
+    """Commit what `apply` changes upon the newest `base` as `branch`, and open or renew its pull request into `base`.
+
+    Returns where to find it, or None where there was no change. The branch belongs to the verb: it is replaced.
+    """
+    with tree(base):
+        edit = apply()
+        if edit is None:
+            return None
+        if not committed(edit):
+            print(f"{base} has all of it: nothing to propose.")
+            return None
+        standing = git("ls-remote", "origin", f"refs/heads/{branch}").decode().split()[:1]
+        # Unless it is the very same: a new commit would only dismiss approvals and run checks again.
+        if not standing or not _same(standing[0]):
+            lease = f"--force-with-lease=refs/heads/{branch}:{standing[0] if standing else ''}"
+            if refused := _push(branch, lease):
+                raise Refusal(f"pushing {branch} failed ({_line(refused)}); mend that and run again.")
+    return _pull_request(base, branch, edit)
+
+
+@contextlib.contextmanager
+def tree(branch: str) -> Iterator[None]:
+    """A fresh tree of the newest commit of origin's `branch` as current directory; gone afterwards."""
+    _fetch(branch)
+    with tempfile.TemporaryDirectory(prefix="landing-", ignore_cleanup_errors=True) as folder:
+        place = Path(folder, "tree")
+        git("worktree", "add", "--quiet", "--detach", str(place), f"origin/{branch}")
+        try:
+            with contextlib.chdir(place):
+                yield
+        finally:
+            with contextlib.suppress(Refusal):  # it lies in the temporary folder; what Git keeps of it, `prune` drops
+                git("worktree", "remove", "--force", str(place))
+
+
+def committed(edit: Edit) -> str | None:
+    """Commit all that changed here; None where nothing did."""
+    git("add", "--all")
+    if not git("status", "--porcelain"):
+        return None
+    git(*NO_HOOKS, *_identity(), "commit", "--quiet", "--file", "-", given=f"{edit.title}\n".encode())
+    return git("rev-parse", "HEAD").decode().strip()
+
+
+def _fetch(branch: str) -> None:
+    reference = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
+    for number in range(3):
+        try:
+            git(*_credentials(), "fetch", "--quiet", "--no-tags", "origin", reference)
+            return
+        except Refusal as refusal:  # another fetch in this clone holds the lock of the reference
+            if "lock" not in str(refusal) or number == 2:
+                raise Refusal(f"origin's {branch} cannot be fetched ({refusal}) Mend that and run again.") from None
+            time.sleep(0.2)
+
+
+def _push(branch: str, *options: str) -> str:
+    """Push HEAD; what Git says when it is refused, or nothing."""
+    words = ["push", "--porcelain", *options, "origin", f"HEAD:refs/heads/{branch}"]
+    done = subprocess.run(["git", *NO_HOOKS, *_credentials(), *words], capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).strip() or "no reason given" if done.returncode else ""
+
+
+def _same(standing: str) -> bool:
+    """Whether that commit, brought here, holds the same files as HEAD and starts where HEAD does."""
+    git(*_credentials(), "fetch", "--quiet", "--no-tags", "origin", standing)
+    trees = {git("rev-parse", f"{commit}^{{tree}}") for commit in (standing, "HEAD")}
+    starts = {git("rev-parse", f"{commit}~1") for commit in (standing, "HEAD")}
+    return len(trees) == len(starts) == 1
+
+
+def _pull_request(base: str, branch: str, edit: Edit) -> str:
+    """Open it, or give the open one this title and body; without GitHub's `gh` a person opens it."""
+    body = [f"--title={edit.title}", "--body-file=-"]
+    try:
+        found = json.loads(_gh("pr", "list", "--head", branch, "--base", base, "--state=open", "--json=number,url"))
+        if found:
+            _gh("pr", "edit", str(found[0]["number"]), *body, given=edit.body)
+            address = str(found[0]["url"])
+        else:
+            address = _gh("pr", "create", "--head", branch, "--base", base, *body, given=edit.body).split()[-1]
+    except _NoPullRequest as reason:
+        _warn(f"{branch} is pushed, but no pull request was opened: {reason}")
+        print(edit.body)
+        return branch
+    if checks := os.environ.get("DISPATCH"):  # GitHub starts nothing for what its own token pushed
+        _gh("workflow", "run", checks, "--ref", branch)
+    return address
+
+
+class _NoPullRequest(Exception):
+    """Why, and what to do."""
+
+
+def _gh(*words: str, given: str = "") -> str:
+    if shutil.which("gh") is None:
+        raise _NoPullRequest("gh is not on PATH; install it, or open the pull request by hand with the text below.")
+    done = subprocess.run(["gh", *words], input=given, capture_output=True, text=True, check=False)
+    if not done.returncode:
+        return done.stdout.strip()
+    said = _line(done.stderr)
+    if "not permitted to create" in said:
+        raise _NoPullRequest(
+            "this repository lets workflows open none; allow it in Settings, Actions, General, Workflow permissions, "
+            "and run this again, or open it by hand."
+        )
+    if "gh auth login" in done.stderr or "GH_TOKEN" in done.stderr or "none of the git remotes" in said:
+        raise _NoPullRequest(f"gh knows no GitHub repository or account here ({said}); open it by hand.")
+    raise Refusal(f"gh {' '.join(words[:2])} failed ({said}); mend that and run again.")
+
+
+def _warn(text: str) -> None:
+    print(f"::warning::{text}" if os.environ.get("GITHUB_ACTIONS") else text)
+
+
+def _credentials() -> list[str]:
+    """On a runner no token lies in .git; the one in the environment is handed over by gh, never by a command line."""
+    if not os.environ.get("GH_TOKEN"):
+        return []
+    return ["-c", "credential.helper=", "-c", "credential.helper=!gh auth git-credential"]
+
+
+def _identity() -> list[str]:
+    """Git asks the environment first, then its settings."""
+    known = (
+        os.environ.get("GIT_AUTHOR_EMAIL")
+        or subprocess.run(["git", "config", "user.email"], capture_output=True, check=False).stdout
+    )
+    return [] if known else [word for key, value in BOT.items() for word in ("-c", f"user.{key}={value}")]
+
+
+def _line(said: str) -> str:
+    """What matters of an answer of Git or gh, in one line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = (
+        [line for line in lines if re.search(r"rejected|GH0\d\d|error|fatal", line)] or lines or ["no reason given"]
+    )
+    return " ".join(" ".join(telling[:2]).split())[:300].rstrip(".")

@@ -1,0 +1,155 @@
+"""The text of a pull request that changes what an environment runs: all that a person decides by, and the way back.
+
+`python -m deploy promote … --propose` and `rollback … --propose` write it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data_schemas.landing import Edit
+from deploy import history, rules
+from deploy.release import Release, kubernetes_name, parse_yaml
+from models.report import MARKS, TITLES, _table
+
+PARTS = {"data": "data", "schema": "schema", "code": "code", "requirements": "packages", "onnx": "model file"}
+
+
+def of_promotion(made: Release, former: Release | None, verified: str | None) -> Edit:
+    """`verified`: the version that the cluster told to be healthy in staging."""
+    name, environment = made.model, made.environment
+    lines = [
+        f"Merging this promotes `{name}` `{made.version}` to {environment}: what staging runs, byte for byte.",
+        "",
+        *_beside(made, former),
+        *_gates(made),
+        "## Staging",
+        "",
+        _staging(made, verified),
+        "",
+        "## In the cluster",
+        "",
+        f"Once merged, {_walk(made, former)}.",
+        "",
+        *_way_back(made, former),
+    ]
+    return Edit(f"Promote {name} {made.version} to {environment}", "\n".join(lines))
+
+
+def of_rollback(left: Release, restored: Release, reason: str | None) -> Edit:
+    name, environment = left.model, left.environment
+    was = left.version if left.readable else "what cannot be read"
+    lines = [
+        f"Merging this restores `{name}` `{restored.version}` in {environment}, as it was released before, byte for "
+        f"byte, in the place of `{was}`.",
+        "",
+        f"**Why:** {_plain(reason) if reason else 'nobody said; write it here.'}",
+        "",
+        *_beside(restored, left if left.readable else None),
+        "## In the cluster",
+        "",
+        f"If the rollout of `{was}` was aborted and `{restored.version}` was stable before it, the cluster serves that "
+        "already: the Rollout goes straight to stable, without steps. Otherwise "
+        f"{rules.walk(restored.passport.serving)}.",
+        "",
+        "The image that is left is on `deploy/releases/aborted.yaml` from now on: no environment takes it again, and "
+        "no release is made of the same sources. Take it off that list in a commit that says why.",
+    ]
+    return Edit(f"Roll {name} back to {restored.version} in {environment}", "\n".join(lines))
+
+
+def _beside(new: Release, old: Release | None) -> list[str]:
+    """Both passports, a line each figure."""
+    now, before = _record(new), _record(old) if old and old.readable else {}
+    rows = [
+        ["version", f"`{before['version']}`" if before else "", f"`{new.version}`"],
+        ["test window", _window(before), _window(now)],
+        *([title, _interval(before, key), _interval(now, key)] for key, title in TITLES.items()),
+        *([title, _hash(before, part), _changed(before, now, part)] for part, title in PARTS.items()),
+        ["strategy", _strategy(before), _strategy(now)],
+        ["image", _image(before), _image(now)],
+        ["built from", _commit(before), _commit(now)],
+    ]
+    return _table(["", f"{new.environment} now" if before else "nothing runs yet", "with this"], rows)
+
+
+def _gates(of: Release) -> list[str]:
+    passed = sum(gate.verdict == "pass" for gate in of.passport.gates)
+    rows = [
+        [gate.name, str(gate.limit), str(gate.value), MARKS[gate.verdict], gate.reason or ""]
+        for gate in of.passport.gates
+    ]
+    summary = f"{passed} of {len(rows)} gates passed"
+    table = _table(["gate", "limit", "value", "verdict", ""], rows)
+    return ["## Gates", "", f"<details><summary>{summary}</summary>", "", *table, "</details>", ""]
+
+
+def _staging(made: Release, verified: str | None) -> str:
+    entry = next(history.entries("staging", made.model, own_line=True), None)
+    since = f"since {entry.when:%Y-%m-%d %H:%M} (commit {entry.commit[:10]})" if entry else "by no commit"
+    if verified:
+        return f"✅ The cluster told that its rollout in staging is complete and healthy. Git has it there {since}."
+    return f"⚠️ No cluster told that staging is healthy; Git has it there {since}. Look before you merge."
+
+
+def _walk(made: Release, former: Release | None) -> str:
+    if former is None:
+        return "the cluster starts it at full weight: a first deploy skips the canary steps and their analysis"
+    return rules.walk(made.passport.serving)
+
+
+def _way_back(made: Release, former: Release | None) -> list[str]:
+    name, environment = made.model, made.environment
+    cluster = f"{kubernetes_name(name)} --namespace models-{environment}"
+    lines = ["## The way back", ""]
+    if former is None:
+        return [*lines, f"There is no earlier release; `git rm -r {made.folder}` takes it out again.", ""]
+    return [
+        *lines,
+        "While it walks, an analysis that fails brings the former back by itself; by hand, and in Git:",
+        "",
+        f"    kubectl argo rollouts abort {cluster}",
+        f"    python -m deploy rollback {name} --environment {environment} --propose   # or the workflow `rollback`",
+        "",
+    ]
+
+
+def _record(of: Release) -> dict[str, Any]:
+    read: dict[str, Any] = parse_yaml(of.files["passport.yaml"])
+    return read
+
+
+def _window(record: dict[str, Any]) -> str:
+    window = record.get("dataset", {}).get("window")
+    return f"{window['first']} to {window['last']}, {record['dataset']['rows']:,} rows" if window else ""
+
+
+def _interval(record: dict[str, Any], key: str) -> str:
+    figure = record.get("metrics", {}).get(key)
+    return f"{figure['value']:.4f} ({figure['low']:.4f} to {figure['high']:.4f})" if figure else ""
+
+
+def _hash(record: dict[str, Any], part: str) -> str:
+    return f"`{record['content'].get(part, '')[:12]}`" if record else ""
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any], part: str) -> str:
+    same = before and before["content"].get(part) == now["content"].get(part)
+    return "the same" if same else _hash(now, part)
+
+
+def _strategy(record: dict[str, Any]) -> str:
+    return str((record.get("serving") or {}).get("strategy", "canary")) if record else ""
+
+
+def _image(record: dict[str, Any]) -> str:
+    return f"`{record['image']['name']}@{record['image']['digest'][:19]}…`" if record else ""
+
+
+def _commit(record: dict[str, Any]) -> str:
+    return str((record.get("image") or {}).get("commit", "not recorded")) if record else ""
+
+
+def _plain(text: str) -> str:
+    """Somebody's words, in one line that is no Markdown of ours."""
+    return "`" + " ".join(text.split()).replace("`", "'") + "`"

@@ -1,0 +1,80 @@
+"""Say as one line of JSON which models of this tree staging should have and has not: `python -m deploy due`.
+
+    {"models": ["flight_delay"], "registry": "ghcr.io/acme", "host": "ghcr.io", "skipped": {"wait": "why"}}
+
+It compares with what staging runs, not with the last push, so that a release that failed is due again at the next one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from data_schemas.command import Refusal
+from data_schemas.history import git
+from deploy import aborted, release
+from deploy.manifests.rendering import FORK, registry
+from models import config
+from models.affected import changed
+from models.change import Change
+
+NOBODY = "your-organisation"  # of the template: it deploys nothing
+JOBS = 256  # that GitHub starts for one matrix
+MADE_OF = ("data_schemas/", "models/", "serving/", "requirements/")  # where all that a passport and an image have is
+
+
+def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes its options
+    print(json.dumps(plan()))
+    return 0
+
+
+def plan() -> dict[str, Any]:
+    place = registry() or ""
+    models: list[str] = []
+    skipped = {}
+    for name in config.names():
+        if not place or NOBODY in place.split("/"):
+            skipped[name] = f"{FORK} names no registry of yours yet ({place or 'none'}); write it there to release"
+        elif reason := kept_back(name):
+            skipped[name] = reason
+        elif len(models) == JOBS:
+            skipped[name] = f"{JOBS} models are due before it, as many as one run releases; the next run has it"
+        else:
+            models.append(name)
+    return {"models": models, "registry": place, "host": place.partition("/")[0], "skipped": skipped}
+
+
+def kept_back(name: str) -> str | None:
+    """Why staging needs no release of this model; None where it is due."""
+    for each in aborted.read():
+        if each.model == name and each.commit and same(name, each.commit):
+            return f"what this commit has was rolled back ({each.reason})"
+    staging = release.read("staging", name)
+    if staging is None or not staging.readable or staging.image.commit is None:
+        return None
+    resources = Path("models", name, "resources.yaml")
+    if not resources.is_file() or staging.files.get("resources.yaml") != resources.read_bytes():
+        return None
+    return f"staging has it, as {staging.version}" if same(name, staging.image.commit) else None
+
+
+def same(name: str, commit: str) -> bool:
+    """Whether this tree makes the same passport and image of a model as that commit; False for one unknown here."""
+    if not _known(commit):
+        return False
+    return "build" not in _change(commit, git("rev-parse", "HEAD").decode().strip()).stages(name)
+
+
+@cache
+def _change(commit: str, _head: str) -> Change:
+    return Change(commit, [path for path in changed(commit) if path.startswith(MADE_OF)])
+
+
+def _known(commit: str) -> bool:
+    try:
+        return git("cat-file", "-t", commit).strip() == b"commit"
+    except Refusal:
+        return False

@@ -1,0 +1,275 @@
+"""Changes upon the newest state of a bare repository that stands in for GitHub's: none lost, nothing local touched."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_schemas import landing
+from data_schemas.command import Refusal
+from data_schemas.landing import Edit
+from models.conftest import ROOT
+
+GH = """#!/bin/sh
+echo "$@" >> {folder}/gh.calls
+[ "$FAIL" ] && echo "$FAIL" >&2 && exit 1
+case "$1 $2" in
+"pr list") cat {folder}/open ;;
+"pr create" | "pr edit") cat > {folder}/body; echo https://example.org/pull/7 ;;
+esac
+"""
+WRITER = """
+import sys
+from pathlib import Path
+from data_schemas import landing
+def apply():
+    Path(sys.argv[1]).write_text("mine")
+    Path("all").write_text(Path("all").read_text() + sys.argv[1] + chr(10))
+    return landing.Edit("Add " + sys.argv[1])
+assert landing.push("main", apply)
+"""
+
+
+def git(*words: str, at: Path = Path()) -> str:
+    return subprocess.run(["git", "-C", str(at), *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Clones of one origin, whose main has one commit; nobody told Git who they are."""
+    for name in [name for name in os.environ if name.startswith(("GIT_", "GH_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
+    git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin"))
+
+    def make(name: str) -> Path:
+        git("clone", "--quiet", str(tmp_path / "origin"), str(tmp_path / name))
+        return tmp_path / name
+
+    seed = make("seed")
+    (seed / "all").write_text("")
+    (seed / "here").write_text("here")
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    git("add", "--all", at=seed)
+    git(*identity, "commit", "--quiet", "--message", "start", at=seed)
+    git("push", "--quiet", "origin", "HEAD:main", at=seed)
+    return make
+
+
+@pytest.fixture
+def here(clone: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = clone("here")
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """GitHub's command, which notes what it is asked; `open` is what `pr list` answers."""
+    (tmp_path / "gh").write_text(GH.format(folder=tmp_path))
+    (tmp_path / "gh").chmod(0o755)
+    (tmp_path / "open").write_text("[]")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+def add(name: str = "new", text: str = "new") -> Callable[[], Edit]:
+    def apply() -> Edit:
+        Path(name).write_text(text)
+        return Edit(f"Add {name}", "the **body**")
+
+    return apply
+
+
+def tip(origin: Path, branch: str = "main") -> str:
+    return git("log", "-1", "--format=%s by %an", branch, at=origin)
+
+
+def test_a_push_lands_on_main_and_leaves_the_clone_as_it_was(here: Path, tmp_path: Path) -> None:
+    (here / "here").write_text("a person's work")
+    (here / "untracked").write_text("more of it")
+    head = git("rev-parse", "HEAD")
+    commit = landing.push("main", add())
+    assert git("rev-parse", "main", at=tmp_path / "origin") == commit
+    assert tip(tmp_path / "origin") == "Add new by github-actions[bot]"
+    assert (git("rev-parse", "HEAD"), git("status", "--short")) == (head, "M here\n?? untracked")
+    assert git("worktree", "list").count("\n") == 0
+
+
+def test_what_changes_nothing_is_not_pushed(here: Path, tmp_path: Path) -> None:
+    before = git("rev-parse", "main", at=tmp_path / "origin")
+    assert here.is_dir()
+    assert landing.push("main", add("here", "here")) is None
+    assert landing.push("main", lambda: None) is None
+    assert git("rev-parse", "main", at=tmp_path / "origin") == before
+
+
+def test_who_is_too_late_applies_the_change_again_to_what_is_there_then(
+    here: Path, clone: Callable[[str], Path], tmp_path: Path
+) -> None:
+    other, seen = clone("other"), []
+
+    def apply() -> Edit:
+        seen.append(Path("all").read_text())
+        if len(seen) == 1:  # somebody else is faster
+            (other / "all").write_text("theirs\n")
+            git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "-qam", "faster", at=other)
+            git("push", "--quiet", "origin", "HEAD:main", at=other)
+        Path("all").write_text(Path("all").read_text() + "ours\n")
+        return Edit("ours")
+
+    assert here.is_dir()
+    assert landing.push("main", apply)
+    assert seen == ["", "theirs\n"]
+    assert git("show", "main:all", at=tmp_path / "origin") == "theirs\nours"
+
+
+def test_of_four_at_once_none_is_lost(clone: Callable[[str], Path], tmp_path: Path) -> None:
+    """They all change the same line of the same file."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, f"w{number}"], cwd=clone(f"c{number}"), env=environment)
+        for number in range(4)
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
+    assert sorted(git("show", "main:all", at=tmp_path / "origin").split()) == ["w0", "w1", "w2", "w3"]
+
+
+def test_it_gives_up_when_it_is_always_too_late(
+    here: Path, clone: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, calls = clone("other"), []
+
+    def apply() -> Edit:
+        calls.append("")
+        git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "--allow-empty", "-qm", "faster", at=other)
+        git("push", "--quiet", "origin", "HEAD:main", at=other)
+        return add()()
+
+    monkeypatch.setattr(landing, "TRIES", 3)
+    assert here.is_dir()
+    with pytest.raises(Refusal, match="main moved on 3 times while this was pushed; nothing was changed there"):
+        landing.push("main", apply)
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ("GH013: Repository rule violations found for refs/heads/main", landing.Protected),
+        ("disk full", Refusal),
+    ],
+)
+def test_a_refusal_of_origin_is_told_and_not_tried_again(
+    here: Path, tmp_path: Path, says: str, told: type[Refusal]
+) -> None:
+    hook = tmp_path / "origin/hooks/pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\necho >> {tmp_path}/tries\necho 'error: {says}' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    assert here.is_dir()
+    with pytest.raises(told, match=re.escape(says)) as refused:
+        landing.push("main", add())
+    assert isinstance(refused.value, landing.Protected) == (told is landing.Protected)
+    assert (tmp_path / "tries").read_text() == "\n"
+
+
+def test_an_edit_that_fails_leaves_no_tree(here: Path) -> None:
+    def apply() -> Edit:
+        raise Refusal("no.")
+
+    with pytest.raises(Refusal, match="^no"):
+        landing.push("main", apply)
+    assert git("worktree", "list").count("\n") == 0
+    assert Path.cwd() == here
+
+
+def test_a_proposal_is_a_branch_with_a_pull_request(here: Path, gh: Path) -> None:
+    assert landing.propose("main", "promote/x", add()) == "https://example.org/pull/7"
+    assert tip(gh / "origin", "promote/x") == "Add new by github-actions[bot]"
+    assert git("rev-parse", "promote/x~1", at=gh / "origin") == git("rev-parse", "main", at=gh / "origin")
+    listed, created = (gh / "gh.calls").read_text().splitlines()
+    assert listed.startswith("pr list --head promote/x --base main --state=open")
+    assert created == "pr create --head promote/x --base main --title=Add new --body-file=-"
+    assert (gh / "body").read_text() == "the **body**"
+    assert here.is_dir()
+
+
+def test_a_proposal_is_renewed_in_its_place_and_the_same_one_stays(here: Path, gh: Path) -> None:
+    landing.propose("main", "promote/x", add())
+    first = git("rev-parse", "promote/x", at=gh / "origin")
+    (gh / "open").write_text('[{"number": 7, "url": "https://example.org/pull/7"}]')
+    assert landing.propose("main", "promote/x", add()) == "https://example.org/pull/7"
+    assert git("rev-parse", "promote/x", at=gh / "origin") == first, "approvals would be dismissed"
+    landing.push("main", add("other"))
+    landing.propose("main", "promote/x", add(text="newer"))
+    assert git("show", "promote/x:new", at=gh / "origin") == "newer"
+    assert git("rev-parse", "promote/x~1", at=gh / "origin") == git("rev-parse", "main", at=gh / "origin")
+    assert (gh / "gh.calls").read_text().splitlines()[-1].startswith("pr edit 7 ")
+    assert here.is_dir()
+
+
+def test_what_main_has_is_not_proposed(here: Path, gh: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert landing.propose("main", "promote/x", add("here", "here")) is None
+    assert landing.propose("main", "promote/x", lambda: None) is None
+    assert "nothing to propose" in capsys.readouterr().out
+    assert git("branch", "--list", "promote/x", at=gh / "origin") == ""
+    assert here.is_dir()
+
+
+def test_checks_are_dispatched_where_github_would_start_none(
+    here: Path, gh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH", "ci.yml")
+    landing.propose("main", "promote/x", add())
+    assert (gh / "gh.calls").read_text().splitlines()[-1] == "workflow run ci.yml --ref promote/x"
+    assert here.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("fail", "told"),
+    [
+        ("GitHub Actions is not permitted to create or approve pull requests", "allow it in Settings, Actions"),
+        ("To get started with GitHub CLI, please run: gh auth login", "open it by hand"),
+    ],
+)
+def test_where_no_pull_request_can_be_opened_the_branch_and_its_text_are_there(
+    here: Path, gh: Path, fail: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FAIL", fail)
+    assert landing.propose("main", "promote/x", add()) == "promote/x"
+    said = capsys.readouterr().out
+    assert told in said
+    assert "the **body**" in said
+    assert tip(gh / "origin", "promote/x").startswith("Add new")
+    assert here.is_dir()
+
+
+def test_a_person_without_gh_opens_it_by_hand(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "git").symlink_to(
+        subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
+    )
+    monkeypatch.setenv("PATH", str(folder))
+    assert landing.propose("main", "promote/x", add()) == "promote/x"
+    assert "gh is not on PATH" in capsys.readouterr().out
+    assert here.is_dir()
+
+
+def test_a_token_is_handed_over_by_gh_and_stands_in_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GH_TOKEN", raising=False)
+    assert landing._credentials() == []
+    monkeypatch.setenv("GH_TOKEN", "a-secret")
+    assert "!gh auth git-credential" in landing._credentials()[-1]
+    assert "a-secret" not in str(landing._credentials())
