@@ -186,7 +186,7 @@ def test_an_edit_that_fails_leaves_no_tree(here: Path) -> None:
     def apply() -> Edit:
         raise Refusal("no.")
 
-    with pytest.raises(Refusal, match="^no"):
+    with pytest.raises(Refusal, match=r"^no\."):
         landing.push("main", apply)
     assert git("worktree", "list").count("\n") == 0
     assert Path.cwd() == here
