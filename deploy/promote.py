@@ -37,7 +37,7 @@ def push(options: argparse.Namespace) -> int:
 
     def apply() -> landing.Edit | None:
         if not due.same(name, proved):
-            print(f"main has moved on from {proved[:10]} with another {name}, which has a release of its own.")
+            print(f"main has another {name} by now than {proved[:10]}; that one has a release of its own.")
             return None
         for path, source in brought.items():  # what Git does not hold
             if not path.exists():

