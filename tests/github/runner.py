@@ -33,18 +33,23 @@ class Job:
 
 @dataclass
 class Runner:
-    """`folder` gives each job the place to work in, by its name; `uses` has an action for each beginning of `uses:`."""
+    """`folder` gives each job the place to work in, by its name; `uses` has an action for each beginning of `uses:`.
+
+    `temporary` gets what GitHub keeps beside the workspace: a job's summary. `jobs` may begin with those that are done.
+    """
 
     file: File
     folder: Callable[[str], Path]
     uses: Mapping[str, Action]
     github: dict[str, Any]
+    temporary: Path
+    inputs: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
 
     def run(self) -> dict[str, Job]:
-        waiting = list(self.file.jobs)
+        waiting = [name for name in self.file.jobs if name not in self.jobs]
         while waiting:
             name = next(each for each in waiting if self.jobs.keys() >= set(self.file.needs(each)))
             waiting.remove(name)
@@ -57,7 +62,7 @@ class Runner:
             each: {"result": self.jobs[each].result, "outputs": self.jobs[each].outputs}
             for each in self.file.needs(name)
         }
-        contexts = {"github": self.github, "vars": self.variables, "needs": needs}
+        contexts = {"github": self.github, "vars": self.variables, "needs": needs, "inputs": self.inputs, "secrets": {}}
         state = "success" if all(each["result"] == "success" for each in needs.values()) else "failure"
         try:
             if not _true(content.get("if", ""), contexts, state):
@@ -66,12 +71,13 @@ class Runner:
             return Job("failure", log=f"if: {error}")
         done.result = "success"
         for matrix in _matrix(content.get("strategy", {}).get("matrix", {}), contexts):
-            folder = self.folder(" ".join([name, *(_label(each) for each in matrix.values())]))
-            self._steps(name, contexts | {"matrix": matrix}, folder, done)
+            label = " ".join([name, *(_label(each) for each in matrix.values())])
+            self._steps(name, contexts | {"matrix": matrix}, self.folder(label), self.temporary / label, done)
         return done
 
-    def _steps(self, name: str, contexts: dict[str, Any], folder: Path, done: Job) -> None:
+    def _steps(self, name: str, contexts: dict[str, Any], folder: Path, temporary: Path, done: Job) -> None:
         content, state = self.file.jobs[name], "success"
+        temporary.mkdir(parents=True)
         contexts = contexts | {"steps": {}, "env": {}}
         _add(contexts, self.file.content.get("env", {}), content.get("env", {}))
         for number, step in enumerate(content["steps"]):
@@ -81,11 +87,17 @@ class Runner:
             _add(of_step, step.get("env", {}))
             if "uses" in step:
                 action = next(act for start, act in self.uses.items() if step["uses"].startswith(start))
-                action({key: text(interpolate(value, of_step)) for key, value in step.get("with", {}).items()}, folder)
+                inputs = {key: text(interpolate(value, of_step)) for key, value in step.get("with", {}).items()}
+                try:
+                    action(inputs, folder)
+                except OSError as error:
+                    done.log += f"{step['uses']}: {error}\n"
+                    state = done.result = "failure"
                 continue
-            output = folder / f"output-{number}"
+            output = temporary / f"output-{number}"
             output.touch()
-            files = {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+            files = {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(temporary / "summary.md")}
+            files |= {"GITHUB_SHA": self.github.get("sha", ""), "RUNNER_TEMP": str(temporary)}
             ran = subprocess.run(
                 ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
                 cwd=folder,

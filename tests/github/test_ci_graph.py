@@ -54,7 +54,7 @@ class Run:
             "TOLD": str(root / "told"),
         }
         uses = {"$/.github/actions/setup": self.setup, "actions/upload-artifact@": self.upload}
-        self.jobs = Runner(CI, self.folder, uses, github, environment=environment).run()
+        self.jobs = Runner(CI, self.folder, uses, github, root / "temporary", environment=environment).run()
         told = (root / "told").read_text().splitlines()
         self.called = [line for line in told if not line.startswith(("models affected", "models required", " ", "}"))]
         self.base = next(line.rpartition(" ")[2] for line in told if line.startswith("models affected"))
@@ -155,7 +155,7 @@ def test_a_failing_gate_ends_its_model_only_and_is_reported(ci: Callable[..., Ru
     assert "models ci build other" not in run.called
     assert "models ci rehearse flight_delay" in run.called
     assert {"report-other", "report-flight_delay", "report-0-required"} == set(run.uploaded)
-    assert (run.root / "model other/summary.md").read_text() == "figures of other\n"
+    assert (run.root / "temporary/model other/summary.md").read_text() == "figures of other\n"
 
 
 @pytest.mark.parametrize("plan", ["", "{}", "[]"])

@@ -1,0 +1,252 @@
+"""A fork with an origin, in which workflows are run: their scripts are real, a job's folder is a fresh clone.
+
+What `uses:` names and what GitHub's servers do stands in: the action that sets up (a clone and this environment),
+artifacts (a folder), the registry and its builder (a script that answers with digests), and `gh`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.conftest import ROOT
+from tests.deploy.tree import gate_names
+from tests.github import workflows
+from tests.github.runner import Runner
+from tests.models import trees
+
+BIN = Path(sys.executable).parent  # of this environment
+REGISTRY = "ghcr.io/acme"
+GH = """#!/bin/sh
+echo "$@" >> "$SCENE/gh.calls"
+case "$1 $2" in
+"pr list") echo "[]" ;;
+"pr create") cat > "$SCENE/body.md"; echo https://example.org/pull/1 ;;
+esac
+"""
+# Its digest follows from what is built, as a real builder's does.
+DOCKER = r"""#!/bin/bash
+digest=$SCENE/digest
+case "$1" in
+build) cd "${@: -1}" && find . -type f ! -name bento.yaml -exec sha256sum {} + | sort | sha256sum | cut -c1-64 \
+       > "$digest" ;;
+push) echo "$@" >> "$SCENE/docker.calls" ;;
+image) case "$*" in *RepoDigests*) name=${@: -1}; echo "${name%:*}@sha256:$(cat "$digest")" ;;
+       *) echo "sha256:$(cat "$digest")" ;; esac ;;
+esac
+"""
+COSIGN = '#!/bin/sh\necho "$@" >> "$SCENE/cosign.calls"\n'
+LEFT_OUT = {  # of tests/, which a job would run: those that need minutes, or would run this again
+    "bench", "data_schemas", "deploy", "models", "serving", "test_executed.py", "scene.py",
+}  # fmt: skip
+KEPT = ("tests/models/test_every_model.py", "tests/data_schemas/test_every_dataset.py")
+
+
+class Scene:
+    """`root` holds origin (bare), author (a person's clone) and a folder for each job; `commits` land on origin."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.origin, self.author = root, root / "origin", root / "author"
+        self.runs = itertools.count(1)
+        self.tools = root / "tools"
+        self.tools.mkdir()
+        for name, script in {"gh": GH, "docker": DOCKER, "cosign": COSIGN}.items():
+            (self.tools / name).write_text(script)
+            (self.tools / name).chmod(0o755)
+        self.environment = trees.GIT | {
+            "PATH": os.pathsep.join([str(self.tools), str(BIN), os.environ["PATH"]]),
+            "SCENE": str(root),
+            "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
+            "STRICT": "",
+        }
+
+    def git(self, *words: str, at: Path | None = None) -> str:
+        return trees.git(*words, root=at or self.author)
+
+    def verb(self, *words: str) -> None:
+        """A verb that the author runs, which must succeed."""
+        environment = os.environ | self.environment
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=self.author,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+    def push(self, branch: str = "main", message: str = "change") -> str:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        self.git("push", "--quiet", "origin", f"HEAD:{branch}")
+        return self.git("rev-parse", "HEAD")
+
+    def merge(self, branch: str) -> str:
+        """As merging its pull request does; the author has it then."""
+        self.git("fetch", "--quiet", "origin")
+        self.git("checkout", "--quiet", "-B", "main", "origin/main")
+        self.git("merge", "--quiet", "--no-ff", "--message", f"Merge {branch}", f"origin/{branch}")
+        self.git("push", "--quiet", "origin", "main")
+        return self.git("rev-parse", "HEAD")
+
+    def show(self, path: str, branch: str = "main") -> str:
+        return self.git("show", f"{branch}:{path}", at=self.origin)
+
+    def passport(self, environment: str, model: str = "flight_delay", branch: str = "main") -> dict[str, Any]:
+        read: dict[str, Any] = yaml.safe_load(self.show(f"deploy/releases/{environment}/{model}/passport.yaml", branch))
+        return read
+
+    def files(self, branch: str) -> set[str]:
+        """What its last commit changed."""
+        return set(self.git("diff", "--name-only", f"{branch}~1", branch, at=self.origin).split())
+
+    def pull_request(self, branch: str) -> Runner:
+        """ci.yml on what merging the branch would give, which here is the branch."""
+        base = self.git("merge-base", "main", branch, at=self.origin)
+        event = {"pull_request": {"number": 1, "base": {"sha": base}}}
+        return self.run("ci", "pull_request", event, branch)
+
+    def run(
+        self,
+        name: str,
+        event_name: str,
+        event: dict[str, Any],
+        branch: str = "main",
+        artifacts: dict[str, dict[str, bytes]] | None = None,
+        **options: Any,
+    ) -> Runner:
+        """A workflow on the newest commit of a branch, to its end; `artifacts` are there from the start."""
+        sha = self.git("rev-parse", branch, at=self.origin)
+        place = self.root / f"{next(self.runs)}-{name}"
+        for artifact, files in (artifacts or {}).items():
+            for path, content in files.items():
+                (place / "artifacts" / artifact / path).parent.mkdir(parents=True, exist_ok=True)
+                (place / "artifacts" / artifact / path).write_bytes(content)
+
+        def setup(_: dict[str, str], folder: Path) -> None:
+            subprocess.run(["git", "clone", "--quiet", str(self.origin), str(folder)], check=True)
+            self.git("checkout", "--quiet", "--detach", sha, at=folder)
+            (folder / ".venv").symlink_to(BIN.parent)
+            os.utime(folder / "requirements/development.txt", (0, 0))  # older than the environment
+
+        def folder(label: str) -> Path:
+            (place / label).mkdir(parents=True)
+            return place / label
+
+        uses = {
+            "$/.github/actions/setup": setup,
+            "actions/upload-artifact@": lambda inputs, job: upload(inputs, job, place / "artifacts"),
+            "actions/download-artifact@": lambda inputs, job: download(inputs, job, place / "artifacts"),
+            **dict.fromkeys(("docker/login-action@", "anchore/sbom-action@", "actions/attest@"), lambda *_: None),
+        }
+        github = {
+            "event_name": event_name,
+            "event": {"repository": {"private": False}, **event},
+            "sha": sha,
+            "actor": "someone",
+            "token": "",
+        }
+        file = workflows.read(ROOT / f".github/workflows/{name}.yml")
+        runner = Runner(file, folder, uses, github, place / "temporary", environment=self.environment, **options)
+        runner.run()
+        return runner
+
+
+def upload(inputs: dict[str, str], job: Path, artifacts: Path) -> None:
+    """What the paths match, below their common folder."""
+    found = [path for line in inputs["path"].split() for path in sorted(job.glob(line))]
+    files = [each for path in found for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file()]
+    common = Path(os.path.commonpath([path.parent for path in files])) if files else job
+    (artifacts / inputs["name"]).mkdir(parents=True, exist_ok=True)
+    for path in files:
+        target = artifacts / inputs["name"] / path.relative_to(common)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+
+
+def download(inputs: dict[str, str], job: Path, artifacts: Path) -> None:
+    shutil.copytree(artifacts / inputs["name"], job / inputs["path"], dirs_exist_ok=True)
+
+
+def copy_model(root: Path, name: str) -> None:
+    """The example under another name, as `models run` would leave it: nothing of it has to be made anew."""
+    source, target = root / trees.MODEL, root / "models" / name
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("build", "__pycache__"))
+    for path in ("dvc.yaml", "dvc.lock"):
+        (target / path).write_text((target / path).read_text().replace(trees.MODEL.name, name))
+    test = target / "test_behaviour.py"
+    test.write_text(test.read_text().replace(trees.MODEL.name, name))
+
+
+def judged(root: Path, name: str, **changes: Any) -> None:
+    """Leave the passport that a passing run of these sources would, with made-up figures; the gates are not asked."""
+    from contextlib import chdir
+
+    from models import config, passport
+    from models.report import TITLES
+
+    with chdir(root):
+        model = config.load(name, check_columns=False)
+        content = passport.content(model)
+        record = {
+            "model": name,
+            "version": passport.version(content),
+            "verdict": "pass",
+            "content": content,
+            "dataset": {"name": model.dataset, "window": {"first": "2013-08", "last": "2013-08"}, "rows": 1000},
+            "metrics": {name: {"value": 0.7, "low": 0.6, "high": 0.8} for name in TITLES},
+            "gates": [
+                {"name": gate, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for gate in gate_names()
+            ],
+            "champion": None,
+            "serving": {"strategy": "canary", "slow_ms": model.serving.slow_ms},
+            **changes,
+        }
+        model.build.mkdir(exist_ok=True)
+        (model.build / "passport.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
+
+
+def fork(root: Path, *models: str) -> Scene:
+    """With an address of its own, and these copies of the example; each is released to staging and production."""
+    scene = Scene(root)
+    trees.clone(scene.author)
+    for name in models:
+        copy_model(scene.author, name)
+    address = scene.author / "deploy/argocd/fork.yaml"
+    address.write_text(address.read_text().replace("your-organisation", "acme"))
+    for path in (scene.author / "tests").iterdir():
+        if path.name in LEFT_OUT:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (scene.author / "tests/github").iterdir():
+        if path.name in LEFT_OUT:
+            path.unlink()
+    # The whole suite is here what tests workflows: the rest is about what these tests run anyway.
+    trees.edit(scene.author / "pyproject.toml", 'testpaths = ["tests", "models"]', 'testpaths = ["tests/github"]')
+    for name in KEPT:
+        (scene.author / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, scene.author / name)
+    shutil.copy(ROOT / "tests/models/trees.py", scene.author / "tests/models")
+    scene.git("init", "--quiet", "--bare", "--initial-branch=main", str(scene.origin), at=root)
+    scene.git("checkout", "--quiet", "-B", "main")
+    scene.git("remote", "add", "origin", str(scene.origin))
+    scene.push()
+    return scene
+
+
+def release(scene: Scene, *models: str) -> None:
+    """First releases, made by the verbs upon fabricated passports."""
+    for environment in ("staging", "production"):
+        for number, name in enumerate(models):
+            judged(scene.author, name)
+            image = ["--image", f"{REGISTRY}/{name}@sha256:{str(number) * 64}"] if environment == "staging" else []
+            scene.verb("deploy", "promote", name, "--to", environment, *image)
+        scene.push()

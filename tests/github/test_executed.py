@@ -1,0 +1,213 @@
+"""Workflows run here from pull request to rollback: their scripts, verbs, training and servers are the real ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from data_schemas.command import Refusal
+from deploy.manifests import render
+from tests.github import scene as scenes
+from tests.github.runner import Job, Runner
+from tests.github.scene import Scene
+from tests.models.trees import MODEL, append, edit
+
+STAGING, PRODUCTION = (f"deploy/releases/{name}/flight_delay" for name in ("staging", "production"))
+FOUR = ("one", "two", "three", "four")
+
+
+def lacking() -> str | None:
+    """Why manifests cannot be verified here, without which no pull request is green."""
+    try:
+        render.renderer()
+    except Refusal as refusal:
+        return str(refusal)
+    return None
+
+
+pytestmark = pytest.mark.skipif(lacking() is not None, reason=str(lacking()))
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """A fork with two models, both in production."""
+    scene = scenes.fork(tmp_path_factory.mktemp("scene"), "untouched")
+    scenes.release(scene, "flight_delay", "untouched")
+    return scene
+
+
+@pytest.fixture
+def branch(released: Scene) -> Callable[[str], Path]:
+    """The author's clone on a new branch of main; nothing else is there."""
+
+    def start(name: str) -> Path:
+        released.git("fetch", "--quiet", "origin")
+        released.git("checkout", "--quiet", "--force", "-B", name, "origin/main")
+        return released.author
+
+    return start
+
+
+def red(run: Runner) -> set[str]:
+    """The jobs that `required` names."""
+    (said,) = re.findall(r"required: FAIL, for (.*); open", run.jobs["required"].log) or [""]
+    return set(said.split(", ")) - {""}
+
+
+def results(run: Runner) -> dict[str, str]:
+    return {name: job.result for name, job in run.jobs.items()}
+
+
+def told(job: Job) -> str:
+    return job.log[-6000:]
+
+
+def test_documentation_runs_no_model(released: Scene, branch: Callable[[str], Path]) -> None:
+    append(branch("docs") / "README.md", "\nMore.\n")
+    released.push("docs")
+    run = released.pull_request("docs")
+    assert results(run) == {
+        **dict.fromkeys(("plan", "code", "required"), "success"),
+        **dict.fromkeys(("tests", "data", "model", "manifests"), "skipped"),
+    }, told(run.jobs["code"])
+
+
+def settings(old: str, new: str) -> Callable[[Path], None]:
+    return lambda root: edit(root / MODEL / "model.yaml", old, new)
+
+
+def schema(root: Path) -> None:
+    path = root / "data_schemas/flights/schema.py"
+    text, count = re.subn(r"(distance: .*?)\b(\d{4})\b", r"\g<1>1000", path.read_text(), count=1, flags=re.DOTALL)
+    assert count
+    path.write_text(text)
+
+
+def workflow(root: Path) -> None:
+    edit(root / ".github/workflows/report.yml", "permissions: {}", "permissions: write-all")
+
+
+def manifest(root: Path) -> None:
+    path = root / "deploy/base/rollout.yaml"
+    path.write_text(path.read_text().replace("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"))
+
+
+@pytest.mark.parametrize(
+    ("name", "breaks", "job", "says"),
+    [
+        ("schema", schema, "data", "distance"),
+        ("gate", settings("roc_auc: {at_least: 0.70}", "roc_auc: {at_least: 0.99}"), "model", "roc_auc"),
+        ("contract", settings("max_rows: 200", "max_rows: 100"), "model", "breaks: max_rows: 200 -> 100"),
+        ("lock", settings("hidden: 64", "hidden: 32"), "model", "python -m models run flight_delay"),
+        ("manifest", manifest, "manifests", "readOnlyRootFilesystem"),
+        ("workflow", workflow, "tests", "report.yml-permissions"),
+    ],
+)
+def test_what_breaks_something_turns_required_red_and_names_the_job(
+    released: Scene,
+    branch: Callable[[str], Path],
+    name: str,
+    breaks: Callable[[Path], None],
+    job: str,
+    says: str,
+) -> None:
+    breaks(branch(f"broken-{name}"))
+    released.push(f"broken-{name}")
+    run = released.pull_request(f"broken-{name}")
+    assert run.jobs["required"].result == "failure"
+    assert job in red(run), {name: told(each) for name, each in run.jobs.items()}
+    assert says in run.jobs[job].log, told(run.jobs[job])
+
+
+def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
+    released: Scene, branch: Callable[[str], Path]
+) -> None:
+    scene, before = released, {name: released.passport(name) for name in ("staging", "production")}
+
+    # The author changes the network's seed, runs the pipeline, and proposes what it made.
+    root = branch("seed")
+    edit(root / MODEL / "model.yaml", "seed: 7", "seed: 8")
+    scene.verb("models", "run", "flight_delay")
+    scene.push("seed", "Try another seed")
+    run = scene.pull_request("seed")
+    assert run.jobs["required"].result == "success", {name: told(job) for name, job in run.jobs.items()}
+    plan = json.loads(run.jobs["plan"].outputs["plan"])
+    assert [(model["name"], model["stages"][0]) for model in plan["models"]] == [("flight_delay", "train")]
+    model = run.jobs["model"].log
+    assert "python -m models train flight_delay" in model
+    assert "ROC AUC against" in model, "the champion of production was compared with"
+    assert "promote: " in model, "the rehearsal's verdict"
+    assert "untouched" not in model
+
+    # Merging moves staging: the same bytes, gated again, never trained.
+    commit = scene.merge("seed")
+    run = scene.run("release", "push", {})
+    assert set(results(run).values()) == {"success"}, {name: told(job) for name, job in run.jobs.items()}
+    assert json.loads(run.jobs["plan"].outputs["plan"])["models"] == ["flight_delay"]
+    assert "python -m models train" not in run.jobs["image"].log
+    staging = scene.passport("staging")
+    assert staging["version"] != before["staging"]["version"]
+    assert staging["image"]["commit"] == commit
+    assert staging["champion"]["version"] == before["production"]["version"]
+    assert scene.files("main") == {f"{STAGING}/kustomization.yaml", f"{STAGING}/passport.yaml"}
+    reference = f"{staging['image']['name']}@{staging['image']['digest']}"
+    assert (scene.root / "cosign.calls").read_text() == f"sign --yes {reference}\n"
+    assert scene.passport("production") == before["production"]
+    again = scene.run("release", "push", {})
+    assert results(again) == {"plan": "success", "image": "skipped", "staging": "skipped"}
+
+    # The cluster tells that staging is healthy; the proposal is production's release and nothing else.
+    healthy = {"model": "flight-delay", "namespace": "models-staging", "version": staging["version"]}
+    run = scene.run("promote", "repository_dispatch", {"client_payload": healthy})
+    assert results(run) == {"propose": "success"}, told(run.jobs["propose"])
+    assert scene.files("promote/flight_delay") == {f"{PRODUCTION}/kustomization.yaml", f"{PRODUCTION}/passport.yaml"}
+    assert "its rollout in staging is complete and healthy" in (scene.root / "body.md").read_text()
+    assert "workflow run ci.yml --ref promote/flight_delay" in (scene.root / "gh.calls").read_text()
+    run = scene.pull_request("promote/flight_delay")
+    assert run.jobs["required"].result == "success", {name: told(job) for name, job in run.jobs.items()}
+    scene.merge("promote/flight_delay")
+    assert scene.passport("production") == staging
+
+    # In production it is aborted: the proposal restores the release before, and its image is never taken again.
+    aborted = {"model": "flight-delay", "namespace": "models-production", "version": staging["version"]}
+    run = scene.run("rollback", "repository_dispatch", {"client_payload": aborted})
+    assert results(run) == {"propose": "success"}, told(run.jobs["propose"])
+    scene.merge("rollback/production/flight_delay")
+    assert scene.passport("production") == before["production"]
+    assert staging["image"]["digest"] in scene.show("deploy/releases/aborted.yaml")
+    stale = scene.run("rollback", "repository_dispatch", {"client_payload": aborted})
+    assert "nothing to roll back" in stale.jobs["propose"].log
+    run = scene.run("promote", "workflow_dispatch", {}, inputs={"model": "flight_delay"})
+    assert results(run) == {"propose": "failure"}
+    assert "is on the list of aborted digests" in run.jobs["propose"].log
+    assert results(scene.run("release", "push", {}))["image"] == "skipped"
+
+
+def test_four_releases_at_once_all_land(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each from a run of its own, as four merges within a minute give."""
+    scene = scenes.fork(tmp_path_factory.mktemp("four"), *FOUR)
+    before = scene.git("rev-parse", "main", at=scene.origin)
+    for name in FOUR:
+        scenes.judged(scene.author, name)
+
+    def staged(name: str) -> Runner:
+        plan = {"models": [name], "registry": scenes.REGISTRY, "host": "ghcr.io", "skipped": {}}
+        done = {"plan": Job("success", {"plan": json.dumps(plan)}), "image": Job("success")}
+        digest = f"{FOUR.index(name)}" * 64
+        files = {
+            "build/passport.yaml": (scene.author / "models" / name / "build/passport.yaml").read_bytes(),
+            "build/image": f"{scenes.REGISTRY}/{name}@sha256:{digest}\n".encode(),
+        }
+        return scene.run("release", "push", {}, jobs=done, artifacts={f"release-{name}": files})
+
+    with ThreadPoolExecutor(len(FOUR)) as pool:
+        runs = list(pool.map(staged, FOUR))
+    assert [run.jobs["staging"].result for run in runs] == ["success"] * 4, [told(run.jobs["staging"]) for run in runs]
+    for number, name in enumerate(FOUR):
+        assert scene.passport("staging", name)["image"]["digest"] == f"sha256:{str(number) * 64}"
+    assert scene.git("rev-list", "--count", f"{before}..main", at=scene.origin) == "4"
