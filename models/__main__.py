@@ -16,6 +16,7 @@ VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
         MODEL,
         ("--check", {"action": "store_true", "help": "change nothing; fail if lock or model is older than its inputs"}),
+        ("--no-train", {"action": "store_true", "help": "judge the committed model; refuse to make another"}),
     ]),
     Verb("train", "fit the network on the training window", [MODEL]),
     Verb("export", "write the network as one reproducible ONNX file", [MODEL]),
