@@ -26,7 +26,7 @@ VERBS = [
     Verb("report", "write the report as HTML and as Markdown", [MODEL]),
     Verb("affected", "say as JSON which models, stages and checks a change affects", [SINCE]),
     Verb("ci", "run what ci.yml would run for this branch, or one of its jobs", [
-        ("job", {"nargs": "?", "help": "such as code, data, train, gates (default: all that the change needs)"}),
+        ("job", {"nargs": "?", "help": "such as code, data, gates, release (default: all that the change needs)"}),
         ("noun", {"nargs": "?", "help": "the job's model or dataset"}),
         SINCE,
     ]),

@@ -132,8 +132,8 @@ def _hold_against_lock(out: Any) -> None:
         if found != name.removesuffix(".dir"):
             path.unlink()
             raise Refusal(
-                f"{out}: the DVC remote or cache has other bytes than the lock names (files/md5/{name[:2]}/{name[2:]}); "
-                "delete that file in the remote, then `dvc push` on the machine that has the right one."
+                f"{out} has other bytes in the DVC remote or cache than the lock names; delete files/md5/{name[:2]}/"
+                f"{name[2:]} in the remote, then `dvc push` on the machine that has the right ones."
             )
         if name.endswith(".dir"):  # the listing of a folder
             ahead += [each["md5"] for each in json.loads(path.read_bytes())]

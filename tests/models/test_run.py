@@ -119,7 +119,7 @@ class Stages:
         patch.setattr(pipeline, "repro", self.stand_in("repro"))
 
     def stand_in(self, name: str) -> Callable[[Any], int]:
-        def call(_: object) -> int:
+        def call(*_: object) -> int:
             self.called.append(name)
             return self.codes.get(name, 0)
 
@@ -140,12 +140,24 @@ def test_a_verdict_about_what_stands_there_is_not_given_again(stages: Stages) ->
 
 @pytest.mark.parametrize(
     "change",
-    ["serving", "model", "evaluation", "champion", "behaviour", "report gone", "packages", "template", "marker"],
+    [
+        "serving",
+        "model",
+        "weights",
+        "evaluation",
+        "champion",
+        "behaviour",
+        "report gone",
+        "packages",
+        "template",
+        "marker",
+    ],
 )
 def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, change: str) -> None:
     path = {
         "serving": MODEL / "model.yaml",
         "model": MODEL / "model.onnx",
+        "weights": MODEL / "weights/model.json",
         "evaluation": BUILD / "evaluation.json",
         "champion": champion.passport_path("flight_delay"),
         "behaviour": MODEL / "test_behaviour.py",

@@ -45,9 +45,9 @@ def test_fitting_twice_gives_the_same_bytes_whatever_was_drawn_before(model: con
 def test_what_was_saved_is_loaded_whole(model: config.Model, tmp_path: Path) -> None:
     table = trees.sample(500, 3)
     fitted = train.network(model).fit(trees.sample(2000, 1), trees.sample(500, 2), PARAMS)
-    tmp_path.joinpath("native").mkdir()
-    fitted.save(tmp_path / "native")
-    scores = train.network(model).load(tmp_path / "native").predict(table)
+    tmp_path.joinpath("saved").mkdir()
+    fitted.save(tmp_path / "saved")
+    scores = train.network(model).load(tmp_path / "saved").predict(table)
     assert (scores == fitted.predict(table)).all()
     assert len(np.unique(scores)) > 400  # not a constant
 
@@ -61,9 +61,9 @@ def test_a_network_takes_nulls_and_names_that_it_never_saw(model: config.Model) 
 
 
 def test_weights_are_numbers_and_nothing_that_could_run(small: Path) -> None:
-    native = small / MODEL / "build/native"
-    assert sorted(path.name for path in native.iterdir()) == ["model.json", "weights.safetensors"]
-    with safe_open(native / "weights.safetensors", "numpy") as stored:
+    weights = small / MODEL / "weights"
+    assert sorted(path.name for path in weights.iterdir()) == ["model.json", "weights.safetensors"]
+    with safe_open(weights / "weights.safetensors", "numpy") as stored:
         assert len(list(stored.keys())) > 5
 
 
