@@ -104,6 +104,7 @@ def _bring(repo: Any, pipeline: str, outs: tuple[str, ...]) -> dict[str, str]:
     reasons = _fetch(repo, [out for out in absent if out.changed_cache()])
     for out in absent:
         _hold_against_lock(out)
+    for out in absent:
         if not out.changed_cache():
             out.checkout()
     return {str(out): reasons.get(str(out), "the DVC remote has not got it") for out in absent if not out.exists}
@@ -111,10 +112,14 @@ def _bring(repo: Any, pipeline: str, outs: tuple[str, ...]) -> dict[str, str]:
 
 def _fetch(repo: Any, outs: list[Any]) -> dict[str, str]:
     """Out -> what went wrong; that a remote has not got something is no error of DVC's."""
+    from dvc.lock import LockError  # type: ignore[import-untyped]
+
     try:
         if outs:
             repo.fetch([str(out) for out in outs])
         return {}
+    except LockError:
+        raise
     except Exception as error:  # of DVC or of whatever library reaches the remote
         return dict.fromkeys(map(str, outs), " ".join(f"DVC cannot fetch it: {error}".split())[:300])
 

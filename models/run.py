@@ -67,10 +67,10 @@ def run(model: config.Model, train: bool = True) -> int:
     record = read_yaml(
         model.build / "passport.yaml", f"make it with `python -m models gates {model.name}`", passport.KEYS
     )
-    if not changed and before == _lock(model).read_bytes():
-        print(f"run {model.name}: nothing changed.")
-    elif stood == _times(model):
-        print(f"run {model.name}: trained nothing, since weights and model.onnx are those that the lock names.")
+    if stood == _times(model):  # otherwise the stages said what they made
+        idle = not changed and before == _lock(model).read_bytes()
+        told = "nothing changed" if idle else "trained nothing: weights and model.onnx are those that the lock names"
+        print(f"run {model.name}: {told}.")
     print(f"run {model.name}: {_reproduced(model, committed)}")
     passed = sum(gate["verdict"] == "pass" for gate in record["gates"])
     print(f"run {model.name}: version {record['version']}, {passed} of {len(record['gates'])} gates pass: ", end="")
@@ -150,7 +150,8 @@ def _reproduced(model: config.Model, committed: dict[Path, bytes]) -> str:
     if here == committed:
         return f"{model.onnx} has the committed bytes ({sha256(model.onnx)[:12]})."
     what = next((path for path in reversed(here) if here[path] != committed.get(path)), model.weights)
-    return f"{what} {'differs from the committed one' if what in committed else 'is new'}; {mend} to propose it."
+    known = any(path.is_relative_to(what) for path in committed)
+    return f"{what} {'differs from the committed one' if known else 'is new'}; {mend} to propose it."
 
 
 def _times(model: config.Model) -> list[int]:
