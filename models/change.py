@@ -129,8 +129,7 @@ class Change:
             outs = {out for stage in pipeline.stages.values() for out in stage.outs}
             known = jobs or by or path in trains | judges or pipeline.depending(model, stages.touched([path]))
             changed |= by
-            made = stages.touched([marked]) & {*outs, f"models/{MARK}/dvc.lock"}
-            found |= jobs if known and not made else {"train"}
+            found |= jobs if known and marked not in {*outs, f"models/{MARK}/dvc.lock"} else {"train"}
         if changed:
             changed = pipeline.downstream(changed)
             found |= {"train"} if changed - FIGURES else {"gates"}
