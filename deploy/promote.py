@@ -15,7 +15,7 @@ from data_schemas.history import git
 from deploy import aborted, decision, due, history, kustomization, release, rules
 from deploy.manifests.rendering import registry
 from deploy.release import LOCK, Image, Release
-from models import config, passport
+from models import config, passport, product
 
 
 def main(options: argparse.Namespace) -> int:
@@ -164,8 +164,9 @@ def refuse_uncommitted(model: config.Model) -> None:
     if changed := history.uncommitted(model.folder, dataset, *sources):
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise Refusal(f"{changed[0]}{more}: not committed, and a release records only what Git holds; commit first.")
-    held = ["model.yaml", "resources.yaml", "dvc.lock", *(["model.onnx"] if model.storage == "git" else [])]
-    for path in (model.folder / name for name in held):
+    held = [model.folder / name for name in ("model.yaml", "resources.yaml", "dvc.lock")]
+    held += [model.weights, *product.files(model)] if model.storage == "git" else []
+    for path in held:
         if not history.tracked(path):
             raise Refusal(f"{path} is not in Git, so nobody reviewed it; `git add --force {path}` and commit.")
 

@@ -16,6 +16,7 @@ VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
         MODEL,
         ("--check", {"action": "store_true", "help": "change nothing; fail if lock or model is older than its inputs"}),
+        ("--no-train", {"action": "store_true", "help": "judge the committed model; refuse to make another"}),
     ]),
     Verb("train", "fit the network on the training window", [MODEL]),
     Verb("export", "write the network as one reproducible ONNX file", [MODEL]),
@@ -25,7 +26,7 @@ VERBS = [
     Verb("report", "write the report as HTML and as Markdown", [MODEL]),
     Verb("affected", "say as JSON which models, stages and checks a change affects", [SINCE]),
     Verb("ci", "run what ci.yml would run for this branch, or one of its jobs", [
-        ("job", {"nargs": "?", "help": "such as code, data, train, gates (default: all that the change needs)"}),
+        ("job", {"nargs": "?", "help": "such as code, data, gates, release (default: all that the change needs)"}),
         ("noun", {"nargs": "?", "help": "the job's model or dataset"}),
         SINCE,
     ]),

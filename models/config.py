@@ -152,7 +152,7 @@ class Model(Strict):
     training: dict[str, Any]  # handed to network.py as it stands
     gates: Gates
     serving: Serving
-    storage: Literal["git", "dvc"]  # where the bytes of model.onnx live
+    storage: Literal["git", "dvc"]  # where the bytes of weights/ and model.onnx live
 
     @field_validator("features")
     @classmethod
@@ -176,6 +176,11 @@ class Model(Strict):
     @property
     def onnx(self) -> Path:
         return self.folder / "model.onnx"
+
+    @property
+    def weights(self) -> Path:
+        """The trained network as `save` of network.py writes it."""
+        return self.folder / "weights"
 
     @property
     def build(self) -> Path:

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 
 from data_schemas.command import Refusal, working
 from data_schemas.files import sha256, write
-from models import config, train
+from models import config, product, train
 
 if TYPE_CHECKING:
     import onnx
-
-GIT_LIMIT_MB = 10.0  # above it the bytes belong in a DVC remote: `storage: dvc`
 
 
 def main(options: argparse.Namespace) -> int:
     import onnx
 
     model = config.load(options.model)
+    product.refuse_to_make(model.onnx)
     fitted = train.load(model)
     with working(f"exporting {model.name}"), train.guarded(model):
         graph = strip(fitted.to_onnx())
@@ -32,12 +31,7 @@ def main(options: argparse.Namespace) -> int:
         raise Refusal(f"{model.folder}/network.py: to_onnx() gives no valid graph ({reason}); mend it there.") from None
     _check_interface(model, graph)
     content = graph.SerializeToString(deterministic=True)
-    megabytes = len(content) / 1e6
-    if model.storage == "git" and megabytes > GIT_LIMIT_MB:
-        raise Refusal(
-            f"{model.onnx} has {megabytes:.1f} MB, more than the {GIT_LIMIT_MB:g} MB that Git should carry; "
-            f"set `storage: dvc` in {model.folder}/model.yaml and `cache: true` for it in {model.folder}/dvc.yaml."
-        )
+    product.refuse_large(model, model.onnx, len(content))
     write(model.onnx, content)
     print(f"export {model.name}: {model.onnx}, {len(content) / 1e3:.0f} kB, sha256 {sha256(model.onnx)[:12]}")
     return 0

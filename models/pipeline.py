@@ -7,6 +7,7 @@ logging and its Ctrl-C, and this one can be ended together with the stage that i
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -19,13 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from data_schemas.command import Refusal
+from models.product import NO_TRAIN
 
 
-def repro(pipeline: Path) -> int:
-    """Run what changed. 0, or 1 when a stage said no, or 2 when one refused, or DVC did; all of it was printed."""
+def repro(pipeline: Path, train: bool = True) -> int:
+    """Run what changed. 0, or 1 when a stage said no, or 2 when one refused, or DVC did; all of it was printed.
+
+    Without `train` the stages that make a model refuse.
+    """
     command = [sys.executable, "-m", "models.pipeline", "repro", str(pipeline)]
+    environment = os.environ if train else {**os.environ, NO_TRAIN: "1"}
     # In a process group of its own: whatever ends this process ends the stage that DVC has started, too.
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environment) as process:
         try:
             while True:
                 # In steps: polars, once used, replaces the handler of Ctrl-C by one that interrupts no endless wait.
@@ -38,15 +44,28 @@ def repro(pipeline: Path) -> int:
 
 def status(pipeline: Path) -> dict[str, list[Any]]:
     """Stage -> what changed, in DVC's words; a stage that is up to date is not there."""
-    command = [sys.executable, "-m", "models.pipeline", "status", str(pipeline)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return dict(_answer("status", str(pipeline)))
+
+
+def bring(pipeline: Path, outs: list[Path]) -> dict[str, str]:
+    """Put those of these outputs that are absent where the lock has them, from DVC's cache or remote.
+
+    What is present stays as it is, and goes to the cache when its bytes are those of the lock. The answer is why others
+    could not be brought. A remote that has other bytes is refused.
+    """
+    return dict(_answer("bring", str(pipeline), *map(str, outs)))
+
+
+def _answer(*words: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "models.pipeline", *words]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Refusal(done.stderr.strip().removeprefix("models run: "))
-    found: dict[str, list[Any]] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def _ask(operation: str, pipeline: str) -> int:
+def _ask(operation: str, pipeline: str, *outs: str) -> int:
     """In the child: DVC's answer, as exit code or JSON."""
     try:
         from dvc.repo import Repo  # type: ignore[import-untyped]
@@ -55,9 +74,14 @@ def _ask(operation: str, pipeline: str) -> int:
         with Repo() as repo:
             if operation == "status":
                 print(json.dumps(repo.status([pipeline])))
+            elif operation == "bring":
+                print(json.dumps(_bring(repo, pipeline, outs)))
             else:
                 repo.reproduce([pipeline])
         return 0
+    except Refusal as refusal:
+        print(f"models run: {refusal}", file=sys.stderr)
+        return 2
     except Exception as error:  # of DVC, or of a file that it reads; the chain of causes holds the reason
         chain: list[BaseException] = [error]
         while cause := chain[-1].__cause__:
@@ -67,6 +91,57 @@ def _ask(operation: str, pipeline: str) -> int:
             return int(ended[1])
         print(f"models run: {_sentence(chain)}", file=sys.stderr)
         return 2
+
+
+def _bring(repo: Any, pipeline: str, outs: tuple[str, ...]) -> dict[str, str]:
+    stages = repo.stage.load_all(pipeline)
+    named = [out for stage in stages for out in stage.outs if str(out) in outs and out.use_cache and out.hash_info]
+    for out in named:
+        if out.changed_cache() and not out.workspace_status():
+            out.ignore()  # by Git
+            out.commit(relink=False)
+    absent = [out for out in named if not out.exists]
+    reasons = _fetch(repo, [out for out in absent if out.changed_cache()])
+    for out in absent:
+        _hold_against_lock(out)
+    for out in absent:
+        if not out.changed_cache():
+            out.checkout()
+    return {str(out): reasons.get(str(out), "the DVC remote has not got it") for out in absent if not out.exists}
+
+
+def _fetch(repo: Any, outs: list[Any]) -> dict[str, str]:
+    """Out -> what went wrong; that a remote has not got something is no error of DVC's."""
+    from dvc.lock import LockError  # type: ignore[import-untyped]
+
+    try:
+        if outs:
+            repo.fetch([str(out) for out in outs])
+        return {}
+    except LockError:
+        raise
+    except Exception as error:  # of DVC or of whatever library reaches the remote
+        return dict.fromkeys(map(str, outs), " ".join(f"DVC cannot fetch it: {error}".split())[:300])
+
+
+def _hold_against_lock(out: Any) -> None:
+    """Each file of the cache by its bytes: of one that is read-only DVC believes the name, also as it fetches it."""
+    ahead = [out.hash_info.value]
+    while ahead:
+        name = ahead.pop()
+        path = Path(out.cache.oid_to_path(name))
+        if not path.is_file():
+            continue
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "md5").hexdigest()
+        if found != name.removesuffix(".dir"):
+            path.unlink()
+            raise Refusal(
+                f"{out} has other bytes in the DVC remote or cache than the lock names; delete files/md5/{name[:2]}/"
+                f"{name[2:]} in the remote, then `dvc push` on the machine that has the right ones."
+            )
+        if name.endswith(".dir"):  # the listing of a folder
+            ahead += [each["md5"] for each in json.loads(path.read_bytes())]
 
 
 def _sentence(chain: list[BaseException]) -> str:

@@ -9,7 +9,6 @@ verdict depends on this machine (latency) and this moment (the champion), so it 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from data_schemas import pointer, tables
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml, sha256, sha256_of_tree, write
 from data_schemas.history import NoGit, git
-from models import champion, config, passport, pipeline
+from models import champion, config, passport, pipeline, product
 
 STAGES = ("validate", "profile", "train", "export", "evaluate")  # of dvc.yaml
 STEPS = ("measure", "gates", "report")  # what follows the pipeline, in order
@@ -27,13 +26,23 @@ PRODUCTS = ("measured.json", "passport.yaml", "report.html", "report.md")
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model, check_columns=False)
-    return check(model) if options.check else run(model)
+    return check(model) if options.check else run(model, train=not options.no_train)
 
 
-def run(model: config.Model) -> int:
-    """0 when every gate passes, 1 when one fails or the data does, 2 when a stage refuses its work."""
+def run(model: config.Model, train: bool = True) -> int:
+    """0 when every gate passes, 1 when one fails or the data does, 2 when a stage refuses its work.
+
+    Without `train` it judges what the lock names, and neither makes a model nor touches the lock.
+    """
     _demand_stages(model)
     committed = _committed(model)
+    if not train and (faults := stale(model)):
+        raise Refusal(
+            f"{model.folder} is not what its sources make ({faults[0]}), and --no-train makes nothing anew; "
+            f"run `python -m models run {model.name}` and commit {model.folder}."
+        )
+    if model.storage == "dvc" and _lock(model).is_file():
+        _bring(model, train)
     data = tables.data(model.dataset)
     if not data.is_dir():
         from data_schemas import ingest
@@ -43,8 +52,13 @@ def run(model: config.Model) -> int:
     elif pointer.measure(data) != pointer.pinned(model.dataset):  # DVC would rewrite the pointer to fit, silently
         mend = f"python -m data_schemas ingest {model.dataset}"
         raise Refusal(f"{data} is not the version that {data}.dvc pins; bring it, or see what differs, with `{mend}`.")
-    before = _lock(model).read_bytes() if _lock(model).is_file() else b""
-    if code := pipeline.repro(model.folder / "dvc.yaml"):
+    before, stood = _lock(model).read_bytes() if _lock(model).is_file() else b"", _times(model)
+    try:
+        code = pipeline.repro(model.folder / "dvc.yaml", train)
+    finally:
+        if not train and _lock(model).read_bytes() != before:  # figures of another machine, or a stage that refused
+            write(_lock(model), before)
+    if code:
         print(f"run {model.name}: the pipeline stopped (see above); nothing after it ran.", file=sys.stderr)
         return code
     changed = not _judged(model)
@@ -53,8 +67,10 @@ def run(model: config.Model) -> int:
     record = read_yaml(
         model.build / "passport.yaml", f"make it with `python -m models gates {model.name}`", passport.KEYS
     )
-    if not changed and before == _lock(model).read_bytes():
-        print(f"run {model.name}: nothing changed.")
+    if stood == _times(model):  # otherwise the stages said what they made
+        idle = not changed and before == _lock(model).read_bytes()
+        told = "nothing changed" if idle else "trained nothing: weights and model.onnx are those that the lock names"
+        print(f"run {model.name}: {told}.")
     print(f"run {model.name}: {_reproduced(model, committed)}")
     passed = sum(gate["verdict"] == "pass" for gate in record["gates"])
     print(f"run {model.name}: version {record['version']}, {passed} of {len(record['gates'])} gates pass: ", end="")
@@ -70,7 +86,7 @@ def check(model: config.Model) -> int:
     if faults:
         print(f"run {model.name}: run `python -m models run {model.name}` and commit {model.folder}.")
         return 1
-    print(f"run {model.name}: {_lock(model)} and {model.onnx} are up to date with their inputs.")
+    print(f"run {model.name}: {_lock(model)}, weights and model.onnx are up to date with their inputs.")
     return 0
 
 
@@ -79,8 +95,8 @@ def stale(model: config.Model) -> list[str]:
     _demand_stages(model)
     if not _lock(model).is_file():
         return [f"{_lock(model)} is missing"]
-    if not model.onnx.is_file() and model.storage == "git":
-        return [f"{model.onnx} is missing"]
+    if model.storage == "git" and (missing := [path for path in (model.weights, model.onnx) if not path.exists()]):
+        return [f"{missing[0]} is missing"]
     changed = pipeline.status(model.folder / "dvc.yaml")
     faults = _torn(model)
     for stage, changes in changed.items():
@@ -97,26 +113,50 @@ def stale(model: config.Model) -> list[str]:
 
 def _is_made(model: config.Model, path: str) -> bool:
     """Whether verbs make this path and Git does not hold it."""
-    return Path(path).is_relative_to(model.build) or Path(path) == tables.data(model.dataset)
+    stored = {model.weights, model.onnx} if model.storage == "dvc" else set()
+    return Path(path).is_relative_to(model.build) or Path(path) in {tables.data(model.dataset), *stored}
 
 
-def _committed(model: config.Model) -> bytes | None:
-    """The model's bytes in the last commit; None where it has none."""
+def _bring(model: config.Model, train: bool) -> None:
+    """With `storage: dvc`: what a fresh clone lacks comes from the remote; what that lacks is trained, or refused."""
+    for path, reason in pipeline.bring(model.folder / "dvc.yaml", [model.weights, model.onnx]).items():
+        if not train:
+            raise Refusal(
+                f"{path} is missing ({reason}), and --no-train makes nothing anew; run `dvc push` on the machine that "
+                "has it, then this again."
+            )
+        print(f"run {model.name}: {path} is missing ({reason}), so it is made anew.")
+
+
+def _committed(model: config.Model) -> dict[Path, bytes]:
+    """What the last commit holds of the model: its files, or with `storage: dvc` the lock that names their bytes."""
+    paths = (model.weights, model.onnx) if model.storage == "git" else (_lock(model),)
     try:
-        return git("show", f"HEAD:{model.onnx}")
+        listed = git("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", *map(str, paths))
+        return {Path(path): git("show", f"HEAD:{path}") for path in listed.decode().split("\0") if path}
     except NoGit:
         raise
-    except Refusal:
-        return None
+    except Refusal:  # no commit yet
+        return {}
 
 
-def _reproduced(model: config.Model, committed: bytes | None) -> str:
-    """Whether the bytes on disk are those that the last commit proposes."""
-    if committed is None:
-        return f"{model.onnx} is new; commit it with {_lock(model)}."
-    if hashlib.sha256(committed).hexdigest() == sha256(model.onnx):
+def _reproduced(model: config.Model, committed: dict[Path, bytes]) -> str:
+    """Whether what is on disk is what the last commit proposes."""
+    if model.storage == "dvc":
+        here, mend = {_lock(model): _lock(model).read_bytes()}, f"`dvc push`, then commit {_lock(model)}"
+    else:
+        here = {path: path.read_bytes() for path in product.files(model)}
+        mend = f"commit weights, model.onnx and dvc.lock of {model.folder}"
+    if here == committed:
         return f"{model.onnx} has the committed bytes ({sha256(model.onnx)[:12]})."
-    return f"{model.onnx} differs from the committed one; commit it with {_lock(model)} to propose it."
+    what = next((path for path in reversed(here) if here[path] != committed.get(path)), model.weights)
+    known = any(path.is_relative_to(what) for path in committed)
+    return f"{what} {'differs from the committed one' if known else 'is new'}; {mend} to propose it."
+
+
+def _times(model: config.Model) -> list[int]:
+    """When weights and model.onnx were made, whatever their bytes are."""
+    return [path.stat().st_mtime_ns for path in (model.weights, model.onnx) if path.exists()]
 
 
 def _judge(model: config.Model) -> None:
@@ -137,7 +177,8 @@ def _judged(model: config.Model) -> bool:
 
 def _inputs(model: config.Model) -> str:
     """One hash of all that a verdict depends on, this machine apart."""
-    files = [model.onnx, model.build / "evaluation.json", Path("requirements/training.txt"), *passport.code(model)]
+    files = [*product.files(model), model.build / "evaluation.json"]
+    files += [Path("requirements/training.txt"), *passport.code(model)]
     files += Path("models").glob("*.jinja")
     released = champion.standing(model.name)
     return sha256_of_tree([*files, released] if released else files)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import shutil
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from data_schemas.command import Ended, Refusal, described
-from models import config
+from models import config, product
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,19 +25,33 @@ if TYPE_CHECKING:
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)
+    product.refuse_to_make(model.weights)
     train, valid = (table(model, model.windows.train), table(model, model.windows.valid))
     print(f"train {model.name}: {train.height:,} rows of {model.windows.train}, ", end="")
     print(f"validated on {valid.height:,} of {model.windows.valid}")
     with guarded(model):
         fitted = network(model).fit(train, valid, model.training)
-    model.build.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=model.build, prefix=".native.") as staging:
-        fitted.save(Path(staging))
-        native = model.build / "native"
-        shutil.rmtree(native, ignore_errors=True)
-        Path(staging).rename(native)
-        Path(staging).mkdir()  # for the context manager to remove
+    save(model, fitted)
     return 0
+
+
+def save(model: config.Model, fitted: Any) -> None:
+    """Replace weights/ by what the network saves; a kill leaves the former ones or none, which every reader reports."""
+    model.build.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=model.build, prefix=".weights.") as staging:
+        new, former = Path(staging, "new"), Path(staging, "former")
+        new.mkdir()
+        with guarded(model):
+            fitted.save(new)
+        files = [path for path in new.rglob("*") if path.is_file()]
+        if not files:
+            raise Refusal(f"{model.folder / 'network.py'}: save() wrote no file; mend it there.")
+        product.refuse_large(model, model.weights, sum(path.stat().st_size for path in files))
+        for path in files:
+            path.chmod(0o644)  # safetensors makes them private
+        if model.weights.exists():
+            model.weights.rename(former)
+        new.rename(model.weights)
 
 
 def network(model: config.Model) -> Any:
@@ -58,16 +71,16 @@ def network(model: config.Model) -> Any:
 
 
 def load(model: config.Model) -> Any:
-    """The fitted network of build/native."""
-    native, mend = model.build / "native", f"make it anew with `python -m models train {model.name}`"
-    if not native.is_dir():
-        raise Refusal(f"{native} is missing; make it with `python -m models run {model.name}`.")
+    """The fitted network of weights/."""
+    weights, mend = model.weights, f"make it anew with `python -m models train {model.name}`"
+    if not weights.is_dir():
+        raise Refusal(f"{weights} is missing; make it with `python -m models run {model.name}`.")
     try:
-        return network(model).load(native)
+        return network(model).load(weights)
     except (Refusal, Ended):
         raise
     except (Exception, SystemExit) as error:  # whatever a damaged file, or a network.py that it does not fit, brings up
-        raise Refusal(f"{native} cannot be loaded ({described(error)}); {mend}.") from error
+        raise Refusal(f"{weights} cannot be loaded ({described(error)}); {mend}.") from error
 
 
 @contextmanager

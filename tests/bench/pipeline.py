@@ -77,6 +77,8 @@ def stages(console: Console, tree: Path, other: Path) -> None:
         total += seconds
     table.add_section()
     table.add_row("stage by stage", f"{total:.1f}")
+    for name in ("weights", "model.onnx", "dvc.lock"):  # else it would find the committed ones, and train nothing
+        git("rm", "-r", "--quiet", f"models/{MODEL}/{name}", root=other)
     table.add_row("`models run`, everything", f"{took(other, '-m', 'models', 'run', MODEL):.1f}")
     table.add_row("the same work in one bare script", f"{took(tree, __file__, 'bare'):.1f}")
     took(tree, "-m", "models", "run", MODEL)

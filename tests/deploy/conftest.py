@@ -35,6 +35,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fabricated: dict[Path | str, str] = {
         MODEL / "network.py": "layers = 1\n",
         MODEL / "model.onnx": "none",
+        MODEL / "weights/weights.safetensors": "none",
         MODEL / "dvc.lock": "schema: '2.0'\n",
         "data_schemas/flights/schema.py": "columns = 1\n",
         "data_schemas/flights/data.dvc": "outs: [{md5: 0123.dir}]\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -189,13 +190,33 @@ def refuses_uncommitted(tree: Tree, path: Path) -> None:
     assert f"{path}: not committed" in answer.error
 
 
-def test_a_model_that_git_ignores_is_refused(tree: Tree) -> None:
+@pytest.mark.parametrize("path", ["model.onnx", "weights", "weights/weights.safetensors"])
+def test_a_model_that_git_ignores_is_refused(tree: Tree, path: str) -> None:
+    (MODEL / "weights/model.json").write_text("{}")
+    tree.commit()
     with Path(".gitignore").open("a") as file:
-        file.write("*.onnx\n")
-    tree.git("rm", "--quiet", "--cached", str(MODEL / "model.onnx"))
+        file.write(f"{path.rpartition('/')[2]}\n")
+    tree.git("rm", "-r", "--quiet", "--cached", str(MODEL / path))
     tree.build()
     answer = tree.promote("staging")
-    assert (answer.code, "model.onnx is not in Git" in answer.error) == (2, True)
+    assert (answer.code, f"{path} is not in Git" in answer.error) == (2, True)
+
+
+def test_weights_that_are_nowhere_are_refused(tree: Tree) -> None:
+    shutil.rmtree(MODEL / "weights")
+    tree.build()
+    answer = tree.promote("staging")
+    assert (answer.code, "models/flight_delay/weights is not in Git" in answer.error) == (2, True)
+
+
+def test_with_dvc_storage_the_lock_alone_names_the_bytes(tree: Tree) -> None:
+    settings = MODEL / "model.yaml"
+    settings.write_text(settings.read_text().replace("storage: git", "storage: dvc"))
+    Path(".gitignore").write_text("build\nweights\nmodel.onnx\n")
+    tree.git("rm", "-r", "--quiet", "--cached", str(MODEL / "weights"), str(MODEL / "model.onnx"))
+    tree.build()
+    answer = tree.promote("staging")
+    assert (answer.code, answer.error) == (0, "")
 
 
 def test_a_missing_model_is_refused(tree: Tree) -> None:

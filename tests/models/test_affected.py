@@ -23,6 +23,9 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "models/taxi_tip/network.py": (NOTHING, TRAIN, [], False, False),
     "models/taxi_tip/dvc.lock": (NOTHING, TRAIN, [], False, True),
     "models/taxi_tip/model.onnx": (NOTHING, TRAIN, [], False, True),
+    "models/taxi_tip/weights/weights.safetensors": (NOTHING, TRAIN, [], False, False),
+    "models/taxi_tip/weights/model.json": (NOTHING, TRAIN, [], False, False),
+    "models/taxi_tip/weights/part/7.bin": (NOTHING, TRAIN, [], False, False),
     "models/taxi_tip/words.txt": (NOTHING, TRAIN, [], False, False),  # named nowhere
     "models/taxi_tip/test_behaviour.py": (NOTHING, GATES, [], False, False),
     "models/taxi_tip/resources.yaml": (NOTHING, REHEARSE, [], False, True),
@@ -216,6 +219,7 @@ def test_a_rename_counts_on_both_sides(plan: Callable[..., dict[str, Any]]) -> N
     [
         (SECOND, NOTHING, NOTHING),
         (SECOND / "network.py", NOTHING, TRAIN),
+        (SECOND / "weights", NOTHING, TRAIN),
         (SECOND / "resources.yaml", NOTHING, REHEARSE),
         (TRIPS, NOTHING, TRAIN),
         (Path("models/metrics.py"), GATES, GATES),

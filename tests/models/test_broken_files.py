@@ -1,4 +1,4 @@
-"""A damaged file of the build is one sentence with exit code 2, never a traceback and never taken for a good one."""
+"""A damaged file is one sentence with exit code 2, never a traceback and never taken for a good one."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_a_damaged_record_is_named(
 @pytest.mark.parametrize("verb_name", ["export", "measure"])
 def test_damaged_weights_are_named(tree: Path, verb: Callable[..., Answer], verb_name: str) -> None:
     assert tree.is_dir()
-    (BUILD / "native" / "weights.safetensors").write_bytes(b"damaged")
-    refused(verb(verb_name, "flight_delay"), str(BUILD / "native"), "python -m models train flight_delay")
+    (MODEL / "weights" / "weights.safetensors").write_bytes(b"damaged")
+    refused(verb(verb_name, "flight_delay"), str(MODEL / "weights"), "python -m models train flight_delay")
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(tree: Path, verb: Callable[..., Answer]) -> None:

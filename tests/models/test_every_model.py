@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from data_schemas import command, tables
-from models import config, export, scoring, train
+from models import config, export, product, scoring, train
 from models.inputs import TENSOR
 from tests.models.trees import ROOT
 
@@ -48,8 +48,9 @@ def test_the_pipeline_has_all_stages_and_names_its_own_model(model: config.Model
         assert stage["wdir"] == "../..", name
         others = [other for other in NAMES if other != model.name and f"models/{other}/" in str(stage)]
         assert others == [], name
-    keeps = pipeline["stages"]["export"]["outs"]
-    assert keeps == [{"models/${model}/model.onnx": {"cache": model.storage == "dvc", "persist": True}}]
+    for name, made in {"train": "weights", "export": "model.onnx"}.items():
+        keeps = pipeline["stages"][name]["outs"]
+        assert keeps == [{f"models/${{model}}/{made}": {"cache": model.storage == "dvc", "persist": True}}]
 
 
 def test_the_lock_belongs_to_this_model(model: config.Model) -> None:
@@ -129,7 +130,8 @@ def test_a_request_of_one_row_of_nothing_gets_a_probability(model: config.Model)
 def test_the_file_is_valid_within_its_storage_and_tells_nothing(model: config.Model) -> None:
     onnx.checker.check_model(str(model.onnx), full_check=True)
     if model.storage == "git":
-        assert model.onnx.stat().st_size / 1e6 <= export.GIT_LIMIT_MB
+        weights = sum(path.stat().st_size for path in product.files(model) if path != model.onnx)
+        assert max(weights, model.onnx.stat().st_size) / 1e6 <= product.GIT_LIMIT_MB
     graph = onnx.load(model.onnx)
     assert export.strip(graph).SerializeToString(deterministic=True) == model.onnx.read_bytes()
     assert {each.type.tensor_type.elem_type for each in graph.graph.input} <= set(TENSOR.values())
@@ -176,7 +178,7 @@ def test_nothing_is_pickled(model: config.Model) -> None:
     sources = [*(ROOT / "models").glob("*.py"), *model.folder.glob("*.py")]
     assert [path for path in sources if imports(path) & PICKLES] == []
     assert [path for path in sources if "torch.save(" in path.read_text() or "torch.load(" in path.read_text()] == []
-    stored: list[Any] = [path for path in (model.build / "native").rglob("*") if path.is_file()]
+    stored: list[Any] = [path for path in model.weights.rglob("*") if path.is_file()]
     assert stored
     for path in stored:  # a pickle begins with its protocol, torch.save's with that of a zip
         assert path.read_bytes()[:2] not in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"), path

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from data_schemas.command import Refusal
 from data_schemas.files import sha256
-from models import config, export, scoring, train
+from models import config, export, product, scoring, train
 from models.inputs import attach
 from tests.models import trees
 from tests.models.trees import MODEL, OPTIONS, ROOT
@@ -66,7 +66,7 @@ def test_training_in_another_directory_and_process_gives_the_same_bytes(small: P
     shutil.copytree(ROOT / "data_schemas", root / "data_schemas", dirs_exist_ok=True, ignore=modules_only)
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True)
     assert sha256(root / ONNX) == sha256(small / ONNX)
-    weights = MODEL / "build/native/weights.safetensors"
+    weights = MODEL / "weights/weights.safetensors"
     assert sha256(root / weights) == sha256(small / weights)
     assert sha256(small / ONNX) != sha256(ROOT / ONNX)
 
@@ -134,17 +134,17 @@ def test_a_graph_that_the_checker_rejects_is_not_written(
 def test_a_file_too_large_for_git_is_refused_and_named_with_the_setting_that_mends_it(
     exporting: Callable[[onnx.ModelProto], None], graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert export.GIT_LIMIT_MB == 10
-    monkeypatch.setattr(export, "GIT_LIMIT_MB", 0.04)
-    with pytest.raises(Refusal, match=r"more than the 0\.04 MB that Git should carry; set `storage: dvc`"):
+    assert product.GIT_LIMIT_MB == 10
+    monkeypatch.setattr(product, "GIT_LIMIT_MB", 0.04)
+    with pytest.raises(Refusal, match=r"model\.onnx has 0\.0 MB, more than the 0\.04 MB for .*; set `storage: dvc`"):
         exporting(graph)
     trees.configure(Path(), {"storage": "dvc"})
     exporting(graph)
 
 
 def test_a_missing_network_is_refused_with_the_command_that_makes_it(tree: Path) -> None:
-    shutil.rmtree(tree / MODEL / "build/native")
-    with pytest.raises(Refusal, match=r"build/native is missing; make it with `python -m models run flight_delay`"):
+    shutil.rmtree(tree / MODEL / "weights")
+    with pytest.raises(Refusal, match=r"weights is missing; make it with `python -m models run flight_delay`"):
         export.main(OPTIONS)
 
 
@@ -179,9 +179,9 @@ def test_names_become_ids_and_numbers_arrive_unchanged_in_the_graph() -> None:
     np.testing.assert_array_equal(scores, [11.5, 22.5, 30.5, 40.5, np.nan])
 
 
-def test_the_file_of_the_tree_is_that_of_the_build(built: Path, model: config.Model) -> None:
+def test_the_file_of_the_tree_is_that_of_the_weights_beside_it(model: config.Model) -> None:
     """The shipped bytes come from the network beside them, stripped and serialised as export does it."""
-    exported = export.strip(train.network(model).load(built / "native").to_onnx())
+    exported = export.strip(train.network(model).load(ROOT / MODEL / "weights").to_onnx())
     assert exported.SerializeToString(deterministic=True) == (ROOT / ONNX).read_bytes()
 
 

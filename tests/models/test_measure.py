@@ -97,8 +97,8 @@ def test_what_was_measured_names_the_bytes_it_is_about(
 
 
 def test_a_missing_network_is_refused_with_the_command_that_makes_it(tree: Path) -> None:
-    shutil.rmtree(tree / MODEL / "build/native")
-    with pytest.raises(Refusal, match=r"build/native is missing; make it with `python -m models run flight_delay`"):
+    shutil.rmtree(tree / MODEL / "weights")
+    with pytest.raises(Refusal, match=r"weights is missing; make it with `python -m models run flight_delay`"):
         measure.main(OPTIONS)
 
 

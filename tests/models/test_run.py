@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import subprocess
 import sys
@@ -26,24 +25,19 @@ BUILD = MODEL / "build"
 @pytest.fixture(scope="module")
 def workshop(cloned: Path, built: Path, flights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in which the pipeline ran: data, DVC's cache and build products are there. One test may change it."""
-    root = tmp_path_factory.mktemp("workshop") / "repository"
-    shutil.copytree(cloned, root)
-    shutil.copytree(flights, root / "data_schemas/flights/data")
-    shutil.copytree(built, root / BUILD, ignore=shutil.ignore_patterns("bento"))
-    shutil.copytree(ROOT / ".dvc/cache/files", root / ".dvc/cache/files")
-    return root
+    assert built.is_dir()
+    assert flights.is_dir()
+    return trees.workshop(tmp_path_factory.mktemp("workshop") / "repository", cloned)
 
 
 def whole_run(root: Path) -> Answer:
-    command = [sys.executable, "-m", "models", "run", "flight_delay"]
-    environment = os.environ | trees.GIT
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    return Answer(done.returncode, done.stdout, done.stderr)
+    return trees.run("models", "run", "flight_delay", root=root)
 
 
 def state(root: Path) -> dict[str, tuple[int, bytes]]:
     """Time and bytes of the lock and of every product."""
-    paths = [root / MODEL / "model.onnx", root / MODEL / "dvc.lock", *(root / BUILD).rglob("*")]
+    paths = [root / MODEL / "dvc.lock", root / MODEL / "model.onnx", *(root / MODEL / "weights").rglob("*")]
+    paths += (root / BUILD).rglob("*")
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in paths if path.is_file()}
 
 
@@ -119,7 +113,7 @@ class Stages:
         patch.setattr(pipeline, "repro", self.stand_in("repro"))
 
     def stand_in(self, name: str) -> Callable[[Any], int]:
-        def call(_: object) -> int:
+        def call(*_: object) -> int:
             self.called.append(name)
             return self.codes.get(name, 0)
 
@@ -140,12 +134,24 @@ def test_a_verdict_about_what_stands_there_is_not_given_again(stages: Stages) ->
 
 @pytest.mark.parametrize(
     "change",
-    ["serving", "model", "evaluation", "champion", "behaviour", "report gone", "packages", "template", "marker"],
+    [
+        "serving",
+        "model",
+        "weights",
+        "evaluation",
+        "champion",
+        "behaviour",
+        "report gone",
+        "packages",
+        "template",
+        "marker",
+    ],
 )
 def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, change: str) -> None:
     path = {
         "serving": MODEL / "model.yaml",
         "model": MODEL / "model.onnx",
+        "weights": MODEL / "weights/model.json",
         "evaluation": BUILD / "evaluation.json",
         "champion": champion.passport_path("flight_delay"),
         "behaviour": MODEL / "test_behaviour.py",
@@ -192,12 +198,18 @@ def test_the_run_says_whether_it_reproduced_the_committed_bytes(tree: Path, caps
         run.run(config.load("flight_delay"))
         return capsys.readouterr().out
 
-    assert "model.onnx is new; commit it with models/flight_delay/dvc.lock" in said()
+    mend = "commit weights, model.onnx and dvc.lock of models/flight_delay to propose it"
+    assert f"model.onnx is new; {mend}" in said()
     trees.git("init", "--quiet")
     trees.commit()
     assert "model.onnx has the committed bytes" in said()
+    (tree / MODEL / "weights/more").write_bytes(b"more")
+    assert f"weights/more is new; {mend}" in said()
+    (tree / MODEL / "weights/more").unlink()
+    (tree / MODEL / "weights/model.json").unlink()
+    assert f"models/flight_delay/weights differs from the committed one; {mend}" in said()
     (tree / MODEL / "model.onnx").write_bytes(b"other")
-    assert "model.onnx differs from the committed one" in said()
+    assert f"model.onnx differs from the committed one; {mend}" in said()
 
 
 def test_without_git_a_run_does_not_begin(

@@ -51,7 +51,7 @@ def test_a_fresh_clone_without_data_and_cache_is_up_to_date(clone: Path, verb: C
     assert not (clone / ".dvc/cache").exists()
     answer = check(verb)
     assert (answer.code, answer.error) == (0, "")
-    assert "dvc.lock and models/flight_delay/model.onnx are up to date with their inputs." in answer.out
+    assert "dvc.lock, weights and model.onnx are up to date with their inputs." in answer.out
     assert not (clone / MODEL / "build").exists()
     assert trees.git("status", "--porcelain", root=clone) == ""
 
@@ -74,18 +74,38 @@ def test_a_lock_older_than_its_inputs_is_named_with_the_stage_and_the_mend(
         assert "train:" not in answer.out
 
 
-def test_other_bytes_of_the_model_than_the_locks_are_found(clone: Path, verb: Callable[..., Answer]) -> None:
-    with (clone / MODEL / "model.onnx").open("ab") as file:
-        file.write(b"\0")
+@pytest.mark.parametrize("storage", ["git", "dvc"])
+@pytest.mark.parametrize(
+    ("path", "reader", "maker"),
+    [
+        ("model.onnx", "evaluate: changed deps: models/flight_delay/model.onnx", "export: changed outs"),
+        ("weights/model.json", "export: changed deps: models/flight_delay/weights", "train: changed outs"),
+    ],
+)
+def test_other_bytes_of_the_model_than_the_locks_are_found(
+    clone: Path, verb: Callable[..., Answer], storage: str, path: str, reader: str, maker: str
+) -> None:
+    """With `storage: dvc` by who reads them: of what is not in its cache DVC tells no more."""
+    trees.store(clone, storage)
+    assert check(verb).code == 0
+    trees.append(clone / MODEL / path, " ")
     answer = check(verb)
     assert answer.code == 1
-    assert "export: changed outs: models/flight_delay/model.onnx" in answer.out
-    assert "train:" not in answer.out
+    assert f"run flight_delay: {reader}\n" in answer.out
+    assert maker in answer.out or storage == "dvc"
+    assert "model.yaml" not in answer.out
 
 
-@pytest.mark.parametrize("name", ["dvc.lock", "model.onnx"])
+def test_with_dvc_storage_a_fresh_clone_has_neither_weights_nor_model(clone: Path, verb: Callable[..., Answer]) -> None:
+    trees.store(clone, "dvc")
+    for name in ("weights", "model.onnx"):
+        (clone / MODEL / name).rename(name)
+    assert check(verb).code == 0
+
+
+@pytest.mark.parametrize("name", ["dvc.lock", "model.onnx", "weights"])
 def test_a_missing_lock_or_model_is_found(clone: Path, verb: Callable[..., Answer], name: str) -> None:
-    (clone / MODEL / name).unlink()
+    (clone / MODEL / name).rename("elsewhere")
     answer = check(verb)
     assert (answer.code, answer.error) == (1, "")
     assert f"models/flight_delay/{name} is missing" in answer.out
@@ -115,11 +135,11 @@ def hash_in_lock(clone: Path, stage: str, kind: str, path: str) -> None:
 
 
 def test_a_lock_of_a_run_that_ended_after_training_is_found(clone: Path, verb: Callable[..., Answer]) -> None:
-    """The network is newer than the file that was exported from the one before; a clone holds neither network."""
-    hash_in_lock(clone, "train", "outs", "models/flight_delay/build/native")
+    """The network is newer than the file that was exported from the one before."""
+    hash_in_lock(clone, "train", "outs", "models/flight_delay/weights")
     answer = check(verb)
     assert answer.code == 1
-    assert "export: models/flight_delay/build/native is newer than the stage" in answer.out
+    assert "export: models/flight_delay/weights is newer than the stage" in answer.out
 
 
 def test_a_lock_whose_stages_saw_different_data_is_found(clone: Path, verb: Callable[..., Answer]) -> None:

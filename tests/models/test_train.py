@@ -14,7 +14,8 @@ import pytest
 from safetensors import safe_open
 
 from data_schemas.command import Ended, Refusal
-from models import config, train
+from data_schemas.files import sha256_of_tree
+from models import config, product, train
 from tests.models import trees
 from tests.models.trees import MODEL, OPTIONS, Answer
 
@@ -45,9 +46,9 @@ def test_fitting_twice_gives_the_same_bytes_whatever_was_drawn_before(model: con
 def test_what_was_saved_is_loaded_whole(model: config.Model, tmp_path: Path) -> None:
     table = trees.sample(500, 3)
     fitted = train.network(model).fit(trees.sample(2000, 1), trees.sample(500, 2), PARAMS)
-    tmp_path.joinpath("native").mkdir()
-    fitted.save(tmp_path / "native")
-    scores = train.network(model).load(tmp_path / "native").predict(table)
+    tmp_path.joinpath("saved").mkdir()
+    fitted.save(tmp_path / "saved")
+    scores = train.network(model).load(tmp_path / "saved").predict(table)
     assert (scores == fitted.predict(table)).all()
     assert len(np.unique(scores)) > 400  # not a constant
 
@@ -61,9 +62,9 @@ def test_a_network_takes_nulls_and_names_that_it_never_saw(model: config.Model) 
 
 
 def test_weights_are_numbers_and_nothing_that_could_run(small: Path) -> None:
-    native = small / MODEL / "build/native"
-    assert sorted(path.name for path in native.iterdir()) == ["model.json", "weights.safetensors"]
-    with safe_open(native / "weights.safetensors", "numpy") as stored:
+    weights = small / MODEL / "weights"
+    assert sorted(path.name for path in weights.iterdir()) == ["model.json", "weights.safetensors"]
+    with safe_open(weights / "weights.safetensors", "numpy") as stored:
         assert len(list(stored.keys())) > 5
 
 
@@ -108,14 +109,79 @@ def test_training_replaces_the_old_network_whole(tree: Path, monkeypatch: pytest
     trees.shrink(tree)
     monkeypatch.setattr(train, "network", lambda _: Recorder)
     assert train.main(OPTIONS) == 0
-    assert [path.name for path in (MODEL / "build/native").iterdir()] == ["weights"]
+    assert [path.name for path in (MODEL / "weights").iterdir()] == ["weights"]
+    assert not list((MODEL / "build").glob(".*"))
+
+
+def test_at_no_moment_is_there_half_of_a_network(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a kill would leave between two steps: the old network, none, or the new one."""
+    real, seen = Path.rename, []
+
+    def look() -> None:
+        seen.append(sorted(path.name for path in (MODEL / "weights").iterdir()) if (MODEL / "weights").exists() else [])
+
+    def rename(path: Path, target: Path) -> Path:
+        look()
+        moved = real(path, target)
+        look()
+        return moved
+
+    trees.shrink(tree)
+    monkeypatch.setattr(train, "network", lambda _: Recorder)
+    monkeypatch.setattr(Path, "rename", rename)
+    assert train.main(OPTIONS) == 0
+    old = ["model.json", "weights.safetensors"]
+    assert seen == [old, [], [], ["weights"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"0" * 60_000, r"flight_delay/weights has 0\.1 MB, more than the 0\.05 MB for Git .*; set `storage: dvc`"),
+        (None, r"network\.py: save\(\) wrote no file; mend it there"),
+    ],
+    ids=["too large for Git", "nothing"],
+)
+def test_what_git_cannot_carry_is_refused_and_the_old_network_stays(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, words: str
+) -> None:
+    class Saves(Recorder):
+        def save(self, folder: Path) -> None:
+            if content:
+                (folder / "inner").mkdir()
+                (folder / "inner/large").write_bytes(content)
+
+    before = sha256_of_tree((MODEL / "weights").iterdir())
+    trees.shrink(tree)
+    monkeypatch.setattr(product, "GIT_LIMIT_MB", 0.05)
+    monkeypatch.setattr(train, "network", lambda _: Saves)
+    with pytest.raises(Refusal, match=words):
+        train.main(OPTIONS)
+    assert sha256_of_tree((MODEL / "weights").iterdir()) == before
+    if content:
+        trees.configure(tree, {"storage": "dvc"})
+        assert train.main(OPTIONS) == 0
+        assert (MODEL / "weights/inner/large").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("name", ["train", "export"])
+def test_below_a_run_that_may_not_train_nothing_is_made(
+    tree: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    paths = [*(tree / MODEL / "weights").iterdir(), tree / MODEL / "model.onnx"]
+    before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in paths]
+    monkeypatch.setenv(product.NO_TRAIN, "1")
+    answer = verb(name, "flight_delay")
+    assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
+    assert "would be made anew, and --no-train (the variable NO_TRAIN) forbids it" in answer.error
+    assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in paths] == before
 
 
 def test_interrupted_training_leaves_the_old_network_and_nothing_half_written(
     tree: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def state() -> dict[str, bytes]:
-        return {str(path): path.read_bytes() for path in (MODEL / "build").rglob("*") if path.is_file()}
+        return {str(path): path.read_bytes() for path in MODEL.rglob("*") if path.is_file()}
 
     trees.shrink(tree)
     before = state()

@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,22 @@ def fork(root: Path) -> Path:
     git("checkout", "--quiet", "-B", "main", root=root)
     commit(root)
     return root
+
+
+def workshop(root: Path, cloned: Path) -> Path:
+    """A clone in which the pipeline ran: data, DVC's cache and build products are there."""
+    shutil.copytree(cloned, root)
+    shutil.copytree(ROOT / "data_schemas/flights/data", root / "data_schemas/flights/data")
+    shutil.copytree(ROOT / MODEL / "build", root / MODEL / "build", ignore=shutil.ignore_patterns("bento"))
+    shutil.copytree(ROOT / ".dvc/cache/files", root / ".dvc/cache/files")
+    return root
+
+
+def run(*words: str, root: Path) -> Answer:
+    """`python -m …` in a process of its own."""
+    command = [sys.executable, "-m", *words]
+    done = subprocess.run(command, cwd=root, env=os.environ | GIT, capture_output=True, text=True, check=False)
+    return Answer(done.returncode, done.stdout, done.stderr)
 
 
 def plain(root: Path) -> Path:
@@ -120,6 +137,17 @@ def configure(root: Path, settings: dict[str, Any]) -> None:
         else:
             place[key] = value
     path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def store(root: Path, storage: str) -> None:
+    """Where the bytes of weights and model.onnx live; a commit holds them or, with `dvc`, does not."""
+    configure(root, {"storage": storage})
+    path = root / MODEL / "dvc.yaml"
+    if storage == "dvc":
+        path.write_text(path.read_text().replace("cache: false", "cache: true"))
+        git("rm", "-r", "--quiet", "--cached", str(MODEL / "weights"), str(MODEL / "model.onnx"), root=root)
+        (root / MODEL / ".gitignore").write_text("/weights\n/model.onnx\n")  # as DVC writes it
+    commit(root)
 
 
 def shrink(root: Path) -> None:

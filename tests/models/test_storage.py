@@ -1,0 +1,175 @@
+"""`storage: dvc`: what a clone lacks comes from the remote, byte for byte what the lock names, or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from models import pipeline
+from tests.models import trees
+from tests.models.trees import MODEL, Answer
+
+WEIGHTS, ONNX, MAKERS = MODEL / "weights", MODEL / "model.onnx", ("train", "export")
+REMOTE, CACHE = Path(".dvc/remote/files/md5"), Path(".dvc/cache/files/md5")
+
+
+@pytest.fixture(scope="module")
+def pushed(cloned: Path, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose model is in its remote, a folder, and neither in Git nor in the tree nor in DVC's cache."""
+    assert built.is_dir()
+    root = trees.workshop(tmp_path_factory.mktemp("pushed") / "repository", cloned)
+    trees.store(root, "dvc")
+    answer = trees.run("models", "run", "flight_delay", root=root)  # takes what is there into the cache
+    assert answer.code in (0, 1), answer.error
+    assert trees.git("status", "--porcelain", root=root) == ""
+    assert trees.run("dvc", "push", "--quiet", root=root).code == 0
+    for name in objects(root):
+        (root / CACHE / name).unlink()
+    shutil.rmtree(root / WEIGHTS)
+    (root / ONNX).unlink()
+    return root
+
+
+@pytest.fixture
+def clone(pushed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(pushed, tmp_path / "clone")
+    monkeypatch.chdir(tmp_path / "clone")
+    for name, value in trees.GIT.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "clone"
+
+
+def objects(root: Path) -> dict[str, str]:
+    """Where cache and remote have the listing of weights, its files, and model.onnx: what each is."""
+    stages = yaml.safe_load((root / MODEL / "dvc.lock").read_text())["stages"]
+    listing, onnx = (f"{out['md5'][:2]}/{out['md5'][2:]}" for out in (stages[name]["outs"][0] for name in MAKERS))
+    place = next(each / listing for each in (root / CACHE, root / REMOTE) if (each / listing).is_file())
+    within = {f"{each['md5'][:2]}/{each['md5'][2:]}": each["relpath"] for each in json.loads(place.read_bytes())}
+    return {listing: "listing", onnx: "model.onnx", **within}
+
+
+@pytest.fixture
+def repros(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether DVC may train, each time that it would have been started."""
+    calls: list[bool] = []
+
+    def call(_: Path, train: bool) -> int:
+        calls.append(train)
+        return 1
+
+    monkeypatch.setattr(pipeline, "repro", call)
+    return calls
+
+
+def test_a_model_that_is_in_the_remote_is_judged_and_nothing_is_trained(clone: Path, cloned: Path) -> None:
+    answer = trees.run("models", "run", "flight_delay", "--no-train", root=clone)
+    assert answer.code in (0, 1), answer.error
+    assert "run flight_delay: nothing changed.\n" in answer.out
+    assert "model.onnx has the committed bytes" in answer.out
+    for path in (ONNX, *(MODEL / "weights" / name for name in ("model.json", "weights.safetensors"))):
+        assert (clone / path).read_bytes() == (cloned / path).read_bytes()
+    assert trees.git("status", "--porcelain") == ""
+
+
+def tampered(clone: Path, what: str, mode: int) -> str:
+    """The name of the object, which has other bytes in the remote now."""
+    name = next(name for name, each in objects(clone).items() if each == what)
+    path = REMOTE / name
+    content = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(b"[]" if what == "listing" else content[:-1] + bytes([content[-1] ^ 1]))
+    path.chmod(mode)
+    return name
+
+
+@pytest.mark.parametrize("what", ["listing", "weights.safetensors", "model.onnx"])
+@pytest.mark.parametrize("word", [[], ["--no-train"]], ids=["run", "no-train"])
+def test_other_bytes_in_the_remote_are_refused(
+    clone: Path, verb: Callable[..., Answer], repros: list[bool], what: str, word: list[str]
+) -> None:
+    """DVC believes in a file that is read-only, and takes its name for its hash."""
+    name = tampered(clone, what, 0o444)
+    answer = verb("run", "flight_delay", *word)
+    assert (answer.code, answer.out, repros, len(answer.error.splitlines())) == (2, "", [], 1)
+    assert "in the DVC remote or cache than the lock names" in answer.error
+    assert f"delete files/md5/{name} in the remote, then `dvc push`" in answer.error
+    assert not WEIGHTS.exists()
+    assert not ONNX.exists()
+    assert not (CACHE / name).exists()
+
+
+@pytest.mark.usefixtures("repros")
+@pytest.mark.parametrize("what", ["listing", "weights.safetensors", "model.onnx"])
+def test_what_dvc_itself_finds_to_be_altered_is_not_taken(clone: Path, verb: Callable[..., Answer], what: str) -> None:
+    """In a folder it deletes what it finds so, and it is missing then."""
+    name = tampered(clone, what, 0o644)
+    answer = verb("run", "flight_delay", "--no-train")
+    assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
+    assert "`dvc push` on the machine that has" in answer.error
+    assert not (CACHE / name).exists()
+    assert not (WEIGHTS.exists() and ONNX.exists())
+
+
+def out_of_reach(_: Path) -> None:
+    trees.edit(Path(".dvc/config"), "url = remote", "url = s3://nowhere/at-all")
+
+
+def emptied(_: Path) -> None:
+    shutil.rmtree(".dvc/remote")
+
+
+def without_one_file(clone: Path) -> None:
+    (REMOTE / next(name for name, each in objects(clone).items() if each == "weights.safetensors")).unlink()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (emptied, "the DVC remote has not got it"),
+        (without_one_file, "DVC cannot fetch it: 2 files failed to download"),
+        (out_of_reach, "DVC cannot fetch it: "),
+    ],
+)
+def test_what_the_remote_has_not_got_is_made_anew_or_refused(
+    clone: Path, verb: Callable[..., Answer], repros: list[bool], fault: Callable[[Path], None], reason: str
+) -> None:
+    fault(clone)
+    lock = (MODEL / "dvc.lock").read_bytes()
+    answer = verb("run", "flight_delay", "--no-train")
+    assert (answer.code, answer.out, repros, len(answer.error.splitlines())) == (2, "", [], 1)
+    assert f"{WEIGHTS} is missing ({reason}" in answer.error
+    assert "--no-train makes nothing anew; run `dvc push` on the machine that has it" in answer.error
+    assert not WEIGHTS.exists()
+    assert (MODEL / "dvc.lock").read_bytes() == lock
+    answer = verb("run", "flight_delay")
+    assert (answer.code, repros) == (1, [True])
+    assert f"run flight_delay: {WEIGHTS} is missing ({reason}" in answer.out
+    assert "so it is made anew." in answer.out
+    assert "Traceback" not in answer.out + answer.error
+
+
+def test_what_is_there_goes_to_the_cache_and_is_never_overwritten(clone: Path) -> None:
+    names = objects(clone)
+
+    def forget() -> None:
+        for name in names:
+            (CACHE / name).unlink()
+
+    def bring() -> set[str]:
+        """What the cache has then."""
+        assert pipeline.bring(MODEL / "dvc.yaml", [WEIGHTS, ONNX]) == {}
+        return {what for name, what in names.items() if (CACHE / name).is_file()}
+
+    bring()
+    forget()
+    emptied(clone)
+    assert bring() == set(names.values())
+    forget()
+    (WEIGHTS / "model.json").write_text("mine")
+    assert bring() == {"model.onnx"}
+    assert (WEIGHTS / "model.json").read_text() == "mine"
