@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,23 +52,34 @@ def flights() -> Path:
 
 
 @pytest.fixture(scope="session")
-def stale() -> dict[str, list[str]]:
-    """What `run --check` finds in each model of this tree; asked before the pipeline can mend it."""
+def stale() -> Callable[[str], list[str]]:
+    """What `run --check` finds in a model of this tree; asked before the pipeline can mend it."""
     from models import config, run
 
-    return {name: run.stale(config.load(name, check_columns=False)) for name in config.names()}
+    return cache(lambda name: run.stale(config.load(name, check_columns=False)))
 
 
 @pytest.fixture(scope="session")
-def built(flights: Path, stale: dict[str, list[str]]) -> Path:
-    """The build folder of flight_delay, after the pipeline of every model ran: a second if nothing changed.
+def pipeline(stale: Callable[[str], list[str]]) -> Callable[[str], Path]:
+    """The build folder of a model, after its pipeline ran: a second if nothing changed.
 
     A gate may fail, as on a busy machine; that is for the tests of models to tell. The products are there.
     """
-    assert flights.is_dir()
-    for name in stale:
+
+    @cache
+    def run(name: str) -> Path:
+        stale(name)
         _verb("models", "run", name, codes=(0, 1), words=f"run {name}: version ")
-    return ROOT / "models" / "flight_delay" / "build"
+        return ROOT / "models" / name / "build"
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def built(flights: Path, pipeline: Callable[[str], Path]) -> Path:
+    """The build folder of flight_delay."""
+    assert flights.is_dir()
+    return pipeline("flight_delay")
 
 
 def _verb(stage: str, *arguments: str, codes: tuple[int, ...] = (0,), words: str = "") -> None:

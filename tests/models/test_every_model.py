@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,9 @@ def test_there_is_a_model() -> None:
     assert "flight_delay" in NAMES
 
 
-def test_the_lock_and_the_file_are_up_to_date(model: config.Model, stale: dict[str, list[str]]) -> None:
+def test_the_lock_and_the_file_are_up_to_date(model: config.Model, stale: Callable[[str], list[str]]) -> None:
     """`python -m models run <model> --check`, as it was before any test ran the pipeline."""
-    assert stale[model.name] == []
+    assert stale(model.name) == []
 
 
 def test_the_pipeline_has_all_stages_and_names_its_own_model(model: config.Model) -> None:
@@ -143,10 +144,9 @@ def test_the_cluster_settings_are_there(model: config.Model) -> None:
     assert "/spec/replicas" in [each["path"] for each in patch]
 
 
-@pytest.mark.usefixtures("built")
-def test_every_gate_passes_and_behaviour_was_tested(model: config.Model) -> None:
+def test_every_gate_passes_and_behaviour_was_tested(model: config.Model, pipeline: Callable[[str], Path]) -> None:
     """But for latency: a busy machine is no fault of the model."""
-    gates = yaml.safe_load((model.build / "passport.yaml").read_text())["gates"]
+    gates = yaml.safe_load((pipeline(model.name) / "passport.yaml").read_text())["gates"]
     assert [gate["name"] for gate in gates] == list(config.Gates.model_fields)
     assert [gate for gate in gates if gate["verdict"] == "fail" and gate["name"] != "latency"] == []
     assert (model.folder / "test_behaviour.py").is_file() or model.gates.behaviour.off
@@ -173,7 +173,6 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.usefixtures("built")
 def test_nothing_is_pickled(model: config.Model) -> None:
     sources = [*(ROOT / "models").glob("*.py"), *model.folder.glob("*.py")]
     assert [path for path in sources if imports(path) & PICKLES] == []
