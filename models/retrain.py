@@ -44,6 +44,10 @@ class Verdict:
 
 
 def main(options: argparse.Namespace) -> int:
+    there = folders("models")
+    if options.model and options.model not in there:
+        path = f"models/{options.model}/model.yaml"
+        raise Refusal(f"there is no model {options.model!r} ({path} is missing); models: {', '.join(there) or 'none'}.")
     if options.list:
         print(json.dumps(plan(options.model, options.scheduled)))
         return 0
@@ -57,12 +61,9 @@ def main(options: argparse.Namespace) -> int:
 
 def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
     """The models that are to be retrained, at most as many as one run can; imports nothing but PyYAML."""
-    there = folders("models")
-    if name and name not in there:
-        raise Refusal(f"there is no model {name!r} (models/{name}/model.yaml is missing); models: {', '.join(there)}.")
     due: list[str] = []
     skipped = {}
-    for each in [name] if name else there:
+    for each in [name] if name else folders("models"):
         if scheduled and (reason := kept_back(each)):
             skipped[each] = reason
         elif len(due) == JOBS:
