@@ -19,7 +19,7 @@ from tests.github.expressions import evaluate, interpolate, text
 from tests.github.workflows import File
 
 STATES = re.compile(r"\b(always|success|failure|cancelled)\(\)")
-Action = Callable[[dict[str, str], Path], None]  # its inputs and the folder that the job works in
+Action = Callable[[dict[str, str], Path], dict[str, str] | None]  # from its inputs and the job's folder to its outputs
 
 
 @dataclass
@@ -57,7 +57,8 @@ class Runner:
             each: {"result": self.jobs[each].result, "outputs": self.jobs[each].outputs}
             for each in self.file.needs(name)
         }
-        contexts = {"github": self.github, "vars": self.variables, "needs": needs}
+        contexts = {"github": self.github, "vars": self.variables, "needs": needs, "secrets": {}}
+        contexts["inputs"] = self.github["event"].get("inputs")
         state = "success" if all(each["result"] == "success" for each in needs.values()) else "failure"
         try:
             if not _true(content.get("if", ""), contexts, state):
@@ -81,7 +82,8 @@ class Runner:
             _add(of_step, step.get("env", {}))
             if "uses" in step:
                 action = next(act for start, act in self.uses.items() if step["uses"].startswith(start))
-                action({key: text(interpolate(value, of_step)) for key, value in step.get("with", {}).items()}, folder)
+                given = {key: text(interpolate(value, of_step)) for key, value in step.get("with", {}).items()}
+                contexts["steps"][step.get("id", str(number))] = {"outputs": action(given, folder) or {}}
                 continue
             output = folder / f"output-{number}"
             output.touch()

@@ -83,6 +83,15 @@ def test_other_bytes_of_the_model_than_the_locks_are_found(clone: Path, verb: Ca
     assert "train:" not in answer.out
 
 
+@pytest.mark.parametrize("github", [True, False])
+def test_on_github_the_label_that_mends_it_is_named(
+    clone: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, github: bool
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true" if github else "")
+    (clone / MODEL / "dvc.lock").unlink()
+    assert ("or give the pull request the label `train`." in check(verb).out) is github
+
+
 @pytest.mark.parametrize("name", ["dvc.lock", "model.onnx"])
 def test_a_missing_lock_or_model_is_found(clone: Path, verb: Callable[..., Answer], name: str) -> None:
     (clone / MODEL / name).unlink()
