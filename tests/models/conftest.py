@@ -152,6 +152,7 @@ class Verbs:
 
     def __init__(self) -> None:
         self.called: list[str] = []
+        self.shared: list[Path] = []  # the clones whose cache a tree uses
         self.codes: dict[str, int] = {}
         self.effects: dict[str, Callable[[], object]] = {}
 
@@ -167,5 +168,5 @@ def verbs(remote: Path, monkeypatch: pytest.MonkeyPatch) -> Verbs:
     assert remote.is_dir()
     stand_in = Verbs()
     monkeypatch.setattr(renew, "verb", stand_in)
-    monkeypatch.setattr(renew, "share_cache", lambda _: None)
+    monkeypatch.setattr(renew, "share_cache", stand_in.shared.append)
     return stand_in

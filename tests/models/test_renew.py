@@ -35,7 +35,7 @@ def test_what_a_run_makes_is_pushed_to_its_branch(remote: Path, verbs: Verbs, ve
     before, verbs.effects[RUN] = tip(remote, "main"), train
     answer = verb("renew", "flight_delay", "--push", "work")
     assert (answer.code, answer.error) == (0, "")
-    assert verbs.called == [RUN]
+    assert (verbs.called, verbs.shared) == ([RUN], [remote / "here"])
     assert answer.out == f"pushed to work: {tip(remote)}\n"
     listed = trees.git("show", "--name-only", "--format=%s", "work", root=remote / "origin").splitlines()
     assert listed == ["Train flight_delay", "", f"{MODEL}/dvc.lock", f"{MODEL}/model.onnx"]

@@ -78,7 +78,7 @@ def test_a_better_model_is_a_pull_request_with_the_verdict_first(
     answer = verb("retrain", "flight-delay", "--propose")
     assert (answer.code, answer.error) == (0, "")
     assert answer.out == "retrain flight_delay: https://example.org/pull/7\n"
-    assert children.called == [INGEST, SLIDE, RUN]
+    assert (children.called, children.shared) == ([INGEST, SLIDE, RUN], [remote / "here"])
     assert (remote / "body").read_text().splitlines() == [
         "**Better than the champion `0123456789ab`. ROC AUC against 0123456789ab: +0.0200, on the same rows; lower "
         "bound of the paired 95 % interval: 0.0123, above 0; no gate fails.**",
