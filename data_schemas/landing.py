@@ -39,6 +39,7 @@ class Edit:
 
     title: str
     body: str = ""
+    closed: str = ""  # why its pull request is for the record alone: closed with this comment once it is opened
 
 
 class Protected(Refusal):
@@ -80,10 +81,13 @@ def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | N
         if not committed(edit):
             print(f"{base} has all of it: nothing to propose.")
             return None
-        standing = git("ls-remote", "origin", f"refs/heads/{branch}").decode().split()[:1]
+        standing = _brought(branch)
+        if edit.closed and _makes(standing) == _makes("HEAD") and (address := _closed(base, branch)):
+            print(f"{address} proposed the very same and was closed: nothing to propose.")
+            return None
         # Unless it is the very same: a new commit would only dismiss approvals and run checks again.
-        if not standing or not _same(standing[0]):
-            lease = f"--force-with-lease=refs/heads/{branch}:{standing[0] if standing else ''}"
+        if not _same(standing):
+            lease = f"--force-with-lease=refs/heads/{branch}:{standing}"
             if refused := _push(branch, lease):
                 raise Refusal(f"pushing {branch} failed ({_line(refused)}); mend that and run again.")
     return _pull_request(base, branch, edit)
@@ -132,12 +136,24 @@ def _push(branch: str, *options: str) -> str:
     return (done.stdout + done.stderr).strip() or "no reason given" if done.returncode else ""
 
 
+def _brought(branch: str) -> str:
+    """The newest commit of origin's `branch`, fetched; empty where there is no such branch."""
+    standing = git(*_credentials(), "ls-remote", "origin", f"refs/heads/{branch}").decode().partition("\t")[0]
+    if standing:
+        git(*_credentials(), "fetch", "--quiet", "--no-tags", "origin", standing)
+    return standing
+
+
+def _makes(commit: str) -> bytes:
+    """What a commit changes: each path with its bytes' hash before and after."""
+    return git("diff-tree", "-r", "--no-renames", f"{commit}~1", commit) if commit else b""
+
+
 def _same(standing: str) -> bool:
-    """Whether that commit, brought here, holds the same files as HEAD and starts where HEAD does."""
-    git(*_credentials(), "fetch", "--quiet", "--no-tags", "origin", standing)
-    trees = {git("rev-parse", f"{commit}^{{tree}}") for commit in (standing, "HEAD")}
-    starts = {git("rev-parse", f"{commit}~1") for commit in (standing, "HEAD")}
-    return len(trees) == len(starts) == 1
+    """Whether that commit holds the same files as HEAD and starts where HEAD does."""
+    return bool(standing) and all(
+        git("rev-parse", f"{standing}{of}") == git("rev-parse", f"HEAD{of}") for of in ("^{tree}", "~1")
+    )
 
 
 def _pull_request(base: str, branch: str, edit: Edit) -> str:
@@ -146,37 +162,60 @@ def _pull_request(base: str, branch: str, edit: Edit) -> str:
     try:
         found = json.loads(_gh("pr", "list", "--head", branch, "--base", base, "--state=open", "--json=number,url"))
         if found:
-            _gh("pr", "edit", str(found[0]["number"]), *body, given=edit.body)
-            address = str(found[0]["url"])
+            number, address = str(found[0]["number"]), str(found[0]["url"])
+            _gh("pr", "edit", number, *body, given=edit.body)
         else:
             address = _gh("pr", "create", "--head", branch, "--base", base, *body, given=edit.body).split()[-1]
-    except _NoPullRequest as reason:
-        _warn(f"{branch} is pushed, but no pull request was opened: {reason}")
+            number = address.rpartition("/")[2]
+        if edit.closed:
+            _gh("pr", "close", number, f"--comment={edit.closed}")
+    except _NoGitHub as reason:
+        _warn(f"{branch} is pushed, but no pull request was opened: {reason} Or open it by hand with the text below.")
         print(edit.body)
         return branch
-    if checks := os.environ.get("DISPATCH"):  # GitHub starts nothing for what its own token pushed
-        _gh("workflow", "run", checks, "--ref", branch)
+    if not edit.closed:
+        dispatch(branch)
     return address
 
 
-class _NoPullRequest(Exception):
+def dispatch(branch: str) -> None:
+    """Start the workflow that DISPATCH names on a branch: GitHub starts nothing for what its own token pushed."""
+    if checks := os.environ.get("DISPATCH"):
+        try:
+            _gh("workflow", "run", checks, "--ref", branch)
+        except _NoGitHub as reason:
+            raise Refusal(f"{branch} is pushed, but {checks} was not started: {reason}") from None
+
+
+def _closed(base: str, branch: str) -> str | None:
+    """The branch's newest pull request, if it was closed and none is open."""
+    words = ("pr", "list", "--head", branch, "--base", base, "--state=all", "--json=state,url")
+    try:
+        found = json.loads(_gh(*words))
+    except _NoGitHub:
+        return None
+    states = [each["state"] for each in found]  # the newest first
+    return str(found[0]["url"]) if states[:1] == ["CLOSED"] and "OPEN" not in states else None
+
+
+class _NoGitHub(Exception):
     """Why, and what to do."""
 
 
 def _gh(*words: str, given: str = "") -> str:
     if shutil.which("gh") is None:
-        raise _NoPullRequest("gh is not on PATH; install it, or open the pull request by hand with the text below.")
+        raise _NoGitHub("gh is not on PATH; install it.")
     done = subprocess.run(["gh", *words], input=given, capture_output=True, text=True, check=False)
     if not done.returncode:
         return done.stdout.strip()
     said = _line(done.stderr)
     if "not permitted to create" in said:
-        raise _NoPullRequest(
+        raise _NoGitHub(
             "this repository lets workflows open none; allow it in Settings, Actions, General, Workflow permissions, "
-            "and run this again, or open it by hand."
+            "and run this again."
         )
     if "gh auth login" in done.stderr or "GH_TOKEN" in done.stderr or "none of the git remotes" in said:
-        raise _NoPullRequest(f"gh knows no GitHub repository or account here ({said}); open it by hand.")
+        raise _NoGitHub(f"gh knows no GitHub repository or account here ({said}); log in with `gh auth login`.")
     raise Refusal(f"gh {' '.join(words[:2])} failed ({said}); mend that and run again.")
 
 

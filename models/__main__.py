@@ -10,7 +10,8 @@ from data_schemas.command import Verb, noun, run
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": noun})
 SINCE = ("--since", {"default": "main", "metavar": "BASE", "help": "the change is all that differs (default: main)"})
-READING = {"affected", "ci", "required"}  # they write nothing themselves, so they keep no other verb out
+# They write nothing themselves, so they keep no other verb out: they read, or start verbs that do the writing.
+READING = {"affected", "ci", "renew", "required", "retrain"}
 
 VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
@@ -24,6 +25,20 @@ VERBS = [
     Verb("measure", "measure latency, size and parity on this machine", [MODEL]),
     Verb("gates", "judge the model by the limits of model.yaml and its champion, and write its passport", [MODEL]),
     Verb("report", "write the report as HTML and as Markdown", [MODEL]),
+    Verb("slide", "move the three windows of model.yaml to the newest month of the data", [
+        MODEL,
+        ("--to", {"metavar": "MONTH", "help": "the last one of the test window (default: the newest there is)"}),
+    ]),
+    Verb("renew", "run what is stale on the newest commit of a branch, and push it: for who has no machine", [
+        ("model", {**MODEL[1], "nargs": "?", "help": "a folder of models/ (default: each whose lock is stale)"}),
+        ("--push", {"metavar": "BRANCH", "required": True, "help": "the branch of origin; not main"}),
+    ]),
+    Verb("retrain", "take the newest data, slide the windows and run; propose it if it is better than the champion", [
+        ("model", {**MODEL[1], "nargs": "?"}),
+        ("--propose", {"action": "store_true", "help": "upon origin's main, as a pull request with the verdict"}),
+        ("--scheduled", {"action": "store_true", "help": "only a model that production runs; nothing else has aged"}),
+        ("--list", {"action": "store_true", "help": "only say as JSON which models it would be"}),
+    ]),
     Verb("affected", "say as JSON which models, stages and checks a change affects", [SINCE]),
     Verb("ci", "run what ci.yml would run for this branch, or one of its jobs", [
         ("job", {"nargs": "?", "help": "such as code, data, gates, release (default: all that the change needs)"}),

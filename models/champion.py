@@ -9,11 +9,14 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml
 from data_schemas.history import git
-from models import config
+
+if TYPE_CHECKING:
+    from models import config
 
 
 @dataclass(frozen=True)

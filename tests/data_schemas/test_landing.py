@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas import landing
+from data_schemas import history, landing
 from data_schemas.command import Refusal
 from data_schemas.landing import Edit
 from models.conftest import ROOT
@@ -19,9 +20,10 @@ from models.conftest import ROOT
 GH = """#!/bin/sh
 echo "$@" >> {folder}/gh.calls
 [ "$FAIL" ] && echo "$FAIL" >&2 && exit 1
-case "$1 $2" in
-"pr list") cat {folder}/open ;;
-"pr create" | "pr edit") cat > {folder}/body; echo https://example.org/pull/7 ;;
+case "$*" in
+"pr list "*--state=all*) cat {folder}/all ;;
+"pr list "*) cat {folder}/open ;;
+"pr create "* | "pr edit "*) cat > {folder}/body; echo https://example.org/pull/7 ;;
 esac
 """
 WRITER = """
@@ -76,7 +78,8 @@ def gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """GitHub's command, which notes what it is asked; `open` is what `pr list` answers."""
     (tmp_path / "gh").write_text(GH.format(folder=tmp_path))
     (tmp_path / "gh").chmod(0o755)
-    (tmp_path / "open").write_text("[]")
+    for state in ("open", "all"):
+        (tmp_path / state).write_text("[]")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
 
@@ -234,11 +237,66 @@ def test_checks_are_dispatched_where_github_would_start_none(
     assert here.is_dir()
 
 
+def for_the_record(text: str = "new") -> Callable[[], Edit]:
+    return lambda: Edit(**{**vars(add(text=text)()), "closed": "Not better."})
+
+
+def test_a_proposal_for_the_record_is_closed_with_its_reason_and_starts_no_checks(
+    here: Path, gh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH", "ci.yml")
+    assert landing.propose("main", "retrain/x", for_the_record()) == "https://example.org/pull/7"
+    assert (gh / "gh.calls").read_text().splitlines()[-1] == "pr close 7 --comment=Not better."
+    assert tip(gh / "origin", "retrain/x").startswith("Add new"), "the evidence is gone"
+    (gh / "open").write_text('[{"number": 9, "url": "https://example.org/pull/9"}]')
+    landing.propose("main", "retrain/x", for_the_record("newer"))
+    assert (gh / "gh.calls").read_text().splitlines()[-1] == "pr close 9 --comment=Not better."
+    assert here.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("states", "text", "again"),
+    [
+        (["CLOSED", "MERGED"], "new", False),
+        (["CLOSED"], "newer", True),
+        (["OPEN"], "new", True),
+        (["MERGED"], "new", True),
+        ([], "new", True),
+    ],
+)
+def test_what_was_closed_for_the_record_is_not_proposed_every_week(
+    here: Path, gh: Path, capsys: pytest.CaptureFixture[str], states: list[str], text: str, again: bool
+) -> None:
+    """Also when main has moved on by something else."""
+    landing.propose("main", "retrain/x", for_the_record())
+    landing.push("main", add("other"))
+    (gh / "all").write_text(json.dumps([{"state": state, "url": "https://example.org/pull/7"} for state in states]))
+    found = landing.propose("main", "retrain/x", for_the_record(text))
+    assert found == ("https://example.org/pull/7" if again else None)
+    assert ("pull/7 proposed the very same and was closed" in capsys.readouterr().out) is not again
+    assert here.is_dir()
+
+
+def test_checks_that_cannot_be_started_are_told(
+    here: Path, gh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    landing.dispatch("work")
+    assert not (gh / "gh.calls").exists()
+    monkeypatch.setenv("DISPATCH", "ci.yml")
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with pytest.raises(Refusal, match=r"work is pushed, but ci\.yml was not started: gh is not on PATH; install it\."):
+        landing.dispatch("work")
+    assert here.is_dir()
+
+
 @pytest.mark.parametrize(
     ("fail", "told"),
     [
         ("GitHub Actions is not permitted to create or approve pull requests", "allow it in Settings, Actions"),
-        ("To get started with GitHub CLI, please run: gh auth login", "open it by hand"),
+        (
+            "To get started with GitHub CLI, please run: gh auth login",
+            "log in with `gh auth login`. Or open it by hand",
+        ),
     ],
 )
 def test_where_no_pull_request_can_be_opened_the_branch_and_its_text_are_there(
@@ -265,6 +323,26 @@ def test_a_person_without_gh_opens_it_by_hand(
     assert landing.propose("main", "promote/x", add()) == "promote/x"
     assert "gh is not on PATH" in capsys.readouterr().out
     assert here.is_dir()
+
+
+def test_whatever_asks_origin_has_the_token(here: Path, gh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Origin may be private, and no token lies in .git."""
+    landing.propose("main", "promote/x", add())
+    landing.push("main", add("other"))
+    asked: list[tuple[str, ...]] = []
+
+    def record(*words: str, given: bytes = b"") -> bytes:
+        asked.append(words)
+        return history.git(*words, given=given)
+
+    monkeypatch.setattr(landing, "git", record)
+    monkeypatch.setattr(landing, "_credentials", lambda: ["-c", "credential.helper="])
+    landing.propose("main", "promote/x", add(text="newer"))
+    remote = [words for words in asked if {"ls-remote", "fetch", "push"} & set(words)]
+    assert len(remote) > 2
+    assert [words for words in remote if "credential.helper=" not in words] == []
+    assert here.is_dir()
+    assert gh.is_dir()
 
 
 def test_a_token_is_handed_over_by_gh_and_stands_in_no_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def commands(script: str) -> Iterator[str]:
 
 def _words(script: str) -> Iterator[list[str]]:
     """The simple commands of a script; what `$( )` and `if` contain is a command of its own."""
-    joined = script.replace("\\\n", " ")
+    joined = re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", script.replace("\\\n", " "))  # ${NAME:+what is there if NAME is}
     for line in re.sub(r'"?\$\(|\)"?|`', "\n", joined).splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True

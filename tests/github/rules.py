@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.github.commands import commands
+from tests.github.expressions import evaluate
 from tests.github.workflows import EXPRESSION, File, read
 
 PINNED = re.compile(r"uses: (?:[\w.-]+/)+[\w.-]+@[0-9a-f]{40}  ?# v\d+\.\d+\.\d+$")
 OWN = "$/"  # GitHub's name for the commit that runs: needs no checkout, and a changed workspace does not change it
+OF_US = "github.event.pull_request.head.repo.full_name == github.repository"
+LABELLED = {"types": ["labeled"]}
 LONGEST = 5  # lines of shell; what is longer becomes a verb
 INSTALLERS = re.compile(r"\b(pip3? install|npm (install|ci)|npx|apt-get|curl|wget|uv (pip|sync|tool)|brew)\b")
 
@@ -72,12 +76,31 @@ def triggers(file: File) -> Iterator[str]:
     """What strangers can start has no secret, and what has rights runs nothing that strangers wrote."""
     if "pull_request_target" in file.triggers:
         yield "on: pull_request_target runs with the repository's rights on a stranger's pull request"
-    if "pull_request" in file.triggers and (secret := re.search(r"\bsecrets\b[.\[]?\w*", file.text)):
-        yield f"{secret[0]} in a workflow of pull requests; those of forks have none, and none may need one"
+    if "pull_request" in file.triggers:
+        if secret := re.search(r"\bsecrets\b[.\[]?\w*", file.text):
+            yield f"{secret[0]} in a workflow of pull requests; those of forks have none, and none may need one"
+        for name, job in file.jobs.items():
+            if "write" in str(job.get("permissions", "")) and _lets_strangers_in(job.get("if", "")):
+                yield f"{name}: writes, and its if: does not ask for {OF_US}, so a fork's pull request could start it"
     if "workflow_run" in file.triggers:
         for step in file.steps():
             if step.uses.startswith("actions/checkout@"):
                 yield f"{step.place}: checks out code in a workflow_run, which has rights; it may only read text"
+
+
+def _lets_strangers_in(condition: str) -> bool:
+    """Whether a job's `if` does not look where a branch is from, or lets that of a fork pass all the same."""
+    if OF_US not in condition:
+        return True
+    label = re.search(r"label\.name == '([^']*)'", condition)
+    pull_request = {"head": {"repo": {"full_name": "stranger/fork", "fork": True}}, "user": {"login": "stranger"}}
+    event = {"pull_request": pull_request, "action": "labeled", "label": {"name": label[1] if label else ""}}
+    github = {"event_name": "pull_request", "repository": "team/fork", "actor": "stranger", "event": event}
+    states = {each: (lambda: True) for each in ("always", "success", "failure", "cancelled")}
+    unknown: dict[str, Any] = {"inputs": None, "needs": {}, "vars": {}}
+    return bool(
+        evaluate(condition.strip().removeprefix("${{").removesuffix("}}"), {"github": github, **unknown, **states})
+    )
 
 
 def shell(file: File) -> Iterator[str]:
@@ -139,8 +162,9 @@ def versions(file: File) -> Iterator[str]:
 
 def required(file: File) -> Iterator[str]:
     """The one job that a branch rule asks for sees every other one; skipped, it would count as passed."""
-    if "pull_request" not in file.triggers:
-        return
+    events = file.content.get("on", {})
+    if "pull_request" not in file.triggers or (isinstance(events, dict) and events["pull_request"] == LABELLED):
+        return  # what a label starts is no check
     job = file.jobs.get("required")
     if job is None:
         yield "jobs: required is missing, which the branch rules ask for"

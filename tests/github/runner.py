@@ -19,7 +19,7 @@ from tests.github.expressions import evaluate, interpolate, text
 from tests.github.workflows import File
 
 STATES = re.compile(r"\b(always|success|failure|cancelled)\(\)")
-Action = Callable[[dict[str, str], Path], None]  # its inputs and the folder that the job works in
+Action = Callable[[dict[str, str], Path], dict[str, str] | None]  # from its inputs and the job's folder to its outputs
 
 
 @dataclass
@@ -43,7 +43,6 @@ class Runner:
     uses: Mapping[str, Action]
     github: dict[str, Any]
     temporary: Path
-    inputs: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -62,7 +61,8 @@ class Runner:
             each: {"result": self.jobs[each].result, "outputs": self.jobs[each].outputs}
             for each in self.file.needs(name)
         }
-        contexts = {"github": self.github, "vars": self.variables, "needs": needs, "inputs": self.inputs, "secrets": {}}
+        contexts = {"github": self.github, "vars": self.variables, "needs": needs, "secrets": {}}
+        contexts["inputs"] = self.github["event"].get("inputs")
         state = "success" if all(each["result"] == "success" for each in needs.values()) else "failure"
         try:
             if not _true(content.get("if", ""), contexts, state):
@@ -87,9 +87,9 @@ class Runner:
             _add(of_step, step.get("env", {}))
             if "uses" in step:
                 action = next(act for start, act in self.uses.items() if step["uses"].startswith(start))
-                inputs = {key: text(interpolate(value, of_step)) for key, value in step.get("with", {}).items()}
+                given = {key: text(interpolate(value, of_step)) for key, value in step.get("with", {}).items()}
                 try:
-                    action(inputs, folder)
+                    contexts["steps"][step.get("id", str(number))] = {"outputs": action(given, folder) or {}}
                 except OSError as error:
                     done.log += f"{step['uses']}: {error}\n"
                     state = done.result = "failure"

@@ -182,7 +182,7 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     assert staging["image"]["digest"] in scene.show("deploy/releases/aborted.yaml")
     stale = scene.run("rollback", "repository_dispatch", {"client_payload": aborted})
     assert "nothing to roll back" in stale.jobs["propose"].log
-    run = scene.run("promote", "workflow_dispatch", {}, inputs={"model": "flight_delay"})
+    run = scene.run("promote", "workflow_dispatch", {"inputs": {"model": "flight_delay"}})
     assert results(run) == {"propose": "failure"}
     assert "is on the list of aborted digests" in run.jobs["propose"].log
     assert results(scene.run("release", "push", {}))["image"] == "skipped"

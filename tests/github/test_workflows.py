@@ -21,10 +21,13 @@ FILES = workflows.every()
 Lint = Callable[[Path], str]
 
 
-def planted(fault: dict[str, str]) -> str:
+def planted(fault: dict[str, Any]) -> str:
     text = SOUND.read_text()
-    assert fault["old"] in text, "the fault cannot be planted"
-    return text.replace(fault["old"], fault["new"])
+    edits = ([each] if isinstance(each, str) else each for each in (fault["old"], fault["new"]))
+    for old, new in zip(*edits, strict=True):
+        assert old in text, "the fault cannot be planted"
+        text = text.replace(old, new)
+    return text
 
 
 def name(value: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
+from data_schemas import landing
 from data_schemas.files import read_json
-from models import config, gates
+from models import config, gates, renew
 from models.__main__ import main
+from tests.data_schemas.test_landing import GH
 from tests.models import trees
 from tests.models.trees import MODEL, OPTIONS, Answer
 
@@ -119,3 +122,51 @@ def plan(verb: Callable[..., Answer]) -> Callable[..., dict[str, Any]]:
         return found
 
     return ask
+
+
+@pytest.fixture
+def remote(fork: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of `origin`, which stands in for GitHub, and of `here`, its clone on main, as current directory.
+
+    `gh` notes what it is asked in gh.calls and keeps the last text in body; it answers with what open and all hold.
+    """
+    for name in [name for name in os.environ if name.startswith(("GH_", "GITHUB_", "DISPATCH"))]:
+        monkeypatch.delenv(name)
+    for name, value in trees.GIT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
+    trees.git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin"))
+    trees.git("push", "--quiet", str(tmp_path / "origin"), "main", "main:work", root=fork)
+    trees.git("clone", "--quiet", str(tmp_path / "origin"), str(tmp_path / "here"))
+    (tmp_path / "gh").write_text(GH.format(folder=tmp_path))
+    (tmp_path / "gh").chmod(0o755)
+    for state in ("open", "all"):
+        (tmp_path / state).write_text("[]")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+class Verbs:
+    """The children of renew and retrain, replaced: `codes` are what they end with, `effects` what they do first."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.shared: list[Path] = []  # the clones whose cache a tree uses
+        self.codes: dict[str, int] = {}
+        self.effects: dict[str, Callable[[], object]] = {}
+
+    def __call__(self, *words: str) -> int:
+        line = " ".join(words)
+        self.called.append(line)
+        self.effects.get(line, lambda: None)()
+        return self.codes.get(line, 0)
+
+
+@pytest.fixture
+def verbs(remote: Path, monkeypatch: pytest.MonkeyPatch) -> Verbs:
+    assert remote.is_dir()
+    stand_in = Verbs()
+    monkeypatch.setattr(renew, "verb", stand_in)
+    monkeypatch.setattr(renew, "share_cache", stand_in.shared.append)
+    return stand_in

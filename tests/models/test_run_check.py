@@ -103,6 +103,15 @@ def test_with_dvc_storage_a_fresh_clone_has_neither_weights_nor_model(clone: Pat
     assert check(verb).code == 0
 
 
+@pytest.mark.parametrize("github", [True, False])
+def test_on_github_the_label_that_mends_it_is_named(
+    clone: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, github: bool
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true" if github else "")
+    (clone / MODEL / "dvc.lock").unlink()
+    assert ("or give the pull request the label `train`." in check(verb).out) is github
+
+
 @pytest.mark.parametrize("name", ["dvc.lock", "model.onnx", "weights"])
 def test_a_missing_lock_or_model_is_found(clone: Path, verb: Callable[..., Answer], name: str) -> None:
     (clone / MODEL / name).rename("elsewhere")

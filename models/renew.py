@@ -1,0 +1,98 @@
+"""Run a model on the newest commit of a branch and push what comes of it: for who has no machine to train on.
+
+python -m models renew flight_delay --push my-branch
+
+It works in a tree of its own and by child processes, so that modules are those of the branch. What is pushed is what
+the branch's sources make, good or bad: the checks of its pull request judge it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from data_schemas import landing
+from data_schemas.command import Refusal
+from data_schemas.history import git
+from models.change import folders
+
+TOKENS = ("GH_TOKEN", "GITHUB_TOKEN")
+LOCAL = Path(".dvc/config.local")  # DVC's settings of one clone; Git ignores it
+
+
+def main(options: argparse.Namespace) -> int:
+    branch, clone = options.push, Path.cwd()
+    if branch == landing.MAIN:
+        raise Refusal(f"{branch} takes pull requests, not pushes; name the branch of one by --push.")
+
+    def apply() -> landing.Edit | None:
+        share_cache(clone)
+        names = [options.model] if options.model else stale()
+        for name in names:
+            run(name)
+            keep(name)
+        if not git("status", "--porcelain"):
+            print(f"renew: on {branch} {options.model or 'every model'} is what its sources make: nothing to push.")
+            return None
+        return landing.Edit(f"Train {', '.join(names)}")
+
+    if commit := landing.push(branch, apply):
+        print(f"pushed to {branch}: {commit}")
+        landing.dispatch(branch)
+    return 0
+
+
+def stale() -> list[str]:
+    """The models of this tree whose lock does not fit it."""
+    return [name for name in folders("models") if _verb_or_refuse("models", "run", name, "--check")]
+
+
+def run(name: str) -> int:
+    """`models run`: 0 when every gate passes, 1 when one fails; refused unless it came to a verdict."""
+    code = _verb_or_refuse("models", "run", name)
+    if code and _verb_or_refuse("models", "run", name, "--check"):
+        raise Refusal(f"`python -m models run {name}` came to no verdict (see above); mend that and run again.")
+    return code
+
+
+def keep(name: str) -> None:
+    """Bytes that Git does not hold are in DVC's remote before a commit names them."""
+    from models import config
+
+    if config.load(name, check_columns=False).storage == "dvc":
+        _dvc("push", f"models/{name}/dvc.yaml:export")
+
+
+def verb(*words: str) -> int:
+    """The exit code of `python -m <words>` here. A model's code may do all that a child may, so it gets no token."""
+    environment = {name: value for name, value in os.environ.items() if name not in TOKENS}
+    print(f"$ python -m {' '.join(words)}", flush=True)
+    return subprocess.run([sys.executable, "-m", *words], env=environment, check=False).returncode
+
+
+def share_cache(clone: Path) -> None:
+    """Let DVC here, in a fresh tree, use the settings and the cache of that clone: what it knows is not made again."""
+    if (clone / LOCAL).is_file():
+        shutil.copyfile(clone / LOCAL, LOCAL)
+    place = _dvc("cache", "dir", at=clone)
+    _dvc("config", "--local", "cache.dir", str(clone / place))
+
+
+def _verb_or_refuse(*words: str) -> int:
+    """0 or 1; all else ended without an answer."""
+    if (code := verb(*words)) not in (0, 1):
+        raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); mend that and run again.")
+    return code
+
+
+def _dvc(*words: str, at: Path = Path()) -> str:
+    command = [sys.executable, "-m", "dvc", *words]
+    done = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = next(iter(done.stderr.strip().splitlines()), "no reason given").removeprefix("ERROR: ")
+        raise Refusal(f"DVC refuses `dvc {' '.join(words)}` ({reason}); mend that and run again.")
+    return done.stdout.strip()

@@ -1,0 +1,184 @@
+"""Train a model on the newest data: ingest, slide, run. `python -m models retrain flight_delay --propose`
+
+With --propose it is made upon origin's main and becomes the pull request `retrain/<model>`, which begins with the
+verdict. One that is not better than the champion is opened, too, so that the evidence is there, and closed.
+
+    python -m models retrain --list --scheduled    # {"models": ["flight_delay"], "skipped": {"wait": "why"}}
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_schemas import landing, pointer
+from data_schemas.command import Refusal
+from data_schemas.files import read_yaml
+from data_schemas.history import git
+from models import champion, renew
+from models.change import folders
+
+if TYPE_CHECKING:
+    from models.config import Model
+
+JOBS = 256  # that GitHub starts for one matrix
+LONGEST = 60_000  # characters of the text of a pull request: GitHub takes 65,536
+
+
+@dataclass(frozen=True)
+class State:
+    """What a model learns from: its settings with their windows, and the version of its data."""
+
+    model: Model
+    data: pointer.Version | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    told: str
+    better: bool | None  # None: nobody can say but a person
+
+
+def main(options: argparse.Namespace) -> int:
+    there = folders("models")
+    if options.model and options.model not in there:
+        path = f"models/{options.model}/model.yaml"
+        raise Refusal(f"there is no model {options.model!r} ({path} is missing); models: {', '.join(there) or 'none'}.")
+    if options.list:
+        print(json.dumps(plan(options.model, options.scheduled)))
+        return 0
+    if not options.model:
+        raise Refusal("no model is named; give one of models/, or --list to see which there are.")
+    if options.scheduled and (reason := kept_back(options.model)):
+        print(f"retrain {options.model}: skipped, {reason}.")
+        return 0
+    return propose(options.model) if options.propose else here(options.model)
+
+
+def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
+    """The models that are to be retrained, at most as many as one run can; imports nothing but PyYAML."""
+    due: list[str] = []
+    skipped = {}
+    for each in [name] if name else folders("models"):
+        if scheduled and (reason := kept_back(each)):
+            skipped[each] = reason
+        elif len(due) == JOBS:
+            skipped[each] = f"{JOBS} models come before it, as many as one run takes; name it in a run of its own"
+        else:
+            due.append(each)
+    return {"models": due, "skipped": skipped}
+
+
+def kept_back(name: str) -> str | None:
+    """Why nobody waits for this model to be retrained; None where production runs it."""
+    return None if champion.standing(name) else "production has no release of it, so nothing that runs has aged"
+
+
+def here(name: str) -> int:
+    """In the working tree, which nobody else's unfinished work may get into."""
+    before = _state(name)
+    paths = [str(before.model.folder), str(pointer.path(before.model.dataset))]
+    if changed := git("status", "--porcelain", "--", *paths).decode().splitlines():
+        raise Refusal(
+            f"{changed[0][3:]} is not committed, and retraining would mix with that; commit or restore it first."
+        )
+    if not _prepare(before):
+        return 0
+    code = renew.run(name)
+    print(f"retrain {name}: {_verdict(before.model).told}")
+    return code
+
+
+def propose(name: str) -> int:
+    clone = Path.cwd()
+
+    def apply() -> landing.Edit | None:
+        renew.share_cache(clone)
+        before = _state(name)
+        if not _prepare(before):
+            return None
+        renew.run(name)
+        renew.keep(name)
+        return _edit(before, _state(name), _verdict(before.model))
+
+    if address := landing.propose(landing.MAIN, f"retrain/{name}", apply):
+        print(f"retrain {name}: {address}")
+    return 0
+
+
+def _state(name: str) -> State:
+    from models import config
+
+    model = config.load(name, check_columns=False)
+    return State(model, pointer.pinned(model.dataset))
+
+
+def _prepare(before: State) -> bool:
+    """Take the newest data and slide the windows; whether there is something new to train on."""
+    name = before.model.name
+    for words in (("data_schemas", "ingest", before.model.dataset, "--accept"), ("models", "slide", name)):
+        if code := renew.verb(*words):
+            raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); mend that and run again.")
+    if _state(name) == before:
+        print(f"retrain {name}: neither the data nor the windows have anything new: nothing to train on.")
+        return False
+    return True
+
+
+def _verdict(model: Model) -> Verdict:
+    """Better is a model that passes every gate and whose interval of the difference lies above 0 as a whole."""
+    from models.passport import KEYS
+
+    path = model.build / "passport.yaml"
+    record = read_yaml(path, f"make it with `python -m models run {model.name}`", KEYS)
+    failed = ", ".join(gate["name"] for gate in record["gates"] if gate["verdict"] == "fail")
+    gates = f"gates that fail: {failed}" if failed else "no gate fails"
+    if record["champion"] is None:
+        first = f"production has no release of {model.name}, so there is no champion"
+        return Verdict(f"Not compared: {first}; {gates}.", None)
+    gate = next(gate for gate in record["gates"] if gate["name"] == "champion")
+    against = f"the champion `{record['champion']['version']}`"
+    if gate["verdict"] == "off":
+        return Verdict(f"Not compared with {against}: that gate is off ({gate['reason']}); {gates}.", None)
+    low = _number(gate["value"])
+    better = record["verdict"] == "pass" and low > 0  # NaN is above nothing
+    told = f"{gate['reason']}; lower bound of the paired 95 % interval: {gate['value']}"
+    bound = "above 0" if low > 0 else "not above 0"
+    return Verdict(f"{'Better' if better else 'Not better'} than {against}. {told}, {bound}; {gates}.", better)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:  # of a gate that had no evidence
+        return math.nan
+
+
+def _edit(before: State, after: State, verdict: Verdict) -> landing.Edit:
+    from models.slide import told_of
+
+    name, branch = before.model.name, f"retrain/{before.model.name}"
+    report = (before.model.build / "report.md").read_text()
+    moved = before.model.windows != after.model.windows
+    windows = told_of(before.model.windows, after.model.windows) if moved else ["The windows stayed."]
+    data = f"{_version(before.data)} -> {_version(after.data)}" if before.data != after.data else _version(after.data)
+    lines = [
+        f"**{verdict.told}**",
+        "",
+        *[f"- {line}" for line in windows],
+        f"- data: {before.model.dataset} {data}",
+        "",
+        *(["A person decides by this report.", ""] if verdict.better is None else []),
+        report,
+    ]
+    closed = f"{verdict.told} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
+    title = f"Retrain {name} on data up to {after.model.windows.test.last}"
+    return landing.Edit(title, "\n".join(lines)[:LONGEST], closed)
+
+
+def _version(data: pointer.Version | None) -> str:
+    return f"`{data.short}`" if data else "none"

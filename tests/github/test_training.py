@@ -1,0 +1,137 @@
+"""train.yml and retrain.yml, run with verbs that only say how they were called: who starts what, by which token."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.github import workflows
+from tests.github.runner import Action, Runner
+
+PYTHON = """#!/bin/sh
+shift
+echo "$*; $GH_TOKEN; $DISPATCH" >> "$TOLD"
+case "$*" in *--list*) echo "$PLAN" ;; esac
+case "$*" in *renew*) exit $CODE ;; esac
+"""
+GH = """#!/bin/sh
+echo "gh $*" >> "$TOLD"
+"""
+OURS = {"head": {"repo": {"full_name": "team/fork"}}, "number": 5}
+LABELLED = {"pull_request": OURS, "label": {"name": "train"}}
+
+
+class Run:
+    """One run of a workflow: what it `called`, the branch that was `checked_out`, and the results of its `jobs`."""
+
+    def __init__(self, root: Path, name: str, github: dict[str, Any], code: int = 0, **variables: str) -> None:
+        self.root = root
+        self.checked_out: list[str] = []
+        (root / "bin").mkdir()
+        for tool, script in (("python", PYTHON), ("gh", GH)):
+            (root / "bin" / tool).write_text(script)
+            (root / "bin" / tool).chmod(0o755)
+        environment = {
+            "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "TOLD": str(root / "told"),
+            "PLAN": github.pop("plan", '{"models": ["one", "two"], "skipped": {}}'),
+            "CODE": str(code),
+        }
+        uses: dict[str, Action] = {
+            "$/.github/actions/setup": self.setup,
+            "actions/create-github-app-token@": lambda *_: {"token": "app"},
+        }
+        file = workflows.read(Path(f".github/workflows/{name}.yml"))
+        github = {"repository": "team/fork", "token": "own", "head_ref": "", "ref_name": "main", "event": {}} | github
+        self.jobs = Runner(file, self.folder, uses, github, root / "temporary", variables, environment).run()
+        self.results = {name: job.result for name, job in self.jobs.items()}
+        self.called = (root / "told").read_text().splitlines() if (root / "told").exists() else []
+
+    def folder(self, job: str) -> Path:
+        (self.root / job).mkdir()
+        return self.root / job
+
+    def setup(self, inputs: dict[str, str], folder: Path) -> None:
+        self.checked_out.append(inputs.get("ref", ""))
+        if inputs["for"] != "plan":
+            (folder / ".venv/bin").mkdir(parents=True)
+            (folder / ".venv/bin/python").symlink_to(self.root / "bin/python")
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Callable[..., Run]:
+    return lambda name, github, **options: Run(tmp_path, name, github, **options)
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_the_label_trains_its_branch_and_is_taken_off_whatever_comes_of_it(
+    workflow: Callable[..., Run], code: int
+) -> None:
+    run = workflow("train", {"event_name": "pull_request", "head_ref": "work", "event": LABELLED}, code=code)
+    assert run.called == ["models renew --push work; own; ci.yml", "gh pr edit 5 --remove-label train"]
+    assert run.checked_out == ["work"]
+    assert run.results == {"renew": "failure" if code else "success"}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        LABELLED | {"label": {"name": "bug"}},
+        LABELLED | {"pull_request": OURS | {"head": {"repo": {"full_name": "stranger/fork"}}}},
+    ],
+    ids=["another label", "a fork"],
+)
+def test_nothing_else_trains(workflow: Callable[..., Run], event: dict[str, Any]) -> None:
+    run = workflow("train", {"event_name": "pull_request", "head_ref": "work", "event": event})
+    assert (run.results, run.called) == ({"renew": "skipped"}, [])
+
+
+@pytest.mark.parametrize(("model", "called"), [("", "models renew"), ("one", "models renew one")])
+def test_it_is_started_by_hand_on_a_branch(workflow: Callable[..., Run], model: str, called: str) -> None:
+    event = {"inputs": {"model": model}}
+    run = workflow("train", {"event_name": "workflow_dispatch", "ref_name": "work", "event": event})
+    assert run.called == [f"{called} --push work; own; ci.yml"]
+    assert run.checked_out == ["work"]
+
+
+@pytest.mark.parametrize(
+    ("github", "called"),
+    [
+        ({"event_name": "schedule"}, "--list --scheduled"),
+        ({"event_name": "repository_dispatch", "event": {"client_payload": {}}}, "--list --scheduled"),
+        (
+            {"event_name": "repository_dispatch", "event": {"client_payload": {"model": "wait-time"}}},
+            "wait-time --list --scheduled",
+        ),
+        ({"event_name": "workflow_dispatch", "event": {"inputs": {"model": ""}}}, "--list"),
+        ({"event_name": "workflow_dispatch", "event": {"inputs": {"model": "one"}}}, "one --list"),
+    ],
+    ids=["weekly", "an event", "an event of a model", "by hand", "by hand, one model"],
+)
+def test_each_model_of_the_list_is_retrained(workflow: Callable[..., Run], github: dict[str, Any], called: str) -> None:
+    run = workflow("retrain", github)
+    plan, *others = run.called
+    assert plan == f"models retrain {called}; ; "
+    assert others == [f"models retrain {name} --propose; own; ci.yml" for name in ("one", "two")]
+
+
+def test_what_an_app_pushes_is_checked_without_being_asked_for(workflow: Callable[..., Run]) -> None:
+    run = workflow("retrain", {"event_name": "schedule"}, APP_CLIENT_ID="12")
+    assert run.called[1] == "models retrain one --propose; app; "
+
+
+def test_where_nothing_is_to_be_retrained_no_job_starts(workflow: Callable[..., Run]) -> None:
+    run = workflow("retrain", {"event_name": "schedule", "plan": json.dumps({"models": [], "skipped": {"one": "why"}})})
+    assert run.results == {"plan": "success", "retrain": "skipped"}
+
+
+@pytest.mark.parametrize("name", ["x; touch owned", "$(touch owned)", "`touch owned`"])
+def test_the_name_in_an_event_is_never_run(workflow: Callable[..., Run], tmp_path: Path, name: str) -> None:
+    run = workflow("retrain", {"event_name": "repository_dispatch", "event": {"client_payload": {"model": name}}})
+    assert run.called[0] == f"models retrain {name} --list --scheduled; ; "
+    assert not list(tmp_path.rglob("owned"))
