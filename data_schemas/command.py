@@ -53,6 +53,9 @@ class Verb:
     arguments: Sequence[tuple[str, dict[str, Any]]] = ()
 
 
+SINCE = ("--since", {"default": "main", "metavar": "BASE", "help": "the change is all that differs (default: main)"})
+
+
 def prepare_environment() -> None:
     """Set ENVIRONMENT where a person has not set it, and let child processes find this environment's tools first."""
     for name, value in ENVIRONMENT.items():

@@ -6,10 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_schemas.command import Verb, run
+from data_schemas.command import SINCE, Verb, run
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay"})
-SINCE = ("--since", {"default": "main", "metavar": "BASE", "help": "the change is all that differs (default: main)"})
 READING = {"affected", "ci", "required"}  # they write nothing themselves, so they keep no other verb out
 
 VERBS = [

@@ -22,7 +22,7 @@ FIGURES = {"validate", "profile", "evaluate"}  # of dvc.yaml: by themselves they
 # What each job runs; what `train` runs, dvc.yaml says. The image is made at the release, of what `build` has tested.
 ROOTS = {
     "gates": verb("models", "run"),
-    "build": verb("serving", "build") + verb("serving", "image"),
+    "build": verb("serving", "contract") + verb("serving", "build") + verb("serving", "image"),
     "rehearse": verb("deploy", "rehearse"),
     "data": verb("data_schemas", "ingest") + verb("data_schemas", "validate"),
     "manifests": verb("deploy", "verify"),

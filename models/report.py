@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data_schemas.files import read_json, read_yaml, write
+from data_schemas.markdown import table
 from models import compare, config, evaluate, figures, measure
 from models.passport import KEYS
 
@@ -70,14 +71,14 @@ def markdown(facts: dict[str, Any]) -> str:
         f"{model.description} {evaluation['rows']:,} rows of {model.windows.test}, "
         f"{evaluation['positive_rate']:.1%} positive; {figures.against(passport, comparison)}.",
         "",
-        *_table(*figures.metrics(evaluation, comparison)),
+        *table(*figures.metrics(evaluation, comparison)),
         *([figures.NOTE, ""] if comparison["metrics"] else []),
         "### Size and latency",
         "",
-        *_table(*figures.costs(model, facts["measured"], comparison)),
+        *table(*figures.costs(model, facts["measured"], comparison)),
         "### Gates",
         "",
-        *_table(
+        *table(
             ["gate", "limit", "value", "verdict", ""],
             [
                 [gate["name"], gate["limit"], gate["value"], MARKS[gate["verdict"]], gate["reason"] or ""]
@@ -92,7 +93,7 @@ def markdown(facts: dict[str, Any]) -> str:
         f"The {LARGEST} largest of each column; the HTML report has all.",
         "",
         *_slices(largest, comparison),
-        *_table(*figures.slices(largest, comparison)),
+        *table(*figures.slices(largest, comparison)),
     ]
     return "\n".join(lines)
 
@@ -153,9 +154,3 @@ def _slices(found: list[dict[str, Any]], comparison: dict[str, Any]) -> list[str
 def _label(text: str) -> str:
     """Text that ends neither its quotation nor the block."""
     return '"' + re.sub(r'["`\s]+', " ", text).strip() + '"'
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table; a pipe or a line break in a cell would end it."""
-    clean = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    return [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *clean]] + [""]

@@ -49,6 +49,7 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "serving/page.html": (BUILD, BUILD, [], True, False),
     "serving/new.html": (BUILD, BUILD, [], True, False),
     "serving/contract.py": (BUILD, BUILD, [], True, False),
+    "serving/changes.py": (BUILD, BUILD, [], True, False),  # of the verb contract
     "serving/Dockerfile": (BUILD, BUILD, [], True, False),
     "serving/serve.py": (REHEARSE, REHEARSE, [], True, False),
     "deploy/judge.py": (REHEARSE, REHEARSE, [], True, True),
@@ -106,6 +107,7 @@ def test_no_change_needs_nothing(plan: Callable[..., dict[str, Any]]) -> None:
         ("gates.size_mb.at_most", 9.0, GATES),
         ("description", "Another one", GATES),  # of the report
         ("serving.max_rows", 100, BUILD),
+        ("serving.api", 2, BUILD),
         ("serving.strategy", "gateway", BUILD),
     ],
 )
