@@ -61,12 +61,13 @@ def merge_base(since: str) -> str:
 
 
 @contextmanager
-def archived(commit: str, paths: Sequence[str], without: str) -> Iterator[Path]:
+def archived(commit: str, paths: Sequence[str], without: str | None = None) -> Iterator[Path]:
     """A temporary folder with what a commit has at or under these paths, but for files of the pattern `without`."""
     there = [path for path in paths if git("ls-tree", commit, "--", path)]  # Git refuses an archive of what is not
     with tempfile.TemporaryDirectory(prefix="commit-") as folder:
         if there:
-            content = git("archive", "--format=zip", commit, "--", *there, f":(exclude){without}")
+            spared = [f":(exclude){without}"] if without else []
+            content = git("archive", "--format=zip", commit, "--", *there, *spared)
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 archive.extractall(folder)
         yield Path(folder)
