@@ -25,7 +25,7 @@ ROOTS = {
     "build": verb("serving", "contract") + verb("serving", "build") + verb("serving", "image"),
     "rehearse": verb("deploy", "rehearse"),
     "data": verb("data_schemas", "ingest") + verb("data_schemas", "validate"),
-    "manifests": verb("deploy", "verify"),
+    "manifests": verb("deploy", "verify") + verb("deploy", "diff"),
 }
 MARKS = {"models": "model.yaml", "data_schemas": "schema.py"}  # what makes a folder one of these
 PACKAGES = "requirements/training.txt"  # of all that reads data

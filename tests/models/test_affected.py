@@ -37,6 +37,7 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     # stages
     "data_schemas/validate.py": (TRAIN, TRAIN, ["flights", "trips"], True, False),
     "data_schemas/profile.py": (GATES, GATES, [], True, False),
+    "data_schemas/markdown.py": (GATES, GATES, [], True, True),  # of all reports
     "data_schemas/files.py": (TRAIN, TRAIN, ["flights", "trips"], True, True),  # no line of dvc.yaml: imported
     "models/train.py": (TRAIN, TRAIN, [], True, False),
     "models/inputs.py": (TRAIN, TRAIN, [], True, False),
@@ -57,6 +58,8 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "deploy/strategies/gateway/httproute.yaml": (REHEARSE, REHEARSE, [], True, True),
     "deploy/new.txt": (REHEARSE, REHEARSE, [], True, True),
     "deploy/status.py": (NOTHING, NOTHING, [], True, True),
+    "deploy/diff.py": (NOTHING, NOTHING, [], True, True),
+    "deploy/argocd/fork.yaml": (REHEARSE, REHEARSE, [], True, True),
     # the frame
     "requirements/training.txt": (TRAIN, TRAIN, ["flights", "trips"], True, True),
     "requirements/serving.txt": (BUILD, BUILD, [], True, False),
