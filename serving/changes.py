@@ -62,7 +62,7 @@ def markdown(model: str, found: list[Change], told: str) -> str:
         what = f"{marks.get(each.effect, each.effect)}: {plain(each.what)}"
         rows.append([what, plain(each.before), plain(each.after), each.callers])
     lines = table(["change", "before", "after", "callers"], rows) if rows else []
-    return "\n".join([f"## Contract of {model}", "", told, "", *lines, ""])
+    return "\n".join([f"## Contract of {model}", "", told[:1].upper() + told[1:], "", *lines, ""])
 
 
 def _request(before: Contract, after: Contract) -> Iterator[Change]:

@@ -255,7 +255,7 @@ def test_a_contract_that_did_not_change_is_one_line(base: Path) -> None:
     done = ask(base)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"contract toy: unchanged since {commit}.\n"
-    assert (base / REPORT).read_text() == f"## Contract of toy\n\nunchanged since {commit}.\n\n"
+    assert (base / REPORT).read_text() == f"## Contract of toy\n\nUnchanged since {commit}.\n\n"
 
 
 def test_a_break_is_exit_1_until_the_api_declares_it(base: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_break_is_exit_1_until_the_api_declares_it(base: Path) -> None:
     assert "new model folder beside models/toy, or raise serving.api of models/toy/model.yaml to 2, which says" in told
     report = (base / REPORT).read_text()
     assert "| ❌ **breaks**: count&#58; upper limit | at most 150 | at most 100 | callers that send more" in report
-    assert told.removeprefix("contract toy: ") in report
+    assert told.removeprefix("contract toy: r") in report
     trees.edit(base / SETTINGS, "threshold: 0.5", "api: 2, threshold: 0.5")
     done = ask(base)
     assert (done.returncode, done.stdout.partition(": ")[0]) == (0, "breaks, declared by api 2")
@@ -308,7 +308,7 @@ def test_a_new_model_is_called_by_nobody(base: Path) -> None:
     (base / "models/toy").rename(base / "models/other")
     done = toy.verb(base, "contract", "other", "--report", REPORT)
     assert (done.returncode, done.stdout) == (0, "contract other: new: nobody calls it yet.\n")
-    assert "new: nobody calls it yet." in (base / REPORT).read_text()
+    assert "\n\nNew: nobody calls it yet.\n" in (base / REPORT).read_text()
 
 
 @pytest.mark.parametrize("fault", ["import nothing_there\n", "import sys; sys.exit(0)\n"])
