@@ -53,6 +53,9 @@ class Verb:
     arguments: Sequence[tuple[str, dict[str, Any]]] = ()
 
 
+SINCE = ("--since", {"default": "main", "metavar": "BASE", "help": "the change is all that differs (default: main)"})
+
+
 def noun(text: str) -> str:
     """The folder that a person names as the shell completes it (models/wait_time/), a cluster as wait-time."""
     return PurePath(text).name.replace("-", "_")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
-from collections.abc import Sequence
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from data_schemas.command import Refusal
@@ -39,3 +43,40 @@ def contents(commit: str, paths: Sequence[str]) -> dict[str, str]:
             found[path] = answer[at : at + size].decode(errors="replace")
             at += size + 1
     return found
+
+
+def merge_base(since: str) -> str:
+    """The commit where a change starts that goes to `since`; a clone that never had the branch has its origin's."""
+    shallow = git("rev-parse", "--is-shallow-repository").strip() == b"true"
+    commit = _commit(since) or _commit(f"origin/{since}")
+    if commit is None and shallow:
+        raise Refusal(f"this clone is shallow and lacks {since}; fetch it with `git fetch --unshallow origin {since}`.")
+    if commit is None:
+        raise Refusal(f"--since {since} is no commit of this clone; name one, or `git fetch origin {since}`.")
+    try:
+        return git("merge-base", commit, "HEAD").decode().strip()
+    except Refusal:
+        mend = "fetch the rest with `git fetch --unshallow origin`" if shallow else "name one that HEAD comes from"
+        raise Refusal(f"--since {since} has no commit in common with HEAD here; {mend}.") from None
+
+
+@contextmanager
+def archived(commit: str, paths: Sequence[str], without: str | None = None) -> Iterator[Path]:
+    """A temporary folder with what a commit has at or under these paths, but for files of the pattern `without`."""
+    there = [path for path in paths if git("ls-tree", commit, "--", path)]  # Git refuses an archive of what is not
+    with tempfile.TemporaryDirectory(prefix="commit-") as folder:
+        if there:
+            spared = [f":(exclude){without}"] if without else []
+            content = git("archive", "--format=zip", commit, "--", *there, *spared)
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                archive.extractall(folder)
+        yield Path(folder)
+
+
+def _commit(name: str) -> str | None:
+    try:
+        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").decode().strip()
+    except NoGit:
+        raise
+    except Refusal:
+        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from data_schemas import command
-from data_schemas.command import Verb
+from data_schemas.command import SINCE, Verb
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": command.noun})
 ENVIRONMENTS = ["staging", "production"]
@@ -39,6 +39,11 @@ VERBS = [
         ],
     ),
     Verb("verify", "hold every release against the rules and against Git history; exit 1 names what breaks them"),
+    Verb(
+        "diff",
+        "show what a change does in the cluster: every release rendered before and after it",
+        [SINCE, ("--report", {"metavar": "FILE", "help": "where it goes as Markdown"})],
+    ),
     Verb(
         "rollback",
         "restore an earlier release from Git history",

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from data_schemas.command import Refusal
+from data_schemas.history import git
 from data_schemas.landing import Edit
-from deploy import history, rules
+from data_schemas.markdown import plain, table
+from deploy import diff, history, rules
 from deploy.release import Release, kubernetes_name, parse_yaml
-from models.report import MARKS, TITLES, _table
+from models.figures import TITLES
+from models.report import MARKS
 
 PARTS = {"data": "data", "schema": "schema", "code": "code", "requirements": "packages", "onnx": "model file"}
 
@@ -32,6 +36,7 @@ def of_promotion(made: Release, former: Release | None, verified: str | None) ->
         f"Once merged, {_walk(made, former)}.",
         "",
         *_way_back(made, former),
+        *_manifests(),
     ]
     return Edit(f"Promote {name} {made.version} to {environment}", "\n".join(lines))
 
@@ -43,7 +48,7 @@ def of_rollback(left: Release, restored: Release, reason: str | None) -> Edit:
         f"Merging this restores `{name}` `{restored.version}` in {environment}, as it was released before, byte for "
         f"byte, in the place of `{was}`.",
         "",
-        f"**Why:** {_plain(reason) if reason else 'nobody said; write it here.'}",
+        f"**Why:** {plain(' '.join(reason.split())) if reason else 'nobody said; write it here.'}",
         "",
         *_beside(restored, left if left.readable else None),
         "## In the cluster",
@@ -54,6 +59,8 @@ def of_rollback(left: Release, restored: Release, reason: str | None) -> Edit:
         "",
         "The image that is left is on `deploy/releases/aborted.yaml` from now on: no environment takes it again, and "
         "no release is made of the same sources. Take it off that list in a commit that says why.",
+        "",
+        *_manifests(),
     ]
     return Edit(f"Roll {name} back to {restored.version} in {environment}", "\n".join(lines))
 
@@ -70,7 +77,7 @@ def _beside(new: Release, old: Release | None) -> list[str]:
         ["image", _image(before), _image(now)],
         ["built from", _commit(before), _commit(now)],
     ]
-    return _table(["", f"{new.environment} now" if before else "nothing runs yet", "with this"], rows)
+    return table(["", f"{new.environment} now" if before else "nothing runs yet", "with this"], rows)
 
 
 def _gates(of: Release) -> list[str]:
@@ -80,8 +87,8 @@ def _gates(of: Release) -> list[str]:
         for gate in of.passport.gates
     ]
     summary = f"{passed} of {len(rows)} gates passed"
-    table = _table(["gate", "limit", "value", "verdict", ""], rows)
-    return ["## Gates", "", f"<details><summary>{summary}</summary>", "", *table, "</details>", ""]
+    lines = table(["gate", "limit", "value", "verdict", ""], rows)
+    return ["## Gates", "", f"<details><summary>{summary}</summary>", "", *lines, "</details>", ""]
 
 
 def _staging(made: Release, verified: str | None) -> str:
@@ -112,6 +119,15 @@ def _way_back(made: Release, former: Release | None) -> list[str]:
         f"    python -m deploy rollback {name} --environment {environment} --propose   # or the workflow `rollback`",
         "",
     ]
+
+
+def _manifests() -> list[str]:
+    """What the change that stands uncommitted in this tree does to what the cluster is told."""
+    base = git("rev-parse", "HEAD").decode().strip()
+    try:
+        return [diff.markdown(base, *diff.compared(base))]
+    except Refusal as refusal:  # where nothing renders them; the checks of the pull request do
+        return ["## Manifests", "", f"Not rendered here: {refusal}", ""]
 
 
 def _record(of: Release) -> dict[str, Any]:
@@ -148,8 +164,3 @@ def _image(record: dict[str, Any]) -> str:
 
 def _commit(record: dict[str, Any]) -> str:
     return str((record.get("image") or {}).get("commit", "not recorded")) if record else ""
-
-
-def _plain(text: str) -> str:
-    """Somebody's words, in one line that is no Markdown of ours."""
-    return "`" + " ".join(text.split()).replace("`", "'") + "`"

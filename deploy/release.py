@@ -175,17 +175,17 @@ def complete(passport: bytes, image: Image, where: Path) -> bytes:
     return completed
 
 
-def read(environment: str, model: str) -> Release | None:
-    """The release in the working tree, with those of its files that are there; None where there is none."""
-    paths = [place(environment, model) / name for name in FILES]
+def read(environment: str, model: str, root: Path = Path()) -> Release | None:
+    """The release in a tree, with those of its files that are there; None where there is none."""
+    paths = [root / place(environment, model) / name for name in FILES]
     found = {path.name: path.read_bytes() for path in paths if path.is_file()}
     return Release(environment, model, found) if found else None
 
 
-def every() -> list[Release]:
-    """All releases in the working tree, environments in the order of promotion."""
-    places = [path for environment in ENVIRONMENTS for path in sorted((RELEASES / environment).glob("[!.]*"))]
-    found = [read(path.parent.name, path.name) for path in places]
+def every(root: Path = Path()) -> list[Release]:
+    """All releases in a tree, environments in the order of promotion."""
+    places = [path for environment in ENVIRONMENTS for path in sorted((root / RELEASES / environment).glob("[!.]*"))]
+    found = [read(path.parent.name, path.name, root) for path in places]
     return [release for release in found if release is not None]
 
 

@@ -6,10 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_schemas.command import Verb, noun, run
+from data_schemas.command import SINCE, Verb, noun, run
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": noun})
-SINCE = ("--since", {"default": "main", "metavar": "BASE", "help": "the change is all that differs (default: main)"})
 # They write nothing themselves, so they keep no other verb out: they read, or start verbs that do the writing.
 READING = {"affected", "ci", "renew", "required", "retrain"}
 

@@ -16,8 +16,7 @@ import json
 import os
 from typing import Any
 
-from data_schemas.command import Refusal
-from data_schemas.history import NoGit, git
+from data_schemas.history import git, merge_base
 from models.change import Change
 
 
@@ -42,32 +41,8 @@ def plan(since: str) -> dict[str, Any]:
     }
 
 
-def merge_base(since: str) -> str:
-    """Where the change starts; a clone that never had the branch has its origin's."""
-    shallow = git("rev-parse", "--is-shallow-repository").strip() == b"true"
-    commit = _commit(since) or _commit(f"origin/{since}")
-    if commit is None and shallow:
-        raise Refusal(f"this clone is shallow and lacks {since}; fetch it with `git fetch --unshallow origin {since}`.")
-    if commit is None:
-        raise Refusal(f"--since {since} is no commit of this clone; name one, or `git fetch origin {since}`.")
-    try:
-        return git("merge-base", commit, "HEAD").decode().strip()
-    except Refusal:
-        mend = "fetch the rest with `git fetch --unshallow origin`" if shallow else "name one that HEAD comes from"
-        raise Refusal(f"--since {since} has no commit in common with HEAD here; {mend}.") from None
-
-
 def changed(base: str) -> list[str]:
     """Every path that differs; a rename is its old path and its new one."""
     differ = git("diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", base, "--")
     new = git("ls-files", "--others", "--exclude-standard", "-z")
     return sorted({os.fsdecode(path) for path in (differ + new).split(b"\0") if path})
-
-
-def _commit(name: str) -> str | None:
-    try:
-        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").decode().strip()
-    except NoGit:
-        raise
-    except Refusal:
-        return None

@@ -22,10 +22,10 @@ FIGURES = {"validate", "profile", "evaluate"}  # of dvc.yaml: by themselves they
 # What each job runs; what `train` runs, dvc.yaml says. The image is made at the release, of what `build` has tested.
 ROOTS = {
     "gates": verb("models", "run"),
-    "build": verb("serving", "build") + verb("serving", "image"),
+    "build": verb("serving", "contract") + verb("serving", "build") + verb("serving", "image"),
     "rehearse": verb("deploy", "rehearse"),
     "data": verb("data_schemas", "ingest") + verb("data_schemas", "validate"),
-    "manifests": verb("deploy", "verify"),
+    "manifests": verb("deploy", "verify") + verb("deploy", "diff"),
 }
 MARKS = {"models": "model.yaml", "data_schemas": "schema.py"}  # what makes a folder one of these
 PACKAGES = "requirements/training.txt"  # of all that reads data

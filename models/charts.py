@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import matplotlib
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 LARGE = 500  # rows from which an interval says something
-BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#9ca3af"
+BLUE, ORANGE, GREY, RED = "#2563eb", "#ea580c", "#9ca3af", "#be123c"
 STYLE: Any = {
     "svg.hashsalt": "report",  # element ids, random otherwise
     "svg.fonttype": "none",  # text stays text: smaller, searchable, in the page's font
@@ -24,16 +25,17 @@ STYLE: Any = {
 }
 
 
-def draw(evaluation: dict[str, Any]) -> dict[str, Markup]:
-    """Title -> SVG."""
+def draw(evaluation: dict[str, Any], comparison: dict[str, Any] | None = None) -> dict[str, Markup]:
+    """Title -> SVG. `comparison` is that of models/compare.py, where there is a champion."""
+    champion = {(each["column"], each["slice"]): each["champion"] for each in (comparison or {}).get("slices", [])}
     drawings: dict[str, Callable[[Axes, dict[str, Any]], None]] = {
         "Reliability": _reliability,
         "ROC curve": _roc,
         "Scores by outcome": _histogram,
-        "ROC AUC by slice": _slices,
+        "ROC AUC by slice": partial(_slices, champion=champion),
     }
     with matplotlib.rc_context(STYLE):
-        return {title: _svg(drawing, evaluation, tall=drawing is _slices) for title, drawing in drawings.items()}
+        return {title: _svg(drawing, evaluation, tall="slice" in title) for title, drawing in drawings.items()}
 
 
 def _svg(drawing: Callable[[Axes, dict[str, Any]], None], evaluation: dict[str, Any], tall: bool) -> Markup:
@@ -73,12 +75,15 @@ def _histogram(axes: Axes, evaluation: dict[str, Any]) -> None:
     axes.legend(frameon=False)
 
 
-def _slices(axes: Axes, evaluation: dict[str, Any]) -> None:
+def _slices(axes: Axes, evaluation: dict[str, Any], champion: dict[tuple[str, str], float | None]) -> None:
     found = [each for each in evaluation["slices"] if each["roc_auc"]["value"] is not None][::-1]
     for place, each in enumerate(found):
         auc, large = each["roc_auc"], each["rows"] >= LARGE
         axes.plot([auc["low"], auc["high"]], [place, place], color=BLUE if large else GREY, linewidth=1.5)
         axes.plot(auc["value"], place, "o", color=BLUE if large else GREY, markersize=4)
+    before = [(champion.get((each["column"], each["slice"])), place) for place, each in enumerate(found)]
+    if points := [(auc, place) for auc, place in before if auc is not None]:
+        axes.plot(*zip(*points, strict=True), "|", color=RED, markersize=8, markeredgewidth=1.5, label="champion")
     axes.axvline(evaluation["metrics"]["roc_auc"]["value"], color=ORANGE, linewidth=1, label="all rows")
     names = [f"{each['column']} {each['slice']} ({each['rows']:,})" for each in found]
     axes.set_yticks(range(len(found)), names, size=7)

@@ -20,6 +20,7 @@ from data_schemas.command import Refusal
 from models import affected, change, stages
 
 # In order. A job of a dataset or a model says so by {dataset} or {model}; those of a model are named as its stages.
+# {since} is where the change starts.
 JOBS = {
     "code": ["make check", "python -m pytest tests/test_readme.py"],
     "tests": ["python -m pytest"],
@@ -43,9 +44,12 @@ JOBS = {
         "python -m models run {model}",
         "python -m pytest tests/models/test_every_model.py -k [{model}]",
     ],
-    "build": ["python -m serving build {model}"],
+    "build": [
+        "python -m serving contract {model} --since {since} --report models/{model}/build/contract.md",
+        "python -m serving build {model}",
+    ],
     "rehearse": ["python -m data_schemas ingest {dataset}", "python -m deploy rehearse {model}"],
-    "manifests": ["python -m deploy verify"],
+    "manifests": ["python -m deploy verify", "python -m deploy diff --since {since} --report deploy/build/diff.md"],
     # In no plan: before a release the committed model is judged once more, and nothing is made that nobody reviewed.
     "release": [
         "python -m models run {model} --check",
@@ -67,14 +71,14 @@ class Job:
 
 def main(options: argparse.Namespace) -> int:
     if options.job:
-        return run(_asked(options.job, options.noun))
+        return run(_asked(options.job, options.noun), options.since)
     plan = affected.plan(options.since)
     print(f"ci: {plan['changed']} paths differ from {plan['since'][:10]}", flush=True)
     started, done = time.monotonic(), dict[Job, int]()
     for job in planned(plan):
         # Of a model nothing follows a red stage, as in ci.yml.
         if not any(code and job.name in change.STAGES and before.noun == job.noun for before, code in done.items()):
-            done[job] = run(job)
+            done[job] = run(job, plan["since"])
     red = [str(job) for job, code in done.items() if code]
     seconds = f"{time.monotonic() - started:.0f} s"
     print(f"ci: {'RED: ' + ', '.join(red) if red else 'green'}, {len(done)} jobs in {seconds}")
@@ -89,9 +93,9 @@ def planned(plan: dict[str, Any]) -> Iterator[Job]:
     yield from (Job(name) for name in ("manifests",) if plan[name])
 
 
-def commands(job: Job) -> list[list[str]]:
+def commands(job: Job, since: str) -> list[list[str]]:
     """Its commands as lists of words, so that no name is ever read by a shell."""
-    names = {"model": job.noun, "dataset": job.noun}
+    names = {"model": job.noun, "dataset": job.noun, "since": since}
     if job.noun and job.name in OF_MODEL:
         try:
             names["dataset"] = stages.dataset(job.noun)
@@ -100,9 +104,9 @@ def commands(job: Job) -> list[list[str]]:
     return [[word.format(**names) for word in shlex.split(line)] for line in JOBS[job.name]]
 
 
-def run(job: Job) -> int:
+def run(job: Job, since: str) -> int:
     """0 when all of its commands pass; 1 names the first that does not."""
-    for command in commands(job):
+    for command in commands(job, since):
         line = shlex.join(command)
         _print(f"::group::{line}", f"ci {job}: {line}")
         code = subprocess.run(command, check=False).returncode

@@ -1,14 +1,23 @@
-"""Candidate against champion on the same rows: the difference of their ROC AUC with a paired interval."""
+"""Candidate against champion on the same rows: every metric, and ROC AUC of every slice, with paired intervals.
+
+`python -m models gates flight_delay` writes it to build/comparison.json.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from models import config, metrics, scoring
+from data_schemas.command import Refusal
+from models import config, evaluate, metrics, scoring
+
+KEYS = ("champion", "fault", "metrics", "slices")
+NONE: dict[str, Any] = {"champion": None, "fault": None, "metrics": {}, "slices": []}  # before the first release
 
 
-def compare(model: config.Model, champion: bytes) -> dict[str, float | None]:
-    """ROC AUC of the candidate minus that of the champion's ONNX bytes, with its 95 % paired bootstrap interval.
+def compare(model: config.Model, champion: bytes) -> dict[str, Any]:
+    """The champion's figures, and the candidate's minus them with the 95 % interval of a paired bootstrap.
 
     The champion reads its own inputs from the dataset, so the two may have different features.
     """
@@ -17,8 +26,23 @@ def compare(model: config.Model, champion: bytes) -> dict[str, float | None]:
     table = tables.read(model.dataset, model.windows.test.months())
     target = (table[model.target.column] > model.target.above).to_numpy().astype(np.float64)
     counts = metrics.resamples(table.height)
-    candidate, before = (
-        metrics.roc_auc(target, scoring.scores(scoring.session(source), table), counts)
-        for source in (model.onnx, champion)
-    )
-    return metrics.interval(candidate - before)
+    ours, theirs = (scoring.scores(scoring.session(source), table) for source in (model.onnx, champion))
+    if not np.isfinite(theirs).all() or theirs.min() < 0 or theirs.max() > 1:  # evaluate has looked at the candidate's
+        raise Refusal(
+            "the champion gives scores outside 0 to 1 or not finite on the test window; choose another window, or say "
+            "in model.yaml why gates.champion is off."
+        )
+
+    def figures(name: str, rows: Any = slice(None)) -> dict[str, Any]:
+        drawn = counts[:, rows]
+        candidate, before = (metrics.METRICS[name](target[rows], score[rows], drawn) for score in (ours, theirs))
+        return {"champion": metrics.interval(before)["value"], "difference": metrics.interval(candidate - before)}
+
+    return {
+        "size_mb": round(len(champion) / 1e6, 4),
+        "metrics": {name: figures(name) for name in metrics.METRICS},
+        "slices": [
+            {"column": column, "slice": name} | figures("roc_auc", rows)
+            for column, name, rows in evaluate.slices(model, table)
+        ],
+    }

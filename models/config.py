@@ -129,6 +129,7 @@ class Gates(Strict):
 
 
 class Serving(Strict):
+    api: Annotated[int, Field(ge=1)] = 1  # raised by one, it says that callers know of a contract that breaks requests
     threshold: Share  # scores at or above it are labelled positive
     max_rows: Annotated[int, Field(ge=1, le=10_000)]  # rows in one request
     max_body_bytes: Annotated[int, Field(ge=1_000)]

@@ -15,13 +15,14 @@ import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from data_schemas.command import Refusal, working
-from data_schemas.files import read_json, sha256, write
+from data_schemas.files import read_json, sha256, write, write_json
 from models import champion, config, measure, passport
 
 
@@ -43,18 +44,28 @@ class Evidence:
     measured: dict[str, Any]
     champion: champion.Champion | None
 
+    @cached_property
+    def comparison(self) -> dict[str, Any]:
+        """Candidate against champion, which there must be; one figure for the gate and for the report."""
+        from models.compare import compare
+
+        assert self.champion is not None
+        return compare(self.model, champion.blob(self.model, self.champion.onnx)[0])
+
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)
     evidence = gather(model)
     with working(f"judging {model.name}"):
         verdicts = judge(evidence)
+        compared = comparison(evidence)
     record = passport.make(
         model,
         evidence.evaluation,
         [asdict(each) for each in verdicts],
         asdict(evidence.champion) if evidence.champion else None,
     )
+    write_json(model.build / "comparison.json", compared)
     write(model.build / "passport.yaml", yaml.safe_dump(record, sort_keys=False, width=120))
     show(record)
     return 0 if record["verdict"] == "pass" else 1
@@ -72,6 +83,18 @@ def gather(model: config.Model) -> Evidence:
         if found[name]["onnx"] != onnx:
             raise Refusal(f"{path} belongs to another {model.onnx.name}; make it anew with `{mend}`.")
     return Evidence(model, found["evaluation"], found["measured"], champion.find(model))
+
+
+def comparison(evidence: Evidence) -> dict[str, Any]:
+    """What comparison.json holds: whatever the champion's gate is set to, and why where nothing can be compared."""
+    from models.compare import NONE
+
+    if evidence.champion is None:
+        return NONE
+    try:
+        return NONE | {"champion": asdict(evidence.champion)} | evidence.comparison
+    except Refusal as refusal:
+        return NONE | {"champion": asdict(evidence.champion), "fault": str(refusal)}
 
 
 def judge(evidence: Evidence) -> list[Verdict]:
@@ -126,9 +149,7 @@ def _champion(name: str, gate: config.Champion, evidence: Evidence) -> Verdict:
         verdict = _baseline("baseline", evidence.model.gates.baseline, evidence)
         reason = "first release: there is no champion, so the base rate and the stated baseline are what it must beat"
         return Verdict(name, verdict.limit, verdict.value, verdict.verdict, reason)
-    from models.compare import compare
-
-    difference = compare(evidence.model, champion.blob(evidence.model, evidence.champion.onnx)[0])
+    difference = evidence.comparison["metrics"]["roc_auc"]["difference"]
     reason = f"ROC AUC against {evidence.champion.version}: {difference['value']:+.4f}, on the same rows"
     if difference["low"] is None:
         return Verdict(name, "evidence", "none", "fail", "the test window has one outcome only")

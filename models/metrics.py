@@ -27,14 +27,17 @@ def resamples(rows: int, seed: int = 0) -> NDArray[np.float32]:
 def roc_auc(target: Floats, score: Floats, counts: NDArray[np.float32]) -> Floats:
     """Area under the ROC curve [draws]; NaN where a draw has one class only. Mann-Whitney, ties count half."""
     order = np.argsort(score, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) > 0])  # the first row of every group of ties
+    ranked, late = score[order], target[order] > 0
+    # Of each positive: the first row that has its score, and the first that has a higher one.
+    first, after = (np.searchsorted(ranked, ranked[late], side) for side in ("left", "right"))
     drawn = counts[:, order]
-    positive = np.add.reduceat(drawn * target[order].astype(np.float32), starts, axis=1, dtype=np.float64)
-    negative = np.add.reduceat(drawn, starts, axis=1, dtype=np.float64) - positive
-    below = np.cumsum(negative, axis=1) - negative / 2
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    positive = drawn[:, late]
+    negative = np.zeros((len(drawn), len(order) + 1))  # how many stand before a row
+    np.cumsum(np.where(late, np.float32(0), drawn), axis=1, out=negative[:, 1:])
+    won = (positive * (negative[:, first] + negative[:, after])).sum(axis=1) / 2  # whole numbers: exact in any order
+    pairs = positive.sum(axis=1, dtype=np.float64) * negative[:, -1]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(pairs > 0, (positive * below).sum(axis=1) / pairs, np.nan)
+        return np.where(pairs > 0, won / pairs, np.nan)
 
 
 def log_loss(target: Floats, score: Floats, counts: NDArray[np.float32]) -> Floats:

@@ -6,33 +6,32 @@ python -m models report flight_delay
 from __future__ import annotations
 
 import argparse
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 from data_schemas.files import read_json, read_yaml, write
-from models import config, evaluate, measure
+from data_schemas.markdown import table
+from models import compare, config, evaluate, figures, measure
 from models.passport import KEYS
 
 HERE = Path(__file__).parent
 MARKS = {"pass": "✅ pass", "fail": "❌ **fail**", "off": "⚪ off"}
-TITLES = {
-    "roc_auc": "ROC AUC",
-    "log_loss": "log-loss",
-    "brier": "Brier score",
-    "calibration_error": "calibration error",
-}
 LARGEST = 8  # slices of a column in Markdown; the HTML lists all
 
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model, check_columns=False)
     mend = f"python -m models run {model.name}"
+    passport = read_yaml(model.build / "passport.yaml", f"make it with `{mend}`", KEYS)
+    comparison = read_json(model.build / "comparison.json", mend, compare.KEYS)
     facts = {
         "model": model,
-        "passport": read_yaml(model.build / "passport.yaml", f"make it with `{mend}`", KEYS),
+        "passport": passport,
         "evaluation": read_json(model.build / "evaluation.json", mend, evaluate.KEYS),
         "measured": read_json(model.build / "measured.json", mend, measure.KEYS),
-        "titles": TITLES,
+        "comparison": comparison if passport["champion"] else compare.NONE,
     }
     write(model.build / "report.md", markdown(facts))
     write(model.build / "report.html", html(facts))
@@ -49,30 +48,37 @@ def html(facts: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    return environment.get_template("report.html.jinja").render(facts, charts=charts.draw(facts["evaluation"]))
+    evaluation, comparison = facts["evaluation"], facts["comparison"]
+    shown = {
+        "titles": figures.TITLES,
+        "metrics": figures.metrics(evaluation, comparison),
+        "costs": figures.costs(facts["model"], facts["measured"], comparison),
+        "compared": [row[6:] for row in figures.slices(evaluation["slices"], comparison)[1]],
+        "note": figures.NOTE if comparison["metrics"] else "",
+        "charts": charts.draw(evaluation, comparison),
+    }
+    return environment.get_template("report.html.jinja").render(facts, **shown)
 
 
 def markdown(facts: dict[str, Any]) -> str:
-    """Verdict, metrics, gates, reliability and slices, in tables and Mermaid."""
+    """Verdict, metrics, size, latency, gates, reliability and slices, in tables and Mermaid."""
     passport, evaluation, model = facts["passport"], facts["evaluation"], facts["model"]
-    champion = passport["champion"]
-    against = f"champion `{champion['version']}`" if champion else "no champion yet (first release)"
+    comparison = facts["comparison"]
+    largest = _largest(model, evaluation)
     lines = [
         f"## {MARKS[passport['verdict']]}: {model.name} `{passport['version']}`",
         "",
         f"{model.description} {evaluation['rows']:,} rows of {model.windows.test}, "
-        f"{evaluation['positive_rate']:.1%} positive; {against}.",
+        f"{evaluation['positive_rate']:.1%} positive; {figures.against(passport, comparison)}.",
         "",
-        *_table(
-            ["metric", "value", "95 % interval"],
-            [
-                [title, f"{figure['value']:.4f}", f"{figure['low']:.4f} to {figure['high']:.4f}"]
-                for title, figure in ((title, evaluation["metrics"][name]) for name, title in TITLES.items())
-            ],
-        ),
+        *table(*figures.metrics(evaluation, comparison)),
+        *([figures.NOTE, ""] if comparison["metrics"] else []),
+        "### Size and latency",
+        "",
+        *table(*figures.costs(model, facts["measured"], comparison)),
         "### Gates",
         "",
-        *_table(
+        *table(
             ["gate", "limit", "value", "verdict", ""],
             [
                 [gate["name"], gate["limit"], gate["value"], MARKS[gate["verdict"]], gate["reason"] or ""]
@@ -86,7 +92,8 @@ def markdown(facts: dict[str, Any]) -> str:
         "",
         f"The {LARGEST} largest of each column; the HTML report has all.",
         "",
-        *_slices(model, evaluation),
+        *_slices(largest, comparison),
+        *table(*figures.slices(largest, comparison)),
     ]
     return "\n".join(lines)
 
@@ -107,19 +114,43 @@ def _reliability(evaluation: dict[str, Any]) -> list[str]:
     ]
 
 
-def _slices(model: config.Model, evaluation: dict[str, Any]) -> list[str]:
-    rows = []
+def _largest(model: config.Model, evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
     for column in model.slices:
         of_column = [each for each in evaluation["slices"] if each["column"] == column]
-        for each in sorted(of_column, key=lambda found: -found["rows"])[:LARGEST]:
-            auc = each["roc_auc"]
-            interval = "one outcome only" if auc["value"] is None else f"{auc['low']:.3f} to {auc['high']:.3f}"
-            value = "" if auc["value"] is None else f"{auc['value']:.3f}"
-            rows.append([column, each["slice"], f"{each['rows']:,}", f"{each['positive_rate']:.1%}", value, interval])
-    return _table(["column", "slice", "rows", "positive", "ROC AUC", "95 % interval"], rows)
+        found += sorted(of_column, key=lambda each: -each["rows"])[:LARGEST]
+    return found
 
 
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table; a pipe or a line break in a cell would end it."""
-    clean = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    return [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *clean]] + [""]
+def _slices(found: list[dict[str, Any]], comparison: dict[str, Any]) -> list[str]:
+    """Candidate and champion side by side; nothing without a champion."""
+    champion = {(each["column"], each["slice"]): each["champion"] for each in comparison["slices"]}
+    drawn = []
+    for each in found:
+        ours, theirs = each["roc_auc"]["value"], champion.get((each["column"], each["slice"]))
+        if ours is not None and theirs is not None:
+            drawn.append((_label(f"{each['column']} {each['slice']}"), ours, theirs))
+    if not drawn:
+        return []
+    lowest = min(min(ours, theirs) for _, ours, theirs in drawn)
+    return [
+        "```mermaid",
+        "---",
+        "config:",
+        "  xyChart:",
+        f"    height: {100 + 26 * len(drawn)}",
+        "---",
+        "xychart-beta horizontal",
+        '    title "ROC AUC of each slice: bars are the candidate, the line is the champion"',
+        f"    x-axis [{', '.join(name for name, _, _ in drawn)}]",
+        f'    y-axis "ROC AUC" {min(0.5, math.floor(10 * lowest) / 10):g} --> 1',
+        f"    bar {[ours for _, ours, _ in drawn]}",
+        f"    line {[theirs for _, _, theirs in drawn]}",
+        "```",
+        "",
+    ]
+
+
+def _label(text: str) -> str:
+    """Text that ends neither its quotation nor the block."""
+    return '"' + re.sub(r'["`\s]+', " ", text).strip() + '"'

@@ -22,7 +22,7 @@ from models import champion, config, passport, pipeline, product
 STAGES = ("validate", "profile", "train", "export", "evaluate")  # of dvc.yaml
 STEPS = ("measure", "gates", "report")  # what follows the pipeline, in order
 ABSENT = ("deleted", "not in cache")  # DVC's words
-PRODUCTS = ("measured.json", "passport.yaml", "report.html", "report.md")
+PRODUCTS = ("measured.json", "comparison.json", "passport.yaml", "report.html", "report.md")
 
 
 def main(options: argparse.Namespace) -> int:

@@ -3,13 +3,18 @@
 import sys
 
 from data_schemas import command
-from data_schemas.command import Verb
+from data_schemas.command import SINCE, Verb
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": command.noun})
 
 VERBS = [
     Verb(
         "build", "Make the Bento of a model: its file, its contract and the service, named by their content.", [MODEL]
+    ),
+    Verb(
+        "contract",
+        "Say what a change does to those who call a model; exit 1 where it breaks their requests.",
+        [MODEL, SINCE, ("--report", {"metavar": "FILE", "help": "where it goes as Markdown"})],
     ),
     Verb(
         "serve",

@@ -1,22 +1,86 @@
 """What a request may hold: one plain dict from the dataset's schema and `model.yaml`, so that serving needs neither.
 
-python -m serving build flight_delay
+`python -m serving build` writes it into the Bento; `python -m serving contract flight_delay` says what a change of it
+does to those who call: 0, or 1 where it breaks requests of theirs.
 """
 
 from __future__ import annotations
 
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_schemas.command import Refusal
+from data_schemas.files import read_json, write
+from data_schemas.history import archived, contents, merge_base
+from models import config
+from models.config import Model
 from serving import example
 
 if TYPE_CHECKING:
     from pandera.api.polars.components import Column
 
-    from models.config import Model
-
 FLOAT32_MAX = 3.4028234663852886e38  # a number beyond it is infinite once the graph takes it as float32
 INT64 = (-(2**63), 2**63 - 1)
+DERIVING = ("data_schemas", "models", "serving")  # what deriving a contract reads
+DERIVE = """\
+import json, sys
+from models import config
+from serving import contract
+found = json.dumps(contract.derive(config.load(sys.argv[1], check_columns=False)))
+open(sys.argv[2], "w").write(found)
+"""
+
+
+def main(options: argparse.Namespace) -> int:
+    from serving import changes
+
+    model = config.load(options.model, check_columns=False)
+    after, base = derive(model), merge_base(options.since)
+    before = of_commit(base, model.name)
+    found = [] if before is None else changes.between(before, after)
+    effects = {each.effect for each in found}
+    if before is None:
+        told = "new: nobody calls it yet."
+    elif changes.BREAKS in effects:
+        told = (
+            f"requests that {base[:10]} answers would be refused; put this into a new model folder beside "
+            f"{model.folder}, or raise serving.api of {model.folder}/model.yaml to {before.get('api', 1) + 1}, which "
+            "says that callers know."
+        )
+    elif effects - {changes.WIDENS, changes.SAYS}:
+        told = f"requests that {base[:10]} answers will be refused, and api {after['api']} says that callers know."
+    elif effects:
+        told = f"no request that {base[:10]} answers is refused."
+    else:
+        told = f"unchanged since {base[:10]}."
+    for each in found:
+        print(each)
+    print(f"contract {model.name}: {told}")
+    if options.report:
+        write(Path(options.report), changes.markdown(model.name, found, told))
+    return 1 if changes.BREAKS in effects else 0
+
+
+def of_commit(commit: str, name: str) -> dict[str, Any] | None:
+    """The contract that a commit has, derived by the code of that commit; None where it has no such model."""
+    if not contents(commit, [f"models/{name}/model.yaml"]):
+        return None
+    with archived(commit, DERIVING, without="*.onnx") as tree, tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder, "contract.json")
+        command = [sys.executable, "-c", DERIVE, name, str(answer)]
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+        if done.returncode or not answer.is_file():
+            reason = next(reversed(done.stderr.strip().splitlines()), "no reason given")
+            raise Refusal(
+                f"the contract of {name} at {commit[:10]} cannot be derived by the code there ({reason[:300]}); "
+                "mend it there, or name another commit with --since."
+            )
+        found: dict[str, Any] = read_json(answer, "python -m serving contract")
+        return found
 
 
 def derive(model: Model, version: str = "unversioned", onnx_sha256: str | None = None) -> dict[str, Any]:
@@ -38,6 +102,7 @@ def derive(model: Model, version: str = "unversioned", onnx_sha256: str | None =
     return {
         "model": model.name,
         "description": model.description,
+        "api": model.serving.api,
         "version": version,
         "onnx_sha256": onnx_sha256,
         "threshold": model.serving.threshold,

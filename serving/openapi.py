@@ -77,5 +77,6 @@ def _text(contract: Contract) -> str:
         f"1 to {contract['max_rows']} rows and at most {contract['max_body_bytes']:,} bytes a request. "
         "Types are strict: no text for a number, no true for 1; an integer may stand for a number. "
         "Unknown keys, NaN and infinity are refused. A field that may be null may be left out. "
-        f"A label is 1 where the score is at least {contract['threshold']}."
+        f"A label is 1 where the score is at least {contract['threshold']}. "
+        f"This is API {contract['api']} of the model: a higher number may refuse what this one answers."
     )

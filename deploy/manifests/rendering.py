@@ -146,8 +146,8 @@ def registry(root: Path = Path()) -> str | None:
     return str(said).rstrip("/")
 
 
-def texts(of: Sequence[Release], tree: Path) -> list[str]:
-    """The YAML that each release renders to among the manifests of `tree`, with origins; Refusal if one cannot.
+def texts(of: Sequence[Release], tree: Path, origins: str = ORIGINS) -> list[str]:
+    """The YAML that each release renders to among the manifests of `tree`; Refusal if one cannot.
 
     One call renders them all, at a third of what a call for each would cost; a mark tells whose an object is.
     """
@@ -161,7 +161,7 @@ def texts(of: Sequence[Release], tree: Path) -> list[str]:
         marked = MARKED.format(release=each.folder.relative_to("deploy"), mark=MARK, number=number)
         (batch / str(number) / "kustomization.yaml").write_text(marked)
     listed = json.dumps([str(number) for number in range(len(of))])
-    (batch / "kustomization.yaml").write_text(f"resources: {listed}\n{ORIGINS}")
+    (batch / "kustomization.yaml").write_text(f"resources: {listed}\n{origins}")
     try:
         rendered = render.text(batch)
     except Refusal as refusal:

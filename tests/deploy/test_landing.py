@@ -223,7 +223,7 @@ def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(twice
     assert twice.on(branch, "show", f"{{}}:{where}/passport.yaml") == twice.on(
         earlier, "show", f"{{}}:{where}/passport.yaml"
     )
-    assert "**Why:** `its rollout 'was' aborted`" in twice.body()
+    assert "**Why:** its rollout &#96;was&#96; aborted" in twice.body()
     assert twice.git("status", "--porcelain") == ""
 
 

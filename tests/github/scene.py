@@ -192,7 +192,7 @@ def judged(root: Path, name: str, **changes: Any) -> None:
     from contextlib import chdir
 
     from models import config, passport
-    from models.report import TITLES
+    from models.figures import TITLES
 
     with chdir(root):
         model = config.load(name, check_columns=False)

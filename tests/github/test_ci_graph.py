@@ -23,14 +23,21 @@ PULL = {
     "event": {"pull_request": {"number": 1, "base": {"sha": "2" * 40}}},
 }
 ALL = ["train", "gates", "build", "rehearse"]
-NOTHING: dict[str, Any] = {"code": False, "tests": False, "manifests": False, "datasets": [], "models": []}
+SINCE = "9" * 40
+NOTHING: dict[str, Any] = {
+    **{"since": SINCE, "code": False, "tests": False, "manifests": False},
+    **{"datasets": [], "models": []},
+}
 # Says what it was called with; the plan is given, `required` is the real one, and what FAIL names fails.
 PYTHON = """#!/bin/sh
 shift
 echo "$*" >> "$TOLD"
 case "$*" in
 "models required"*) exec {python} -m "$@" ;;
-"models ci gates"*) mkdir -p deploy/build && echo "figures of $4" > deploy/build/report.md ;;
+"models ci gates"*) mkdir -p models/m/build && echo "figures of $4" > models/m/build/report.md ;;
+"models ci build"*) echo "callers of $4" > models/m/build/contract.md ;;
+"models ci rehearse"*) mkdir -p deploy/build/1 && echo "traffic of $4" > deploy/build/1/report.md ;;
+"models ci manifests"*) mkdir -p deploy/build && echo "objects" > deploy/build/diff.md ;;
 esac
 [ -z "$FAIL" ] || case "$*" in *"$FAIL"*) exit 1 ;; esac
 case "$*" in "models affected"*) echo "$PLAN" ;; esac
@@ -66,9 +73,14 @@ class Run:
 
     def setup(self, inputs: dict[str, str], folder: Path) -> None:
         assert inputs["for"] in {"required", "plan", "code", "manifests", "model", "tests"}
-        for name in ("pyproject.toml", "models", "data_schemas"):
+        for name in ("deploy", "models"):
+            (folder / name).mkdir()
+        for name in (
+            "pyproject.toml",
+            "data_schemas",
+            *(f"models/{path.name}" for path in (ROOT / "models").glob("*.py")),
+        ):
             (folder / name).symlink_to(ROOT / name)
-        (folder / "deploy").mkdir()
         if inputs["for"] not in ("required", "plan"):
             (folder / ".venv/bin").mkdir(parents=True)
             (folder / ".venv/bin/python").symlink_to(self.root / "bin/python")
@@ -91,6 +103,11 @@ def ci(tmp_path: Path) -> Callable[..., Run]:
     return lambda plan, **options: Run(tmp_path, plan, **options)
 
 
+def told(stage: str, model: str) -> str:
+    """What a step calls; the contract is compared with that of where the change starts."""
+    return f"models ci {stage} {model}" + f" --since {SINCE}" * (stage == "build")
+
+
 def test_a_change_of_documentation_starts_nothing_and_passes(ci: Callable[..., Run]) -> None:
     run = ci(NOTHING)
     assert run.called == []
@@ -99,14 +116,14 @@ def test_a_change_of_documentation_starts_nothing_and_passes(ci: Callable[..., R
 
 def test_an_affected_model_goes_through_all_stages_and_the_others_cost_nothing(ci: Callable[..., Run]) -> None:
     run = ci(NOTHING | {"models": [{"name": "flight_delay", "stages": ALL}]})
-    assert run.called == [f"models ci {stage} flight_delay" for stage in ALL]
-    assert run.uploaded == ["report-flight_delay", "report-0-required"]
+    assert run.called == [told(stage, "flight_delay") for stage in ALL]
+    assert run.uploaded == ["report-1-flight_delay", "report-0-required"]
     assert run.required.result == "success"
 
 
 def test_a_change_of_serving_trains_nothing(ci: Callable[..., Run]) -> None:
     run = ci(NOTHING | {"models": [{"name": name, "stages": ["build", "rehearse"]} for name in ("one", "two")]})
-    assert run.called == [f"models ci {stage} {name}" for name in ("one", "two") for stage in ("build", "rehearse")]
+    assert run.called == [told(stage, name) for name in ("one", "two") for stage in ("build", "rehearse")]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +131,7 @@ def test_a_change_of_serving_trains_nothing(ci: Callable[..., Run]) -> None:
     [
         ({"code": True}, ["models ci code"]),
         ({"tests": True}, ["models ci tests"]),
-        ({"manifests": True}, ["models ci manifests"]),
+        ({"manifests": True}, [f"models ci manifests --since {SINCE}"]),
         ({"datasets": ["a", "b"]}, ["models ci data a", "models ci data b"]),
     ],
     ids=str,
@@ -128,6 +145,7 @@ def test_what_a_plan_asks_for_is_called_and_nothing_else(
 
 
 EVERYTHING = {
+    "since": SINCE,
     "code": True,
     "tests": True,
     "manifests": True,
@@ -152,10 +170,26 @@ def test_whatever_fails_turns_required_red_and_is_named(ci: Callable[..., Run], 
 
 def test_a_failing_gate_ends_its_model_only_and_is_reported(ci: Callable[..., Run]) -> None:
     run = ci(EVERYTHING, fail="ci gates other")
-    assert "models ci build other" not in run.called
+    assert told("build", "other") not in run.called
     assert "models ci rehearse flight_delay" in run.called
-    assert {"report-other", "report-flight_delay", "report-0-required"} == set(run.uploaded)
+    assert set(run.uploaded) == {
+        f"report-{name}" for name in ("0-required", "1-other", "1-flight_delay", "2-manifests")
+    }
     assert (run.root / "temporary/model other/summary.md").read_text() == "figures of other\n"
+
+
+def test_a_contract_that_breaks_callers_turns_required_red_and_is_reported(ci: Callable[..., Run]) -> None:
+    run = ci(EVERYTHING, fail="ci build other")
+    assert "required: FAIL, for model;" in run.required.log
+    assert told("rehearse", "other") not in run.called
+    assert (run.root / "temporary/model other/summary.md").read_text() == "figures of other\ncallers of other\n"
+
+
+def test_the_summary_has_figures_then_callers_then_traffic(ci: Callable[..., Run]) -> None:
+    run = ci(EVERYTHING)
+    told = [f"{what} of other" for what in ("figures", "callers", "traffic")]
+    assert (run.root / "temporary/model other/summary.md").read_text().splitlines() == told
+    assert (run.root / "temporary/manifests/summary.md").read_text() == "objects\n"
 
 
 @pytest.mark.parametrize("plan", ["", "{}", "[]"])

@@ -46,15 +46,22 @@ def artifact(folder: Path, name: str, text: str) -> None:
     path.write_text(text)
 
 
-def test_the_verdict_stands_first_and_models_follow(runner: Path) -> None:
+def test_the_verdict_stands_first_models_follow_and_manifests_come_last(runner: Path) -> None:
     artifact(runner, "report-0-required/report.md", "verdict\n")
-    artifact(runner, "report-wait/models/wait/build/report.md", "wait\n")
-    artifact(runner, "report-flight_delay/models/flight_delay/build/report.md", "flight_delay\n")
-    artifact(runner, "report-flight_delay/models/flight_delay/build/report.html", "<script>")
+    artifact(runner, "report-2-manifests/diff.md", "manifests\n")
+    for model in ("wait", "flight_delay"):
+        of = f"report-1-{model}"
+        artifact(
+            runner, f"{of}/deploy/build/rehearsals/{model}/20260101T000000Z-release/report.md", f"{model} traffic\n"
+        )
+        artifact(runner, f"{of}/models/{model}/build/contract.md", f"{model} callers\n")
+        artifact(runner, f"{of}/models/{model}/build/report.md", f"{model}\n")
+    artifact(runner, "report-1-flight_delay/models/flight_delay/build/report.html", "<script>")
     run(STEPS["cut"], runner)
     origin, *text = (runner / "comment.md").read_text().splitlines()
     assert "(https://github.com/team/fork/actions/runs/1)" in origin
-    assert text == ["verdict", "flight_delay", "wait"]
+    models = [f"{model}{part}" for model in ("flight_delay", "wait") for part in ("", " callers", " traffic")]
+    assert text == ["verdict", *models, "manifests"]
 
 
 def test_a_report_is_cut_to_what_a_comment_holds(runner: Path) -> None:

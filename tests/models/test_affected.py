@@ -40,6 +40,7 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     # stages
     "data_schemas/validate.py": (TRAIN, TRAIN, ["flights", "trips"], True, False),
     "data_schemas/profile.py": (GATES, GATES, [], True, False),
+    "data_schemas/markdown.py": (GATES, GATES, [], True, True),  # of all reports
     "data_schemas/files.py": (TRAIN, TRAIN, ["flights", "trips"], True, True),  # no line of dvc.yaml: imported
     "models/train.py": (TRAIN, TRAIN, [], True, False),
     "models/inputs.py": (TRAIN, TRAIN, [], True, False),
@@ -52,6 +53,7 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "serving/page.html": (BUILD, BUILD, [], True, False),
     "serving/new.html": (BUILD, BUILD, [], True, False),
     "serving/contract.py": (BUILD, BUILD, [], True, False),
+    "serving/changes.py": (BUILD, BUILD, [], True, False),  # of the verb contract
     "serving/Dockerfile": (BUILD, BUILD, [], True, False),
     "serving/serve.py": (REHEARSE, REHEARSE, [], True, False),
     "deploy/judge.py": (REHEARSE, REHEARSE, [], True, True),
@@ -59,6 +61,8 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "deploy/strategies/gateway/httproute.yaml": (REHEARSE, REHEARSE, [], True, True),
     "deploy/new.txt": (REHEARSE, REHEARSE, [], True, True),
     "deploy/status.py": (NOTHING, NOTHING, [], True, True),
+    "deploy/diff.py": (NOTHING, NOTHING, [], True, True),
+    "deploy/argocd/fork.yaml": (REHEARSE, REHEARSE, [], True, True),
     # the frame
     "requirements/training.txt": (TRAIN, TRAIN, ["flights", "trips"], True, True),
     "requirements/serving.txt": (BUILD, BUILD, [], True, False),
@@ -109,6 +113,7 @@ def test_no_change_needs_nothing(plan: Callable[..., dict[str, Any]]) -> None:
         ("gates.size_mb.at_most", 9.0, GATES),
         ("description", "Another one", GATES),  # of the report
         ("serving.max_rows", 100, BUILD),
+        ("serving.api", 2, BUILD),
         ("serving.strategy", "gateway", BUILD),
     ],
 )

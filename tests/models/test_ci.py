@@ -46,13 +46,15 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 FAIL: list[str] = []
 PLANNED = {name: lines for name, lines in ci.JOBS.items() if name != "release"}
+CONTRACT = "python -m serving contract flight_delay --since {} --report models/flight_delay/build/contract.md"
+DIFF = "python -m deploy diff --since {} --report deploy/build/diff.md"
 
 
 def test_all_of_a_plan_is_run_in_the_order_of_the_jobs(called: list[str], verb: Callable[..., Answer]) -> None:
     answer = verb("ci", "--since", "1")
     assert answer.code == 0
     assert answer.out.splitlines()[-1].startswith("ci: green, 8 jobs in ")
-    names = {"model": "flight_delay", "dataset": "flights"}
+    names = {"model": "flight_delay", "dataset": "flights", "since": "1" * 40}  # what the plan says
     expected = [shlex.join(shlex.split(line.format(**names))) for lines in PLANNED.values() for line in lines]
     assert called == expected
 
@@ -62,9 +64,9 @@ def test_what_the_plan_leaves_out_is_not_run(called: list[str], monkeypatch: pyt
     models = [{"name": "flight_delay", "stages": ["build", "rehearse"]}]
     monkeypatch.setattr(affected, "plan", lambda _: PLAN | left | {"datasets": [], "models": models})
     assert verb("ci").code == 0
-    assert called[0] == "python -m serving build flight_delay"
+    assert called[:2] == [CONTRACT.format("0" * 40), "python -m serving build flight_delay"]
     assert called[-1] == "python -m deploy rehearse flight_delay"
-    assert len(called) == 3
+    assert len(called) == 4
 
 
 def test_a_red_stage_ends_its_model_and_nothing_else(called: list[str], verb: Callable[..., Answer]) -> None:
@@ -74,14 +76,26 @@ def test_a_red_stage_ends_its_model_and_nothing_else(called: list[str], verb: Ca
     assert answer.out.splitlines()[-1].startswith("ci: RED: train flight_delay, 5 jobs in ")
     assert "ci train flight_delay: `python -m models export flight_delay` failed (1)" in answer.out
     assert not any("serving build" in line for line in called)
-    assert called[-1] == "python -m deploy verify"
+    assert called[-1] == DIFF.format("main" * 40)
+
+
+def test_a_contract_that_breaks_callers_ends_its_model(called: list[str], verb: Callable[..., Answer]) -> None:
+    FAIL.append("serving contract")
+    answer = verb("ci")
+    assert (answer.code, "python -m serving build flight_delay" in called) == (1, False)
+    assert "ci: RED: build flight_delay, " in answer.out
 
 
 def test_one_job_is_a_step_of_the_workflow(
     called: list[str], verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    assert verb("ci", "manifests").out == "::group::python -m deploy verify\n::endgroup::\n"
+    verify = "::group::python -m deploy verify\n::endgroup::\n"
+    assert verb("ci", "manifests").out == f"{verify}::group::{DIFF.format('main')}\n::endgroup::\n"
+    called.clear()
+    assert verb("ci", "build", "flight_delay", "--since", "abc").code == 0
+    assert called == [CONTRACT.format("abc"), "python -m serving build flight_delay"]
+    called[:] = ["before"]
     FAIL.append("--check")
     answer = verb("ci", "gates", "flight_delay")
     assert (answer.code, called[1:]) == (1, ["python -m models run flight_delay --check"])

@@ -34,6 +34,7 @@ FAULTS = [
     ("max_rows: 200", 'max_rows: "200"', "serving.max_rows", "valid integer"),
     ("max_rows: 200", "max_rows: 200.5", "serving.max_rows", "valid integer"),
     ("max_rows: 200", "max_rows: 0", "serving.max_rows", "greater than or equal to 1"),
+    ("max_rows: 200", "max_rows: 200\n  api: 0", "serving.api", "greater than or equal to 1"),
     ("threshold: 0.35", "threshold: 35", "serving.threshold", "less than or equal to 1"),
     ("storage: git", "storage: s3", "storage", "'git' or 'dvc'"),
     ("storage: git", "", "storage", "required"),

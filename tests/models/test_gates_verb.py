@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from data_schemas.files import read_json
-from models import config, gates
+from data_schemas.files import read_json, sha256, write
+from models import champion, compare, config, gates, metrics, scoring
 from models.gates import Evidence
 from tests.models import trees
 from tests.models.planted import verdict
@@ -89,6 +92,91 @@ def test_a_gate_that_is_off_is_in_the_passport_with_its_reason(tiny: Path, verb:
     record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
     brier = next(gate for gate in record["gates"] if gate["name"] == "brier")
     assert (brier["verdict"], brier["reason"]) == ("off", "log-loss says the same")
+
+
+def compared(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(root / MODEL / "build/comparison.json", "", compare.KEYS)
+    return found
+
+
+@pytest.fixture
+def challenged(tiny: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`tiny` in Git, where production runs the worse model of `small`."""
+    monkeypatch.setattr(metrics, "RESAMPLES", 40)
+    shipped = (tiny / MODEL / "model.onnx").read_bytes()
+    shutil.copy(small / MODEL / "model.onnx", tiny / MODEL / "model.onnx")
+    release(sha256(MODEL / "model.onnx"))
+    trees.git("init", "--quiet")
+    trees.commit()
+    (tiny / MODEL / "model.onnx").write_bytes(shipped)
+    return tiny
+
+
+def release(onnx: str) -> None:
+    write(
+        champion.passport_path("flight_delay"), yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": onnx}})
+    )
+
+
+def test_the_comparison_with_the_champion_has_every_metric_and_slice(
+    challenged: Path, small: Path, verb: Callable[..., Answer]
+) -> None:
+    assert verb("gates", "flight_delay").code == 0
+    found, evaluation = compared(challenged), read_json(challenged / MODEL / "build/evaluation.json", "")
+    record = yaml.safe_load((challenged / MODEL / "build/passport.yaml").read_text())
+    assert found["champion"] == record["champion"]
+    assert list(found["metrics"]) == sorted(metrics.METRICS)
+    for name, each in found["metrics"].items():
+        ours = evaluation["metrics"][name]["value"]
+        assert each["champion"] + each["difference"]["value"] == pytest.approx(ours, abs=3e-5)
+        assert each["difference"]["low"] < each["difference"]["value"] < each["difference"]["high"]
+    gate = next(each for each in record["gates"] if each["name"] == "champion")
+    assert gate["value"] == f"{found['metrics']['roc_auc']['difference']['low']:.4g}"  # one and the same figure
+    places = [(each["column"], each["slice"]) for each in evaluation["slices"]]
+    assert [(each["column"], each["slice"]) for each in found["slices"]] == places
+    for each, before in zip(evaluation["slices"], found["slices"], strict=True):
+        if each["roc_auc"]["value"] is not None:
+            ours = before["champion"] + before["difference"]["value"]
+            assert ours == pytest.approx(each["roc_auc"]["value"], abs=3e-5)
+    assert found["size_mb"] == round((small / MODEL / "model.onnx").stat().st_size / 1e6, 4)
+
+
+def test_a_comparison_of_before_does_not_outlive_its_champion(challenged: Path, verb: Callable[..., Answer]) -> None:
+    verb("gates", "flight_delay")
+    champion.passport_path("flight_delay").unlink()
+    assert verb("gates", "flight_delay").code == 0
+    assert compared(challenged) == compare.NONE
+
+
+def test_the_champion_is_compared_where_its_gate_is_off(challenged: Path, verb: Callable[..., Answer]) -> None:
+    trees.configure(challenged, {"gates.champion": {"off": "another target since today"}})
+    assert verb("gates", "flight_delay").code == 0
+    assert compared(challenged)["metrics"]["brier"]["difference"]["high"] < 0
+
+
+@pytest.mark.parametrize("fault", ["no model", "NaN", "above 1"])
+def test_a_champion_that_cannot_be_compared_is_a_failure_that_says_why(
+    challenged: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    if fault == "no model":
+        shipped = (challenged / MODEL / "model.onnx").read_bytes()
+        (challenged / MODEL / "model.onnx").write_bytes(b"not a graph")
+        trees.commit()
+        release(sha256(MODEL / "model.onnx"))
+        (challenged / MODEL / "model.onnx").write_bytes(shipped)
+    else:
+        real, asked = (
+            scoring.scores,
+            itertools.cycle([0.0, float("nan") if fault == "NaN" else 1.0]),
+        )  # candidate, champion
+        monkeypatch.setattr(scoring, "scores", lambda *given: real(*given) + next(asked))
+    assert verb("gates", "flight_delay").code == 1
+    found, said = compared(challenged), "cannot be loaded" if fault == "no model" else "outside 0 to 1 or not finite"
+    assert said in found["fault"]
+    assert (found["metrics"], found["slices"], found["champion"]["version"]) == ({}, [], "0123456789ab")
+    record = yaml.safe_load((challenged / MODEL / "build/passport.yaml").read_text())
+    assert [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"] == ["champion"]
+    assert verb("report", "flight_delay").code == 0
 
 
 @pytest.mark.parametrize("name", ["evaluation", "measured"])

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from data_schemas.files import read_json, write_json
-from models import charts, config, report
+from models import charts, compare, config, figures, report
+from tests.models import trees
 from tests.models.trees import MODEL, OPTIONS, Answer
 
 HOSTILE = """<script>alert("x")</script><img src=//e.example/x> & 'quoted' | pipe"""
@@ -78,9 +79,8 @@ def test_the_page_has_four_charts_and_every_gate(shipped: tuple[str, str]) -> No
     text = shipped[0]
     page = Page(text)
     assert page.tags.count("svg") == 4
-    for label in ("processor time of a call, 1 row, p99", "ONNX file", *report.TITLES.values()):
+    for label in ("processor time of a call, 1 row", "ONNX file", *figures.TITLES.values()):
         assert label in page.words
-    assert text.count("95 % interval ") == len(report.TITLES)
     for title in ("Reliability", "ROC curve", "Scores by outcome", "ROC AUC by slice"):
         assert title in page.words
     assert set(config.Gates.model_fields) <= set(page.words)
@@ -132,6 +132,149 @@ def test_both_name_the_champion(tree: Path, write: Callable[[], tuple[str, str]]
     assert "champion `0123456789ab`" in markdown
 
 
+def against(tree: Path, **changes: Any) -> dict[str, Any]:
+    """A champion in the tree, compared on every metric and slice: better, worse and neither."""
+    build, champion = tree / MODEL / "build", {"version": "0123456789ab", "onnx": "", "commit": ""}
+    change(tree, lambda record: record.update(champion=champion))
+    found = {"value": 0.01, "low": 0.002, "high": 0.018}
+    differences = [found, found, found | {"low": -0.002}, {name: -each for name, each in found.items()}]
+    of_slices = read_json(build / "evaluation.json", "")["slices"]
+    comparison = {
+        "champion": champion,
+        "fault": None,
+        "size_mb": 1.234,
+        "metrics": {
+            name: {"champion": 0.1234, "difference": difference}
+            for name, difference in zip(figures.TITLES, differences, strict=True)
+        },
+        "slices": [
+            {"column": each["column"], "slice": each["slice"], "champion": 0.4321, "difference": found}
+            for each in of_slices
+        ],
+    }
+    write_json(build / "comparison.json", comparison | changes)
+    return comparison | changes
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """First cell of each row of the Markdown tables -> the others."""
+    lines = [re.split(r"(?<!\\) \| ", line.strip("| ")) for line in text.splitlines() if line.startswith("| ")]
+    return {first.strip(): [cell.strip() for cell in cells] for first, *cells in lines}
+
+
+def test_both_compare_every_metric_with_the_champion(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
+    against(tree)
+    page, markdown = write()
+    words, found = [word.strip() for word in Page(page).words], rows(markdown)
+    told = ["better", "worse", "no evidence of a difference", "better"]  # lower is better, but of ROC AUC
+    for title, word in zip(figures.TITLES.values(), told, strict=True):
+        assert (found[title][2], found[title][4]) == ("0.1234", word)
+        place = words.index(title)
+        assert word in words[place : place + 14]
+    assert found["ROC AUC"][3] == "+0.0100 (+0.0020 to +0.0180)"
+    assert found["calibration error"][3] == "-0.0100 (-0.0020 to -0.0180)"
+    assert "+0.0100 (+0.0020 to +0.0180)" in words
+    for text in (page, markdown):
+        assert figures.NOTE in text
+        assert "(champion 1.234 MB)" in text
+
+
+def test_both_compare_every_slice_that_they_show(
+    tree: Path, write: Callable[[], tuple[str, str]], model: config.Model
+) -> None:
+    found = against(tree)["slices"]
+    page, markdown = write()
+    shown = markdown[markdown.index("### Slices") :]
+    largest = [min(report.LARGEST, sum(each["column"] == column for each in found)) for column in model.slices]
+    assert shown.count(" | 0.432 | +0.0100 (+0.0020 to +0.0180) | better |\n") == sum(largest)
+    assert Page(page).words.count("0.432") == len(found)
+    assert "champion" in Page(page[page.index("ROC AUC by slice") :]).words  # of the chart
+
+
+def test_markdown_draws_the_slices_of_both_with_mermaid(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
+    evaluation = read_json(tree / MODEL / "build/evaluation.json", "")
+    first = max((each for each in evaluation["slices"] if each["column"] == "carrier"), key=lambda each: each["rows"])
+    first["slice"] = 'U"A`\n```\n'
+    empty = next(each for each in evaluation["slices"] if each["column"] == "origin")
+    empty["roc_auc"] = {"value": None, "low": None, "high": None}
+    write_json(tree / MODEL / "build/evaluation.json", evaluation)
+    against(tree)
+    markdown = write()[1]
+    block = markdown.split("```mermaid\n")[2].split("\n```\n")[0]
+    assert "\nxychart-beta horizontal\n" in block
+    labels, bar, line = (
+        re.findall(rf"^    {name} \[(.*)\]$", block, re.MULTILINE)[0] for name in ("x-axis", "bar", "line")
+    )
+    names = re.findall(r'"([^"]+)"', labels)
+    assert names[0] == "carrier U A"
+    assert len(names) == len(bar.split(", ")) == len(line.split(", ")) == block.count("0.4321")
+    assert f"origin {empty['slice']}" not in names
+    assert bar.startswith(str(first["roc_auc"]["value"]))
+    assert '    y-axis "ROC AUC" 0.4 --> 1' in block
+
+
+def test_without_a_champion_nothing_is_compared(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
+    against(tree)
+    change(tree, lambda record: record.update(champion=None))  # and what stands there is of another verdict
+    page, markdown = write()
+    assert markdown.count("```mermaid") == 1
+    for text in (page, markdown):
+        assert "difference" not in text.replace("largest difference", "")
+    assert [cells for cells in rows(markdown).values() if "" in cells[:3]] == []
+
+
+def test_why_the_two_could_not_be_compared_is_said(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
+    against(tree, metrics={}, slices=[], fault="the model cannot be loaded; export it again.")
+    page, markdown = write()
+    assert "champion `0123456789ab`, with which it could not be compared (the model cannot be loaded;" in markdown
+    assert "They could not be compared: the model cannot be loaded; export it again." in " ".join(Page(page).words)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "word"),
+    [
+        ("roc_auc", 0.001, 0.002, "better"),
+        ("roc_auc", -0.002, -0.001, "worse"),
+        ("roc_auc", -0.001, 0.001, "no evidence of a difference"),
+        ("roc_auc", 0.0, 0.0, "no evidence of a difference"),
+        ("roc_auc", 0.00001, 0.1, "no evidence of a difference"),  # shown as 0
+        ("log_loss", 0.001, 0.002, "worse"),
+        ("brier", -0.002, -0.001, "better"),
+        ("calibration_error", 0.001, 0.002, "worse"),
+        ("brier", None, None, ""),
+    ],
+)
+def test_better_and_worse_are_said_only_on_evidence(name: str, low: Any, high: Any, word: str) -> None:
+    assert figures.word(name, {"value": low, "low": low, "high": high}) == word
+
+
+def test_every_metric_has_a_title() -> None:
+    from models import metrics
+
+    assert list(figures.TITLES) == list(metrics.METRICS)
+    assert figures.TITLES.keys() >= figures.HIGHER
+    assert set(compare.NONE) == set(compare.KEYS)
+
+
+def test_size_and_latency_stand_beside_their_limits(
+    tree: Path, write: Callable[[], tuple[str, str]], model: config.Model
+) -> None:
+    measured = read_json(tree / MODEL / "build/measured.json", "")
+    page, markdown = write()
+    found, words = rows(markdown), Page(page).words
+    assert found["ONNX file"] == [f"{measured['size_mb']:g} MB", f"at most {model.gates.size_mb.at_most:g} MB"]
+    for batch, name, limit in (
+        ("1 row", "one_row", model.gates.latency.one_row_ms),
+        ("100 rows", "hundred_rows", model.gates.latency.hundred_rows_ms),
+    ):
+        times = measured["latency"][name]
+        cells = [f"p50 {times['p50_ms']:.3g} ms, p99 {times['p99_ms']:.3g} ms", f"p99 at most {limit:g} ms"]
+        assert found[f"processor time of a call, {batch}"] == cells
+        assert set(cells) <= set(words)
+    trees.configure(tree, {"gates.size_mb": {"off": "the disk is large"}})
+    assert rows(write()[1])["ONNX file"][1] == "gate is off"
+
+
 def test_whatever_a_team_writes_is_text_on_the_page(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
     settings = yaml.safe_load((tree / MODEL / "model.yaml").read_text())
     (tree / MODEL / "model.yaml").write_text(yaml.safe_dump(settings | {"description": HOSTILE}))
@@ -154,11 +297,11 @@ def test_the_tables_of_markdown_hold_whatever_is_in_a_cell(tree: Path, write: Ca
     assert "a \\| b c |" in markdown
     lines = markdown.splitlines()
     heads = [place for place, line in enumerate(lines) if line.startswith("| ---")]
-    assert len(heads) == 3  # metrics, gates, slices
+    assert len(heads) == 4  # metrics, size and latency, gates, slices
     for head in heads:
         end = head + next(at for at, line in enumerate([*lines[head:], ""]) if not line)
         assert {cells(line) for line in lines[head - 1 : end]} == {cells(lines[head])}
-        assert end - head > 4
+        assert end - head > 3
 
 
 def test_markdown_draws_reliability_with_mermaid(built: Path, shipped: tuple[str, str]) -> None:
@@ -195,7 +338,7 @@ def test_the_same_figures_give_the_same_charts_in_another_mood(tree: Path) -> No
         assert charts.draw(evaluation) == before
 
 
-@pytest.mark.parametrize("name", ["passport.yaml", "evaluation.json", "measured.json"])
+@pytest.mark.parametrize("name", ["passport.yaml", "evaluation.json", "measured.json", "comparison.json"])
 def test_a_missing_or_broken_record_is_refused_and_the_old_report_stays(
     tree: Path, verb: Callable[..., Answer], name: str
 ) -> None:

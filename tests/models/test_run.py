@@ -135,16 +135,8 @@ def test_a_verdict_about_what_stands_there_is_not_given_again(stages: Stages) ->
 @pytest.mark.parametrize(
     "change",
     [
-        "serving",
-        "model",
-        "weights",
-        "evaluation",
-        "champion",
-        "behaviour",
-        "report gone",
-        "packages",
-        "template",
-        "marker",
+        *("serving", "model", "weights", "evaluation", "champion", "behaviour", "report gone", "comparison gone"),
+        *("packages", "template", "marker"),
     ],
 )
 def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, change: str) -> None:
@@ -156,11 +148,12 @@ def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, cha
         "champion": champion.passport_path("flight_delay"),
         "behaviour": MODEL / "test_behaviour.py",
         "report gone": BUILD / "report.html",
+        "comparison gone": BUILD / "comparison.json",
         "packages": Path("requirements/training.txt"),
         "template": Path("models/report.html.jinja"),
         "marker": BUILD / "judged",
     }[change]
-    if change == "report gone":
+    if change.endswith("gone"):
         path.unlink()
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +162,7 @@ def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, cha
     run.run(config.load("flight_delay"))
     assert stages.called == ["repro", "measure", "gates", "report"]
     stages.called.clear()
-    (tree / BUILD / "report.html").touch()
+    path.touch()
     run.run(config.load("flight_delay"))
     assert stages.called == ["repro"]
 

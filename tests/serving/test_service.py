@@ -76,6 +76,7 @@ def test_the_openapi_text_shows_the_contract_and_its_example_can_be_posted(
     assert schemas["Request"]["properties"]["rows"]["maxItems"] == 5
     assert set(documented["paths"]["/predict"]["post"]["responses"]) == {"200", "400", "408", "413", "500", "503"}
     assert documented["info"]["title"] == "toy"
+    assert "This is API 1 of the model" in documented["paths"]["/predict"]["post"]["description"]
     assert list(schemas["Row"]["example"]) == [feature["name"] for feature in contract["features"]]
     for schema in (schemas["Request"], {"example": {"rows": [schemas["Row"]["example"]]}}):
         assert http_(server, "POST", "/predict", json.dumps(schema["example"]).encode())[0] == 200

@@ -1,0 +1,183 @@
+"""What differs between two contracts, and what each difference does to those who call.
+
+python -m serving contract flight_delay
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from data_schemas.markdown import plain, table
+from serving.contract import FLOAT32_MAX, INT64
+from serving.request import python_pattern
+
+Contract = Mapping[str, Any]
+Feature = Mapping[str, Any]
+BREAKS, WIDENS, SAYS = "breaks", "widens", "says otherwise"
+EFFECTS = (BREAKS, WIDENS, SAYS)
+NONE = "none"
+# key -> what a caller notices; slow_ms, version and onnx_sha256 are no matter of callers
+WORDS = {
+    "threshold": "labels change, scores do not",
+    "latency_budget_ms": "answers may take another time",
+    "description": "only words",
+}
+WORDS_OF_FEATURE = {"unit": "the same number means another thing", "description": "only words", "example": "only words"}
+
+
+@dataclass(frozen=True)
+class Change:
+    effect: str  # one of EFFECTS
+    what: str
+    before: str
+    after: str
+    callers: str
+
+    def __str__(self) -> str:
+        return f"{self.effect}: {self.what}: {self.before} -> {self.after}: {self.callers}"
+
+
+def between(before: Contract, after: Contract) -> list[Change]:
+    """Every change, those that break first; a break that a raised `api` declares says so in its effect."""
+    found = [*_request(before, after), *_features(before, after), *_words(before, after, WORDS)]
+    old, new = (contract.get("api", 1) for contract in (before, after))  # the first contracts had no number
+    if new > old:
+        declared = f"{BREAKS}, declared by api {new}"
+        found = [replace(each, effect=declared) if each.effect == BREAKS else each for each in found]
+        found.append(Change(SAYS, "api", str(old), str(new), "they are told that requests of before may be refused"))
+    elif new < old:
+        found.append(Change(BREAKS, "api", str(old), str(new), "they were told the higher number already"))
+    return sorted(found, key=lambda each: EFFECTS.index(each.effect.partition(",")[0]))
+
+
+def markdown(model: str, found: list[Change], told: str) -> str:
+    """What the pull request is told."""
+    marks = {BREAKS: f"❌ **{BREAKS}**"}
+    rows = []
+    for each in found:
+        what = f"{marks.get(each.effect, each.effect)}: {plain(each.what)}"
+        rows.append([what, plain(each.before), plain(each.after), each.callers])
+    lines = table(["change", "before", "after", "callers"], rows) if rows else []
+    return "\n".join([f"## Contract of {model}", "", told[:1].upper() + told[1:], "", *lines, ""])
+
+
+def _request(before: Contract, after: Contract) -> Iterator[Change]:
+    for key, unit in (("max_rows", "rows"), ("max_body_bytes", "bytes")):
+        old, new = before[key], after[key]
+        if new < old:
+            yield Change(BREAKS, key, str(old), str(new), f"callers that send more {unit} are refused")
+        elif new > old:
+            yield Change(WIDENS, key, str(old), str(new), f"callers may send more {unit}")
+
+
+def _features(before: Contract, after: Contract) -> Iterator[Change]:
+    old, new = ({feature["name"]: feature for feature in contract["features"]} for contract in (before, after))
+    for name in [*old, *(name for name in new if name not in old)]:
+        if name not in new:
+            yield Change(BREAKS, name, "a feature", NONE, "callers that send it are refused: the key is unknown")
+        elif name in old:
+            yield from _feature(old[name], new[name])
+        elif new[name]["nullable"]:
+            yield Change(WIDENS, name, NONE, "a feature", "callers may leave it out")
+        else:
+            yield Change(BREAKS, name, NONE, "a feature", "callers that do not send it are refused")
+
+
+def _feature(old: Feature, new: Feature) -> Iterator[Change]:
+    name = new["name"]
+    if old["nullable"] != new["nullable"]:
+        told = "callers may leave it out" if new["nullable"] else "callers that send null or leave it out are refused"
+        yield Change(WIDENS if new["nullable"] else BREAKS, f"{name}: null", _null(old), _null(new), told)
+    if old["type"] != new["type"]:
+        wider = (old["type"], new["type"]) == ("integer", "number")
+        told = "callers may send fractions" if wider else f"callers that send a value of type {old['type']} are refused"
+        yield Change(WIDENS if wider else BREAKS, f"{name}: type", old["type"], new["type"], told)
+    if "string" not in (old["type"], new["type"]) or old["type"] == new["type"]:  # else all of its values differ
+        yield from _values(old, new)
+    yield from _words(old, new, WORDS_OF_FEATURE, f"{name}: ")
+
+
+def _values(old: Feature, new: Feature) -> Iterator[Change]:
+    """What values the feature takes: a list of them, or limits and a pattern."""
+    name, listed, taken = new["name"], old["allowed"], new["allowed"]
+    if listed is None and taken is None:
+        yield from _limit(old, new, "lower", -1)
+        yield from _limit(old, new, "upper", 1)
+        yield from _pattern(old, new)
+    elif listed is None:
+        yield Change(BREAKS, f"{name}: allowed", "any", _list(taken), "callers that send anything else are refused")
+    else:
+        gone = [value for value in listed if not _takes(new, value)]
+        if gone:
+            told = "callers that send it are refused"
+            yield Change(BREAKS, f"{name}: allowed", _list(gone), "no longer allowed", told)
+        more = ["others"] if taken is None else [value for value in taken if value not in listed]
+        if more:
+            yield Change(WIDENS, f"{name}: allowed", "not allowed", _list(more), "callers may send more")
+
+
+def _takes(feature: Feature, value: Any) -> bool:
+    if feature["allowed"] is not None:
+        return value in feature["allowed"]
+    if feature["type"] == "string":
+        return feature["pattern"] is None or re.search(python_pattern(feature["pattern"]), value) is not None
+    (low, open_low), (high, open_high) = _edge(feature, -1), _edge(feature, 1)
+    return (low < value or (low == value and not open_low)) and (value < high or (value == high and not open_high))
+
+
+def _limit(old: Feature, new: Feature, name: str, side: int) -> Iterator[Change]:
+    was, now = ((side * value, not is_open) for value, is_open in (_edge(old, side), _edge(new, side)))
+    if was == now:
+        return
+    told = "less" if side < 0 else "more"
+    callers = f"callers that send {told} are refused" if now < was else f"callers may send {told}"
+    effect, shown = BREAKS if now < was else WIDENS, [_shown(feature, side) for feature in (old, new)]
+    yield Change(effect, f"{new['name']}: {name} limit", shown[0], shown[1], callers)
+
+
+def _edge(feature: Feature, side: int) -> tuple[float, bool]:
+    """The lowest (side -1) or highest value, and whether it is itself refused; infinite where the type ends first."""
+    closed, opened = (feature["min"], feature["above"]) if side < 0 else (feature["max"], feature["below"])
+    if opened is not None and feature["type"] == "integer" and opened == int(opened):
+        closed, opened = int(opened) - side, None  # above 0 is at least 1
+    value = opened if closed is None else closed
+    if value is None or value in (*INT64, -FLOAT32_MAX, FLOAT32_MAX):
+        return side * math.inf, False
+    return value, closed is None
+
+
+def _shown(feature: Feature, side: int) -> str:
+    value, is_open = _edge(feature, side)
+    if math.isinf(value):
+        return NONE
+    return f"{('above' if side < 0 else 'below') if is_open else ('at least' if side < 0 else 'at most')} {value}"
+
+
+def _pattern(old: Feature, new: Feature) -> Iterator[Change]:
+    was, now = old["pattern"], new["pattern"]
+    if was == now:
+        return
+    if now is None:
+        yield Change(WIDENS, f"{new['name']}: pattern", was, NONE, "callers may send any text")
+    else:
+        told = "callers whose text does not match are refused"
+        yield Change(BREAKS, f"{new['name']}: pattern", was or NONE, now, told)
+
+
+def _words(old: Mapping[str, Any], new: Mapping[str, Any], words: Mapping[str, str], of: str = "") -> Iterator[Change]:
+    for key, callers in words.items():
+        if old[key] != new[key]:
+            shown = [NONE if each[key] is None else str(each[key]) for each in (old, new)]
+            yield Change(SAYS, f"{of}{key}", shown[0], shown[1], callers)
+
+
+def _null(feature: Feature) -> str:
+    return "allowed" if feature["nullable"] else "refused"
+
+
+def _list(values: list[Any]) -> str:
+    return ", ".join(str(value) for value in values)

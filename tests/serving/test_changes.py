@@ -1,0 +1,339 @@
+"""What a change of the contract does to callers: every kind of break and of widening, and the verb in a repository."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models import config
+from serving import changes, contract, request
+from serving.contract import FLOAT32_MAX, INT64
+from tests.models import trees
+from tests.serving import toy
+
+EMPTY = dict.fromkeys(("min", "max", "above", "below", "allowed", "pattern", "unit"))
+
+
+def feature(name: str = "x", kind: str = "integer", **keys: Any) -> dict[str, Any]:
+    """As derive makes it: a number without a limit has that of its tensor."""
+    found = {"name": name, "type": kind, "nullable": False, "description": "x", "example": 1, **EMPTY} | keys
+    low, high = {"integer": INT64, "number": (-FLOAT32_MAX, FLOAT32_MAX)}.get(kind, (None, None))
+    if found["allowed"] is None and found["min"] is found["above"] is None:
+        found["min"] = low
+    if found["allowed"] is None and found["max"] is found["below"] is None:
+        found["max"] = high
+    return found
+
+
+def whole(*features: dict[str, Any], **keys: Any) -> dict[str, Any]:
+    limits = {"max_rows": 200, "max_body_bytes": 9000, "threshold": 0.5, "latency_budget_ms": 10.0, "slow_ms": 1.0}
+    of_file = {"model": "m", "description": "d", "version": "v", "onnx_sha256": None, "api": 1}
+    return {**of_file, **limits, "features": list(features), **keys}
+
+
+def lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return [str(each) for each in changes.between(before, after)]
+
+
+text, number = ({"kind": kind} for kind in ("string", "number"))
+# One feature -> another -> the line; read backwards, what breaks widens, and the other way round.
+NARROWER: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
+    "null": ({"nullable": True}, {}, "null: allowed -> refused", "null: refused -> allowed"),
+    "type": (number, {}, "type: number -> integer", "type: integer -> number"),
+    "min": ({"min": 1}, {"min": 2}, "lower limit: at least 1 -> at least 2", "lower limit: at least 2 -> at least 1"),
+    "new min": ({}, {"min": 2}, "lower limit: none -> at least 2", "lower limit: at least 2 -> none"),
+    "max": ({"max": 9}, {"max": 8}, "upper limit: at most 9 -> at most 8", "upper limit: at most 8 -> at most 9"),
+    "new max": ({}, {"max": 8}, "upper limit: none -> at most 8", "upper limit: at most 8 -> none"),
+    "above": (
+        number | {"above": 1},
+        number | {"above": 1.5},
+        "lower limit: above 1 -> above 1.5",
+        "lower limit: above 1.5 -> above 1",
+    ),
+    "below": (
+        number | {"below": 9},
+        number | {"below": 8},
+        "upper limit: below 9 -> below 8",
+        "upper limit: below 8 -> below 9",
+    ),
+    "open below": (
+        number | {"min": 0},
+        number | {"above": 0},
+        "lower limit: at least 0 -> above 0",
+        "lower limit: above 0 -> at least 0",
+    ),
+    "open above": (
+        number | {"max": 0},
+        number | {"below": 0},
+        "upper limit: at most 0 -> below 0",
+        "upper limit: below 0 -> at most 0",
+    ),
+    "allowed": (
+        text | {"allowed": ["a", "b"]},
+        text | {"allowed": ["b"]},
+        "allowed: a -> no longer allowed",
+        "allowed: not allowed -> a",
+    ),
+    "a list": (
+        text,
+        text | {"allowed": ["a"]},
+        "allowed: any -> a",
+        "allowed: not allowed -> others",
+    ),
+    "a list for a range": (
+        {"min": 1, "max": 9},
+        {"allowed": [1, 2]},
+        "allowed: any -> 1, 2",
+        "allowed: not allowed -> others",
+    ),
+    "new pattern": (text, text | {"pattern": "^a"}, "pattern: none -> ^a", "pattern: ^a -> none"),
+}
+
+
+@pytest.mark.parametrize("name", NARROWER)
+def test_what_narrows_breaks_and_backwards_it_widens(name: str) -> None:
+    old, new, breaks, widens = NARROWER[name]
+    before, after = (whole(feature(**keys)) for keys in (old, new))
+    (broken,), (widened,) = lines(before, after), lines(after, before)
+    assert broken.startswith(f"breaks: x: {breaks}: callers ")
+    assert broken.endswith("refused")
+    assert widened.startswith(f"widens: x: {widens}: callers may ")
+
+
+def test_a_break_is_one_that_the_service_refuses() -> None:
+    """Some value that the contract before takes is refused by the one after, and none the other way round."""
+    values = [*range(-3, 12), 0.5, -0.5, 1.2, 8.5, None, "a", "b", "", "ab"]
+
+    def taken(keys: dict[str, Any]) -> set[Any]:
+        decode = request.decoder({"features": [feature(**keys)], "max_rows": 9})
+        return {value for value in values if _passes(decode, value)}
+
+    for name, (old, new, *_) in NARROWER.items():
+        assert taken(new) < taken(old), name
+
+
+def _passes(decode: Callable[[bytes], Any], value: Any) -> bool:
+    try:
+        decode(json.dumps({"rows": [{"x": value}]}).encode())
+    except ValueError:
+        return False
+    return True
+
+
+REQUEST = {"max_rows": "rows", "max_body_bytes": "bytes"}
+
+
+@pytest.mark.parametrize("key", REQUEST)
+def test_a_smaller_request_breaks_and_a_larger_one_widens(key: str) -> None:
+    before, after = whole(), whole(**{key: 100})
+    told = f"{key}: {before[key]} -> 100: callers that send more {REQUEST[key]} are refused"
+    assert lines(before, after) == [f"breaks: {told}"]
+    assert lines(after, before) == [f"widens: {key}: 100 -> {before[key]}: callers may send more {REQUEST[key]}"]
+
+
+@pytest.mark.parametrize(("nullable", "effect"), [(False, "breaks"), (True, "widens")])
+def test_a_new_feature_breaks_unless_it_may_be_left_out(nullable: bool, effect: str) -> None:
+    (line,) = lines(whole(feature()), whole(feature(), feature("y", nullable=nullable)))
+    assert line.startswith(f"{effect}: y: none -> a feature: callers ")
+
+
+def test_a_feature_that_goes_breaks_even_if_it_could_be_left_out() -> None:
+    (line,) = lines(whole(feature(), feature("y", nullable=True)), whole(feature()))
+    assert line == "breaks: y: a feature -> none: callers that send it are refused: the key is unknown"
+
+
+@pytest.mark.parametrize(("old", "new"), [("integer", "string"), ("number", "string"), ("string", "number")])
+def test_text_and_numbers_have_nothing_in_common(old: str, new: str) -> None:
+    limits = {"min": 1} if old != "string" else {"pattern": "a"}
+    (line,) = lines(whole(feature(kind=old, **limits)), whole(feature(kind=new)))
+    assert line == f"breaks: x: type: {old} -> {new}: callers that send a value of type {old} are refused"
+
+
+def test_another_pattern_breaks_because_two_cannot_be_compared() -> None:
+    (line,) = lines(whole(feature(**text, pattern="^a")), whole(feature(**text, pattern="^[ab]")))
+    assert line == "breaks: x: pattern: ^a -> ^[ab]: callers whose text does not match are refused"
+
+
+def test_some_values_may_come_while_others_go() -> None:
+    first, second = lines(whole(feature(**text, allowed=["a", "b"])), whole(feature(**text, allowed=["b", ""])))
+    assert first.startswith("breaks: x: allowed: a -> ")
+    assert second.startswith("widens: x: allowed: not allowed -> ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "gone"),
+    [
+        ({"allowed": [0, 5, 9]}, {"min": 1, "below": 9}, "0, 9"),
+        ({"allowed": [0, 5, 9]}, {"above": 0, "max": 9}, "0"),
+        ({"allowed": ["a", "ab"], **text}, {"pattern": "^a$", **text}, "ab"),
+    ],
+)
+def test_of_a_list_that_goes_what_is_still_taken_breaks_nobody(
+    old: dict[str, Any], new: dict[str, Any], gone: str
+) -> None:
+    first, second = lines(whole(feature(**old)), whole(feature(**new)))
+    assert first.startswith(f"breaks: x: allowed: {gone} -> no longer allowed")
+    assert second.startswith("widens: x: allowed: not allowed -> others")
+
+
+def test_equal_limits_in_other_words_are_no_change() -> None:
+    assert lines(whole(feature(above=0, below=9)), whole(feature(min=1, max=8))) == []
+    assert lines(whole(feature("x"), feature("y")), whole(feature("y"), feature("x"))) == []
+
+
+@pytest.mark.parametrize("key", ["version", "onnx_sha256", "slow_ms"])
+def test_what_no_caller_sees_is_no_change(key: str) -> None:
+    assert lines(whole(), whole(**{key: "other"})) == []
+
+
+@pytest.mark.parametrize(("key", "value"), [("threshold", 0.4), ("latency_budget_ms", 5.0), ("description", "other")])
+def test_what_only_answers_or_words_differ_in_says_otherwise(key: str, value: Any) -> None:
+    (line,) = lines(whole(), whole(**{key: value}))
+    assert line.startswith(f"says otherwise: {key}: {whole()[key]} -> {value}: ")
+
+
+@pytest.mark.parametrize(("key", "value"), [("unit", "kg"), ("description", "other"), ("example", 2)])
+def test_what_a_feature_is_said_to_be_says_otherwise(key: str, value: Any) -> None:
+    (line,) = lines(whole(feature()), whole(feature(**{key: value})))
+    assert line.startswith(f"says otherwise: x: {key}: ")
+    assert f"-> {value}: " in line
+
+
+def test_breaks_come_first_and_a_raised_api_declares_them() -> None:
+    before = whole(feature(), api=2)
+    found = lines(before, whole(feature(description="other", min=0), api=3, max_rows=300))
+    assert [line.partition(": ")[0] for line in found] == [
+        "breaks, declared by api 3", "widens", "says otherwise", "says otherwise"
+    ]  # fmt: skip
+    assert found[-1].startswith("says otherwise: api: 2 -> 3: ")
+    before.pop("api")  # as contracts had it before there was a number
+    assert lines(before, whole(feature(min=0)))[0].startswith("breaks: ")
+    assert lines(before, whole(feature(min=0), api=2))[0].startswith("breaks, declared by api 2: ")
+
+
+def test_an_api_that_goes_back_breaks() -> None:
+    assert lines(whole(api=2), whole())[0].startswith("breaks: api: 2 -> 1: ")
+
+
+def test_markdown_shows_a_pattern_as_it_stands() -> None:
+    found = changes.between(whole(feature(**text)), whole(feature(**text, pattern=r"^(a|b)\|_x_*$")))
+    text_of = changes.markdown("m", found, "told")
+    (row,) = [line for line in text_of.splitlines() if "❌" in line]
+    assert row.count("|") == 5
+    assert not set("_*\\^") & set(row.replace("**breaks**", ""))
+    assert "&#94;&#40;a&#124;b&#41;&#92;&#124;&#95;x&#95;&#42;&#36;" in row
+
+
+@pytest.fixture
+def base(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The toy's repository on main, as current directory."""
+    for name, value in trees.GIT.items():
+        monkeypatch.setenv(name, value)
+    trees.git("init", "--quiet", "--initial-branch=main", root=repository)
+    (repository / ".gitignore").write_text("__pycache__\nbuild\n")
+    trees.commit(repository)
+    trees.git("checkout", "--quiet", "-b", "change", root=repository)
+    return repository
+
+
+REPORT = "models/toy/build/contract.md"
+SCHEMA, SETTINGS = Path("data_schemas/toys/schema.py"), Path("models/toy/model.yaml")
+
+
+def ask(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return toy.verb(base, "contract", "toy", "--report", REPORT, *arguments)
+
+
+def test_a_contract_that_did_not_change_is_one_line(base: Path) -> None:
+    commit = trees.git("rev-parse", "main")[:10]
+    trees.append(base / "serving/contract.py")
+    done = ask(base)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"contract toy: unchanged since {commit}.\n"
+    assert (base / REPORT).read_text() == f"## Contract of toy\n\nUnchanged since {commit}.\n\n"
+
+
+def test_a_break_is_exit_1_until_the_api_declares_it(base: Path) -> None:
+    trees.edit(base / SCHEMA, "in_range=(0, 150)", "in_range=(0, 100)")
+    trees.edit(base / SETTINGS, "max_rows: 5", "max_rows: 9")
+    trees.commit(base)
+    done = ask(base)
+    assert (done.returncode, done.stderr) == (1, "")
+    first, second, third, told = done.stdout.splitlines()
+    assert first == "breaks: count: upper limit: at most 150 -> at most 100: callers that send more are refused"
+    assert second == "widens: max_rows: 5 -> 9: callers may send more rows"
+    assert third == "says otherwise: count: example: 75 -> 50: only words"
+    assert "new model folder beside models/toy, or raise serving.api of models/toy/model.yaml to 2, which says" in told
+    report = (base / REPORT).read_text()
+    assert "| ❌ **breaks**: count&#58; upper limit | at most 150 | at most 100 | callers that send more" in report
+    assert told.removeprefix("contract toy: r") in report
+    trees.edit(base / SETTINGS, "threshold: 0.5", "api: 2, threshold: 0.5")
+    done = ask(base)
+    assert (done.returncode, done.stdout.partition(": ")[0]) == (0, "breaks, declared by api 2")
+    assert "and api 2 says that callers know" in done.stdout
+
+
+def test_what_widens_only_passes(base: Path) -> None:
+    trees.edit(base / SETTINGS, "max_rows: 5", "max_rows: 9")
+    done = ask(base)
+    assert (done.returncode, "no request that " in done.stdout.splitlines()[-1]) == (0, True)
+
+
+def test_what_main_got_meanwhile_is_no_change_of_the_branch(base: Path) -> None:
+    trees.git("checkout", "--quiet", "main")
+    trees.edit(base / SETTINGS, "max_rows: 5", "max_rows: 9")
+    trees.commit(base)
+    trees.git("checkout", "--quiet", "change")
+    assert "unchanged since" in ask(base).stdout
+
+
+def test_the_base_is_derived_by_its_own_code(base: Path) -> None:
+    """There `max_rows` was what this code calls it; the present code would not know the old key."""
+    trees.edit(base / "models/config.py", "    max_rows: Annotated", "    most_rows: Annotated")
+    trees.edit(base / "serving/contract.py", "model.serving.max_rows", "model.serving.most_rows")
+    trees.edit(base / SETTINGS, "max_rows: 5", "most_rows: 4")
+    done = ask(base)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        1,
+        "breaks: max_rows: 5 -> 4: callers that send more rows are refused",
+    )
+
+
+def test_a_new_model_is_called_by_nobody(base: Path) -> None:
+    (base / "models/toy").rename(base / "models/other")
+    done = toy.verb(base, "contract", "other", "--report", REPORT)
+    assert (done.returncode, done.stdout) == (0, "contract other: new: nobody calls it yet.\n")
+    assert "\n\nNew: nobody calls it yet.\n" in (base / REPORT).read_text()
+
+
+@pytest.mark.parametrize("fault", ["import nothing_there\n", "import sys; sys.exit(0)\n"])
+def test_a_base_whose_schema_is_broken_is_one_sentence(base: Path, fault: str) -> None:
+    sound = (base / SCHEMA).read_text()
+    trees.git("checkout", "--quiet", "main")
+    (base / SCHEMA).write_text(fault)
+    trees.commit(base)
+    trees.git("checkout", "--quiet", "-B", "change")
+    (base / SCHEMA).write_text(sound)
+    done = ask(base)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "serving contract: the contract of toy at " in done.stderr
+    assert "cannot be derived by the code there (" in done.stderr
+    assert not (base / REPORT).exists()
+
+
+def test_a_commit_that_is_not_there_is_one_sentence(base: Path) -> None:
+    done = ask(base, "--since", "nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("serving contract: --since nowhere is no commit of this clone;")
+
+
+def test_the_contract_says_its_number_and_starts_at_1() -> None:
+    model = config.load("flight_delay", check_columns=False)
+    served = model.model_copy(update={"serving": model.serving.model_copy(update={"api": 7})})
+    assert contract.derive(served)["api"] == 7
+    assert config.Serving.model_fields["api"].default == 1
