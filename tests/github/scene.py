@@ -17,9 +17,10 @@ from typing import Any
 import yaml
 
 from models.conftest import ROOT
+from models.required import ASKED
 from tests.deploy.tree import gate_names
 from tests.github import workflows
-from tests.github.runner import Runner
+from tests.github.runner import Job, Runner
 from tests.models import trees
 
 BIN = Path(sys.executable).parent  # of this environment
@@ -109,11 +110,15 @@ class Scene:
         """What its last commit changed."""
         return set(self.git("diff", "--name-only", f"{branch}~1", branch, at=self.origin).split())
 
-    def pull_request(self, branch: str) -> Runner:
-        """ci.yml on what merging the branch would give, which here is the branch."""
+    def pull_request(self, branch: str, *jobs: str) -> Runner:
+        """ci.yml on what merging the branch would give, which here is the branch.
+
+        Of the jobs between `plan` and `required` these are run, by default all; the others count as passed.
+        """
         base = self.git("merge-base", "main", branch, at=self.origin)
         event = {"pull_request": {"number": 1, "base": {"sha": base}}}
-        return self.run("ci", "pull_request", event, branch)
+        passed = {name: Job("success") for name in ASKED if jobs and name not in jobs}
+        return self.run("ci", "pull_request", event, branch, jobs=passed)
 
     def run(
         self,
@@ -229,8 +234,9 @@ def fork(root: Path, *models: str) -> Scene:
     for path in (scene.author / "tests/github").iterdir():
         if path.name in LEFT_OUT:
             path.unlink()
-    # The whole suite is here what tests workflows: the rest is about what these tests run anyway.
-    trees.edit(scene.author / "pyproject.toml", 'testpaths = ["tests", "models"]', 'testpaths = ["tests/github"]')
+    # The whole suite is here what holds workflows to their rules: the rest is about what these tests run anyway.
+    whole = 'testpaths = ["tests", "models"]'
+    trees.edit(scene.author / "pyproject.toml", whole, 'testpaths = ["tests/github/test_workflows.py"]')
     for name in KEPT:
         (scene.author / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, scene.author / name)

@@ -118,9 +118,9 @@ def test_what_breaks_something_turns_required_red_and_names_the_job(
 ) -> None:
     breaks(branch(f"broken-{name}"))
     released.push(f"broken-{name}")
-    run = released.pull_request(f"broken-{name}")
+    run = released.pull_request(f"broken-{name}", job)
     assert run.jobs["required"].result == "failure"
-    assert job in red(run), {name: told(each) for name, each in run.jobs.items()}
+    assert red(run) == {job}, {name: told(each) for name, each in run.jobs.items()}
     assert says in run.jobs[job].log, told(run.jobs[job])
 
 
@@ -134,7 +134,7 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     edit(root / MODEL / "model.yaml", "seed: 7", "seed: 8")
     scene.verb("models", "run", "flight_delay")
     scene.push("seed", "Try another seed")
-    run = scene.pull_request("seed")
+    run = scene.pull_request("seed", "model", "manifests")
     assert run.jobs["required"].result == "success", {name: told(job) for name, job in run.jobs.items()}
     plan = json.loads(run.jobs["plan"].outputs["plan"])
     assert [(model["name"], model["stages"][0]) for model in plan["models"]] == [("flight_delay", "train")]
@@ -168,7 +168,7 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     assert scene.files("promote/flight_delay") == {f"{PRODUCTION}/kustomization.yaml", f"{PRODUCTION}/passport.yaml"}
     assert "its rollout in staging is complete and healthy" in (scene.root / "body.md").read_text()
     assert "workflow run ci.yml --ref promote/flight_delay" in (scene.root / "gh.calls").read_text()
-    run = scene.pull_request("promote/flight_delay")
+    run = scene.pull_request("promote/flight_delay", "manifests")
     assert run.jobs["required"].result == "success", {name: told(job) for name, job in run.jobs.items()}
     scene.merge("promote/flight_delay")
     assert scene.passport("production") == staging
