@@ -2,11 +2,11 @@
 
     {"since": "<commit>", "changed": 3, "datasets": ["flights"],
      "models": [{"name": "flight_delay", "stages": ["train", "gates", "build", "rehearse"]}],
-     "code": true, "tests": true, "manifests": false, "nothing": false}
+     "code": true, "tests": ["models"], "manifests": false, "nothing": false}
 
 `since` is the merge base, and the change is all that differs from it in the working tree, new files included. Every
-key is always there. `code`: the checks, which a change of documents needs, too. `tests`: all tests. `nothing`: no job.
-It imports nothing but PyYAML, so that CI can ask before it installs the rest.
+key is always there. `code`: the checks, which a change of documents needs, too. `tests`: folders of tests/. `nothing`:
+no job. It imports nothing but PyYAML, so that CI can ask before it installs the rest.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def plan(since: str) -> dict[str, Any]:
         "datasets": [name for name in change.datasets if change.tests_data(name)],
         "models": models,
         "code": bool(change.paths),
-        "tests": change.tests_all(),
+        "tests": change.tests(),
         "manifests": change.verifies(),
         "nothing": not change.paths,
     }

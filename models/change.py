@@ -72,10 +72,14 @@ class Change:
         loaded = self._imported(*(f"data_schemas/{dataset}/{name}.py" for name in ("schema", "source")))
         return shared or ("data_schemas", dataset) in self.owned or bool(loaded)
 
-    def tests_all(self) -> bool:
-        """Whether anything changed beside folders of models and data, or one of those that the tests work with."""
+    def tests(self) -> list[str]:
+        """The folders of tests/ that are due: all, where more changed than folders of models and data.
+
+        Of those the ones that name a folder which changed, because their tests work with it.
+        """
         nouns = [owner for owner in self.owned if owner[0] in MARKS]
-        return bool(self.shared) or any(_tested(*owner) for owner in nouns)
+        every = bool(self.shared)
+        return [part for part, text in _tests().items() if every or any(_names(text, *owner) for owner in nouns)]
 
     def verifies(self) -> bool:
         """Whether the manifests are due."""
@@ -192,12 +196,19 @@ def _reader(key: str) -> str:
     return {"serving": "build", "deploy": "rehearse"}.get(key.partition(".")[0], "gates")
 
 
+def tested() -> list[str]:
+    """The folders of tests/ that have tests."""
+    return sorted({path.parts[1] for path in Path("tests").glob("*/**/test_*.py")})
+
+
 @cache
-def _tests() -> str:
-    return "\n".join(graph.text(path.as_posix()) for path in Path("tests").rglob("*.py"))
+def _tests() -> dict[str, str]:
+    """Each folder of tests/ -> all that its files say."""
+    files = {part: Path("tests", part).rglob("*.py") for part in tested()}
+    return {part: "\n".join(graph.text(path.as_posix()) for path in paths) for part, paths in files.items()}
 
 
-def _tested(stage: str, folder: str) -> bool:
+def _names(text: str, stage: str, folder: str) -> bool:
     return any(
-        name in _tests() for name in (f'"{folder}"', f"{stage}/{folder}/", f'{stage}/{folder}"', f"{stage}.{folder}.")
+        name in text for name in (f'"{folder}"', f"{stage}/{folder}/", f'{stage}/{folder}"', f"{stage}.{folder}.")
     )

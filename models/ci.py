@@ -19,11 +19,11 @@ from typing import Any
 from data_schemas.command import Refusal
 from models import affected, change, stages
 
-# In order. A job of a dataset or a model says so by {dataset} or {model}; those of a model are named as its stages.
-# {since} is where the change starts.
+# In order. A job of a folder says so by {part}, of tests/, {dataset} or {model}; those of a model are named as its
+# stages. {since} is where the change starts.
 JOBS = {
     "code": ["make check", "python -m pytest tests/test_readme.py"],
-    "tests": ["python -m pytest"],
+    "tests": ["python -m pytest tests/{part}"],
     "data": [
         "python -m data_schemas ingest {dataset}",
         "python -m data_schemas validate {dataset}",
@@ -87,7 +87,8 @@ def main(options: argparse.Namespace) -> int:
 
 def planned(plan: dict[str, Any]) -> Iterator[Job]:
     """The jobs of a plan, in ci.yml's order."""
-    yield from (Job(name) for name in ("code", "tests") if plan[name])
+    yield from (Job(name) for name in ("code",) if plan[name])
+    yield from (Job("tests", part) for part in plan["tests"])
     yield from (Job("data", name) for name in plan["datasets"])
     yield from (Job(stage, model["name"]) for model in plan["models"] for stage in model["stages"])
     yield from (Job(name) for name in ("manifests",) if plan[name])
@@ -95,7 +96,7 @@ def planned(plan: dict[str, Any]) -> Iterator[Job]:
 
 def commands(job: Job, since: str) -> list[list[str]]:
     """Its commands as lists of words, so that no name is ever read by a shell."""
-    names = {"model": job.noun, "dataset": job.noun, "since": since}
+    names = {"model": job.noun, "dataset": job.noun, "part": job.noun, "since": since}
     if job.noun and job.name in OF_MODEL:
         try:
             names["dataset"] = stages.dataset(job.noun)
@@ -121,12 +122,12 @@ def run(job: Job, since: str) -> int:
 def _asked(name: str, noun: str | None) -> Job:
     if name not in JOBS:
         raise Refusal(f"there is no job {name!r}; jobs: {', '.join(JOBS)}.")
-    kind = "model" if name in OF_MODEL else "dataset" if name == "data" else None
+    kind = "model" if name in OF_MODEL else {"data": "dataset", "tests": "folder of tests"}.get(name)
     if kind is None and noun:
         raise Refusal(f"the job {name} is about everything; leave {noun!r} out.")
-    there = change.folders("models" if kind == "model" else "data_schemas")
-    if kind and noun not in there:
-        raise Refusal(f"the job {name} needs a {kind}; there are: {', '.join(there) or 'none'}.")
+    there = {"model": lambda: change.folders("models"), "dataset": lambda: change.folders("data_schemas")}
+    if kind and noun not in (known := there.get(kind, change.tested)()):
+        raise Refusal(f"the job {name} needs a {kind}; there are: {', '.join(known) or 'none'}.")
     return Job(name, noun)
 
 

@@ -44,10 +44,18 @@ image) case "$*" in *RepoDigests*) name=${@: -1}; echo "${name%:*}@sha256:$(cat 
 esac
 """
 COSIGN = '#!/bin/sh\necho "$@" >> "$SCENE/cosign.calls"\n'
-LEFT_OUT = {  # of tests/, which a job would run: those that need minutes, or would run this again
-    "bench", "data_schemas", "deploy", "models", "serving", "test_executed.py", "scene.py",
-}  # fmt: skip
+# Of tests/, what jobs would run for minutes, or what would run this again, is left out.
+LEFT_OUT = {"bench", "data_schemas", "deploy", "models", "serving"}
 KEPT = ("tests/models/test_every_model.py", "tests/data_schemas/test_every_dataset.py")
+
+ONLY_WHERE_NAMED = """\
+\"\"\"Pipelines are run for the model that a job names.\"\"\"
+
+
+def pytest_collection_modifyitems(config, items):  # type: ignore[no-untyped-def]
+    if not config.option.keyword:
+        items[:] = [each for each in items if not {"stale", "pipeline"} & {*each.fixturenames}]
+"""
 
 
 class Scene:
@@ -231,16 +239,14 @@ def fork(root: Path, *models: str) -> Scene:
     for path in (scene.author / "tests").iterdir():
         if path.name in LEFT_OUT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for path in (scene.author / "tests/github").iterdir():
-        if path.name in LEFT_OUT:
+    for path in [*(scene.author / "tests/github").glob("test_*.py"), scene.author / "tests/github/scene.py"]:
+        if path.name != "test_workflows.py":
             path.unlink()
-    # The whole suite is here what holds workflows to their rules: the rest is about what these tests run anyway.
-    whole = 'testpaths = ["tests", "models"]'
-    trees.edit(scene.author / "pyproject.toml", whole, 'testpaths = ["tests/github/test_workflows.py"]')
     for name in KEPT:
         (scene.author / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, scene.author / name)
     shutil.copy(ROOT / "tests/models/trees.py", scene.author / "tests/models")
+    (scene.author / "tests/models/conftest.py").write_text(ONLY_WHERE_NAMED)
     scene.git("init", "--quiet", "--bare", "--initial-branch=main", str(scene.origin), at=root)
     scene.git("checkout", "--quiet", "-B", "main")
     scene.git("remote", "add", "origin", str(scene.origin))

@@ -25,7 +25,7 @@ PULL = {
 ALL = ["train", "gates", "build", "rehearse"]
 SINCE = "9" * 40
 NOTHING: dict[str, Any] = {
-    **{"since": SINCE, "code": False, "tests": False, "manifests": False},
+    **{"since": SINCE, "code": False, "tests": [], "manifests": False},
     **{"datasets": [], "models": []},
 }
 # Says what it was called with; the plan is given, `required` is the real one, and what FAIL names fails.
@@ -130,7 +130,7 @@ def test_a_change_of_serving_trains_nothing(ci: Callable[..., Run]) -> None:
     ("asked", "called"),
     [
         ({"code": True}, ["models ci code"]),
-        ({"tests": True}, ["models ci tests"]),
+        ({"tests": ["models", "serving"]}, ["models ci tests models", "models ci tests serving"]),
         ({"manifests": True}, [f"models ci manifests --since {SINCE}"]),
         ({"datasets": ["a", "b"]}, ["models ci data a", "models ci data b"]),
     ],
@@ -147,14 +147,14 @@ def test_what_a_plan_asks_for_is_called_and_nothing_else(
 EVERYTHING = {
     "since": SINCE,
     "code": True,
-    "tests": True,
+    "tests": ["models", "serving"],
     "manifests": True,
     "datasets": ["flights"],
     "models": [{"name": "other", "stages": ALL}, {"name": "flight_delay", "stages": ALL}],
 }
 FAILING = {
     "code": "ci code",
-    "tests": "ci tests",
+    "tests": "ci tests serving",
     "data": "ci data",
     "manifests": "ci manifests",
     "plan": "affected",

@@ -87,7 +87,7 @@ def test_a_change_of_one_file_needs_what_reads_it(plan: Callable[..., dict[str, 
     found = plan()
     first, second, datasets, tests, manifests = CHANGES[path]
     assert (trees.stages(found), trees.stages(found, "taxi_tip")) == (first, second)
-    assert (found["datasets"], found["tests"], found["manifests"]) == (datasets, tests, manifests)
+    assert (found["datasets"], bool(found["tests"]), found["manifests"]) == (datasets, tests, manifests)
     assert (found["code"], found["nothing"], found["changed"]) == (True, False, 1)
     assert found["since"] == trees.git("rev-parse", "main")
 
@@ -96,7 +96,7 @@ def test_a_change_of_one_file_needs_what_reads_it(plan: Callable[..., dict[str, 
 def test_no_change_needs_nothing(plan: Callable[..., dict[str, Any]]) -> None:
     found = plan()
     assert (found["changed"], found["models"], found["datasets"], found["nothing"]) == (0, [], [], True)
-    assert [found[name] for name in ("code", "tests", "manifests")] == [False] * 3
+    assert (found["code"], found["tests"], found["manifests"]) == (False, [], False)
 
 
 @pytest.mark.parametrize(
@@ -240,3 +240,13 @@ def test_a_deletion_counts(
     assert (trees.stages(found), trees.stages(found, "taxi_tip")) == (first, second)
     assert all((branch / "models" / each["name"] / "model.yaml").is_file() for each in found["models"])
     assert found["manifests"] or path != SECOND, "its release may still be there"
+
+
+@pytest.mark.usefixtures("branch")
+def test_of_the_tests_those_are_due_that_work_with_what_changed(plan: Callable[..., dict[str, Any]]) -> None:
+    trees.append("tests/serving/test_more.py", "MORE = 'models/taxi_tip/'\n")
+    trees.commit()
+    trees.append("models/taxi_tip/network.py")
+    assert plan("--since", "HEAD")["tests"] == ["serving"]
+    trees.append("serving/serve.py")
+    assert plan("--since", "HEAD")["tests"] == sorted({path.parent.name for path in Path("tests").glob("*/test_*.py")})

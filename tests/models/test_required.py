@@ -15,12 +15,12 @@ from tests.github import workflows
 
 EVERYTHING = {
     "code": True,
-    "tests": True,
+    "tests": ["models", "serving"],
     "manifests": True,
     "datasets": ["flights"],
     "models": [{"name": "flight_delay"}],
 }
-NOTHING: dict[str, Any] = {"code": False, "tests": False, "manifests": False, "datasets": [], "models": []}
+NOTHING: dict[str, Any] = {"code": False, "tests": [], "manifests": False, "datasets": [], "models": []}
 JOBS = ["code", "tests", "data", "model", "manifests"]
 
 
