@@ -26,6 +26,7 @@ def of_promotion(made: Release, former: Release | None, verified: str | None) ->
         f"Merging this promotes `{name}` `{made.version}` to {environment}: what staging runs, byte for byte.",
         "",
         *_beside(made, former),
+        *_same_rows(made),
         *_gates(made),
         "## Staging",
         "",
@@ -78,6 +79,14 @@ def _beside(new: Release, old: Release | None) -> list[str]:
         ["built from", _commit(before), _commit(now)],
     ]
     return table(["", f"{new.environment} now" if before else "nothing runs yet", "with this"], rows)
+
+
+def _same_rows(of: Release) -> list[str]:
+    """What the gate `champion` found: the columns of the table may be about different months."""
+    gate = next((gate for gate in of.passport.gates if gate.name == "champion"), None)
+    if gate is None or not gate.reason:
+        return []
+    return [f"Each column is of its own test window. The gate `champion` compared both: {plain(gate.reason)}.", ""]
 
 
 def _gates(of: Release) -> list[str]:

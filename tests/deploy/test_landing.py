@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from data_schemas import landing
-from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder
+from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder, gate_names
 
 GH = """#!/bin/sh
 echo "$@" >> {folder}/gh.calls
@@ -72,7 +72,9 @@ def shared(released: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 @pytest.fixture
 def built(shared: Shared) -> Shared:
     """With a second model that is merged and judged, and not yet released."""
-    shared.build("b")
+    gates = [{"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for name in gate_names()]
+    next(gate for gate in gates if gate["name"] == "champion")["reason"] = "+0.01 on the same rows"
+    shared.build("b", gates=gates)
     shared.git("push", "--quiet", "origin", "HEAD:main")
     return shared
 
@@ -173,6 +175,7 @@ def test_production_is_proposed_with_exactly_its_files_and_the_decision(built: S
         "No cluster told that staging is healthy",
         "python -m deploy rollback flight_delay --environment production --propose",
         "a canary walks",
+        "The gate `champion` compared both: +0.01 on the same rows.",
     ):
         assert told in body, told
 
