@@ -132,6 +132,7 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     # The author changes the network's seed, runs the pipeline, and proposes what it made.
     root = branch("seed")
     edit(root / MODEL / "model.yaml", "seed: 7", "seed: 8")
+    edit(root / MODEL / "model.yaml", "max_epochs: 12", "max_epochs: 2")
     scene.verb("models", "run", "flight_delay")
     scene.push("seed", "Try another seed")
     run = scene.pull_request("seed", "model", "manifests")
