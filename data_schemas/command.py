@@ -58,7 +58,9 @@ SINCE = ("--since", {"default": "main", "metavar": "BASE", "help": "the change i
 
 def noun(text: str) -> str:
     """The folder that a person names as the shell completes it (models/wait_time/), a cluster as wait-time."""
-    return PurePath(text).name.replace("-", "_")
+    parts = PurePath(text).parts
+    known = len(parts) == 1 or (len(parts) == 2 and parts[0] in ("data_schemas", "models"))
+    return parts[-1].replace("-", "_") if known else text
 
 
 def prepare_environment() -> None:

@@ -59,7 +59,15 @@ def push(branch: str, apply: Callable[[], Edit | None]) -> str | None:
             edit = apply()
             if edit is None or not (commit := committed(edit)):
                 return None
-            refused = _push(branch)
+            try:
+                refused = _push(branch)
+            except BaseException as interrupted:
+                if not isinstance(interrupted, (KeyboardInterrupt, SystemExit)):
+                    raise
+                look = f"git fetch origin && git log origin/{branch}"
+                raise Refusal(
+                    f"interrupted while it was pushed, so {branch} may have it or not; look: `{look}`."
+                ) from None
             if not refused:
                 return commit
         if PROTECTED.search(refused):
@@ -85,6 +93,11 @@ def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | N
         if edit.closed and _makes(standing) == _makes("HEAD") and (address := _closed(base, branch)):
             print(f"{address} proposed the very same and was closed: nothing to propose.")
             return None
+        if standing and not _is_ancestor(f"{standing}~1", f"origin/{base}"):
+            raise Refusal(
+                f"origin's {branch} has commits of somebody else upon what was proposed; merge its pull request, or "
+                f"drop them with `git push origin --delete {branch}`, then run again."
+            )
         # Unless it is the very same: a new commit would only dismiss approvals and run checks again.
         if not _same(standing):
             lease = f"--force-with-lease=refs/heads/{branch}:{standing}"
@@ -99,13 +112,16 @@ def tree(branch: str) -> Iterator[None]:
     _fetch(branch)
     with tempfile.TemporaryDirectory(prefix="landing-", ignore_cleanup_errors=True) as folder:
         place = Path(folder, "tree")
-        git("worktree", "add", "--quiet", "--detach", str(place), f"origin/{branch}")
         try:
+            git("worktree", "add", "--quiet", "--detach", str(place), f"origin/{branch}")
             with contextlib.chdir(place):
                 yield
         finally:
-            with contextlib.suppress(Refusal):  # it lies in the temporary folder; what Git keeps of it, `prune` drops
-                git("worktree", "remove", "--force", str(place))
+            # Twice forced, because one that was interrupted while it was made stays locked.
+            _quietly("worktree", "unlock", str(place))
+            _quietly("worktree", "remove", "--force", "--force", str(place))
+            shutil.rmtree(place, ignore_errors=True)
+            _quietly("worktree", "prune")
 
 
 def committed(edit: Edit) -> str | None:
@@ -149,6 +165,18 @@ def _makes(commit: str) -> bytes:
     return git("diff-tree", "-r", "--no-renames", f"{commit}~1", commit) if commit else b""
 
 
+def _is_ancestor(commit: str, of: str) -> bool:
+    return (
+        subprocess.run(["git", "merge-base", "--is-ancestor", commit, of], capture_output=True, check=False).returncode
+        == 0
+    )
+
+
+def _quietly(*words: str) -> None:
+    with contextlib.suppress(Refusal):
+        git(*words)
+
+
 def _same(standing: str) -> bool:
     """Whether that commit holds the same files as HEAD and starts where HEAD does."""
     return bool(standing) and all(
@@ -176,6 +204,14 @@ def _pull_request(base: str, branch: str, edit: Edit) -> str:
     if not edit.closed:
         dispatch(branch)
     return address
+
+
+def withdraw(branch: str, reason: str) -> None:
+    """Close the open pull request of a branch, which must not be merged any more."""
+    with contextlib.suppress(_NoGitHub):
+        for each in json.loads(_gh("pr", "list", "--head", branch, "--state=open", "--json=number")):
+            _gh("pr", "close", str(each["number"]), f"--comment={reason}")
+            print(f"closed: the pull request of {branch}")
 
 
 def dispatch(branch: str) -> None:

@@ -19,19 +19,17 @@ from models.report import MARKS
 PARTS = {"data": "data", "schema": "schema", "code": "code", "requirements": "packages", "onnx": "model file"}
 
 
-def of_promotion(made: Release, former: Release | None, verified: str | None) -> Edit:
-    """`verified`: the version that the cluster told to be healthy in staging."""
+def of_promotion(made: Release, former: Release | None, verified: str | None = None) -> Edit:
+    """`verified`: the image that the cluster told to be healthy in staging."""
     name, environment = made.model, made.environment
+    what = "what staging runs, byte for byte" if environment == "production" else "what main has, gated again and built"
     lines = [
-        f"Merging this promotes `{name}` `{made.version}` to {environment}: what staging runs, byte for byte.",
+        f"Merging this promotes `{name}` `{made.version}` to {environment}: {what}.",
         "",
         *_beside(made, former),
         *_same_rows(made),
         *_gates(made),
-        "## Staging",
-        "",
-        _staging(made, verified),
-        "",
+        *(["## Staging", "", _staging(made, verified), ""] if environment == "production" else []),
         "## In the cluster",
         "",
         f"Once merged, {_walk(made, former)}.",
@@ -119,7 +117,12 @@ def _way_back(made: Release, former: Release | None) -> list[str]:
     cluster = f"{kubernetes_name(name)} --namespace models-{environment}"
     lines = ["## The way back", ""]
     if former is None:
-        return [*lines, f"There is no earlier release; `git rm -r {made.folder}` takes it out again.", ""]
+        return [
+            *lines,
+            f"There is no earlier release. `git rm -r {made.folder}` takes it out of Git; what runs stays until "
+            f"somebody deletes it: `kubectl delete rollout {cluster}`.",
+            "",
+        ]
     return [
         *lines,
         "While it walks, an analysis that fails brings the former back by itself; by hand, and in Git:",

@@ -35,6 +35,11 @@ def plan() -> dict[str, Any]:
     place = registry() or ""
     models: list[str] = []
     skipped = {}
+    try:
+        release.parse_image(f"{place or 'none'}/model@sha256:{'0' * 64}")
+    except Refusal:
+        mend = "write a host and a path in lower case, without https://, such as ghcr.io/you"
+        raise Refusal(f"{FORK}: data.registry: {place} is no place of images; {mend}.") from None
     for name in config.names():
         if not place or NOBODY in place.split("/"):
             skipped[name] = f"{FORK} names no registry of yours yet ({place or 'none'}); write it there to release"
@@ -49,9 +54,8 @@ def plan() -> dict[str, Any]:
 
 def kept_back(name: str) -> str | None:
     """Why staging needs no release of this model; None where it is due."""
-    for each in aborted.read():
-        if each.model == name and each.commit and same(name, each.commit):
-            return f"what this commit has was rolled back ({each.reason})"
+    if reason := rolled_back(name):
+        return f"what this commit has was rolled back ({reason})"
     staging = release.read("staging", name)
     if staging is None or not staging.readable or staging.image.commit is None:
         return None
@@ -59,6 +63,12 @@ def kept_back(name: str) -> str | None:
     if not resources.is_file() or staging.files.get("resources.yaml") != resources.read_bytes():
         return None
     return f"staging has it, as {staging.version}" if same(name, staging.image.commit) else None
+
+
+def rolled_back(name: str) -> str | None:
+    """Why an image of these very sources was aborted; None where none was."""
+    listed = (each for each in aborted.read() if each.model == name and each.commit and same(name, each.commit))
+    return next((each.reason for each in listed), None)
 
 
 def same(name: str, commit: str) -> bool:

@@ -39,11 +39,15 @@ def push(options: argparse.Namespace) -> int:
         if not due.same(name, proved):
             print(f"main has another {name} by now than {proved[:10]}; that one has a release of its own.")
             return None
+        if reason := due.kept_back(name):  # another run was faster, or it was rolled back since
+            print(f"nothing to release: {reason}.")
+            return None
         for path, source in brought.items():  # what Git does not hold
             if not path.exists():
                 files.write(path, source.read_bytes())
+        former = release.read("staging", name)
         made = write(options, proved)
-        return landing.Edit(f"Promote {name} {made.version} to staging") if made else None
+        return decision.of_promotion(made, former) if made else None
 
     try:
         if commit := landing.push(landing.MAIN, apply):
@@ -62,8 +66,8 @@ def propose(options: argparse.Namespace) -> int:
 
     def apply() -> landing.Edit | None:
         staging = release.read("staging", name)
-        if options.verified and staging is not None and staging.readable and staging.version != options.verified:
-            print(f"staging has {staging.version} now, not {options.verified}: nothing to propose of that one.")
+        if options.verified and staging is not None and staging.readable and staging.reference != options.verified:
+            print(f"staging has {staging.reference} now, not {options.verified}: nothing to propose of that one.")
             return None
         former = release.read("production", name)
         made = write(options)
@@ -93,7 +97,7 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
         release.write(candidate)
-        tell(candidate, former)
+        tell(candidate, former, landed=options.push or options.propose)
     return candidate
 
 
@@ -123,6 +127,11 @@ def to_staging(model: config.Model, reference: str | None, commit: str) -> Relea
     strategy = record.serving.strategy if record.serving else "canary"
     refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", strategy))
     refuse_uncommitted(model)
+    if reason := due.rolled_back(name):
+        raise Refusal(
+            f"an image of these very sources was aborted ({aborted.PATH}: {reason}), and another build of them is no "
+            "better; mend the model or the service, or take it off that list in a commit that says why."
+        )
     refuse_reused(image, name, record.version)
     completed = release.complete(content, image, built)
     former = release.read("staging", name)
@@ -190,8 +199,8 @@ def refuse_never_staged(staging: Release) -> None:
         )
 
 
-def tell(candidate: Release, former: Release | None) -> None:
-    """What changed, and what a person does next."""
+def tell(candidate: Release, former: Release | None, landed: bool) -> None:
+    """What changed, and what a person does next, unless it is committed anyway."""
     name, environment = candidate.model, candidate.environment
     print(f"{candidate.folder}: {name} {candidate.version}")
     print(f"  image  {candidate.reference}")
@@ -203,6 +212,8 @@ def tell(candidate: Release, former: Release | None) -> None:
         print("  then   the cluster starts it at full weight: a first deploy skips the canary steps and their analysis")
     else:
         print(f"  then   if the pods differ, {rules.walk(candidate.passport.serving)}")
+    if landed:
+        return
     print("Next, look at it and commit it:")
     print(f"  git add {candidate.folder} && git diff --cached")
     print(f'  python -m deploy verify && git commit -m "Promote {name} {candidate.version} to {environment}"')

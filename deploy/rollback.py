@@ -37,7 +37,7 @@ def write(options: argparse.Namespace) -> tuple[Release, Release]:
             reason = options.reason or f"rolled back from {options.environment} to {target.release.version}"
             aborted.add(left.digest, current.model, reason, left.commit)
         release.write(target.release)
-    tell(current, target, left.digest if left else None)
+    tell(current, target, left.digest if left else None, landed=options.propose)
     return current, target.release
 
 
@@ -47,14 +47,15 @@ def propose(options: argparse.Namespace) -> int:
 
     def apply() -> landing.Edit | None:
         found = release.read(environment, name)
-        if options.aborted and found is not None and found.readable and found.version != options.aborted:
-            print(f"{environment} has {found.version} now, not the aborted {options.aborted}: nothing to roll back.")
+        if options.aborted and found is not None and found.readable and found.reference != options.aborted:
+            print(f"{environment} has {found.reference} now, not the aborted {options.aborted}: nothing to roll back.")
             return None
         left, restored = write(options)
         return decision.of_rollback(left, restored, options.reason)
 
     if address := landing.propose(landing.MAIN, f"rollback/{environment}/{name}", apply):
         print(f"Merging this rolls {name} back in {environment}: {address}")
+        landing.withdraw(f"promote/{name}", f"{name} is being rolled back in {environment}: {address}")
     return 0
 
 
@@ -76,7 +77,10 @@ def choose(current: Release, version: str | None) -> Entry:
     had = history.entries(current.environment, current.model, own_line=True)
     earlier = [entry for entry in had if entry.release.files != current.files and entry.release.readable]
     if not earlier:
-        raise Refusal(f"{current.environment} never had another release of {current.model}; there is nothing earlier.")
+        raise Refusal(
+            f"{current.environment} never had another release of {current.model}, there is nothing earlier; mend the "
+            f"model and promote it, or take this one out with `git rm -r {current.folder}`."
+        )
     if not version:
         for entry in earlier:
             if not aborted.find(entry.release.image.digest, listed):
@@ -98,8 +102,8 @@ def choose(current: Release, version: str | None) -> Entry:
     return found
 
 
-def tell(current: Release, target: Entry, aborted_digest: str | None) -> None:
-    """What changed, what the cluster will do, and what a person does next."""
+def tell(current: Release, target: Entry, aborted_digest: str | None, landed: bool) -> None:
+    """What changed, what the cluster will do, and what a person does next, unless it is committed anyway."""
     restored, name, environment = target.release, current.model, current.environment
     left = current.version if current.readable else "the present release"
     print(f"{restored.folder}: {name} {left} → {restored.version}, as of commit {target.commit[:10]}")
@@ -114,6 +118,8 @@ def tell(current: Release, target: Entry, aborted_digest: str | None) -> None:
     print("    already: the Rollout goes straight to stable, without steps, and Degraded clears.")
     print(f"  - otherwise {restored.version} is new there: {rules.walk(restored.passport.serving)};")
     print(f"    to skip the steps: kubectl argo rollouts promote {kubernetes} --full")
+    if landed:
+        return
     print("Next, look at it and commit it:")
     print(f"  git add {release.RELEASES} && git diff --cached")
     print(f'  python -m deploy verify && git commit -m "Roll {name} back to {restored.version} in {environment}"')

@@ -68,7 +68,7 @@ def keep(name: str) -> None:
 
 
 def verb(*words: str) -> int:
-    """The exit code of `python -m <words>` here. A model's code may do all that a child may, so it gets no token."""
+    """The exit code of `python -m <words>` here. A model's code may read what it finds: it finds no token."""
     environment = {name: value for name, value in os.environ.items() if name not in TOKENS}
     print(f"$ python -m {' '.join(words)}", flush=True)
     return subprocess.run([sys.executable, "-m", *words], env=environment, check=False).returncode

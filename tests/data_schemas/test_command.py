@@ -90,3 +90,19 @@ def test_a_path_that_cannot_be_written_is_named(
     assert str(target).startswith(named)
     assert sentence.endswith("; mend that path and run again.\n")
     assert sorted(each.name for each in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("wait_time", "wait_time"),
+        ("wait_time/", "wait_time"),
+        ("models/wait_time/", "wait_time"),
+        ("wait-time", "wait_time"),
+        ("../models/wait_time", "../models/wait_time"),
+        ("elsewhere/wait_time", "elsewhere/wait_time"),
+        ("", ""),
+    ],
+)
+def test_a_folder_is_known_as_a_shell_completes_it_and_as_a_cluster_tells_it(text: str, name: str) -> None:
+    assert command.noun(text) == name

@@ -29,7 +29,7 @@ esac
 WRITER = """
 import sys
 from pathlib import Path
-from data_schemas import landing
+from data_schemas import history, landing
 def apply():
     Path(sys.argv[1]).write_text("mine")
     Path("all").write_text(Path("all").read_text() + sys.argv[1] + chr(10))
@@ -351,3 +351,47 @@ def test_a_token_is_handed_over_by_gh_and_stands_in_no_command(monkeypatch: pyte
     monkeypatch.setenv("GH_TOKEN", "a-secret")
     assert "!gh auth git-credential" in landing._credentials()[-1]
     assert "a-secret" not in str(landing._credentials())
+
+
+def test_somebody_elses_commits_upon_a_proposal_are_not_overwritten(
+    here: Path, gh: Path, clone: Callable[[str], Path]
+) -> None:
+    landing.propose("main", "promote/x", add())
+    other = clone("other")
+    git("checkout", "--quiet", "promote/x", at=other)
+    git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "--allow-empty", "-qm", "mine", at=other)
+    git("push", "--quiet", "origin", "promote/x", at=other)
+    with pytest.raises(Refusal, match=r"has commits of somebody else .*`git push origin --delete promote/x`"):
+        landing.propose("main", "promote/x", add(text="newer"))
+    assert tip(gh / "origin", "promote/x") == "mine by o"
+    assert here.is_dir()
+
+
+def test_a_tree_that_was_interrupted_while_it_was_made_is_forgotten(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = history.git
+
+    def interrupted(*words: str, **options: bytes) -> bytes:
+        done = real(*words, **options)  # type: ignore[arg-type]
+        if words[:2] == ("worktree", "add"):
+            real("worktree", "lock", words[-2])
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr("data_schemas.landing.git", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        landing.push("main", add())
+    assert git("worktree", "list").count("\n") == 0
+    assert not list(Path(".git").glob("worktrees/*"))
+    assert here.is_dir()
+
+
+def test_who_is_interrupted_while_it_is_pushed_is_told_to_look(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(landing, "_push", interrupted)
+    with pytest.raises(Refusal, match="main may have it or not; look: `git fetch origin && git log origin/main`"):
+        landing.push("main", add())
+    assert here.is_dir()

@@ -95,3 +95,10 @@ def test_one_run_releases_as_many_as_a_matrix_has_jobs(fork: Tree, monkeypatch: 
     found = plan(fork)
     assert found["models"] == ["flight_delay"]
     assert "the next run has it" in found["skipped"]["other"]
+
+
+@pytest.mark.parametrize("registry", ["https://ghcr.io/acme", "ghcr.io/Acme"])
+def test_an_address_that_can_hold_no_image_is_refused_before_anything_is_built(fork: Tree, registry: str) -> None:
+    FORK.write_text(f"data: {{registry: '{registry}'}}\n")
+    answer = fork.deploy("due")
+    assert (answer.code, f"data.registry: {registry} is no place of images" in answer.error) == (2, True)

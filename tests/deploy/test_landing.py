@@ -19,7 +19,7 @@ case "$1 $2" in
 "pr create") cat > {folder}/body; echo https://example.org/pull/7 ;;
 esac
 """
-IMAGE = f"ghcr.io/acme/flight-delay@{digest('b')}"
+IMAGE, OTHER = (f"ghcr.io/acme/flight-delay@{digest(letter)}" for letter in "bd")
 
 
 class Shared(Tree):
@@ -96,7 +96,9 @@ def test_pushed_twice_it_changes_nothing(built: Shared) -> None:
     built.push()
     tip = built.on("main", "rev-parse", "{}")
     answer = built.push()
-    assert (answer.code, "nothing changed" in answer.out) == (0, True)
+    assert (answer.code, "nothing to release: staging has it" in answer.out) == (0, True)
+    other = built.deploy("promote", "flight_delay", "--to", "staging", "--image", OTHER, "--push")
+    assert (other.code, "nothing to release: staging has it" in other.out) == (0, True), "of two runs the first stands"
     assert built.on("main", "rev-parse", "{}") == tip
 
 
@@ -182,14 +184,13 @@ def test_production_is_proposed_with_exactly_its_files_and_the_decision(built: S
 
 def test_what_the_cluster_told_of_staging_is_in_the_decision(built: Shared) -> None:
     built.push()
-    version = yaml.safe_load((MODEL / "build/passport.yaml").read_text())["version"]
-    assert propose(built, "--verified", version).code == 0
+    assert propose(built, "--verified", IMAGE).code == 0
     assert "its rollout in staging is complete and healthy" in built.body()
 
 
 def test_of_a_release_that_staging_left_nothing_is_proposed(built: Shared) -> None:
     built.push()
-    answer = propose(built, "--verified", "0" * 12)
+    answer = propose(built, "--verified", OTHER)
     assert (answer.code, "nothing to propose of that one" in answer.out) == (0, True)
     assert built.on("main", "branch", "--list", "promote/*") == ""
 
@@ -231,8 +232,33 @@ def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(twice
 
 
 def test_an_abort_of_what_production_left_proposes_nothing(twice: Shared) -> None:
-    answer = roll_back(twice, "--aborted", "0" * 12)
+    answer = roll_back(twice, "--aborted", OTHER)
     assert (answer.code, "nothing to roll back" in answer.out) == (0, True)
-    version = yaml.safe_load((folder("production") / "passport.yaml").read_text())["version"]
-    assert roll_back(twice, "--aborted", version).code == 0
+    assert roll_back(twice, "--aborted", IMAGE).code == 0
     assert twice.on("main", "branch", "--list", "rollback/*")
+
+
+def test_what_was_rolled_back_is_not_promoted_as_another_build_of_the_same(twice: Shared) -> None:
+    assert twice.deploy("rollback", "flight_delay", "--environment", "staging").code == 0
+    twice.commit()
+    answer = twice.deploy("promote", "flight_delay", "--to", "staging", "--image", OTHER)
+    assert (answer.code, "an image of these very sources was aborted" in answer.error) == (2, True)
+    twice.git("push", "--quiet", "origin", "HEAD:main")
+    answer = twice.deploy("promote", "flight_delay", "--to", "staging", "--image", OTHER, "--push")
+    assert (answer.code, "nothing to release: what this commit has was rolled back" in answer.out) == (0, True)
+
+
+def test_a_rollback_closes_the_promotion_that_is_open(twice: Shared) -> None:
+    gh = twice.origin.parent / "gh"
+    gh.write_text(
+        gh.read_text().replace(
+            'echo "[]"', """case "$*" in *promote/*) echo '[{"number": 9}]' ;; *) echo "[]" ;; esac"""
+        )
+    )
+    assert roll_back(twice).code == 0
+    assert "pr close 9 --comment=flight_delay is being rolled back" in (twice.origin.parent / "gh.calls").read_text()
+
+
+def test_what_is_landed_asks_nobody_to_commit_it(built: Shared) -> None:
+    assert "git add" not in built.push().out
+    assert "git add" not in propose(built).out

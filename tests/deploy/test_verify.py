@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from deploy import kustomization, release
+from deploy.manifests import check
 from models import passport
 from tests.deploy.tree import MODEL, Tree, content, digest, folder
 
@@ -313,3 +314,14 @@ def test_merging_a_branch_older_than_a_rolled_back_release_is_no_fault(three: Tr
     three.git("checkout", "--quiet", branch)
     three.git("merge", "--quiet", "--no-ff", "--no-edit", "older")
     assert three.deploy("verify").code == 0
+
+
+@pytest.mark.parametrize(("github", "code"), [("true", 2), ("", 0)])
+def test_a_schema_that_is_missing_is_no_pass_where_a_merge_depends_on_it(
+    released: Tree, monkeypatch: pytest.MonkeyPatch, github: str, code: int
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", github)
+    monkeypatch.setattr(check, "everything", lambda _: check.Outcome([], "Rendered.", {"Rollout": "no route"}))
+    answer = released.deploy("verify")
+    assert (answer.code, "a check that was skipped is no pass" in answer.error) == (code, code == 2)
+    assert "Rollout (no route)" in answer.out

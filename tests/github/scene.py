@@ -164,6 +164,7 @@ class Scene:
         github = {
             "event_name": event_name,
             "event": {"repository": {"private": False}, **event},
+            "ref": f"refs/heads/{branch}",
             "sha": sha,
             "actor": "someone",
             "token": "",

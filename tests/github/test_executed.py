@@ -163,7 +163,7 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     assert results(again) == {"plan": "success", "image": "skipped", "staging": "skipped"}
 
     # The cluster tells that staging is healthy; the proposal is production's release and nothing else.
-    healthy = {"model": "flight-delay", "namespace": "models-staging", "version": staging["version"]}
+    healthy = {"model": "flight-delay", "namespace": "models-staging", "image": reference}
     run = scene.run("promote", "repository_dispatch", {"client_payload": healthy})
     assert results(run) == {"propose": "success"}, told(run.jobs["propose"])
     assert scene.files("promote/flight_delay") == {f"{PRODUCTION}/kustomization.yaml", f"{PRODUCTION}/passport.yaml"}
@@ -175,7 +175,7 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     assert scene.passport("production") == staging
 
     # In production it is aborted: the proposal restores the release before, and its image is never taken again.
-    aborted = {"model": "flight-delay", "namespace": "models-production", "version": staging["version"]}
+    aborted = {"model": "flight-delay", "namespace": "models-production", "image": reference}
     run = scene.run("rollback", "repository_dispatch", {"client_payload": aborted})
     assert results(run) == {"propose": "success"}, told(run.jobs["propose"])
     scene.merge("rollback/production/flight_delay")
