@@ -7,7 +7,6 @@ person works in is touched; and it is made anew whenever somebody else was faste
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import re
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_schemas import pull_request
 from data_schemas.command import Refusal
 from data_schemas.history import git
 
@@ -61,9 +61,7 @@ def push(branch: str, apply: Callable[[], Edit | None]) -> str | None:
                 return None
             try:
                 refused = _push(branch)
-            except BaseException as interrupted:
-                if not isinstance(interrupted, (KeyboardInterrupt, SystemExit)):
-                    raise
+            except (KeyboardInterrupt, SystemExit):
                 look = f"git fetch origin && git log origin/{branch}"
                 raise Refusal(
                     f"interrupted while it was pushed, so {branch} may have it or not; look: `{look}`."
@@ -71,9 +69,9 @@ def push(branch: str, apply: Callable[[], Edit | None]) -> str | None:
             if not refused:
                 return commit
         if PROTECTED.search(refused):
-            raise Protected(f"origin lets nobody push to {branch} without its checks ({_line(refused)}).")
+            raise Protected(f"origin lets nobody push to {branch} without its checks ({pull_request.first(refused)}).")
         if not FASTER.search(refused):
-            raise Refusal(f"pushing to {branch} failed ({_line(refused)}); mend that and run again.")
+            raise Refusal(f"pushing to {branch} failed ({pull_request.first(refused)}); mend that and run again.")
     raise Refusal(f"{branch} moved on {TRIES} times while this was pushed; nothing was changed there; run again.")
 
 
@@ -90,7 +88,7 @@ def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | N
             print(f"{base} has all of it: nothing to propose.")
             return None
         standing = _brought(branch)
-        if edit.closed and _makes(standing) == _makes("HEAD") and (address := _closed(base, branch)):
+        if edit.closed and _makes(standing) == _makes("HEAD") and (address := pull_request.closed(base, branch)):
             print(f"{address} proposed the very same and was closed: nothing to propose.")
             return None
         if standing and not _is_ancestor(f"{standing}~1", f"origin/{base}"):
@@ -102,8 +100,8 @@ def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | N
         if not _same(standing):
             lease = f"--force-with-lease=refs/heads/{branch}:{standing}"
             if refused := _push(branch, lease):
-                raise Refusal(f"pushing {branch} failed ({_line(refused)}); mend that and run again.")
-    return _pull_request(base, branch, edit)
+                raise Refusal(f"pushing {branch} failed ({pull_request.first(refused)}); mend that and run again.")
+    return pull_request.open_or_renew(base, branch, edit.title, edit.body, edit.closed)
 
 
 @contextlib.contextmanager
@@ -166,10 +164,8 @@ def _makes(commit: str) -> bytes:
 
 
 def _is_ancestor(commit: str, of: str) -> bool:
-    return (
-        subprocess.run(["git", "merge-base", "--is-ancestor", commit, of], capture_output=True, check=False).returncode
-        == 0
-    )
+    asked = ["git", "merge-base", "--is-ancestor", commit, of]
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
 def _quietly(*words: str) -> None:
@@ -182,81 +178,6 @@ def _same(standing: str) -> bool:
     return bool(standing) and all(
         git("rev-parse", f"{standing}{of}") == git("rev-parse", f"HEAD{of}") for of in ("^{tree}", "~1")
     )
-
-
-def _pull_request(base: str, branch: str, edit: Edit) -> str:
-    """Open it, or give the open one this title and body; without GitHub's `gh` a person opens it."""
-    body = [f"--title={edit.title}", "--body-file=-"]
-    try:
-        found = json.loads(_gh("pr", "list", "--head", branch, "--base", base, "--state=open", "--json=number,url"))
-        if found:
-            number, address = str(found[0]["number"]), str(found[0]["url"])
-            _gh("pr", "edit", number, *body, given=edit.body)
-        else:
-            address = _gh("pr", "create", "--head", branch, "--base", base, *body, given=edit.body).split()[-1]
-            number = address.rpartition("/")[2]
-        if edit.closed:
-            _gh("pr", "close", number, f"--comment={edit.closed}")
-    except _NoGitHub as reason:
-        _warn(f"{branch} is pushed, but no pull request was opened: {reason} Or open it by hand with the text below.")
-        print(edit.body)
-        return branch
-    if not edit.closed:
-        dispatch(branch)
-    return address
-
-
-def withdraw(branch: str, reason: str) -> None:
-    """Close the open pull request of a branch, which must not be merged any more."""
-    with contextlib.suppress(_NoGitHub):
-        for each in json.loads(_gh("pr", "list", "--head", branch, "--state=open", "--json=number")):
-            _gh("pr", "close", str(each["number"]), f"--comment={reason}")
-            print(f"closed: the pull request of {branch}")
-
-
-def dispatch(branch: str) -> None:
-    """Start the workflow that DISPATCH names on a branch: GitHub starts nothing for what its own token pushed."""
-    if checks := os.environ.get("DISPATCH"):
-        try:
-            _gh("workflow", "run", checks, "--ref", branch)
-        except _NoGitHub as reason:
-            raise Refusal(f"{branch} is pushed, but {checks} was not started: {reason}") from None
-
-
-def _closed(base: str, branch: str) -> str | None:
-    """The branch's newest pull request, if it was closed and none is open."""
-    words = ("pr", "list", "--head", branch, "--base", base, "--state=all", "--json=state,url")
-    try:
-        found = json.loads(_gh(*words))
-    except _NoGitHub:
-        return None
-    states = [each["state"] for each in found]  # the newest first
-    return str(found[0]["url"]) if states[:1] == ["CLOSED"] and "OPEN" not in states else None
-
-
-class _NoGitHub(Exception):
-    """Why, and what to do."""
-
-
-def _gh(*words: str, given: str = "") -> str:
-    if shutil.which("gh") is None:
-        raise _NoGitHub("gh is not on PATH; install it.")
-    done = subprocess.run(["gh", *words], input=given, capture_output=True, text=True, check=False)
-    if not done.returncode:
-        return done.stdout.strip()
-    said = _line(done.stderr)
-    if "not permitted to create" in said:
-        raise _NoGitHub(
-            "this repository lets workflows open none; allow it in Settings, Actions, General, Workflow permissions, "
-            "and run this again."
-        )
-    if "gh auth login" in done.stderr or "GH_TOKEN" in done.stderr or "none of the git remotes" in said:
-        raise _NoGitHub(f"gh knows no GitHub repository or account here ({said}); log in with `gh auth login`.")
-    raise Refusal(f"gh {' '.join(words[:2])} failed ({said}); mend that and run again.")
-
-
-def _warn(text: str) -> None:
-    print(f"::warning::{text}" if os.environ.get("GITHUB_ACTIONS") else text)
 
 
 def _credentials() -> list[str]:
@@ -273,12 +194,3 @@ def _identity() -> list[str]:
         or subprocess.run(["git", "config", "user.email"], capture_output=True, check=False).stdout
     )
     return [] if known else [word for key, value in BOT.items() for word in ("-c", f"user.{key}={value}")]
-
-
-def _line(said: str) -> str:
-    """What matters of an answer of Git or gh, in one line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = (
-        [line for line in lines if re.search(r"rejected|GH0\d\d|error|fatal", line)] or lines or ["no reason given"]
-    )
-    return " ".join(" ".join(telling[:2]).split())[:300].rstrip(".")

@@ -11,7 +11,7 @@ from data_schemas.command import Refusal
 from data_schemas.history import git
 from data_schemas.landing import Edit
 from data_schemas.markdown import plain, table
-from deploy import diff, history, rules
+from deploy import aborted, diff, history, rules
 from deploy.release import Release, kubernetes_name, parse_yaml
 from models.figures import TITLES
 from models.report import MARKS
@@ -56,12 +56,20 @@ def of_rollback(left: Release, restored: Release, reason: str | None) -> Edit:
         "already: the Rollout goes straight to stable, without steps. Otherwise "
         f"{rules.walk(restored.passport.serving)}.",
         "",
-        "The image that is left is on `deploy/releases/aborted.yaml` from now on: no environment takes it again, and "
-        "no release is made of the same sources. Take it off that list in a commit that says why.",
+        _listed(left),
         "",
         *_manifests(),
     ]
     return Edit(f"Roll {name} back to {restored.version} in {environment}", "\n".join(lines))
+
+
+def _listed(left: Release) -> str:
+    if not left.readable or not aborted.find(left.image.digest, aborted.read()):
+        return f"No image is put on `{aborted.PATH}`: what is left can be promoted again."
+    return (
+        f"The image that is left is on `{aborted.PATH}` from now on: no environment takes it again, and no release is "
+        "made of the same sources. Take it off that list in a commit that says why."
+    )
 
 
 def _beside(new: Release, old: Release | None) -> list[str]:
@@ -80,9 +88,9 @@ def _beside(new: Release, old: Release | None) -> list[str]:
 
 
 def _same_rows(of: Release) -> list[str]:
-    """What the gate `champion` found: the columns of the table may be about different months."""
+    """What the gate `champion` found, if there was one: the table's columns may be about different months."""
     gate = next((gate for gate in of.passport.gates if gate.name == "champion"), None)
-    if gate is None or not gate.reason:
+    if gate is None or gate.verdict == "off" or not gate.reason or not _record(of).get("champion"):
         return []
     return [f"Each column is of its own test window. The gate `champion` compared both: {plain(gate.reason)}.", ""]
 

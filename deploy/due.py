@@ -20,9 +20,9 @@ from deploy.manifests.rendering import FORK, registry
 from models import config
 from models.affected import changed
 from models.change import Change
+from models.retrain import JOBS
 
 NOBODY = "your-organisation"  # of the template: it deploys nothing
-JOBS = 256  # that GitHub starts for one matrix
 MADE_OF = ("data_schemas/", "models/", "serving/", "requirements/")  # where all that a passport and an image have is
 
 

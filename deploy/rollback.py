@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from data_schemas import files, landing
+from data_schemas import files, landing, pull_request
 from data_schemas.command import Refusal
 from deploy import aborted, decision, history, release, rules
 from deploy.history import Entry
@@ -55,7 +55,7 @@ def propose(options: argparse.Namespace) -> int:
 
     if address := landing.propose(landing.MAIN, f"rollback/{environment}/{name}", apply):
         print(f"Merging this rolls {name} back in {environment}: {address}")
-        landing.withdraw(f"promote/{name}", f"{name} is being rolled back in {environment}: {address}")
+        pull_request.withdraw(f"promote/{name}", f"{name} is being rolled back in {environment}: {address}")
     return 0
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from data_schemas import landing
+from data_schemas import landing, pull_request
 from data_schemas.command import Refusal
 from data_schemas.history import git
 from models.change import folders
@@ -42,7 +42,7 @@ def main(options: argparse.Namespace) -> int:
 
     if commit := landing.push(branch, apply):
         print(f"pushed to {branch}: {commit}")
-        landing.dispatch(branch)
+        pull_request.dispatch(branch)
     return 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas import history, landing
+from data_schemas import history, landing, pull_request
 from data_schemas.command import Refusal
 from data_schemas.landing import Edit
 from models.conftest import ROOT
@@ -29,7 +29,7 @@ esac
 WRITER = """
 import sys
 from pathlib import Path
-from data_schemas import history, landing
+from data_schemas import history, landing, pull_request
 def apply():
     Path(sys.argv[1]).write_text("mine")
     Path("all").write_text(Path("all").read_text() + sys.argv[1] + chr(10))
@@ -280,12 +280,12 @@ def test_what_was_closed_for_the_record_is_not_proposed_every_week(
 def test_checks_that_cannot_be_started_are_told(
     here: Path, gh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    landing.dispatch("work")
+    pull_request.dispatch("work")
     assert not (gh / "gh.calls").exists()
     monkeypatch.setenv("DISPATCH", "ci.yml")
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     with pytest.raises(Refusal, match=r"work is pushed, but ci\.yml was not started: gh is not on PATH; install it\."):
-        landing.dispatch("work")
+        pull_request.dispatch("work")
     assert here.is_dir()
 
 

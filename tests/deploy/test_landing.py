@@ -74,7 +74,7 @@ def built(shared: Shared) -> Shared:
     """With a second model that is merged and judged, and not yet released."""
     gates = [{"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for name in gate_names()]
     next(gate for gate in gates if gate["name"] == "champion")["reason"] = "+0.01 on the same rows"
-    shared.build("b", gates=gates)
+    shared.build("b", gates=gates, champion={"version": "0" * 12})
     shared.git("push", "--quiet", "origin", "HEAD:main")
     return shared
 
@@ -262,3 +262,18 @@ def test_a_rollback_closes_the_promotion_that_is_open(twice: Shared) -> None:
 def test_what_is_landed_asks_nobody_to_commit_it(built: Shared) -> None:
     assert "git add" not in built.push().out
     assert "git add" not in propose(built).out
+
+
+def test_a_rollback_that_keeps_the_image_says_so(twice: Shared) -> None:
+    assert roll_back(twice, "--keep").code == 0
+    assert "what is left can be promoted again" in twice.body()
+    assert "deploy/releases/aborted.yaml" not in twice.files("rollback/production/flight_delay")
+
+
+def test_a_first_release_was_compared_with_nothing(shared: Shared) -> None:
+    gates = [{"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": "r"} for name in gate_names()]
+    shared.build("b", gates=gates)
+    shared.git("push", "--quiet", "origin", "HEAD:main")
+    assert shared.push().code == 0
+    assert propose(shared).code == 0
+    assert "compared both" not in shared.body()

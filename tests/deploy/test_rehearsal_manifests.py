@@ -15,17 +15,7 @@ from deploy.rehearsal import manifests
 from deploy.rehearsal.manifests import Manifests
 from models import config
 from models.config import Model
-
-
-def _lacking() -> str | None:
-    try:
-        render.renderer()
-    except Refusal as refusal:
-        return str(refusal)
-    return None
-
-
-renders = pytest.mark.skipif(_lacking() is not None, reason=str(_lacking()))
+from tests.deploy.manifests import renders
 
 
 def model(**serving: Any) -> Model:

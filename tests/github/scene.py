@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ import yaml
 
 from models.conftest import ROOT
 from models.required import ASKED
-from tests.deploy.tree import gate_names
+from tests.deploy.tree import judge
 from tests.github import workflows
 from tests.github.runner import Job, Runner
 from tests.models import trees
 
 BIN = Path(sys.executable).parent  # of this environment
 REGISTRY = "ghcr.io/acme"
+SERVING = {"strategy": "canary", "slow_ms": 0.6}
 GH = """#!/bin/sh
 echo "$@" >> "$SCENE/gh.calls"
 case "$1 $2" in
@@ -201,32 +203,11 @@ def copy_model(root: Path, name: str) -> None:
     test.write_text(test.read_text().replace(trees.MODEL.name, name))
 
 
-def judged(root: Path, name: str, **changes: Any) -> None:
-    """Leave the passport that a passing run of these sources would, with made-up figures; the gates are not asked."""
-    from contextlib import chdir
-
-    from models import config, passport
-    from models.figures import TITLES
-
+def judged(root: Path, name: str) -> None:
+    """Leave the passport of a passing run; the gates are not asked."""
     with chdir(root):
-        model = config.load(name, check_columns=False)
-        content = passport.content(model)
-        record = {
-            "model": name,
-            "version": passport.version(content),
-            "verdict": "pass",
-            "content": content,
-            "dataset": {"name": model.dataset, "window": {"first": "2013-08", "last": "2013-08"}, "rows": 1000},
-            "metrics": {name: {"value": 0.7, "low": 0.6, "high": 0.8} for name in TITLES},
-            "gates": [
-                {"name": gate, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for gate in gate_names()
-            ],
-            "champion": None,
-            "serving": {"strategy": "canary", "slow_ms": model.serving.slow_ms},
-            **changes,
-        }
-        model.build.mkdir(exist_ok=True)
-        (model.build / "passport.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
+        window = {"first": "2013-08", "last": "2013-08"}
+        judge(name, dataset={"name": "flights", "window": window, "rows": 1000}, serving=SERVING)
 
 
 def fork(root: Path, *models: str) -> Scene:
