@@ -6,6 +6,7 @@ pytest -m every_model -k "[fraud]"
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -20,9 +21,13 @@ import pytest
 import yaml
 
 from data_schemas import command, tables
+from data_schemas.files import sha256
 from models import config, export, product, scoring, train
 from models import run as pipeline
 from models.inputs import TENSOR
+from serving import contract as contracts
+from serving.predictor import Predictor
+from serving.request import decoder
 from tests.support import found
 from tests.support.process import run
 from tests.support.repository import ROOT
@@ -149,6 +154,17 @@ def test_a_request_of_one_row_of_nothing_gets_a_probability(model: config.Model)
         pl.lit(None, kind).alias(name) for name, kind in whole.schema.items() if not kind.is_integer()
     )
     assert 0 <= scoring.scores(scoring.session(model.onnx), nothing)[0] <= 1
+
+
+def test_the_service_answers_the_largest_request(model: config.Model) -> None:
+    """As many rows of its own example as a request may have fit its limit of bytes, and each is scored as if alone."""
+    contract = contracts.derive(model, onnx_sha256=sha256(model.onnx))
+    example = {feature["name"]: feature["example"] for feature in contract["features"]}
+    body = json.dumps({"rows": [example] * contract["max_rows"]}).encode()
+    assert len(body) * 1.5 < contract["max_body_bytes"]
+    rows = decoder(contract)(body)
+    predictor = Predictor(model.onnx, contract)
+    assert predictor.scores(rows) == pytest.approx(predictor.scores(rows[:1]) * contract["max_rows"])
 
 
 def test_the_file_is_valid_within_its_storage_and_tells_nothing(model: config.Model) -> None:
