@@ -108,7 +108,7 @@ def two(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> tuple[release.Release, r
     made = []
     for letter in "ab":
         tree.release(letter, "staging")
-        made.append(release.read("staging", "flight_delay"))
+        made.append(release.read("staging", "specimen_delay"))
     assert made[0]
     assert made[1]
     return made[0], made[1]

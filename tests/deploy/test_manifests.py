@@ -222,6 +222,6 @@ def test_a_specimen_is_told_from_a_model() -> None:
     of = specimen("production", "canary")
     found = rendering.Rendering(of.environment, of.model, "canary", ())
     assert str(found) == "a specimen: production, canary"
-    assert str(dataclasses.replace(found, model="flight_delay")) == (
-        "release production/flight_delay: production, canary"
+    assert str(dataclasses.replace(found, model="specimen_delay")) == (
+        "release production/specimen_delay: production, canary"
     )
