@@ -53,7 +53,7 @@ def test_a_fault_of_the_base_is_said_once_with_file_object_and_mend(small: Tree)
     lines = [line for line in answer.out.splitlines() if "no node could be drained" in line]
     assert lines == [
         "deploy/base/poddisruptionbudget.yaml: PodDisruptionBudget specimen: spec.maxUnavailable "
-        "(a specimen: staging, canary and 3 more): allows no eviction: no node could be drained; allow one."
+        "(a specimen: staging, canary and 5 more): allows no eviction: no node could be drained; allow one."
     ]
 
 
@@ -130,6 +130,7 @@ def test_kinds_without_a_schema_are_named_and_the_rest_is_checked(
     assert "'readynessProbe' was unexpected" in small.deploy("verify").out  # a pod is a core kind
 
 
+@pytest.mark.slow
 @renders
 def test_forty_releases_are_checked_in_five_calls_of_the_renderer(
     monkeypatch: pytest.MonkeyPatch,
