@@ -10,7 +10,7 @@ from models import config, passport
 from models.figures import TITLES
 
 
-def judge(model: str, **changes: Any) -> dict[str, Any]:
+def judge(model: str, /, **changes: Any) -> dict[str, Any]:
     """Leave the passport of a passing run of a model's sources, with made-up figures; `changes` replace keys."""
     settings = config.load(model, check_columns=False)
     hashes = passport.content(settings)
