@@ -26,9 +26,21 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and t
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Collect and run in a tree of the engine and untrained specimens: relative paths never lead to the repository."""
+    if session.config.pluginmanager.hasplugin("dsession"):
+        return  # this process hands the tests out to workers, which start where it is
     folder = tempfile.mkdtemp(prefix="specimens-")
     session.config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.chdir(specimens.lay_out(Path(folder, "tree")))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of an xdist_group in one process: xdist 3.8 notes the group where pytest 9.2 no longer looks."""
+    if getattr(config.option, "loadgroup", False):
+        from _pytest.nodeid import coerce_node_id
+
+        for item in items:
+            item._id = coerce_node_id(getattr(item, "_nodeid", item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)

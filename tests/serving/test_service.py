@@ -53,6 +53,11 @@ def one(series: dict[str, float], name: str, **labels: str) -> float:
     return found[0]
 
 
+def test_these_tests_share_one_server(request: pytest.FixtureRequest) -> None:
+    """Side by side they run in one process, else each process would start a server."""
+    assert request.node.nodeid.endswith("@toy-server") == getattr(request.config.option, "loadgroup", False)
+
+
 def test_a_prediction_names_scores_labels_model_and_version(server: Any, contract: dict[str, Any]) -> None:
     status, headers, content = http_(server, "POST", "/predict", SAMPLE)
     found = json.loads(content)
