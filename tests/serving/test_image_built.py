@@ -55,7 +55,7 @@ def built(repository_of_image: Path) -> Iterator[str]:
     digests = re.findall(r"sha256:\w{64}", build(repository_of_image, "podman", name))
     assert digests == [container.inspect(name)["Digest"]]
     yield name
-    container.podman("rmi", name)
+    container.podman("rmi", "--force", container.inspect(name)["Id"])  # by whatever name, those of the registry too
 
 
 @pytest.fixture(scope="module")
@@ -172,21 +172,29 @@ def test_it_answers_as_the_model_does(service: tuple[str, int], endpoint: Any) -
     assert "_total" in metrics
 
 
-@pytest.mark.skipif(shutil.which("docker-registry") is None, reason="no registry; apt-get install docker-registry")
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """One for all builders: what the first has pushed the second need not compress again."""
+    if shutil.which("docker-registry") is None:
+        pytest.skip("no registry; apt-get install docker-registry")
+    with container.registry(tmp_path_factory.mktemp("registry")) as found:
+        yield found
+
+
 @pytest.mark.parametrize("builder", ["podman", "buildah"])
-def test_what_is_pushed_is_found_in_the_registry_by_the_digest_that_is_told(
-    built: str, builder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_is_pushed_is_found_in_the_registry_by_the_digest_that_is_reported(
+    built: str, registry: tuple[str, Path], builder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with container.registry(tmp_path) as (place, settings):
-        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(settings))
-        name = f"{place}/team/toy"
-        container.podman("tag", built, f"{name}:7")
-        try:
-            reference = image.push(builder, f"{name}:7", tmp_path / "log")
-            assert re.fullmatch(rf"{name}@sha256:[0-9a-f]{{64}}", reference)
-            container.podman("pull", "--quiet", reference)
-            assert container.inspect(reference)["Config"]["User"] == "65532:65532"
-        finally:
-            container.podman("rmi", "--force", f"{name}:7")
-    with pytest.raises(Refusal, match=rf"{builder} could not push .*/team/toy:8: .*; log in to its registry"):
+    place, settings = registry
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(settings))
+    name = f"{place}/team/{builder}"
+    container.podman("tag", built, f"{name}:7")
+    try:
+        reference = image.push(builder, f"{name}:7", tmp_path / "log")
+        assert re.fullmatch(rf"{name}@sha256:[0-9a-f]{{64}}", reference)
+        container.podman("pull", "--quiet", reference)
+        assert container.inspect(reference)["Config"]["User"] == "65532:65532"
+    finally:
+        container.podman("rmi", "--force", f"{name}:7")
+    with pytest.raises(Refusal, match=rf"{builder} could not push {name}:8: .*; log in to its registry"):
         image.push(builder, f"{name}:8", tmp_path / "log")
