@@ -34,7 +34,7 @@ def lay_out(root: Path) -> Path:
     """The engine, one untrained specimen, its dataset without rows, and the addresses of nobody."""
     for name in engine():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, root / name)
+        shutil.copy(ROOT / name, root / name)
     for stage in ("models", "data_schemas"):
         caches = shutil.ignore_patterns("__pycache__")
         shutil.copytree(SPECIMENS / stage, root / stage, dirs_exist_ok=True, ignore=caches)
