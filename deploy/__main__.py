@@ -9,7 +9,7 @@ from data_schemas.command import SINCE, Verb
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": command.noun})
 ENVIRONMENTS = ["staging", "production"]
-FAULTS = ["errors", "latency", "scores", "crash", "never-ready", "nan"]
+FAULTS = ["errors", "latency", "scores", "crash", "never-ready", "nan", "champion"]
 
 VERBS = [
     Verb(

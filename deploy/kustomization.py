@@ -1,4 +1,4 @@
-"""kustomization.yaml of a release: it follows from the passport and the resources alone, whose hashes it holds.
+"""kustomization.yaml of a release: it follows from passport, resources and promise; it holds the hashes of the files.
 
 Argo CD renders it; `python -m deploy verify` writes it again and finds an edit by hand.
 """
@@ -9,7 +9,8 @@ import hashlib
 
 from prometheus_client.utils import floatToGoString
 
-from deploy.release import FILES, Release, Served, kubernetes_name, parse_passport, place
+from deploy.promise import vector
+from deploy.release import FILES, Promise, Release, Served, kubernetes_name, parse_passport, place
 
 PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
 
@@ -35,14 +36,19 @@ patches:
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
       - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
       - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
-{slow}"""
+{slow}{promised}"""
 SLOW = """\
       - {{op: replace, path: /metadata/annotations/release~1slow, value: "{bound}"}}
 """
+PROMISED = """\
+      - {{op: replace, path: /metadata/annotations/release~1champion, value: "{champion}"}}
+      - {{op: replace, path: /metadata/annotations/release~1promised-rows, value: "{rows}"}}
+      - {{op: replace, path: /metadata/annotations/release~1promised, value: "{vector}"}}
+"""
 
 
-def compose(environment: str, model: str, passport: bytes, resources: bytes) -> Release:
-    """The release that these two files make; its kustomization.yaml follows from them alone."""
+def compose(environment: str, model: str, passport: bytes, resources: bytes, promise: Promise | None = None) -> Release:
+    """The release that these two files make, with what its canary is held to; kustomization.yaml follows from them."""
     record = parse_passport(passport, place(environment, model) / "passport.yaml")
     kustomization = TEMPLATE.format(
         **_rollout(record.serving, environment),
@@ -53,13 +59,24 @@ def compose(environment: str, model: str, passport: bytes, resources: bytes) -> 
         version=record.version,
         passport=hashlib.sha256(passport).hexdigest(),
         resources=hashlib.sha256(resources).hexdigest(),
+        promised=_promised(promise) if promise else "",
     )
     return Release(environment, model, dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True)))
+
+
+def again(release: Release, promise: Promise | None) -> Release:
+    """The release that its passport and resources make, held to this promise."""
+    both = release.files["passport.yaml"], release.files["resources.yaml"]
+    return compose(release.environment, release.model, *both, promise)
 
 
 def slow(seconds: float) -> str:
     """The bound above which a request is slow, as the label `le` of the served histogram writes it."""
     return str(floatToGoString(round(seconds, 9)))  # type: ignore[no-untyped-call]
+
+
+def _promised(promise: Promise) -> str:
+    return PROMISED.format(champion=promise.champion, rows=promise.rows, vector=vector(promise))
 
 
 def _rollout(serving: Served | None, environment: str) -> dict[str, str]:

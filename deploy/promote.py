@@ -7,14 +7,15 @@ Nothing is committed: the release is a change for a person to look at.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from data_schemas import files, landing
 from data_schemas.command import Refusal
 from data_schemas.history import git
-from deploy import aborted, decision, due, history, kustomization, release, rules
+from deploy import aborted, decision, due, history, kustomization, promise, release, rules
 from deploy.manifests.rendering import registry
-from deploy.release import LOCK, Image, Release
+from deploy.release import FILES, LOCK, Image, Release
 from models import config, passport, product
 
 
@@ -93,12 +94,19 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
                 "promote a newer model, or take it off that list in a commit that says why."
             )
         former = release.read(candidate.environment, candidate.model)
-        if former is not None and former.files == candidate.files:
+        if former is not None and former.files == same_again(candidate, former).files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
         release.write(candidate)
         tell(candidate, former, landed=options.push or options.propose)
     return candidate
+
+
+def same_again(candidate: Release, former: Release) -> Release:
+    """The candidate with the promise that the former was released with: that it is compared with itself is no news."""
+    if not former.readable or any(candidate.files[name] != former.files.get(name) for name in FILES[1:]):
+        return candidate
+    return kustomization.again(candidate, promise.of_release(former))
 
 
 def to_staging(model: config.Model, reference: str | None, commit: str) -> Release:
@@ -139,7 +147,8 @@ def to_staging(model: config.Model, reference: str | None, commit: str) -> Relea
         # Of two commits that make the same, the first stands: otherwise every push to main would be a release.
         same = release.complete(content, image.model_copy(update={"commit": former.image.commit}), built)
         completed = same if same == former.files.get("passport.yaml") else completed
-    return kustomization.compose("staging", name, completed, resources.read_bytes())
+    promised = promise.demand(record, former, str(built))
+    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised)
 
 
 def to_production(name: str, reference: str | None) -> Release:
@@ -158,7 +167,9 @@ def to_production(name: str, reference: str | None) -> Release:
             f"{', '.join(changed)}: not committed, so staging never had it; commit it and let staging run it first."
         )
     refuse_never_staged(staging)
-    return kustomization.compose("production", name, staging.files["passport.yaml"], staging.files["resources.yaml"])
+    where = str(staging.folder / "passport.yaml")
+    promised = promise.demand(staging.passport, release.read("production", name), where)
+    return kustomization.again(dataclasses.replace(staging, environment="production"), promised)
 
 
 def refuse(faults: list[rules.Fault]) -> None:

@@ -19,25 +19,34 @@ if TYPE_CHECKING:
     from models import config
 
 
+ENVIRONMENTS = ("staging", "production")
+
+
 @dataclass(frozen=True)
-class Champion:
+class Standing:
+    """The release of one environment."""
+
     version: str
     onnx: str  # SHA-256
+
+
+@dataclass(frozen=True)
+class Champion(Standing):
     commit: str  # the newest commit whose file has these bytes
 
 
-def passport_path(name: str) -> Path:
+def passport_path(name: str, environment: str = "production") -> Path:
     """Written by promotion, never by hand; absent until the first release."""
-    return Path("deploy/releases/production") / name / "passport.yaml"
+    return Path("deploy/releases") / environment / name / "passport.yaml"
 
 
-def standing(name: str) -> Path | None:
-    """Production's passport, or None before the first release; a release that lost its passport is refused."""
-    path = passport_path(name)
+def standing(name: str, environment: str = "production") -> Path | None:
+    """An environment's passport, or None before the first release; a release that lost its passport is refused."""
+    path = passport_path(name, environment)
     if path.is_file():
         return path
     if path.exists() or path.with_name("kustomization.yaml").exists():
-        raise Refusal(f"{path} is no file, yet production has a release; restore it with `git checkout -- {path}`.")
+        raise Refusal(f"{path} is no file, yet {environment} has a release; restore it with `git checkout -- {path}`.")
     return None
 
 
@@ -46,6 +55,17 @@ def find(model: config.Model) -> Champion | None:
     path = standing(model.name)
     if path is None:
         return None
+    release = _read(path)
+    return Champion(release.version, release.onnx, commit=blob(model, release.onnx)[1])
+
+
+def standing_anywhere(model: config.Model) -> list[Standing]:
+    """The releases that a candidate may take the place of, one for each environment that has one."""
+    paths = (standing(model.name, environment) for environment in ENVIRONMENTS)
+    return [_read(path) for path in paths if path is not None]
+
+
+def _read(path: Path) -> Standing:
     mend = f"restore it with `git checkout -- {path}`"
     passport = read_yaml(path, mend)
     try:
@@ -54,7 +74,7 @@ def find(model: config.Model) -> Champion | None:
         raise Refusal(f"{path}: content.onnx or version is missing; {mend}.") from None
     if not re.fullmatch("[0-9a-f]{64}", onnx):
         raise Refusal(f"{path}: content.onnx is no SHA-256; {mend}.")
-    return Champion(version=version, onnx=onnx, commit=blob(model, onnx)[1])
+    return Standing(version, onnx)
 
 
 def blob(model: config.Model, onnx: str) -> tuple[bytes, str]:
@@ -71,8 +91,17 @@ def blob(model: config.Model, onnx: str) -> tuple[bytes, str]:
     where = f"the history of {model.onnx}" if model.storage == "git" else "the DVC cache and remote"
     mend = "git fetch --unshallow" if model.storage == "git" else "dvc pull --all-commits"
     raise Refusal(
-        f"the model {onnx[:12]} that {passport_path(model.name)} names is nowhere in {where}; fetch it with `{mend}`."
+        f"the model {onnx[:12]} that {_named(model, onnx)} names is nowhere in {where}; fetch it with `{mend}`."
     )
+
+
+def _named(model: config.Model, onnx: str) -> Path:
+    """The passport that speaks of these bytes; production's where none does any more."""
+    for environment in ENVIRONMENTS:
+        path = passport_path(model.name, environment)
+        if path.is_file() and onnx in path.read_text():
+            return path
+    return passport_path(model.name)
 
 
 def _from_git(model: config.Model, commit: str) -> bytes | None:

@@ -19,11 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from data_schemas.command import Refusal, working
 from data_schemas.files import read_json, sha256, write, write_json
-from models import champion, config, measure, passport
+from models import champion, config, measure, passport, promise
 
 
 @dataclass(frozen=True)
@@ -58,15 +56,16 @@ def main(options: argparse.Namespace) -> int:
     evidence = gather(model)
     with working(f"judging {model.name}"):
         verdicts = judge(evidence)
-        compared = comparison(evidence)
+        compared, promises = comparison(evidence), promise.every(model)
     record = passport.make(
         model,
         evidence.evaluation,
         [asdict(each) for each in verdicts],
         asdict(evidence.champion) if evidence.champion else None,
+        promises,
     )
     write_json(model.build / "comparison.json", compared)
-    write(model.build / "passport.yaml", yaml.safe_dump(record, sort_keys=False, width=120))
+    write(model.build / "passport.yaml", passport.text(record))
     show(record)
     return 0 if record["verdict"] == "pass" else 1
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml, sha256, sha256_of_tree
 from models import config
@@ -39,7 +41,30 @@ def version(of: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def make(model: config.Model, evaluation: dict[str, Any], gates: list[dict[str, Any]], champion: Any) -> dict[str, Any]:
+class _Dumper(yaml.SafeDumper):
+    """Lists of whole numbers, such as a row of a promise, on one line."""
+
+
+def _listed(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+    numbers = bool(data) and all(isinstance(each, int) for each in data)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=numbers)
+
+
+_Dumper.add_representer(list, _listed)
+
+
+def text(record: dict[str, Any]) -> str:
+    """The passport as YAML."""
+    return yaml.dump(record, Dumper=_Dumper, sort_keys=False, width=120)
+
+
+def make(
+    model: config.Model,
+    evaluation: dict[str, Any],
+    gates: list[dict[str, Any]],
+    champion: Any,
+    promises: list[dict[str, Any]],
+) -> dict[str, Any]:
     """The passport, in the order in which a person reads it."""
     hashes = content(model)
     return {
@@ -57,6 +82,7 @@ def make(model: config.Model, evaluation: dict[str, Any], gates: list[dict[str, 
         "gates": gates,
         "champion": champion,
         "serving": {"strategy": model.serving.strategy, "slow_ms": model.serving.slow_ms},
+        "promises": promises,
     }
 
 

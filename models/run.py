@@ -183,8 +183,8 @@ def _inputs(model: config.Model) -> str:
     files = [*product.files(model), model.build / "evaluation.json"]
     files += [Path("requirements/training.txt"), *passport.code(model)]
     files += Path("models").glob("*.jinja")
-    released = champion.standing(model.name)
-    return sha256_of_tree([*files, released] if released else files)
+    released = (champion.standing(model.name, environment) for environment in champion.ENVIRONMENTS)
+    return sha256_of_tree([*files, *filter(None, released)])
 
 
 def _lock(model: config.Model) -> Path:

@@ -21,7 +21,8 @@ from data_schemas.files import read_yaml
 from deploy import kustomization, steps
 from deploy.analysis import template
 from deploy.manifests import render
-from deploy.release import Image
+from deploy.promise import vector
+from deploy.release import Image, Promise
 from deploy.steps import Steps
 from models.config import Model
 
@@ -48,7 +49,12 @@ class Manifests:
 
     def with_slow(self, seconds: float) -> Manifests:
         """With another bound above which a request is slow."""
-        return dataclasses.replace(self, rollout=_slow(self.rollout, seconds))
+        return dataclasses.replace(self, rollout=_annotated(self.rollout, slow=kustomization.slow(seconds)))
+
+    def with_promise(self, promise: Promise) -> Manifests:
+        """Held to this promise, about the champion that is rehearsed against."""
+        said = {"champion": promise.champion, "promised": vector(promise), "promised-rows": str(promise.rows)}
+        return dataclasses.replace(self, rollout=_annotated(self.rollout, **said))
 
 
 def released(model: Model) -> Manifests:
@@ -67,7 +73,7 @@ def released(model: Model) -> Manifests:
     else:
         objects = _rendered(model, strategy)
         source = f"the {strategy} release of this tree for {ENVIRONMENT}"
-    rollout = _slow(_one(objects, "Rollout"), model.serving.slow_ms / 1000)
+    rollout = _annotated(_one(objects, "Rollout"), slow=kustomization.slow(model.serving.slow_ms / 1000))
     templates = {str(each["metadata"]["name"]): each for each in objects if each["kind"] == "AnalysisTemplate"}
     plan = steps.plan(rollout, f"Rollout {rollout['metadata']['name']}")
     found = Manifests(rollout, templates, _one(objects, "PodMonitor"), plan, source, tuple(notes))
@@ -147,9 +153,10 @@ def _unrendered() -> list[dict[str, Any]]:
     return found
 
 
-def _slow(rollout: Object, seconds: float) -> Object:
-    """A copy whose release/slow is this bound, written as the metric's label writes it."""
-    annotations = {**rollout["metadata"].get("annotations", {}), "release/slow": kustomization.slow(seconds)}
+def _annotated(rollout: Object, **said: str) -> Object:
+    """A copy with these annotations of a release, written as a release writes them."""
+    ours = {f"release/{name}": text for name, text in said.items()}
+    annotations = {**rollout["metadata"].get("annotations", {}), **ours}
     return {**rollout, "metadata": {**rollout["metadata"], "annotations": annotations}}
 
 
