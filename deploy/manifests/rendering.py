@@ -133,7 +133,7 @@ def specimens(root: Path = Path()) -> list[Release]:
             "image": {"name": f"{image}/{model}", "digest": DIGEST},
         }
         written = yaml.safe_dump(passport).encode()
-        promise = PROMISE if strategy in COMPARED else None
+        promise = PROMISE if strategy in (None, *COMPARED) else None
         made += [compose(environment, model, written, RESOURCES.encode(), promise) for environment in ENVIRONMENTS]
     return made
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import kustomization, release, rules
+from deploy import kustomization, promise, release, rules
 from deploy.manifests import render, rendering
 from deploy.release import Release
 from models import config
@@ -25,8 +25,7 @@ PODS = {
 }
 ALONE = {("AnalysisTemplate", f"specimen-{name}") for name in ("success", "downtime")}
 COMPARED = {
-    ("AnalysisTemplate", f"specimen-{name}")
-    for name in ("errors", "latency", "positive-up", "positive-down", "score-shift", "evidence")
+    ("AnalysisTemplate", f"specimen-{name}") for name in ("errors", "refusals", "latency", "score-shift", "evidence")
 }
 CANARY = PODS | ALONE | COMPARED | {("Service", "specimen-stable")}
 EXPECTED = {
@@ -98,7 +97,8 @@ def another(of: Release, version: str = "fedcba987654") -> Release:
     """The same model's next release."""
     passport = of.files["passport.yaml"].replace(rendering.VERSION.encode(), f'"{version}"'.encode())
     passport = passport.replace(rendering.DIGEST.encode(), f"sha256:{'6' * 64}".encode())
-    return kustomization.compose(of.environment, of.model, passport, of.files["resources.yaml"])
+    made = kustomization.compose(of.environment, of.model, passport, of.files["resources.yaml"])
+    return kustomization.again(made, promise.of_release(of))
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -28,6 +29,7 @@ from deploy.rehearsal.reference import Judge, Reference
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
+from deploy.release import Promise
 from models import config
 from tests.deploy.stub_arm import StubArm
 from tests.deploy.test_walk import bodies
@@ -74,6 +76,10 @@ class Both:
         return " and ".join(each.lacking() for each in self.judges)
 
 
+# Both stubs draw from the same distribution of scores.
+PROMISED = Promise(champion="stub", counts=[[1000 * (row == to) for to in range(10)] for row in range(10)])
+
+
 class Idle(Traffic):
     """Says that it weighs, and sends the candidate nothing."""
 
@@ -96,8 +102,8 @@ def walk(
 
     @contextlib.contextmanager
     def judges(one: Meter, other: Meter) -> Iterator[Judge]:
-        with rehearse.judging(done, release, place, one, other) as templates:
-            seen.append(Both(templates, Reference(one, other, pace)))
+        with rehearse.judging(done, release.with_promise(PROMISED), PROMISED, place, one, other) as templates:
+            seen.append(Both(templates, Reference(one, other, pace, np.array(PROMISED.counts, np.float64))))
             yield seen[0]
 
     async def both() -> None:
@@ -117,7 +123,7 @@ def walk(
     [
         ("errors", StubArm(errors=0.2), "errors|success", "errors|success"),
         ("latency", StubArm(seconds=0.03), "slow requests", "slow requests"),
-        ("scores", StubArm(shift=0.3), "score shift|more positives", "score shift|more positives"),
+        ("scores", StubArm(shift=0.3), "scores against the promise", "scores against the promise"),
         ("nan", StubArm(errors=0.4), "errors|success", "errors|success"),
         ("crash", StubArm(), "scrapes missed", "errors|success"),
     ],
@@ -156,7 +162,7 @@ def test_a_candidate_that_nobody_calls_is_inconclusive_to_both(release: Manifest
     assert "0 requests reached the candidate, fewer than 100" in done.reason
 
 
-EVIDENCE, DOWNTIME = "sum(ml_requests_total", "# Scrapes of the last ten minutes"
+EVIDENCE, DOWNTIME = "# Only requests", "# Scrapes of the last ten minutes"
 
 
 class Scripted(Prometheus):
@@ -172,7 +178,7 @@ class Scripted(Prometheus):
                 if isinstance(found, QueryError):
                     raise found
                 return list(found)
-        return [1.0] if text.startswith("# Empty, and so inconclusive") else [0.0]  # the share of successes
+        return [1.0] if text.startswith("# Half minutes") else [0.0]  # the share of successes
 
 
 def scripted(release: Manifests, answers: dict[str, Sequence[float] | QueryError], until: float) -> cluster.Templates:

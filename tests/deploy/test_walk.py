@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -55,7 +56,7 @@ def walk(champion: StubArm, candidate: StubArm, done: Rehearsal | None = None) -
 
 
 def reference(done: Rehearsal) -> Callable[[Meter, Meter], AbstractContextManager[Judge]]:
-    return lambda one, other: contextlib.nullcontext(Reference(one, other, done.pace))
+    return lambda one, other: contextlib.nullcontext(Reference(one, other, done.pace, np.eye(10) * 1e4))
 
 
 def test_two_healthy_arms_are_promoted_after_every_weight() -> None:
@@ -74,8 +75,7 @@ def test_two_healthy_arms_are_promoted_after_every_weight() -> None:
     [
         ("errors", StubArm(), StubArm(errors=0.3)),
         ("slow requests", StubArm(), StubArm(seconds=0.012)),
-        ("score shift", StubArm(), StubArm(shift=0.25)),
-        ("success", StubArm(errors=0.2), StubArm(errors=0.2)),
+        ("scores against the promise", StubArm(), StubArm(shift=0.25)),
     ],
 )
 def test_each_fault_aborts_and_is_named(check: str, champion: StubArm, candidate: StubArm) -> None:
@@ -206,11 +206,13 @@ def test_metrics_of_other_origin_are_passed_over() -> None:
     text = (
         'python_gc_objects_total 5.0\n# TYPE ml_requests_total counter\nml_requests_total{model="a",version="1"} 3.0\n'
         'ml_requests_total{model="a",version="2"} 4.0\nml_errors_total{model="a",reason="invalid"} 2.0\n'
+        'ml_errors_total{model="a",reason="inference"} 1.0\n'
         'ml_score_bin_total{bin="9"} 1.5\nml_score_bin_total{bin="ten"} 9.0\n'
         'ml_request_duration_seconds_bucket{le="0.005"} 6.0\nml_request_duration_seconds_bucket{le="+Inf"} 7.0\n'
     )
     found = meters.parse(text)
-    assert (found.requests, found.errors, found.bins[9], found.reasons) == (7.0, 2.0, 1.5, {"invalid": 2.0})
+    assert (found.requests, found.errors, found.refused, found.bins[9]) == (7.0, 1.0, 2.0, 1.5)
+    assert found.reasons == {"invalid": 2.0, "inference": 1.0}
     assert found.within[0.005] == 6.0
     assert sum(found.bins) == 1.5
 
@@ -237,11 +239,11 @@ def test_a_check_never_passes_for_lack_of_data() -> None:
     done = walk(StubArm(), StubArm(errors=1.0), rehearsal(Pace(**{**vars(QUICK), "limits": NEVER})))
     for tick in done.ticks:
         verdicts = {each.name: each.verdict for each in tick.results}
-        assert verdicts["score-shift"] == verdicts["positive-up"] == Verdict.INCONCLUSIVE
+        assert verdicts["score-shift"] == Verdict.INCONCLUSIVE
     assert done.verdict == "inconclusive"
 
 
-NEVER = Limits(evidence=1e9, positive=1e9, score_shift=1e9, success=-1.0, requests=30)
+NEVER = Limits(evidence=1e9, score_shift=1e9, success=-1.0, requests=30)
 
 
 def sample(requests: float = 0.0, errors: float = 0.0, bounds: tuple[float, ...] = (0.005,)) -> meters.Sample:

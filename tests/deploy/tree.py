@@ -13,7 +13,7 @@ import yaml
 
 from data_schemas import command
 from deploy.__main__ import VERBS
-from models import config, passport
+from models import champion, config, passport
 from models.figures import TITLES
 
 MODEL = Path("models/flight_delay")
@@ -22,6 +22,9 @@ GIT = {
     "GIT_CONFIG_SYSTEM": os.devnull,
     **{f"GIT_{role}_{field}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")},
 }
+
+
+COUNTS = [[60 * (row == to) + 20 * (row + 1 == to) for to in range(10)] for row in range(10)]  # made up, of a promise
 
 
 def digest(letter: str) -> str:
@@ -81,7 +84,7 @@ class Tree:
         return str(record["version"])
 
 
-def judge(model: str, **changes: Any) -> dict[str, Any]:
+def judge(model: str, /, **changes: Any) -> dict[str, Any]:
     """Leave the passport of a passing run of a model's sources, with made-up figures; `changes` replace keys."""
     settings = config.load(model, check_columns=False)
     hashes = passport.content(settings)
@@ -96,6 +99,10 @@ def judge(model: str, **changes: Any) -> dict[str, Any]:
             {"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for name in gate_names()
         ],
         "champion": None,
+        "promises": [
+            {"champion": version, "counts": COUNTS}
+            for version in {passport.version(hashes), *(each.version for each in champion.standing_anywhere(settings))}
+        ],
         **changes,
     }
     settings.build.mkdir(exist_ok=True)
