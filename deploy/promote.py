@@ -16,7 +16,7 @@ from data_schemas.history import git
 from deploy import aborted, decision, due, history, kustomization, promise, release, rules
 from deploy.manifests.rendering import registry
 from deploy.release import FILES, LOCK, Image, Release
-from models import config, passport, product
+from models import config, lock, passport, product
 
 
 def main(options: argparse.Namespace) -> int:
@@ -129,6 +129,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str) -> Relea
     record = release.parse_passport(content, built)
     refuse(rules.of_passport(record, name, built, rules.required_gates(), f"mend the model, then `{run}`"))
     passport.refuse_stale(model, record.content)
+    refuse_another_lock(name)
     resources = model.folder / "resources.yaml"
     if not resources.is_file():
         raise Refusal(f"{resources} is missing; copy another model's, such as models/flight_delay/resources.yaml.")
@@ -189,6 +190,15 @@ def refuse_uncommitted(model: config.Model) -> None:
     for path in held:
         if not history.tracked(path):
             raise Refusal(f"{path} is not in Git, so nobody reviewed it; `git add --force {path}` and commit.")
+
+
+def refuse_another_lock(name: str) -> None:
+    """What is released must be what its sources make, by the lock that was reviewed with them."""
+    if found := lock.faults(name, lock.here):
+        raise Refusal(
+            f"models/{name}/dvc.lock does not fit what is beside it ({found[0]}); run `python -m models run {name}` "
+            f"and commit models/{name}."
+        )
 
 
 def refuse_reused(image: Image, name: str, version: str) -> None:

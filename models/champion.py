@@ -7,9 +7,10 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml
@@ -28,11 +29,17 @@ class Standing:
 
     version: str
     onnx: str  # SHA-256
+    served: Mapping[str, Any] = field(default_factory=dict, kw_only=True)  # `serving` of its passport
 
 
 @dataclass(frozen=True)
 class Champion(Standing):
     commit: str  # the newest commit whose file has these bytes
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What a passport says of it."""
+        return {"version": self.version, "onnx": self.onnx, "commit": self.commit}
 
 
 def passport_path(name: str, environment: str = "production") -> Path:
@@ -56,7 +63,8 @@ def find(model: config.Model) -> Champion | None:
     if path is None:
         return None
     release = _read(path)
-    return Champion(release.version, release.onnx, commit=blob(model, release.onnx)[1])
+    commit = blob(model, release.onnx)[1]
+    return Champion(release.version, release.onnx, commit, served=release.served)
 
 
 def standing_anywhere(model: config.Model) -> list[Standing]:
@@ -74,7 +82,7 @@ def _read(path: Path) -> Standing:
         raise Refusal(f"{path}: content.onnx or version is missing; {mend}.") from None
     if not re.fullmatch("[0-9a-f]{64}", onnx):
         raise Refusal(f"{path}: content.onnx is no SHA-256; {mend}.")
-    return Standing(version, onnx)
+    return Standing(version, onnx, served=passport.get("serving") or {})
 
 
 def blob(model: config.Model, onnx: str) -> tuple[bytes, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_schemas.command import Refusal, working
 from data_schemas.files import sha256, write_json
-from models import config, scoring, train
+from models import config, lock, scoring, train
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -28,6 +28,7 @@ KEYS = ("onnx", "size_mb", "latency", "parity")
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)
+    lock.refuse_stale(model.name)
     with working(f"measuring {model.name}"):
         result = measure(model)
     write_json(model.build / "measured.json", result)

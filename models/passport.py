@@ -81,7 +81,7 @@ def make(
         "metrics": evaluation["metrics"],
         "gates": gates,
         "champion": champion,
-        "serving": {"strategy": model.serving.strategy, "slow_ms": model.serving.slow_ms},
+        "serving": model.serving.model_dump(include={"strategy", "slow_ms", "threshold", "shift"}, exclude_none=True),
         "promises": promises,
     }
 
