@@ -35,6 +35,7 @@ VERBS = [
             ("--image", {"metavar": "REF@sha256:…", "help": "the pushed image (staging only)"}),
             ("--push", {"action": "store_true", "help": "onto the newest main of origin (staging only)"}),
             ("--propose", {"action": "store_true", "help": "as a pull request into main (production only)"}),
+            ("--rate", {"type": float, "metavar": "N", "help": "requests a second, to say how long each step takes"}),
             ("--verified", {"metavar": "IMAGE", "help": "only if staging has this, which the cluster told is healthy"}),
         ],
     ),

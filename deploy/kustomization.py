@@ -9,6 +9,7 @@ import hashlib
 
 from prometheus_client.utils import floatToGoString
 
+from deploy import steps
 from deploy.promise import vector
 from deploy.release import FILES, Promise, Release, Served, kubernetes_name, parse_passport, place
 
@@ -36,7 +37,7 @@ patches:
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
       - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
       - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
-{slow}{promised}"""
+{slow}{promised}{evidence}"""
 SLOW = """\
       - {{op: replace, path: /metadata/annotations/release~1slow, value: "{bound}"}}
 """
@@ -44,6 +45,10 @@ PROMISED = """\
       - {{op: replace, path: /metadata/annotations/release~1champion, value: "{champion}"}}
       - {{op: replace, path: /metadata/annotations/release~1promised-rows, value: "{rows}"}}
       - {{op: replace, path: /metadata/annotations/release~1promised, value: "{vector}"}}
+"""
+
+EVIDENCE = """\
+      - {{op: replace, path: /spec/strategy/canary/steps/{step}/analysis/args/{place}/value, value: "{requests}"}}
 """
 
 
@@ -81,7 +86,14 @@ def _promised(promise: Promise) -> str:
 
 def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
     """The lines of the kustomization that follow from the strategy."""
-    lines = {"namespace": "", "components": "", "names": "base/names", "target": "kind: Rollout", "slow": ""}
+    lines = {
+        "namespace": "",
+        "components": "",
+        "names": "base/names",
+        "target": "kind: Rollout",
+        "slow": "",
+        "evidence": "",
+    }
     if serving is None:
         return lines
     lines["namespace"] = f"namespace: models-{environment}\n"  # for what the strategy adds
@@ -91,4 +103,16 @@ def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
         return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
     if serving.strategy != "bluegreen":
         lines["slow"] = SLOW.format(bound=slow(serving.slow_ms / 1000))
+        lines["evidence"] = _evidence(serving.canary.requests)
     return lines
+
+
+def _evidence(requests: int) -> str:
+    """So many requests more at each weight; nothing where that is what the base says anyway."""
+    places = steps.evidence()
+    if [asked for _, _, asked in places] == [str(requests * number) for number in range(1, len(places) + 1)]:
+        return ""
+    return "".join(
+        EVIDENCE.format(step=step, place=place, requests=requests * number)
+        for number, (step, place, _) in enumerate(places, 1)
+    )

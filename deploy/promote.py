@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from pathlib import Path
 
 from data_schemas import files, landing
 from data_schemas.command import Refusal
 from data_schemas.history import git
-from deploy import aborted, decision, due, history, kustomization, promise, release, rules
+from deploy import aborted, decision, due, history, kustomization, promise, release, rules, steps
 from deploy.manifests.rendering import registry
-from deploy.release import FILES, LOCK, Image, Release
+from deploy.release import COMPARED, FILES, LOCK, Image, Release
 from models import config, lock, passport, product
+
+CALLED = 20.0  # requests a second of staging's own caller (deploy/environments/staging/caller.yaml)
+GUESSED = (0.2, 1.0, 20.0)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -98,7 +102,7 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
         release.write(candidate)
-        tell(candidate, former, landed=options.push or options.propose)
+        tell(candidate, former, landed=options.push or options.propose, rate=options.rate)
     return candidate
 
 
@@ -129,13 +133,13 @@ def to_staging(model: config.Model, reference: str | None, commit: str) -> Relea
     record = release.parse_passport(content, built)
     refuse(rules.of_passport(record, name, built, rules.required_gates(), f"mend the model, then `{run}`"))
     passport.refuse_stale(model, record.content)
-    refuse_another_lock(name)
     resources = model.folder / "resources.yaml"
     if not resources.is_file():
         raise Refusal(f"{resources} is missing; copy another model's, such as models/flight_delay/resources.yaml.")
     strategy = record.serving.strategy if record.serving else "canary"
     refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", strategy))
     refuse_uncommitted(model)
+    refuse_another_lock(name)
     if reason := due.rolled_back(name):
         raise Refusal(
             f"an image of these very sources was aborted ({aborted.PATH}: {reason}), and another build of them is no "
@@ -220,7 +224,28 @@ def refuse_never_staged(staging: Release) -> None:
         )
 
 
-def tell(candidate: Release, former: Release | None, landed: bool) -> None:
+def paced(candidate: Release, rate: float | None) -> list[str]:
+    """How long each weight takes by its traffic: the given, that of the environment's own callers, or three guesses."""
+    serving = candidate.passport.serving
+    strategy, requests = (serving.strategy, serving.canary.requests) if serving else ("canary", 300)
+    if strategy not in COMPARED:
+        return []
+    walk = steps.of(candidate.environment, strategy)
+    known = rate or (CALLED if candidate.environment == "staging" else None)
+    lines = []
+    for each in [known] if known else GUESSED:
+        seconds = steps.takes(walk, requests, each)
+        weights = ", ".join(f"{step.weight} % {told(taken)}" for step, taken in zip(walk.steps, seconds, strict=True))
+        lines.append(f"at {each:g} requests a second: {weights}")
+    pauses = any(line.endswith(told(math.inf)) for line in lines)
+    return lines + ["a model that is called less is better released with `strategy: bluegreen`"] * pauses
+
+
+def told(seconds: float) -> str:
+    return "pauses after an hour, for a person" if math.isinf(seconds) else f"{math.ceil(seconds / 30) / 2:g} min"
+
+
+def tell(candidate: Release, former: Release | None, landed: bool, rate: float | None = None) -> None:
     """What changed, and what a person does next, unless it is committed anyway."""
     name, environment = candidate.model, candidate.environment
     print(f"{candidate.folder}: {name} {candidate.version}")
@@ -233,6 +258,8 @@ def tell(candidate: Release, former: Release | None, landed: bool) -> None:
         print("  then   the cluster starts it at full weight: a first deploy skips the canary steps and their analysis")
     else:
         print(f"  then   if the pods differ, {rules.walk(candidate.passport.serving)}")
+        for line in paced(candidate, rate):
+            print(f"         {line}")
     if landed:
         return
     print("Next, look at it and commit it:")

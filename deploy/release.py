@@ -59,11 +59,16 @@ class Gate(Record):
     reason: str | None = None
 
 
+class Canary(Record):
+    requests: int = Field(default=300, ge=1)  # that a weight waits for
+
+
 class Served(Record):
     """What `serving` of model.yaml says about the cluster."""
 
     strategy: Literal["canary", "gateway", "bluegreen", "serverless"]  # deploy/strategies; canary is the base itself
     slow_ms: float = Field(gt=0)
+    canary: Canary = Canary()
 
 
 class Promise(Record):

@@ -138,6 +138,10 @@ class Gates(Strict):
     behaviour: Behaviour
 
 
+class Canary(Strict):
+    requests: Annotated[int, Field(ge=30)] = 300  # more to the canary before each weight is left, within an hour
+
+
 class Serving(Strict):
     api: Annotated[int, Field(ge=1)] = 1  # raised by one, it says that callers know of a contract that breaks requests
     # Why labels change more than gates.shift allows, in the words of the team; the next such release needs its own.
@@ -148,6 +152,7 @@ class Serving(Strict):
     latency_budget_ms: Annotated[float, Field(gt=0)]  # histogram buckets are densest around it
     slow_ms: Annotated[float, Field(gt=0)]  # a request above it is slow: a bucket bound, with 5-15 % of traffic above
     strategy: Literal["canary", "gateway", "bluegreen", "serverless"] = "canary"  # of deploy/strategies
+    canary: Canary = Canary()  # of the strategies canary and gateway
 
 
 class Model(Strict):

@@ -31,9 +31,10 @@ def here(path: str) -> bytes | None:
 def faults(name: str, read: Read) -> list[str]:
     """What of the sources, settings or data differs from what the lock was made of, a phrase each; model.onnx, too."""
     folder = f"models/{name}"
-    stages = _mapping(read(f"{folder}/dvc.lock")).get("stages") or {}
-    if lacking := [stage for stage in STAGES if stage not in stages]:
+    stages = _mapping(read(f"{folder}/dvc.lock")).get("stages")
+    if lacking := [stage for stage in STAGES if not isinstance(stages, dict) or stage not in stages]:
         return [f"{folder}/dvc.lock has no stage {lacking[0]}"]
+    assert isinstance(stages, dict)
     found = [fault for stage in STAGES for fault in _of_stage(stage, stages[stage], folder, read)]
     for out in stages["export"].get("outs") or []:
         content = read(out["path"])  # None with `storage: dvc`, whose bytes the passport's own hash tells

@@ -81,7 +81,9 @@ def make(
         "metrics": evaluation["metrics"],
         "gates": gates,
         "champion": champion,
-        "serving": model.serving.model_dump(include={"strategy", "slow_ms", "threshold", "shift"}, exclude_none=True),
+        "serving": model.serving.model_dump(
+            include={"strategy", "slow_ms", "canary", "threshold", "shift"}, exclude_none=True
+        ),
         "promises": promises,
     }
 

@@ -131,7 +131,11 @@ def _rendered(model: Model, strategy: str) -> list[dict[str, Any]]:
         "content": {},
         "metrics": {},
         "gates": [],
-        "serving": {"strategy": strategy, "slow_ms": model.serving.slow_ms},
+        "serving": {
+            "strategy": strategy,
+            "slow_ms": model.serving.slow_ms,
+            "canary": model.serving.canary.model_dump(),
+        },
         "image": IMAGE.model_dump(),
     }
     resources = (model.folder / "resources.yaml").read_bytes()
