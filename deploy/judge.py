@@ -41,7 +41,8 @@ class Counters:
     errors: Array  # that are the service's fault
     refused: Array  # what callers got wrong
     durations: Array  # requests whose duration was measured
-    fast: Array  # of these, the ones within the slow bound
+    fast: Array  # of these, the ones within the arm's own slow bound
+    within: Array  # and within its latency budget
     bins: Array
 
 
@@ -53,6 +54,7 @@ class Limits:
     score_shift: float = 0.02  # PSI beyond its noise
     success: float = 0.95  # share of the candidate's requests, in strata in which the champion is above it
     error_share: float = 0.002  # fewer errors than this never abort, however few the champion has
+    budget_share: float = 0.01  # fewer beyond the budget than this never abort
     requests: int = 300  # of each arm, before any check may pass
     backstop_requests: int = 100  # of the candidate, before the backstop may abort
 
@@ -73,7 +75,8 @@ CATCHES = {
     "evidence": "A canary that too few requests have reached, of which nothing can be said.",
     "errors": "A candidate that fails five times as often as the champion in the same seconds.",
     "refusals": "A candidate that refuses twice as many requests as the champion; 1.2 times is tolerated.",
-    "latency": "A candidate with 1.6 times the champion's share of slow requests; 1.2 times is tolerated.",
+    "latency": "A candidate with 1.6 times the champion's share of slow requests, each by its own measure.",
+    "budget": "A candidate that exceeds its latency budget five times as often as the champion.",
     "score-shift": "A candidate whose scores are not those that its evaluation promised, given the champion's.",
     "success": "A candidate that fails more than one request in twenty while the champion does not.",
 }
@@ -163,6 +166,7 @@ def judge(
         _ratio("errors", champion, candidate, times, interval, limits),
         _ratio("refusals", champion, candidate, times, interval, limits),
         _ratio("latency", champion, candidate, times, interval, limits),
+        _ratio("budget", champion, candidate, times, interval, limits),
         _scores(champion, candidate, times, interval, promise, limits),
         _success(champion, candidate, times, interval, limits),
     ]
@@ -194,12 +198,13 @@ def _enough(champion: Counters, candidate: Counters, times: Array, interval: flo
 
 def _ratio(name: str, champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:
     """One sequential test of how often the candidate does something, against how often the champion does."""
-    tested, tolerated = {"errors": (5.0, 1.0), "refusals": (2.0, 1.2), "latency": (1.6, 1.2)}[name]
+    tested, tolerated = {"refusals": (2.0, 1.2), "latency": (1.6, 1.2)}.get(name, (5.0, 1.0))
     limit = limits.evidence
     new, old, candidate_bad, champion_bad = _events(name, champion, candidate, times, interval)
     trail = log_evidence(candidate_bad, champion_bad, new, old, tested, tolerated)
     value = float(trail[-1]) if trail.size else 0.0
-    if name != "latency" and candidate_bad.sum() <= limits.error_share * new.sum():
+    share = {"latency": -1.0, "budget": limits.budget_share}.get(name, limits.error_share)
+    if candidate_bad.sum() <= share * new.sum():
         value = min(value, 0.0)
     return _result(name, value, limit, value > limit, min(new.sum(), old.sum()) >= limits.requests)
 
@@ -209,9 +214,11 @@ def _events(
 ) -> tuple[Array, Array, Array, Array]:
     """Of candidate and champion: what the check counts, and the bad events among it; each [strata]."""
     arms = (candidate, champion)
-    if name == "latency":
+    if name in ("latency", "budget"):
         new, new_fast, old, old_fast = stratify(
-            times, interval, [counter for arm in arms for counter in (arm.durations, arm.fast)]
+            times,
+            interval,
+            [each for arm in arms for each in (arm.durations, arm.fast if name == "latency" else arm.within)],
         )
         return new, old, new - new_fast, old - old_fast
     new, candidate_bad, old, champion_bad = stratify(

@@ -38,15 +38,9 @@ patches:
       - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
       - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
 {slow}{promised}{evidence}"""
-SLOW = """\
-      - {{op: replace, path: /metadata/annotations/release~1slow, value: "{bound}"}}
+ANNOTATED = """\
+      - {{op: replace, path: /metadata/annotations/release~1{name}, value: "{value}"}}
 """
-PROMISED = """\
-      - {{op: replace, path: /metadata/annotations/release~1champion, value: "{champion}"}}
-      - {{op: replace, path: /metadata/annotations/release~1promised-rows, value: "{rows}"}}
-      - {{op: replace, path: /metadata/annotations/release~1promised, value: "{vector}"}}
-"""
-
 EVIDENCE = """\
       - {{op: replace, path: /spec/strategy/canary/steps/{step}/analysis/args/{place}/value, value: "{requests}"}}
 """
@@ -56,7 +50,7 @@ def compose(environment: str, model: str, passport: bytes, resources: bytes, pro
     """The release that these two files make, with what its canary is held to; kustomization.yaml follows from them."""
     record = parse_passport(passport, place(environment, model) / "passport.yaml")
     kustomization = TEMPLATE.format(
-        **_rollout(record.serving, environment),
+        **_rollout(record.serving, environment, promise),
         environment=environment,
         placeholder=PLACEHOLDER,
         image=Release(environment, model, {"passport.yaml": passport}).image,
@@ -75,25 +69,32 @@ def again(release: Release, promise: Promise | None) -> Release:
     return compose(release.environment, release.model, *both, promise)
 
 
+def bounds(serving: Served, promise: Promise | None) -> dict[str, str]:
+    """By annotation: above which seconds a request is slow or beyond its budget, each arm by its own measure."""
+    slow_ms, budget_ms = serving.slow_ms, serving.latency_budget_ms
+    found = {
+        "slow": slow_ms,
+        "stable-slow": (promise and promise.slow_ms) or slow_ms,
+        "budget": budget_ms,
+        "stable-budget": (promise and promise.latency_budget_ms) or budget_ms,
+    }
+    return {name: slow(value / 1000) for name, value in found.items() if value is not None}
+
+
 def slow(seconds: float) -> str:
     """The bound above which a request is slow, as the label `le` of the served histogram writes it."""
     return str(floatToGoString(round(seconds, 9)))  # type: ignore[no-untyped-call]
 
 
 def _promised(promise: Promise) -> str:
-    return PROMISED.format(champion=promise.champion, rows=promise.rows, vector=vector(promise))
+    said = {"champion": promise.champion, "promised-rows": promise.rows, "promised": vector(promise)}
+    return "".join(ANNOTATED.format(name=name, value=value) for name, value in said.items())
 
 
-def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
+def _rollout(serving: Served | None, environment: str, promise: Promise | None) -> dict[str, str]:
     """The lines of the kustomization that follow from the strategy."""
-    lines = {
-        "namespace": "",
-        "components": "",
-        "names": "base/names",
-        "target": "kind: Rollout",
-        "slow": "",
-        "evidence": "",
-    }
+    lines = {"namespace": "", "components": "", "names": "base/names", "target": "kind: Rollout"}
+    lines |= {"slow": "", "evidence": ""}
     if serving is None:
         return lines
     lines["namespace"] = f"namespace: models-{environment}\n"  # for what the strategy adds
@@ -102,7 +103,8 @@ def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
     if serving.strategy == "serverless":
         return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
     if serving.strategy != "bluegreen":
-        lines["slow"] = SLOW.format(bound=slow(serving.slow_ms / 1000))
+        found = bounds(serving, promise)
+        lines["slow"] = "".join(ANNOTATED.format(name=name, value=value) for name, value in found.items())
         lines["evidence"] = _evidence(serving.canary.requests)
     return lines
 

@@ -51,7 +51,9 @@ def back(restored: Release, left: str) -> Promise | None:
     """What a version that was left promised about the one that is restored, read the other way round."""
     for each in _passports(restored, left):
         if found := find(each, restored.version):
-            return Promise(champion=left, counts=[list(column) for column in zip(*found.counts or [], strict=True)])
+            counts, its = [list(column) for column in zip(*found.counts or [], strict=True)], each.serving
+            slow_ms, budget_ms = (its.slow_ms, its.latency_budget_ms) if its else (None, None)
+            return Promise(champion=left, slow_ms=slow_ms, latency_budget_ms=budget_ms, counts=counts)
     return None
 
 

@@ -31,7 +31,7 @@ from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
 from deploy.release import Promise
-from models import config, promise
+from models import config, passport, promise
 from serving import serve
 
 EXIT_CODES = {"promote": 0, "abort": 1, "inconclusive": 2}
@@ -68,13 +68,15 @@ def rehearse(
         champion = arms.champion(model, revision, candidate, folder)
         promised = Promise(champion=champion.version, counts=promise.between(model, champion.onnx, candidate.onnx))
         release = release.with_promise(promised)
+        slow_ms = passport.slow_ms(model)
+        own, its = candidate.bounds(slow_ms), champion.bounds(slow_ms)
         described = champion.description, candidate.description
         if fault == "champion":
             candidate = replace(candidate, folder=_other(champion, candidate))
         elif fault:
-            planted = faults.plant(fault, candidate.folder, folder / "candidate", model.serving.slow_ms)
+            planted = faults.plant(fault, candidate.folder, folder / "candidate", slow_ms)
             candidate = replace(candidate, folder=planted)
-        rehearsal = Rehearsal(name, fault, *described, release.plan, pace, datetime.now(UTC), model.serving.slow_ms)
+        rehearsal = Rehearsal(name, fault, *described, release.plan, pace, datetime.now(UTC), own, its)
         _describe(rehearsal, release)
         for line in _introduction(rehearsal, release):
             screen.say(line)
@@ -151,7 +153,10 @@ def judging(
     if prometheus.find() is None:
         yield Reference(champion, candidate, rehearsal.pace, np.array(promised.counts, np.float64))
         return
-    release = release.with_slow(rehearsal.slow_ms / 1000)
+    own, its = rehearsal.bounds, rehearsal.champion_bounds
+    release = release.with_bounds(
+        slow=own.slow_ms, stable_slow=its.slow_ms, budget=own.budget_ms, stable_budget=its.budget_ms
+    )
     pods = [
         prometheus.Pod("champion", cluster.CHAMPION, champion.arm.address),
         prometheus.Pod("candidate", cluster.CANDIDATE, candidate.arm.address),

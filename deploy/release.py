@@ -68,6 +68,7 @@ class Served(Record):
 
     strategy: Literal["canary", "gateway", "bluegreen", "serverless"]  # deploy/strategies; canary is the base itself
     slow_ms: float = Field(gt=0)
+    latency_budget_ms: float | None = Field(default=None, gt=0)
     canary: Canary = Canary()
 
 
@@ -75,6 +76,8 @@ class Promise(Record):
     """Rows of the test window by [tenth of the champion's score][tenth of this model's], or why there are none."""
 
     champion: str  # version
+    slow_ms: float | None = Field(default=None, gt=0)  # the champion's own
+    latency_budget_ms: float | None = Field(default=None, gt=0)
     counts: list[list[int]] | None = None
     fault: str | None = None
 

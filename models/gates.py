@@ -57,15 +57,17 @@ class Evidence:
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)
     evidence = gather(model)
+    slow_ms = model.serving.slow_ms or evidence.measured["slow_ms"]
     with working(f"judging {model.name}"):
         verdicts = judge(evidence)
-        compared, promises = comparison(evidence), promise.every(model)
+        compared, promises = comparison(evidence), promise.every(model, slow_ms)
     record = passport.make(
         model,
         evidence.evaluation,
         [asdict(each) for each in verdicts],
         evidence.champion.named if evidence.champion else None,
         promises,
+        slow_ms,
     )
     write_json(model.build / "comparison.json", compared)
     write(model.build / "passport.yaml", passport.text(record))

@@ -14,6 +14,7 @@ from data_schemas.command import Refusal
 from data_schemas.files import read_yaml, sha256, sha256_of_tree
 from models import config
 
+SERVED = ("strategy", "latency_budget_ms", "canary", "threshold", "shift")  # of `serving`, what others ask
 KEYS = ("model", "version", "verdict", "content", "dataset", "metrics", "gates", "champion")
 
 
@@ -64,6 +65,7 @@ def make(
     gates: list[dict[str, Any]],
     champion: Any,
     promises: list[dict[str, Any]],
+    slow_ms: float,
 ) -> dict[str, Any]:
     """The passport, in the order in which a person reads it."""
     hashes = content(model)
@@ -81,9 +83,7 @@ def make(
         "metrics": evaluation["metrics"],
         "gates": gates,
         "champion": champion,
-        "serving": model.serving.model_dump(
-            include={"strategy", "slow_ms", "canary", "threshold", "shift"}, exclude_none=True
-        ),
+        "serving": model.serving.model_dump(include=set(SERVED), exclude_none=True) | {"slow_ms": slow_ms},
         "promises": promises,
     }
 
@@ -109,6 +109,17 @@ def refuse_stale(model: config.Model, recorded: Mapping[str, str]) -> None:
             f"{model.build / 'passport.yaml'}: content.{stale[0]} is not the hash of {what}; "
             f"run `python -m models run {model.name}`."
         )
+
+
+def slow_ms(model: config.Model) -> float:
+    """The bound of model.yaml or, where it has none, the one that was measured and judged."""
+    if model.serving.slow_ms is not None:
+        return model.serving.slow_ms
+    path, mend = model.build / "passport.yaml", f"make it with `python -m models run {model.name}`"
+    try:
+        return float(read_yaml(path, mend, KEYS)["serving"]["slow_ms"])
+    except (KeyError, TypeError, ValueError):
+        raise Refusal(f"{path}: serving.slow_ms is missing; {mend}.") from None
 
 
 def _data(dataset: str) -> str:

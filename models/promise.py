@@ -18,13 +18,14 @@ from data_schemas.command import Refusal
 from models import champion, config, metrics, scoring
 
 Entry = dict[str, Any]
+SERVED = ("slow_ms", "latency_budget_ms")  # by which a release's own latency is measured
 
 
-def every(model: config.Model) -> list[Entry]:
+def every(model: config.Model, slow_ms: float) -> list[Entry]:
     """One entry for each release that stands in an environment, and one about the candidate's own version.
 
-    {champion: its version, counts: [bin of the champion][bin of the candidate], rows of the test window}, or, where the
-    release cannot be scored on these rows, {champion, fault: why}.
+    {champion: its version, slow_ms and latency_budget_ms as it has them, counts: rows of the test window by [its bin]
+    [the candidate's bin]}, or fault in the place of counts: why the release cannot be scored on these rows.
     """
     from data_schemas import tables
     from models import passport
@@ -32,12 +33,13 @@ def every(model: config.Model) -> list[Entry]:
     rows = tables.read(model.dataset, model.windows.test.months())
     ours = scoring.scores(scoring.session(model.onnx), rows)
     own = passport.version(passport.content(model))
-    found: dict[str, Entry] = {
-        own: {"champion": own, "counts": table(ours, ours)}
-    }  # a release of other resources alone
+    served = model.serving.model_dump(include=set(SERVED)) | {"slow_ms": slow_ms}
+    # About itself: of a release of other resources alone.
+    found: dict[str, Entry] = {own: {"champion": own} | served | {"counts": table(ours, ours)}}
     for release in champion.standing_anywhere(model):
         if release.version not in found:
-            found[release.version] = {"champion": release.version} | _about(model, release.onnx, rows, ours)
+            its = {key: release.served[key] for key in SERVED if key in release.served}
+            found[release.version] = {"champion": release.version} | its | _about(model, release.onnx, rows, ours)
     return list(found.values())
 
 

@@ -25,8 +25,10 @@ EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # ten bins of the score; 
 SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 50)
 
 
-def bounds(budget_ms: float, slow_ms: float) -> list[float]:
-    """Upper bounds of the duration histogram in seconds; slow_ms is exactly one of them."""
+def bounds(budget_ms: float, slow_ms: float | None) -> list[float]:
+    """Upper bounds of the duration histogram in seconds; slow_ms, where it is given, is exactly one of them."""
+    if slow_ms is None:
+        return [round(budget_ms * share / 1000, 9) for share in SHARES]
     slow = round(slow_ms / 1000, 9)  # the bound is also a label that a query names: 0.0042, not 0.004200000000000001
     found = (round(budget_ms * share / 1000, 9) for share in SHARES)
     # A bound within a percent of it would only double its series.

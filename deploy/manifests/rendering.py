@@ -45,7 +45,10 @@ transformers:
 """
 VERSION, DIGEST = "0123456789ab", f"sha256:{'5' * 64}"
 PROMISE = Promise(
-    champion="ba9876543210", counts=[[300 if abs(row - to) < 2 else 0 for to in range(BINS)] for row in range(BINS)]
+    champion="ba9876543210",
+    slow_ms=3.0,
+    latency_budget_ms=10.0,
+    counts=[[300 if abs(row - to) < 2 else 0 for to in range(BINS)] for row in range(BINS)],
 )
 
 RESOURCES = """\
@@ -128,7 +131,7 @@ def specimens(root: Path = Path()) -> list[Release]:
         model = f"{strategy or 'former'}_{MODEL}"
         passport: dict[str, Any] = {
             **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
-            "serving": strategy and {"strategy": strategy, "slow_ms": 7.5},
+            "serving": strategy and {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0},
             "promises": [PROMISE.model_dump()],
             "image": {"name": f"{image}/{model}", "digest": DIGEST},
         }

@@ -15,6 +15,7 @@ from data_schemas.command import Refusal, working
 from data_schemas.files import read_json, write
 from data_schemas.history import NoGit, git
 from deploy import history
+from deploy.rehearsal.meters import Bounds
 from models import champion as released
 from models.config import Model
 from serving import build
@@ -31,6 +32,11 @@ class Bento:
     def version(self) -> str:
         """The model's version, as its answers and metrics name it."""
         return str(self._contract["version"])
+
+    def bounds(self, slow_ms: float) -> Bounds:
+        """By what its latency is measured; `slow_ms` where its image states no bound of its own."""
+        budget = float(self._contract["latency_budget_ms"])
+        return Bounds(float(self._contract["slow_ms"] or slow_ms), budget)
 
     @property
     def onnx(self) -> Path:

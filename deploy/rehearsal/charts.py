@@ -22,6 +22,7 @@ COLOURS = {"champion": "#3b6ea5", "candidate": "#d9822b"}
 CHECKS = {
     "errors": "#b5352c",
     "latency": "#7a4fa3",
+    "budget": "#b58cd6",
     "refusals": "#2e8b57",
     "score-shift": "#c99700",
     "success": "#3b6ea5",

@@ -16,7 +16,7 @@ from deploy.rehearsal.traffic import Arm
 from serving.faults import KINDS
 
 SCRAPE_SECONDS = 1.0  # a server that has not answered by then was not read
-FIGURES = 6  # of an arm, before its bins: requests, errors, refused, durations, fast, positive
+FIGURES = 7  # of an arm, before its bins: requests, errors, refused, durations, fast, within budget, positive
 SILENT_SECONDS = 1.0  # one that was not read for longer stands still: what the client lost is all that counts
 
 
@@ -78,6 +78,14 @@ def _add(sample: Sample, name: str, labels: dict[str, str], value: float) -> Non
     sample.found.add(name)
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """Milliseconds above which a request to one arm is slow, and beyond its budget."""
+
+    slow_ms: float
+    budget_ms: float
+
+
 class Meter:
     """The counters of one arm over a rehearsal: restarts bridged, and what only the client saw counted as errors."""
 
@@ -85,7 +93,7 @@ class Meter:
         self.arm = arm
         self.last: Sample | None = None
         self.first: Sample | None = None
-        self.bound = math.nan  # seconds; a request above it is slow
+        self.bound = self.budget = math.nan  # seconds; a request above it is slow, or beyond its budget
         self._total = np.zeros(FIGURES + BINS)
         self._rows: list[np.ndarray] = []
         self._read_at = 0.0
@@ -134,7 +142,7 @@ class Meter:
     @property
     def positive_rate(self) -> float:
         """Of requests with scores; 0 without any."""
-        return float(self._total[5] / max(self.bins.sum(), 1.0))
+        return float(self._total[6] / max(self.bins.sum(), 1.0))
 
     @property
     def slow(self) -> float:
@@ -148,7 +156,7 @@ class Meter:
     def counters(self) -> Counters:
         """What the judge reads, float64 [scrapes]."""
         table = np.stack(self._rows, axis=-1)
-        return Counters(table[0], table[1], table[2], table[3], table[4], table[FIGURES:])
+        return Counters(table[0], table[1], table[2], table[3], table[4], table[5], table[FIGURES:])
 
     def reasons(self) -> dict[str, int]:
         """Errors by reason since the first scrape; `lost` are those that only the client saw."""
@@ -158,11 +166,9 @@ class Meter:
         return {name: count for name, count in (counts | {"lost": self.arm.lost}).items() if count > 0}
 
     def _vector(self, sample: Sample) -> np.ndarray:
-        fast = sample.within.get(self.bound, math.nan)
-        return np.array(
-            [sample.requests, sample.errors, sample.refused, sample.durations, fast, sample.positive, *sample.bins],
-            np.float64,
-        )
+        fast, within = (sample.within.get(bound, math.nan) for bound in (self.bound, self.budget))
+        counts = [sample.requests, sample.errors, sample.refused, sample.durations, fast, within]
+        return np.array([*counts, sample.positive, *sample.bins], np.float64)
 
 
 async def scrape_both(client: aiohttp.ClientSession, champion: Meter, candidate: Meter, now: float) -> None:
@@ -172,19 +178,18 @@ async def scrape_both(client: aiohttp.ClientSession, champion: Meter, candidate:
         meter.record(sample, now)
 
 
-def agree_on_slow(champion: Meter, candidate: Meter, slow_ms: float) -> float:
-    """Give both meters the histogram bound nearest to `slow_ms` that both servers have, and return it in ms."""
-    for meter in (champion, candidate):
-        missing = NEEDED - (meter.last.found if meter.last else set())
-        if missing:
-            raise Refusal(
-                f"the {meter.arm.name}'s /metrics lacks {', '.join(sorted(missing))}, which the judge reads; "
-                "build it with this repository's serving stage."
-            )
-    assert champion.last is not None
-    assert candidate.last is not None
-    common = [bound for bound in champion.last.within if bound in candidate.last.within and math.isfinite(bound)]
-    if not common:
-        raise Refusal("champion and candidate share no bound of ml_request_duration_seconds; build both alike.")
-    champion.bound = candidate.bound = min(common, key=lambda bound: abs(1000 * bound - slow_ms))
-    return 1000 * champion.bound
+def bound(meter: Meter, wanted: Bounds) -> Bounds:
+    """Give a meter the histogram bounds of its server that are nearest to the wanted ones, and return them."""
+    missing = NEEDED - (meter.last.found if meter.last else set())
+    bounds = [each for each in (meter.last.within if meter.last else ()) if math.isfinite(each)]
+    if missing or not bounds:
+        raise Refusal(
+            f"the {meter.arm.name}'s /metrics lacks {', '.join(sorted(missing)) or 'bounds of its durations'}, which "
+            "the judge reads; build it with this repository's serving stage."
+        )
+    slow, budget = (
+        min(bounds, key=lambda each: abs(1000 * each - milliseconds))
+        for milliseconds in (wanted.slow_ms, wanted.budget_ms)
+    )
+    meter.bound, meter.budget = slow, budget
+    return Bounds(1000 * slow, 1000 * budget)

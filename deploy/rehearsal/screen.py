@@ -29,6 +29,7 @@ LABELS = {
     "errors": "errors, log evidence",
     "refusals": "requests refused, log evidence",
     "latency": "slow requests, log evidence",
+    "budget": "beyond the budget, log evidence",
     "score-shift": "scores against the promise, PSI less its noise",
     "success": "success, share without error",
     "downtime": "scrapes missed",

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from deploy.judge import Limits
+from deploy.rehearsal.meters import Bounds
 from deploy.rehearsal.record import Pace, Rehearsal
 from deploy.steps import Step, Steps
 from tests.data_schemas.examples import make_flights
@@ -20,6 +21,7 @@ from tests.deploy.tree import GIT
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("data_schemas", "models", "serving", "deploy")
+BOUNDS = Bounds(5.0, 10.0)
 QUICK = Pace(steps=2.0, rate=300.0, warm=20, evidence=10.0, limits=Limits(requests=100, backstop_requests=50))
 
 
@@ -55,4 +57,6 @@ def flights() -> pl.DataFrame:
 def rehearsal(pace: Pace = QUICK, fault: str | None = None) -> Rehearsal:
     """One that has not begun, of two weights."""
     plan = Steps((Step(25, 60.0), Step(50, 60.0)), ())
-    return Rehearsal("flight_delay", fault, "the champion", "the candidate", plan, pace, datetime.now(UTC), 5.0)
+    return Rehearsal(
+        "flight_delay", fault, "the champion", "the candidate", plan, pace, datetime.now(UTC), BOUNDS, BOUNDS
+    )

@@ -33,6 +33,7 @@ def arm(
     requests: float = 50,
     errors: float = 0.0,
     slow: float = 0.1,
+    late: float = 0.0,
     refused: float = 0.0,
     shape: Array = SHAPE,
 ) -> Counters:
@@ -45,6 +46,7 @@ def arm(
         refused=total * refused,
         durations=total,
         fast=total * (1 - slow),
+        within=total * (1 - late),
         bins=shape[:, None] * answered,
     )
 
@@ -69,6 +71,7 @@ def test_identical_arms_are_healthy_in_every_check() -> None:
         ("errors", arm(errors=0.03)),
         ("latency", arm(slow=0.2)),
         ("refusals", arm(refused=0.05)),
+        ("budget", arm(late=0.05)),
         ("score-shift", arm(shape=SHAPE[::-1])),
         ("success", arm(errors=0.06)),
     ],
@@ -138,6 +141,12 @@ def test_what_callers_get_wrong_in_both_arms_aborts_nothing() -> None:
     assert verdict(arm(150, refused=0.3), arm(50, refused=0.3)) == Verdict.HEALTHY
 
 
+def test_a_heavier_model_as_measured_is_admitted_and_the_budget_watches_it() -> None:
+    """Its own bound is where it is slow as often as the champion is by its own; few answers are late for both."""
+    assert verdict(arm(150, slow=0.1), arm(50, slow=0.1, late=0.008)) == Verdict.HEALTHY
+    assert verdict(arm(150, late=0.05), arm(50, late=0.05)) == Verdict.HEALTHY
+
+
 def test_a_promise_that_is_missing_is_neither_a_pass_nor_an_abort() -> None:
     found = {each.name: each for each in judge(arm(150), arm(50, shape=SHAPE[::-1]), TIMES, 1.0, None)}
     assert found["score-shift"].verdict == Verdict.INCONCLUSIVE
@@ -199,7 +208,7 @@ def test_a_candidate_that_fails_every_request_aborts_and_never_passes_a_check_it
 @pytest.mark.parametrize("nothing", [math.nan, math.inf])
 def test_counters_that_are_no_numbers_are_inconclusive(nothing: float) -> None:
     none = np.full(SCRAPES, nothing)
-    broken = Counters(none, none, none, none, none, np.full((BINS, SCRAPES), nothing))
+    broken = Counters(none, none, none, none, none, none, np.full((BINS, SCRAPES), nothing))
     for results in (judge(arm(), broken, TIMES, 1.0, PROMISE), judge(broken, broken, TIMES, 1.0, PROMISE)):
         assert {each.verdict for each in results} == {Verdict.INCONCLUSIVE}
         assert all(math.isfinite(each.value) for each in results)
@@ -286,7 +295,7 @@ def _random_rehearsal_aborts(random: np.random.Generator) -> bool:
     arms = []
     for sent in (total - new, new):
         slow = random.binomial(sent, 0.1)
-        steps = np.stack([sent, 0 * sent, 0 * sent, sent, sent - slow, *random.multinomial(sent, SHAPE).T])
+        steps = np.stack([sent, 0 * sent, 0 * sent, sent, sent - slow, sent, *random.multinomial(sent, SHAPE).T])
         table = np.pad(steps.cumsum(axis=1), ((0, 0), (1, 0))).astype(np.float64)
         arms.append(table)
     for end in (*range(10, 61, 10), 61):
@@ -299,8 +308,8 @@ def _random_rehearsal_aborts(random: np.random.Generator) -> bool:
 def _from_steps(requests: Array, errors: Array) -> Counters:
     """Counters of an arm that only answers and fails, from its increments."""
     total, failed = (np.concatenate([[0.0], step.cumsum()]) for step in (requests, errors))
-    return Counters(total, failed, 0 * total, total, total, np.zeros((BINS, len(total))))
+    return Counters(total, failed, 0 * total, total, total, total, np.zeros((BINS, len(total))))
 
 
 def _from_table(table: Array) -> Counters:
-    return Counters(table[0], table[1], table[2], table[3], table[4], table[5:])
+    return Counters(table[0], table[1], table[2], table[3], table[4], table[5], table[6:])

@@ -31,6 +31,7 @@ from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
 from deploy.release import Promise
 from models import config
+from tests.deploy.rehearsals import BOUNDS
 from tests.deploy.stub_arm import StubArm
 from tests.deploy.test_walk import bodies
 from tests.deploy.tools import needs_prometheus
@@ -97,7 +98,7 @@ def walk(
 ) -> tuple[Rehearsal, Both]:
     """A whole walk of champion and candidate, seen by both judges."""
     champion, candidate = arms
-    done = Rehearsal("flight_delay", fault, "", "", release.plan, pace, datetime.now(UTC), 5.0)
+    done = Rehearsal("flight_delay", fault, "", "", release.plan, pace, datetime.now(UTC), BOUNDS, BOUNDS)
     seen: list[Both] = []
 
     @contextlib.contextmanager

@@ -66,7 +66,7 @@ def test_html_and_markdown_say_verdict_evidence_and_both_servers(folder: Path, d
             assert result.catches in page.replace("&#39;", "'")
     markdown = (folder / "report.md").read_text()
     tables = [line for line in markdown.splitlines() if line.startswith("|")]
-    assert len(tables) == 2 + 6 + 2 + 2  # two heads with their rules, six checks, two servers
+    assert len(tables) == 2 + 7 + 2 + 2  # two heads with their rules, seven checks, two servers
 
 
 def test_the_json_holds_every_look(folder: Path, done: Rehearsal) -> None:

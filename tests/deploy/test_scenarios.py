@@ -34,10 +34,13 @@ ARGUMENTS = {
     "canary-hash": "canary",
     "stable-hash": "stable",
     "slow": "0.005",
+    "stable-slow": "0.002",  # what is measured of a model is its own
+    "budget": "0.02",
+    "stable-budget": "0.01",
     "champion": "0123456789ab",
 }
 BINS = (0.3, 0.2, 0.12, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.02)  # shares of scores in each tenth of [0, 1]
-NAMES = ("errors", "refusals", "latency", "score-shift", "success", "downtime", "evidence")
+NAMES = ("errors", "refusals", "latency", "budget", "score-shift", "success", "downtime", "evidence")
 # The candidate promises to hand six of ten rows of each bin on to the next one.
 PROMISE = Promise(
     champion=ARGUMENTS["champion"],
@@ -57,7 +60,8 @@ class Pod:
     rate: float = 5.0  # requests a second
     errors: Share = 0.002
     refused: Share = 0.0  # for a fault of the caller's
-    slow: Share = 0.10
+    slow: Share = 0.10  # by its own bound
+    late: Share = 0.0  # beyond its own budget
     bins: tuple[float, ...] = BINS
     version: str = ARGUMENTS["champion"]
     restart: int | None = None  # the scrape at which its counters begin anew
@@ -78,7 +82,10 @@ class Pod:
             add('ml_errors_total{reason="inference",', errors)
             add('ml_errors_total{reason="invalid",', refused)
             add("ml_request_duration_seconds_count{", requests)
-            add('ml_request_duration_seconds_bucket{le="0.005",', requests * (1 - _at(self.slow, scrape)))
+            slow, budget = ("stable-slow", "stable-budget") if self.arm == "stable" else ("slow", "budget")
+            for bound, share in ((slow, self.slow), (budget, self.late)):
+                name = f'ml_request_duration_seconds_bucket{{le="{ARGUMENTS[bound]}",'
+                add(name, requests * (1 - _at(share, scrape)))
             for index, share in enumerate(self.bins):
                 add(f'ml_score_bin_total{{bin="{index}",', (requests - errors - refused) * share)
         counters = {name: self._cumulative(amounts) for name, amounts in steps.items()}
@@ -137,6 +144,9 @@ SCENARIOS: dict[str, tuple[list[Pod], dict[str, str]]] = {
     "the same among careless callers": ([*stables(refused=0.1), new(refused=0.3)], {"refusals": "abort"}),
     "a contract that refuses one in a thousand": (pods(refused=0.001), {}),
     "slower": (pods(slow=0.25), {"latency": "abort"}),
+    "beyond its budget": (pods(late=0.04), {"budget": "abort"}),
+    "beyond their budgets alike": ([*stables(late=0.04), new(late=0.04)], {}),
+    "a few beyond the budget": (pods(late=0.008), {}),
     "a little slower": (pods(slow=0.115), {}),
     "other scores than promised": (pods(bins=promised(promised())), {"score-shift": "abort"}),
     "the champion in the candidate's place": (pods(bins=BINS), {"score-shift": "abort"}),

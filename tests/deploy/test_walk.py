@@ -21,7 +21,7 @@ from rich.console import Console
 from data_schemas.command import Refusal
 from deploy.judge import Limits, Verdict
 from deploy.rehearsal import meters, traffic
-from deploy.rehearsal.meters import Meter
+from deploy.rehearsal.meters import Bounds, Meter
 from deploy.rehearsal.record import Pace, Rehearsal
 from deploy.rehearsal.reference import Judge, Reference
 from deploy.rehearsal.screen import LABELS, Screen
@@ -224,14 +224,15 @@ def test_a_server_that_lacks_a_metric_is_refused_by_name() -> None:
     incomplete.found.remove("ml_positive_total")
     lacking.record(incomplete, 0.0)
     with pytest.raises(Refusal, match="the candidate's /metrics lacks ml_positive_total"):
-        meters.agree_on_slow(whole, lacking, 5.0)
+        meters.bound(lacking, Bounds(5.0, 10.0))
 
 
-def test_slow_is_the_bound_nearest_to_the_configured_one_that_both_arms_have() -> None:
+def test_each_arm_is_measured_by_the_bounds_of_its_own_server_that_are_nearest_to_the_wanted_ones() -> None:
     champion, candidate = Meter(Arm("champion", "")), Meter(Arm("candidate", ""))
     champion.record(sample(bounds=(0.002, 0.006, 0.01)), 0.0)
-    candidate.record(sample(bounds=(0.002, 0.005, 0.006)), 0.0)
-    assert meters.agree_on_slow(champion, candidate, 5.0) == 6.0
+    candidate.record(sample(bounds=(0.002, 0.005, 0.009)), 0.0)
+    assert meters.bound(champion, Bounds(5.0, 10.0)) == Bounds(6.0, 10.0)
+    assert meters.bound(candidate, Bounds(5.0, 10.0)) == Bounds(5.0, 9.0)
 
 
 def test_a_check_never_passes_for_lack_of_data() -> None:

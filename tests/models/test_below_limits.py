@@ -27,15 +27,14 @@ class Compared(Evidence):
 def compared(
     evidence: Evidence, shift: dict[str, Any] | None = None, **metrics: tuple[float, float, float]
 ) -> Evidence:
-    """Champion's value and the interval of the difference, by metric; `slices` likewise where all have the same."""
-    slices = metrics.pop("slices", (0.75, -0.01, 0.01))
+    """Champion's value and the interval of the difference, by metric; `slices`: of each of them."""
 
     def figure(value: float, low: float, high: float) -> dict[str, Any]:
         return {"champion": value, "difference": {"value": (low + high) / 2, "low": low, "high": high}}
 
     found = Compared(evidence.model, evidence.evaluation, evidence.measured, CHAMPION)
     found.__dict__["comparison"] = {
-        "metrics": {name: figure(*each) for name, each in metrics.items()},
+        "metrics": {name: figure(*each) for name, each in (metrics or {}).items()},
         "slices": [
             {"column": e["column"], "slice": e["slice"]} | figure(*slices) for e in evidence.evaluation["slices"]
         ],
@@ -55,7 +54,7 @@ def test_a_limit_that_the_champion_misses_too_is_passed_loudly_by_what_is_not_wo
     evidence: Evidence, name: str
 ) -> None:
     planted = plant(evidence, f"evaluation.metrics.{name}.value", BAD[name])
-    found = judged(compared(planted, **{name: (BAD[name], -0.01, 0.01)}), name)
+    found = judged(compared(planted, {name: (BAD[name], -0.01, 0.01)}), name)
     assert found.verdict == BELOW
     assert "0123456789ab in production has" in (found.reason or "")
 
@@ -64,14 +63,14 @@ def test_a_limit_that_the_champion_misses_too_is_passed_loudly_by_what_is_not_wo
 def test_what_is_worse_than_a_fallen_champion_fails(evidence: Evidence, name: str) -> None:
     planted = plant(evidence, f"evaluation.metrics.{name}.value", BAD[name])
     worse = (-0.03, -0.01) if name == "roc_auc" else (0.01, 0.03)
-    assert judged(compared(planted, **{name: (BAD[name], *worse)}), name).verdict == "fail"
+    assert judged(compared(planted, {name: (BAD[name], *worse)}), name).verdict == "fail"
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_champion_that_keeps_the_limit_excuses_nobody(evidence: Evidence, name: str) -> None:
     planted = plant(evidence, f"evaluation.metrics.{name}.value", BAD[name])
     good = 0.75 if name == "roc_auc" else 0.01
-    assert judged(compared(planted, **{name: (good, -0.01, 0.01)}), name).verdict == "fail"
+    assert judged(compared(planted, {name: (good, -0.01, 0.01)}), name).verdict == "fail"
 
 
 def test_without_a_champion_no_limit_is_excused(evidence: Evidence) -> None:
@@ -84,15 +83,15 @@ def test_a_team_can_switch_it_off(evidence: Evidence, off: dict[str, Any]) -> No
     planted = plant(evidence, "evaluation.metrics.brier.value", 0.21)
     settings = planted.model.gates.model_copy(update={"champion": planted.model.gates.champion.model_copy(update=off)})
     planted = replace(planted, model=planted.model.model_copy(update={"gates": settings}))
-    assert judged(compared(planted, brier=(0.21, -0.01, 0.01)), "brier").verdict == "fail"
+    assert judged(compared(planted, {"brier": (0.21, -0.01, 0.01)}), "brier").verdict == "fail"
 
 
 def test_no_figure_of_the_champion_is_no_excuse(evidence: Evidence) -> None:
-    planted = compared(plant(evidence, "evaluation.metrics.brier.value", 0.21), brier=(0.21, -0.01, 0.01))
+    planted = compared(plant(evidence, "evaluation.metrics.brier.value", 0.21), {"brier": (0.21, -0.01, 0.01)})
     planted.comparison["metrics"]["brier"] = {"champion": None, "difference": dict.fromkeys(("value", "low", "high"))}
     assert judged(planted, "brier").verdict == "fail"
     nothing = plant(evidence, "evaluation.metrics.brier.value", float("nan"))
-    assert judged(compared(nothing, brier=(0.1, -0.01, 0.01)), "brier").verdict == "fail"
+    assert judged(compared(nothing, {"brier": (0.1, -0.01, 0.01)}), "brier").verdict == "fail"
 
 
 def test_slices_are_excused_each_by_its_own(evidence: Evidence) -> None:
