@@ -241,12 +241,13 @@ def _scores(
 
 
 def _success(champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:
-    """Strata in which the champion fails as much are left out: what hits both is no news of the candidate."""
+    """No verdict where the champion would have failed as many of its requests, stratum by stratum: it hits both."""
     failed, sent, also_failed, also_sent = stratify(
         times, interval, [counter for arm in (candidate, champion) for counter in (arm.errors, arm.requests)]
     )
-    alone = also_failed <= (1 - limits.success) * also_sent
-    errors, requests = failed[alone].sum(), sent[alone].sum()
+    errors, requests = failed.sum(), sent.sum()
+    rate = np.divide(also_failed, also_sent, out=np.zeros_like(also_sent), where=also_sent > 0)
     value = float(1 - errors / requests) if requests else 0.0
-    bad = requests >= limits.backstop_requests and value < limits.success
-    return _result("success", value, limits.success, bad, requests >= limits.requests)
+    shared = bool((sent * rate).sum() > (1 - limits.success) * requests)
+    bad = requests >= limits.backstop_requests and value < limits.success and not shared
+    return _result("success", value, limits.success, bad, requests >= limits.requests and not shared)

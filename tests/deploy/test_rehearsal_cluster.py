@@ -179,7 +179,7 @@ class Scripted(Prometheus):
                 if isinstance(found, QueryError):
                     raise found
                 return list(found)
-        return [1.0] if text.startswith("# Half minutes") else [0.0]  # the share of successes
+        return [1.0] if text.startswith("# Empty, and so inconclusive") else [0.0]  # the share of successes
 
 
 def scripted(release: Manifests, answers: dict[str, Sequence[float] | QueryError], until: float) -> cluster.Templates:

@@ -24,9 +24,7 @@ class Compared(Evidence):
     comparison: dict[str, Any]
 
 
-def compared(
-    evidence: Evidence, shift: dict[str, Any] | None = None, **metrics: tuple[float, float, float]
-) -> Evidence:
+def compared(evidence: Evidence, metrics: Any = None, slices: Any = (0.75, -0.01, 0.01), shift: Any = None) -> Evidence:
     """Champion's value and the interval of the difference, by metric; `slices`: of each of them."""
 
     def figure(value: float, low: float, high: float) -> dict[str, Any]:
