@@ -25,6 +25,7 @@ def demand(passport: Passport, standing: Release | None, file: str) -> Promise |
     strategy = passport.serving.strategy if passport.serving else "canary"
     if standing is None or not standing.readable or strategy not in COMPARED:
         return None
+    refuse_declared_break(passport, standing)
     if found := find(passport, standing.version):
         return found
     said = next((each.fault for each in passport.promises if each.champion == standing.version and each.fault), None)
@@ -33,6 +34,17 @@ def demand(passport: Passport, standing: Release | None, file: str) -> Promise |
         f"{file}: promises says nothing about {standing.version}, which {standing.environment} runs{why}, so its "
         f"canary could not be judged; make it with `python -m models run {passport.model}` and promote that."
     )
+
+
+def refuse_declared_break(passport: Passport, standing: Release) -> None:
+    """While a canary walks, callers meet both models: what only one of them answers fails for a part of them."""
+    apis = [(each.serving.api if each.serving else 1) for each in (standing.passport, passport)]
+    if apis[1] > apis[0]:
+        raise Refusal(
+            f"{passport.model} raises serving.api from {apis[0]} to {apis[1]}, and {standing.environment} runs "
+            f"{standing.version}: while a canary walked, chance would refuse requests or answer them; put it into a "
+            "model folder of its own beside this one, or take `strategy: bluegreen` and switch the callers with it."
+        )
 
 
 def of_release(release: Release) -> Promise | None:

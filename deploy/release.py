@@ -66,6 +66,7 @@ class Canary(Record):
 class Served(Record):
     """What `serving` of model.yaml says about the cluster."""
 
+    api: int = 1  # a higher one refuses requests that the lower one answered
     strategy: Literal["canary", "gateway", "bluegreen", "serverless"]  # deploy/strategies; canary is the base itself
     slow_ms: float = Field(gt=0)
     latency_budget_ms: float | None = Field(default=None, gt=0)

@@ -144,6 +144,9 @@ class Canary(Strict):
 
 class Serving(Strict):
     api: Annotated[int, Field(ge=1)] = 1  # raised by one, it says that callers know of a contract that breaks requests
+    # Former features: still accepted, ignored and counted, so that a canary answers what the champion answers. Taking
+    # one out of this list refuses those who send it, which a raised `api` declares.
+    dropped: list[str] = []
     # Why labels change more than gates.shift allows, in the words of the team; the next such release needs its own.
     shift: Annotated[str, Field(min_length=10)] | None = None
     threshold: Share  # scores at or above it are labelled positive
@@ -245,6 +248,8 @@ def _check_columns(model: Model, path: Path) -> None:
     kinds = tables.schema(model.dataset).to_schema().dtypes
     columns = list(kinds)
     named = {"target.column": [model.target.column], "features": model.features, "slices": list(model.slices)}
+    if both := [name for name in model.serving.dropped if name in model.features]:
+        raise Refusal(f"{path}: serving.dropped: {both[0]!r} is a feature; take it out of one of the two lists.")
     for field, values in named.items():
         for value in values:
             if value not in columns:

@@ -14,7 +14,7 @@ from data_schemas.command import Refusal
 from data_schemas.files import read_yaml, sha256, sha256_of_tree
 from models import config
 
-SERVED = ("strategy", "latency_budget_ms", "canary", "threshold", "shift")  # of `serving`, what others ask
+SERVED = ("strategy", "api", "latency_budget_ms", "canary", "threshold", "shift")  # of `serving`, what others ask
 KEYS = ("model", "version", "verdict", "content", "dataset", "metrics", "gates", "champion")
 
 

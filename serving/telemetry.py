@@ -46,6 +46,7 @@ class Telemetry(Collector):
         self._durations = [0] * (len(self._bounds) + 1)
         self._seconds = 0.0
         self._positive = 0.0
+        self._dropped = dict.fromkeys(contract.get("dropped", ()), 0)
         self._bins = [0.0] * (len(EDGES) + 1)
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -67,6 +68,10 @@ class Telemetry(Collector):
         """Count a request answered with anything else."""
         self._timed(seconds)
         self._errors[kind] += 1
+
+    def noticed(self, feature: str) -> None:
+        """Count a request that still sends a dropped feature."""
+        self._dropped[feature] += 1
 
     def _timed(self, seconds: float) -> None:
         self._requests += 1
@@ -90,6 +95,8 @@ class Telemetry(Collector):
         yield duration
         text = "Positive labels; a row of a request of N counts 1/N"
         yield self._counter("ml_positive", text, {None: self._positive})
+        text = "Requests that still send a dropped feature; at none, a raised API may refuse it"
+        yield self._counter("ml_dropped", text, self._dropped, "feature")
         text = "Scores by tenth of [0, 1]; a row of a request of N counts 1/N"
         yield self._counter("ml_score_bin", text, dict(enumerate(self._bins)), "bin")
 
