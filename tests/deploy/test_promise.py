@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 import yaml
 
 from data_schemas.command import Refusal
-from deploy import promise, release
+from deploy import promise, release, steps
 from deploy.judge import score_shift
+from deploy.manifests import rendering
 from deploy.promise import CHAMPION
 from deploy.release import Promise
+from tests.deploy.manifests import renders, specimen
 from tests.deploy.test_scenarios import BINS, PROMISE, judged, metrics, needs_promtool, new, stables
-from tests.deploy.tree import COUNTS, Tree, folder
+from tests.deploy.tree import COUNTS, Tree, digest, folder
 
 
 def champion_of(environment: str) -> str | None:
@@ -113,6 +116,49 @@ def test_a_rollback_is_held_to_what_the_left_release_promised_read_by_column(rel
     released.commit()
     answer = released.deploy("verify")
     assert answer.code == 0, answer.out
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        ("0.2", "25 % pauses after an hour, for a person"),
+        ("0.4", "at 0.4 requests a second: 25 % 50 min, 50 % 25 min, 75 % 17 min"),
+        ("20", "at 20 requests a second: 25 % 1 min, 50 % 0.5 min, 75 % 0.5 min"),
+    ],
+)
+def test_promote_says_how_long_each_step_takes(released: Tree, rate: str, said: str) -> None:
+    released.build("b")
+    image = f"ghcr.io/acme/flight-delay@{digest('b')}"
+    answer = released.deploy("promote", "flight_delay", "--to", "staging", "--image", image, "--rate", rate)
+    assert answer.code == 0, answer.error
+    assert said in answer.out
+    assert ("`strategy: bluegreen`" in answer.out) == (rate == "0.2")
+
+
+def test_a_model_says_how_many_requests_its_weights_wait_for(released: Tree) -> None:
+    released.build("b", serving={"strategy": "canary", "slow_ms": 0.6, "canary": {"requests": 50}})
+    answer = released.promote("staging", "b")
+    assert answer.code == 0, answer.error
+    written = yaml.safe_load((folder("staging") / "kustomization.yaml").read_text())
+    operations = yaml.safe_load(written["patches"][-1]["patch"])
+    asked = [each["value"] for each in operations if each["path"].startswith("/spec/strategy/canary/steps/")]
+    assert asked == ["50", "100", "150"]
+    walk = steps.of("staging", "canary")
+    assert steps.takes(walk, 50, 0.05) == [math.inf] * 3
+    assert max(steps.takes(walk, 50, 0.2)) < 3600
+
+
+@renders
+def test_a_way_back_is_not_judged_where_no_router_would_overtake_it(tmp_path: Path) -> None:
+    windows = {}
+    with rendering.copied() as place:
+        for strategy in ("canary", "gateway", "bluegreen"):
+            of = specimen("production", strategy)
+            (rollout,) = rendering.parse(rendering.texts([of], place)[0], of).of("Rollout")
+            windows[strategy] = rollout.spec.get("rollbackWindow")
+            assert rollout.spec["revisionHistoryLimit"] > 3
+    assert windows == {"canary": {"revisions": 3}, "gateway": None, "bluegreen": None}
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_promise_that_was_edited_is_a_fault(released: Tree) -> None:

@@ -108,6 +108,11 @@ def incident(scrape: int) -> float:
     return 1 / 6 if 12 <= scrape < 20 else 0.001
 
 
+def flood(scrape: int) -> float:
+    """From the third minute on more requests than anybody takes."""
+    return 0.6 if scrape >= 12 else 0.001
+
+
 def promised(bins: tuple[float, ...] = BINS) -> tuple[float, ...]:
     """What a canary scores that keeps its promise, where the stable pods have these shares."""
     table = np.array(PROMISE.counts) / 1000
@@ -138,7 +143,14 @@ SCENARIOS: dict[str, tuple[list[Pod], dict[str, str]]] = {
     "all 500, stable as well": ([*stables(errors=1.0), new(errors=1.0)], {"success": "nothing"}),
     "never an error anywhere": ([*stables(errors=0.0), new(errors=0.0)], {}),
     "a tenth of a percent of errors, stable none": ([*stables(errors=0.0), new(errors=0.001)], {}),
-    "careless callers in both arms": ([*stables(refused=0.1), new(refused=0.1)], {}),
+    **{
+        f"careless callers in both arms, {rate} a second": (
+            [*stables(refused=0.1, rate=rate / 4), new(refused=0.1, rate=rate / 4)],
+            {},
+        )
+        for rate in (5, 20, 100)
+    },
+    "a flood in both arms": ([*stables(errors=flood), new(errors=flood)], {"success": "nothing"}),
     "callers who are careless for two minutes": ([*stables(refused=incident), new(refused=incident)], {}),
     "a contract that refuses what the champion takes": (pods(refused=0.05), {"refusals": "abort"}),
     "the same among careless callers": ([*stables(refused=0.1), new(refused=0.3)], {"refusals": "abort"}),
