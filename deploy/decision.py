@@ -45,8 +45,8 @@ def of_rollback(left: Release, restored: Release, reason: str | None) -> Edit:
     name, environment = left.model, left.environment
     was = left.version if left.readable else "what cannot be read"
     lines = [
-        f"Merging this restores `{name}` `{restored.version}` in {environment}, as it was released before, byte for "
-        f"byte, in the place of `{was}`.",
+        f"Merging this restores `{name}` `{restored.version}` in {environment}, passport and resources as they "
+        f"were released before, byte for byte, in the place of `{was}`.",
         "",
         f"**Why:** {plain(' '.join(reason.split())) if reason else 'nobody said; write it here.'}",
         "",
@@ -54,8 +54,8 @@ def of_rollback(left: Release, restored: Release, reason: str | None) -> Edit:
         "## In the cluster",
         "",
         f"If the rollout of `{was}` was aborted and `{restored.version}` was stable before it, the cluster serves that "
-        "already: the Rollout goes straight to stable, without steps. Otherwise "
-        f"{rules.walk(restored.passport.serving)}.",
+        "already: the Rollout goes straight to stable, without steps. So it does where the cluster still has the pods' "
+        f"ReplicaSet (`rollbackWindow` of deploy/base). Otherwise {rules.walk(restored.passport.serving)}.",
         "",
         _listed(left),
         "",

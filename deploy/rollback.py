@@ -133,7 +133,8 @@ def tell(current: Release, target: Entry, aborted_digest: str | None, landed: bo
     print(
         f"  - if the rollout of {left} was aborted and {restored.version} was stable before it, the cluster serves that"
     )
-    print("    already: the Rollout goes straight to stable, without steps, and Degraded clears.")
+    print("    already: the Rollout goes straight to stable, without steps, and Degraded clears;")
+    print("  - the same where it still has the ReplicaSet of one of the last three releases;")
     print(f"  - otherwise {restored.version} is new there: {rules.walk(restored.passport.serving)};")
     print(f"    to skip the steps: kubectl argo rollouts promote {kubernetes} --full")
     if landed:
