@@ -98,6 +98,14 @@ def test_slices_are_excused_each_by_its_own(evidence: Evidence) -> None:
     assert judged(compared(planted, slices=(0.75, -0.3, -0.2)), "slice_roc_auc").verdict == "fail"
 
 
+def test_a_stated_baseline_that_production_misses_too_is_excused(evidence: Evidence) -> None:
+    planted = plant(evidence, "evaluation.metrics.roc_auc.low", 0.64)
+    assert judged(compared(planted, {"roc_auc": (0.64, -0.01, 0.01)}), "baseline").verdict == BELOW
+    assert judged(compared(planted, {"roc_auc": (0.70, -0.01, 0.01)}), "baseline").verdict == "fail"
+    assert judged(compared(planted, {"roc_auc": (0.64, -0.03, -0.01)}), "baseline").verdict == "fail"
+    assert judged(planted, "baseline").verdict == "fail"
+
+
 CALM = {"labels": 0.1, "positive": [0.3, 0.25], "bins": [[1] * 10, [1] * 10], "slices": []}
 
 
