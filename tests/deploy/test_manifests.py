@@ -24,8 +24,10 @@ PODS = {
     ("PodMonitor", "specimen"),
 }
 ALONE = {("AnalysisTemplate", f"specimen-{name}") for name in ("success", "downtime")}
+BOUNDS = ("slow", "stable-slow", "budget", "stable-budget")
 COMPARED = {
-    ("AnalysisTemplate", f"specimen-{name}") for name in ("errors", "refusals", "latency", "score-shift", "evidence")
+    ("AnalysisTemplate", f"specimen-{name}")
+    for name in ("errors", "refusals", "latency", "budget", "score-shift", "evidence")
 }
 CANARY = PODS | ALONE | COMPARED | {("Service", "specimen-stable")}
 EXPECTED = {
@@ -69,7 +71,7 @@ def test_a_passport_from_before_strategies_is_a_canary(tree: Path) -> None:
     former, canary = (rendered(specimen("production", name), tree) for name in ("former", "canary"))
     assert set(differences(former, canary)) == {
         "Rollout.specimen.metadata.annotations.release/passport",
-        "Rollout.specimen.metadata.annotations.release/slow",
+        *(f"Rollout.specimen.metadata.annotations.release/{name}" for name in BOUNDS),
         "Rollout.specimen.spec.template.spec.containers.0.image",  # of another name
     }
 
