@@ -15,17 +15,11 @@ import pytest
 from data_schemas import history, landing, pull_request
 from data_schemas.command import Refusal
 from data_schemas.landing import Edit
-from models.conftest import ROOT
+from tests.conftest import Once
+from tests.support import gh as stand_in
+from tests.support import trees
+from tests.support.repository import ROOT, commit, git
 
-GH = """#!/bin/sh
-echo "$@" >> {folder}/gh.calls
-[ "$FAIL" ] && echo "$FAIL" >&2 && exit 1
-case "$*" in
-"pr list "*--state=all*) cat {folder}/all ;;
-"pr list "*) cat {folder}/open ;;
-"pr create "* | "pr edit "*) cat > {folder}/body; echo https://example.org/pull/7 ;;
-esac
-"""
 WRITER = """
 import sys
 from pathlib import Path
@@ -38,31 +32,28 @@ assert landing.push("main", apply)
 """
 
 
-def git(*words: str, at: Path = Path()) -> str:
-    return subprocess.run(["git", "-C", str(at), *words], check=True, capture_output=True, text=True).stdout.strip()
+def make_origin(root: Path) -> None:
+    """A bare repository whose main has one commit."""
+    seed = root / "seed"
+    git("init", "--quiet", "--initial-branch=main", "--template=", str(seed))
+    (seed / "all").write_text("")
+    (seed / "here").write_text("here")
+    commit(seed)
+    git("clone", "--quiet", "--bare", "--template=", str(seed), str(root / "origin"))
 
 
 @pytest.fixture
-def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+def clone(once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Clones of one origin, whose main has one commit; nobody told Git who they are."""
-    for name in [name for name in os.environ if name.startswith(("GIT_", "GH_"))]:
+    trees.copy(once("origin-of-landing", make_origin) / "origin", tmp_path / "origin")
+    for name in [name for name in os.environ if name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_", "GH_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
     monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
-    git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin"))
 
     def make(name: str) -> Path:
-        git("clone", "--quiet", str(tmp_path / "origin"), str(tmp_path / name))
+        git("clone", "--quiet", "--template=", str(tmp_path / "origin"), str(tmp_path / name))
         return tmp_path / name
 
-    seed = make("seed")
-    (seed / "all").write_text("")
-    (seed / "here").write_text("here")
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    git("add", "--all", at=seed)
-    git(*identity, "commit", "--quiet", "--message", "start", at=seed)
-    git("push", "--quiet", "origin", "HEAD:main", at=seed)
     return make
 
 
@@ -76,12 +67,7 @@ def here(clone: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """GitHub's command, which notes what it is asked; `open` is what `pr list` answers."""
-    (tmp_path / "gh").write_text(GH.format(folder=tmp_path))
-    (tmp_path / "gh").chmod(0o755)
-    for state in ("open", "all"):
-        (tmp_path / state).write_text("[]")
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    return tmp_path
+    return stand_in.install(tmp_path, monkeypatch)
 
 
 def add(name: str = "new", text: str = "new") -> Callable[[], Edit]:
@@ -93,26 +79,26 @@ def add(name: str = "new", text: str = "new") -> Callable[[], Edit]:
 
 
 def tip(origin: Path, branch: str = "main") -> str:
-    return git("log", "-1", "--format=%s by %an", branch, at=origin)
+    return git("log", "-1", "--format=%s by %an", branch, root=origin)
 
 
 def test_a_push_lands_on_main_and_leaves_the_clone_as_it_was(here: Path, tmp_path: Path) -> None:
     (here / "here").write_text("a person's work")
     (here / "untracked").write_text("more of it")
     head = git("rev-parse", "HEAD")
-    commit = landing.push("main", add())
-    assert git("rev-parse", "main", at=tmp_path / "origin") == commit
+    pushed = landing.push("main", add())
+    assert git("rev-parse", "main", root=tmp_path / "origin") == pushed
     assert tip(tmp_path / "origin") == "Add new by github-actions[bot]"
     assert (git("rev-parse", "HEAD"), git("status", "--short")) == (head, "M here\n?? untracked")
     assert git("worktree", "list").count("\n") == 0
 
 
 def test_what_changes_nothing_is_not_pushed(here: Path, tmp_path: Path) -> None:
-    before = git("rev-parse", "main", at=tmp_path / "origin")
+    before = git("rev-parse", "main", root=tmp_path / "origin")
     assert here.is_dir()
     assert landing.push("main", add("here", "here")) is None
     assert landing.push("main", lambda: None) is None
-    assert git("rev-parse", "main", at=tmp_path / "origin") == before
+    assert git("rev-parse", "main", root=tmp_path / "origin") == before
 
 
 def test_who_is_too_late_applies_the_change_again_to_what_is_there_then(
@@ -124,15 +110,15 @@ def test_who_is_too_late_applies_the_change_again_to_what_is_there_then(
         seen.append(Path("all").read_text())
         if len(seen) == 1:  # somebody else is faster
             (other / "all").write_text("theirs\n")
-            git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "-qam", "faster", at=other)
-            git("push", "--quiet", "origin", "HEAD:main", at=other)
+            git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "-qam", "faster", root=other)
+            git("push", "--quiet", "origin", "HEAD:main", root=other)
         Path("all").write_text(Path("all").read_text() + "ours\n")
         return Edit("ours")
 
     assert here.is_dir()
     assert landing.push("main", apply)
     assert seen == ["", "theirs\n"]
-    assert git("show", "main:all", at=tmp_path / "origin") == "theirs\nours"
+    assert git("show", "main:all", root=tmp_path / "origin") == "theirs\nours"
 
 
 def test_of_four_at_once_none_is_lost(clone: Callable[[str], Path], tmp_path: Path) -> None:
@@ -143,7 +129,7 @@ def test_of_four_at_once_none_is_lost(clone: Callable[[str], Path], tmp_path: Pa
         for number in range(4)
     ]
     assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
-    assert sorted(git("show", "main:all", at=tmp_path / "origin").split()) == ["w0", "w1", "w2", "w3"]
+    assert sorted(git("show", "main:all", root=tmp_path / "origin").split()) == ["w0", "w1", "w2", "w3"]
 
 
 def test_it_gives_up_when_it_is_always_too_late(
@@ -153,8 +139,18 @@ def test_it_gives_up_when_it_is_always_too_late(
 
     def apply() -> Edit:
         calls.append("")
-        git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "--allow-empty", "-qm", "faster", at=other)
-        git("push", "--quiet", "origin", "HEAD:main", at=other)
+        git(
+            "-c",
+            "user.name=o",
+            "-c",
+            "user.email=o@example.org",
+            "commit",
+            "--allow-empty",
+            "-qm",
+            "faster",
+            root=other,
+        )
+        git("push", "--quiet", "origin", "HEAD:main", root=other)
         return add()()
 
     monkeypatch.setattr(landing, "TRIES", 3)
@@ -198,7 +194,7 @@ def test_an_edit_that_fails_leaves_no_tree(here: Path) -> None:
 def test_a_proposal_is_a_branch_with_a_pull_request(here: Path, gh: Path) -> None:
     assert landing.propose("main", "promote/x", add()) == "https://example.org/pull/7"
     assert tip(gh / "origin", "promote/x") == "Add new by github-actions[bot]"
-    assert git("rev-parse", "promote/x~1", at=gh / "origin") == git("rev-parse", "main", at=gh / "origin")
+    assert git("rev-parse", "promote/x~1", root=gh / "origin") == git("rev-parse", "main", root=gh / "origin")
     listed, created = (gh / "gh.calls").read_text().splitlines()
     assert listed.startswith("pr list --head promote/x --base main --state=open")
     assert created == "pr create --head promote/x --base main --title=Add new --body-file=-"
@@ -208,14 +204,14 @@ def test_a_proposal_is_a_branch_with_a_pull_request(here: Path, gh: Path) -> Non
 
 def test_a_proposal_is_renewed_in_its_place_and_the_same_one_stays(here: Path, gh: Path) -> None:
     landing.propose("main", "promote/x", add())
-    first = git("rev-parse", "promote/x", at=gh / "origin")
+    first = git("rev-parse", "promote/x", root=gh / "origin")
     (gh / "open").write_text('[{"number": 7, "url": "https://example.org/pull/7"}]')
     assert landing.propose("main", "promote/x", add()) == "https://example.org/pull/7"
-    assert git("rev-parse", "promote/x", at=gh / "origin") == first, "approvals would be dismissed"
+    assert git("rev-parse", "promote/x", root=gh / "origin") == first, "approvals would be dismissed"
     landing.push("main", add("other"))
     landing.propose("main", "promote/x", add(text="newer"))
-    assert git("show", "promote/x:new", at=gh / "origin") == "newer"
-    assert git("rev-parse", "promote/x~1", at=gh / "origin") == git("rev-parse", "main", at=gh / "origin")
+    assert git("show", "promote/x:new", root=gh / "origin") == "newer"
+    assert git("rev-parse", "promote/x~1", root=gh / "origin") == git("rev-parse", "main", root=gh / "origin")
     assert (gh / "gh.calls").read_text().splitlines()[-1].startswith("pr edit 7 ")
     assert here.is_dir()
 
@@ -224,7 +220,7 @@ def test_what_main_has_is_not_proposed(here: Path, gh: Path, capsys: pytest.Capt
     assert landing.propose("main", "promote/x", add("here", "here")) is None
     assert landing.propose("main", "promote/x", lambda: None) is None
     assert "nothing to propose" in capsys.readouterr().out
-    assert git("branch", "--list", "promote/x", at=gh / "origin") == ""
+    assert git("branch", "--list", "promote/x", root=gh / "origin") == ""
     assert here.is_dir()
 
 
@@ -358,9 +354,9 @@ def test_somebody_elses_commits_upon_a_proposal_are_not_overwritten(
 ) -> None:
     landing.propose("main", "promote/x", add())
     other = clone("other")
-    git("checkout", "--quiet", "promote/x", at=other)
-    git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "--allow-empty", "-qm", "mine", at=other)
-    git("push", "--quiet", "origin", "promote/x", at=other)
+    git("checkout", "--quiet", "promote/x", root=other)
+    git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "--allow-empty", "-qm", "mine", root=other)
+    git("push", "--quiet", "origin", "promote/x", root=other)
     with pytest.raises(Refusal, match=r"has commits of somebody else .*`git push origin --delete promote/x`"):
         landing.propose("main", "promote/x", add(text="newer"))
     assert tip(gh / "origin", "promote/x") == "mine by o"

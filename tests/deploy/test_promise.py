@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from deploy.manifests import rendering
 from deploy.promise import CHAMPION
 from deploy.release import Promise
 from tests.deploy.manifests import renders, specimen
-from tests.deploy.test_scenarios import BINS, PROMISE, judged, metrics, needs_promtool, new, stables
-from tests.deploy.tree import COUNTS, Tree, digest, folder
+from tests.deploy.test_scenarios import BINS, PROMISE, SCRAPE, metrics, needs_promtool, new, scenario, stables
+from tests.deploy.tree import COUNTS, NAME, Tree, folder, image
 
 
 def champion_of(environment: str) -> str | None:
@@ -33,11 +34,11 @@ def test_a_first_release_promises_nothing_and_needs_nothing(tree: Tree) -> None:
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_a_release_names_the_version_that_it_takes_the_place_of(released: Tree, environment: str) -> None:
-    former = release.read(environment, "flight_delay")
+    former = release.read(environment, NAME)
     released.release("b", "staging", *([environment] if environment == "production" else []))
     assert former is not None
     assert champion_of(environment) == former.version
-    made = release.read(environment, "flight_delay")
+    made = release.read(environment, NAME)
     assert made is not None
     assert promise.of_release(made) == Promise(champion=former.version, counts=COUNTS)
     assert released.deploy("verify").code == 0
@@ -53,12 +54,12 @@ def test_a_passport_without_a_promise_about_what_stands_is_refused(
     assert (answer.code, answer.error.count("\n")) == (2, 1)
     assert "promises says nothing about" in answer.error
     assert "which staging runs" in answer.error
-    assert "`python -m models run flight_delay`" in answer.error
+    assert "`python -m models run specimen_delay`" in answer.error
     assert (folder("staging") / "kustomization.yaml").read_bytes() == before
 
 
 def test_why_there_is_no_promise_is_said(released: Tree) -> None:
-    standing = release.read("staging", "flight_delay")
+    standing = release.read("staging", NAME)
     assert standing is not None
     released.build("b", promises=[{"champion": standing.version, "fault": "its input `gust` is no column."}])
     assert "runs (its input `gust` is no column), so its canary" in released.promote("staging", "b").error
@@ -75,7 +76,7 @@ def test_production_is_refused_what_was_judged_before_its_present_release(releas
     answer = released.promote("production")
     assert answer.code == 2
     assert (
-        "deploy/releases/staging/flight_delay/passport.yaml: promises says nothing about cccccccccccc" in answer.error
+        "deploy/releases/staging/specimen_delay/passport.yaml: promises says nothing about cccccccccccc" in answer.error
     )
 
 
@@ -91,17 +92,17 @@ def test_the_same_release_again_is_no_news_although_it_could_be_compared_with_it
     released.release("b", "staging")
     record = yaml.safe_load((folder("staging") / "passport.yaml").read_text())
     del record["image"]
-    Path("models/flight_delay/build/passport.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
+    Path("models/specimen_delay/build/passport.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
     answer = released.promote("staging", "b")
     assert answer.code == 0, answer.error
     assert "nothing changed" in answer.out
 
 
 def test_a_rollback_is_held_to_what_the_left_release_promised_read_by_column(released: Tree) -> None:
-    first = release.read("production", "flight_delay")
+    first = release.read("production", NAME)
     left = released.release("b", "staging", "production")
-    assert released.deploy("rollback", "flight_delay", "--environment", "production").code == 0
-    restored = release.read("production", "flight_delay")
+    assert released.deploy("rollback", NAME, "--environment", "production").code == 0
+    restored = release.read("production", NAME)
     assert first is not None
     assert restored is not None
     assert restored.version == first.version
@@ -128,8 +129,7 @@ def test_a_rollback_is_held_to_what_the_left_release_promised_read_by_column(rel
 )
 def test_promote_says_how_long_each_step_takes(released: Tree, rate: str, said: str) -> None:
     released.build("b")
-    image = f"ghcr.io/acme/flight-delay@{digest('b')}"
-    answer = released.deploy("promote", "flight_delay", "--to", "staging", "--image", image, "--rate", rate)
+    answer = released.deploy("promote", NAME, "--to", "staging", "--image", image("b"), "--rate", rate)
     assert answer.code == 0, answer.error
     assert said in answer.out
     assert ("`strategy: bluegreen`" in answer.out) == (rate == "0.2")
@@ -196,5 +196,8 @@ def test_prometheus_gives_the_figure_of_the_reference(tmp_path: Path) -> None:
     metric = metrics()["score-shift"]
     between = f"vector({expected - 2e-3:.6f}) < on () ({metric.query}) < on () vector({expected + 2e-3:.6f})"
     cast = [*stables(), new(bins=tuple(float(each) for each in canary))]
-    done = judged(tmp_path, cast, {"score-shift": "abort"}, [f"count({between})"])
+    test = scenario("as the reference", cast, {"score-shift": "abort"}, [f"count({between})"])
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump({"evaluation_interval": f"{SCRAPE}s", "tests": [test]}, width=100_000))
+    done = subprocess.run(["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]

@@ -24,7 +24,9 @@ def test_an_edit_of_training_is_not_released_with_the_former_file(tree: Tree) ->
     judge(MODEL.name)
     answer = tree.promote("staging")
     assert (answer.code, answer.error.count("\n")) == (2, 1)
-    assert "dvc.lock does not fit what is beside it (train: training of models/flight_delay/model.yaml" in answer.error
+    assert (
+        "dvc.lock does not fit what is beside it (train: training of models/specimen_delay/model.yaml" in answer.error
+    )
     assert not folder("staging").exists()
 
 
@@ -50,12 +52,12 @@ def test_verify_names_a_release_whose_commit_held_another_model(tree: Tree) -> N
     passport.write_text(passport.read_text().replace(record["image"]["commit"], bad))
     answer = tree.deploy("verify")
     assert answer.code == 1
-    assert f"{bad[:10]} held another model: train: training of models/flight_delay/model.yaml changed" in answer.out
+    assert f"{bad[:10]} held another model: train: training of models/specimen_delay/model.yaml changed" in answer.out
     assert fitting == (MODEL / "dvc.lock").read_text()
     assert lock(MODEL.name) != fitting
 
 
-@pytest.mark.parametrize("gone", ["models/flight_delay/dvc.lock"])
+@pytest.mark.parametrize("gone", ["models/specimen_delay/dvc.lock"])
 def test_a_commit_without_a_lock_is_from_before_there_were_any(released: Tree, gone: str) -> None:
     Path(gone).unlink()
     released.commit()

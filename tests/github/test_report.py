@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.github import workflows
+from tests.support.process import first_on_path, program
 
 FILE = workflows.read(Path(".github/workflows/report.yml"))
 STEPS = {step.content.get("id", "cut"): step.run for step in FILE.steps() if step.run}
-GH = """#!/bin/sh
-echo "$@" >> told
-[ "$1 $2" = "run download" ] && cp -r artifacts reports || cat pulls.json
-"""
+GH = 'echo "$@" >> told; [ "$1 $2" = "run download" ] && {copy} artifacts reports || cat pulls.json'
 
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Path:
-    gh = tmp_path / "bin/gh"
-    gh.parent.mkdir()
-    gh.write_text(GH)
-    gh.chmod(0o755)
+    program(tmp_path / "bin", "gh", GH.format(copy="cp -r"))
     return tmp_path
 
 
 def run(script: str, folder: Path) -> None:
     environment = {
-        "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PATH": first_on_path(folder / "bin"),
         "GITHUB_OUTPUT": str(folder / "output"),
         "GH_REPO": "team/fork",
         "HEAD": 'stranger:x"; touch owned; "',
@@ -49,18 +43,18 @@ def artifact(folder: Path, name: str, text: str) -> None:
 def test_the_verdict_stands_first_models_follow_and_manifests_come_last(runner: Path) -> None:
     artifact(runner, "report-0-required/report.md", "verdict\n")
     artifact(runner, "report-2-manifests/diff.md", "manifests\n")
-    for model in ("wait", "flight_delay"):
+    for model in ("wait", "trips"):
         of = f"report-1-{model}"
         artifact(
             runner, f"{of}/deploy/build/rehearsals/{model}/20260101T000000Z-release/report.md", f"{model} traffic\n"
         )
         artifact(runner, f"{of}/models/{model}/build/contract.md", f"{model} callers\n")
         artifact(runner, f"{of}/models/{model}/build/report.md", f"{model}\n")
-    artifact(runner, "report-1-flight_delay/models/flight_delay/build/report.html", "<script>")
+    artifact(runner, "report-1-trips/models/trips/build/report.html", "<script>")
     run(STEPS["cut"], runner)
     origin, *text = (runner / "comment.md").read_text().splitlines()
     assert "(https://github.com/team/fork/actions/runs/1)" in origin
-    models = [f"{model}{part}" for model in ("flight_delay", "wait") for part in ("", " callers", " traffic")]
+    models = [f"{model}{part}" for model in ("trips", "wait") for part in ("", " callers", " traffic")]
     assert text == ["verdict", *models, "manifests"]
 
 
@@ -74,8 +68,7 @@ def test_a_link_in_an_artifact_is_not_followed(runner: Path) -> None:
     artifact(runner, "report-0-required/report.md", "verdict\n")
     (runner / "secret").write_text("secret\n")
     (runner / "artifacts/report-0-required/more.md").symlink_to(runner / "secret")
-    gh = runner / "bin/gh"
-    gh.write_text(GH.replace("cp -r", "cp -rP"))
+    program(runner / "bin", "gh", GH.format(copy="cp -rP"))
     run(STEPS["cut"], runner)
     assert (runner / "comment.md").read_text().splitlines()[1:] == ["verdict"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,14 @@ import pytest
 
 from tests.github import workflows
 from tests.github.runner import Action, Runner
+from tests.support.process import first_on_path, program
 
-PYTHON = """#!/bin/sh
+PYTHON = """\
 shift
 echo "$*; $GH_TOKEN; $DISPATCH" >> "$TOLD"
 case "$*" in *--list*) echo "$PLAN" ;; esac
-case "$*" in *renew*) exit $CODE ;; esac
-"""
-GH = """#!/bin/sh
-echo "gh $*" >> "$TOLD"
-"""
+case "$*" in *renew*) exit $CODE ;; esac"""
+GH = 'echo "gh $*" >> "$TOLD"'
 OURS = {"head": {"repo": {"full_name": "team/fork"}}, "number": 5}
 LABELLED = {"pull_request": OURS, "label": {"name": "train"}}
 
@@ -32,12 +29,10 @@ class Run:
     def __init__(self, root: Path, name: str, github: dict[str, Any], code: int = 0, **variables: str) -> None:
         self.root = root
         self.checked_out: list[str] = []
-        (root / "bin").mkdir()
-        for tool, script in (("python", PYTHON), ("gh", GH)):
-            (root / "bin" / tool).write_text(script)
-            (root / "bin" / tool).chmod(0o755)
+        program(root / "bin", "python", PYTHON)
+        program(root / "bin", "gh", GH)
         environment = {
-            "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "PATH": first_on_path(root / "bin"),
             "TOLD": str(root / "told"),
             "PLAN": github.pop("plan", '{"models": ["one", "two"], "skipped": {}}'),
             "CODE": str(code),

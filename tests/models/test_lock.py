@@ -9,16 +9,15 @@ import pytest
 import yaml
 
 from models import lock
-from tests.models import trees
-from tests.models.trees import MODEL, Answer
+from tests.support import trees
+from tests.support.process import Answer
+from tests.support.specimens import DATASET, MODEL
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tree: Path) -> Path:
     """A tree of sources, lock and model.onnx that fit together."""
-    root = trees.plain(tmp_path / "tree")
-    monkeypatch.chdir(root)
-    return root
+    return tree
 
 
 def test_what_is_committed_fits_together(place: Path) -> None:
@@ -29,13 +28,23 @@ def test_what_is_committed_fits_together(place: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
-        ("models/flight_delay/model.yaml", "hidden: 64", "hidden: 65", "train: training of models/flight_delay/model"),
-        ("models/flight_delay/model.yaml", "  - visib\n", "", "train: features of models/flight_delay/model.yaml"),
-        ("models/flight_delay/model.yaml", "threshold: 0.35", "threshold: 0.4", "evaluate: serving.threshold of"),
-        ("models/flight_delay/network.py", "import", "import  ", "train: models/flight_delay/network.py changed"),
+        (
+            "models/specimen_delay/model.yaml",
+            "max_epochs: 6",
+            "max_epochs: 7",
+            "train: training of models/specimen_delay/model",
+        ),
+        ("models/specimen_delay/model.yaml", "  - visib\n", "", "train: features of models/specimen_delay/model.yaml"),
+        ("models/specimen_delay/model.yaml", "threshold: 0.35", "threshold: 0.4", "evaluate: serving.threshold of"),
+        ("models/specimen_delay/network.py", "import", "import  ", "train: models/specimen_delay/network.py changed"),
         ("models/export.py", "import", "import  ", "export: models/export.py changed"),
-        ("data_schemas/flights/data.dvc", "md5: ", "md5: 0", "train: data_schemas/flights/data changed"),
-        ("models/flight_delay/dvc.lock", "  export:", "  other:", "models/flight_delay/dvc.lock has no stage export"),
+        (f"{DATASET}/data.dvc", "md5: ", "md5: 0", f"train: {DATASET}/data changed"),
+        (
+            "models/specimen_delay/dvc.lock",
+            "  export:",
+            "  other:",
+            "models/specimen_delay/dvc.lock has no stage export",
+        ),
     ],
 )
 def test_what_changed_since_is_named(place: Path, file: str, old: str, new: str, said: str) -> None:
@@ -52,7 +61,7 @@ def test_another_file_than_the_locked_one_is_named(place: Path) -> None:
 
 def test_numbers_are_the_same_in_any_notation(place: Path) -> None:
     text = (place / MODEL / "model.yaml").read_text()
-    (place / MODEL / "model.yaml").write_text(text.replace("weight_decay: 0.0001", "weight_decay: 1e-4"))
+    (place / MODEL / "model.yaml").write_text(text.replace("weight_decay: 0.001", "weight_decay: 1e-3"))
     assert lock.faults(MODEL.name, lock.here) == []
 
 
@@ -68,18 +77,18 @@ def test_a_broken_lock_or_none_is_a_fault_and_no_traceback(place: Path) -> None:
 def test_an_edit_of_what_training_reads_is_not_judged_with_the_former_file(
     tree: Path, verb: Callable[..., Answer], name: str
 ) -> None:
-    trees.configure(tree, {"training.hidden": 65})
+    trees.configure(tree, {"training.max_epochs": 7})
     before = (tree / MODEL / "build/passport.yaml").read_bytes()
     answer = verb(name, MODEL.name)
     assert (answer.code, answer.error.count("\n")) == (2, 1)
     assert "is not what its sources make (train: training of" in answer.error
-    assert "`python -m models run flight_delay`" in answer.error
+    assert "`python -m models run specimen_delay`" in answer.error
     assert (tree / MODEL / "build/passport.yaml").read_bytes() == before
 
 
 def test_a_file_that_was_made_by_hand_since_can_be_tried(tree: Path) -> None:
     """Training and export by hand leave the lock behind; only `promote` refuses what it does not name."""
-    trees.configure(tree, {"training.hidden": 65})
+    trees.configure(tree, {"training.max_epochs": 7})
     (tree / MODEL / "model.onnx").write_bytes(b"another")
     lock.refuse_stale(MODEL.name)
 
