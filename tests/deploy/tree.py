@@ -10,13 +10,23 @@ import pytest
 from data_schemas import command
 from deploy.__main__ import VERBS
 from tests.support import repository
-from tests.support.passports import judge, lock
+from tests.support.passports import COUNTS, gate_names, judge, lock
 from tests.support.process import Answer
 from tests.support.specimens import KUBERNETES_NAME, MODEL, NAME, REGISTRY
 
 __all__ = [
-    *("COUNTS", "MODEL", "NAME", "Answer", "Tree"),
-    *("content", "digest", "folder", "gate_names", "image", "judge", "lock"),
+    "COUNTS",
+    "MODEL",
+    "NAME",
+    "Answer",
+    "Tree",
+    "content",
+    "digest",
+    "folder",
+    "gate_names",
+    "image",
+    "judge",
+    "lock",
 ]
 
 
