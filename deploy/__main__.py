@@ -9,6 +9,7 @@ from data_schemas.command import SINCE, Verb
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": command.noun})
 ENVIRONMENTS = ["staging", "production"]
+PROOFS = ["attestation", "signature", "none"]
 FAULTS = ["errors", "latency", "scores", "crash", "never-ready", "nan"]
 
 VERBS = [
@@ -30,9 +31,15 @@ VERBS = [
         "promote",
         "release a model: the built one to staging, or what staging runs to production",
         [
-            MODEL,
+            ("model", {**MODEL[1], "nargs": "?"}),
             ("--to", {"choices": ENVIRONMENTS, "required": True}),
             ("--image", {"metavar": "REF@sha256:…", "help": "the pushed image (staging only)"}),
+            (
+                "--released",
+                {"metavar": "DIR", "help": "all that one run built, <model>/{image,passport.yaml,model.onnx}"},
+            ),
+            ("--proof", {"choices": PROOFS, "help": "how the image is signed (staging only; default: not at all)"}),
+            ("--signed", {"action": "store_true", "help": "refuse an image that is not signed (production only)"}),
             ("--push", {"action": "store_true", "help": "onto the newest main of origin (staging only)"}),
             ("--propose", {"action": "store_true", "help": "as a pull request into main (production only)"}),
             ("--verified", {"metavar": "IMAGE", "help": "only if staging has this, which the cluster told is healthy"}),
@@ -60,7 +67,11 @@ VERBS = [
             ("--aborted", {"metavar": "IMAGE", "help": "only if the environment still has this one"}),
         ],
     ),
-    Verb("due", "say as JSON which models staging should have by this commit and has not"),
+    Verb(
+        "due",
+        "say as JSON which models staging should have by this commit and has not",
+        [("--proved", {"metavar": "WORKFLOW", "help": "none, unless GitHub says that it succeeded for this commit"})],
+    ),
     Verb("status", "show which version each environment has, since when, by which commit, and how good it is"),
 ]
 

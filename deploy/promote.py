@@ -12,49 +12,22 @@ from pathlib import Path
 from data_schemas import files, landing
 from data_schemas.command import Refusal
 from data_schemas.history import git
-from deploy import aborted, decision, due, history, kustomization, release, rules
+from deploy import aborted, decision, due, history, kustomization, release, rules, signature
 from deploy.manifests.rendering import registry
 from deploy.release import LOCK, Image, Release
 from models import config, passport, product
 
 
 def main(options: argparse.Namespace) -> int:
-    if options.push:
-        return push(options)
+    if options.push or options.released:
+        from deploy import staging
+
+        return staging.push(options)
+    if not options.model:
+        raise Refusal("no model is named; give one of models/.")
     if options.propose:
         return propose(options)
     write(options)
-    return 0
-
-
-def push(options: argparse.Namespace) -> int:
-    """Staging's release onto the newest main, by the passport made here; a pull request where main is closed."""
-    if options.to != "staging":
-        raise Refusal("--push is for staging, which follows main; production is reviewed: give --propose.")
-    name, proved = options.model, git("rev-parse", "HEAD").decode().strip()
-    model = config.load(name, check_columns=False)
-    brought = {path: path.absolute() for path in (model.build / "passport.yaml", model.onnx) if path.is_file()}
-
-    def apply() -> landing.Edit | None:
-        if not due.same(name, proved):
-            print(f"main has another {name} by now than {proved[:10]}; that one has a release of its own.")
-            return None
-        if reason := due.kept_back(name):  # another run was faster, or it was rolled back since
-            print(f"nothing to release: {reason}.")
-            return None
-        for path, source in brought.items():  # what Git does not hold
-            if not path.exists():
-                files.write(path, source.read_bytes())
-        former = release.read("staging", name)
-        made = write(options, proved)
-        return decision.of_promotion(made, former) if made else None
-
-    try:
-        if commit := landing.push(landing.MAIN, apply):
-            print(f"pushed: {commit}")
-    except landing.Protected as closed:
-        address = landing.propose(landing.MAIN, f"release/{name}", apply)
-        print(f"{closed} Proposed instead: {address}")
     return 0
 
 
@@ -71,7 +44,7 @@ def propose(options: argparse.Namespace) -> int:
             return None
         former = release.read("production", name)
         made = write(options)
-        return decision.of_promotion(made, former, options.verified) if made else None
+        return decision.of_promotion(made, former, options.verified, signature.told(made.image)) if made else None
 
     if address := landing.propose(landing.MAIN, f"promote/{name}", apply):
         print(f"Merging this promotes {name} to production: {address}")
@@ -84,9 +57,10 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
     rules.walk()  # before anything is written, so that a broken Rollout changes nothing
     with files.exclusive(LOCK, "another promotion or rollback"):
         if options.to == "staging":
-            candidate = to_staging(model, options.image, commit or git("rev-parse", "HEAD").decode().strip())
+            at = commit or git("rev-parse", "HEAD").decode().strip()
+            candidate = to_staging(model, options.image, at, options.proof or "none")
         else:
-            candidate = to_production(options.model, options.image)
+            candidate = to_production(options.model, options.image, options.signed)
         if listed := aborted.find(candidate.image.digest, aborted.read()):
             raise Refusal(
                 f"{candidate.image.digest} is on the list of aborted digests ({aborted.PATH}: {listed.reason}); "
@@ -101,12 +75,12 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
     return candidate
 
 
-def to_staging(model: config.Model, reference: str | None, commit: str) -> Release:
+def to_staging(model: config.Model, reference: str | None, commit: str, proof: str) -> Release:
     """The release that the built passport, the committed model folder and the pushed image make."""
     name = model.name
     if reference is None:
         raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
-    image = release.parse_image(reference, commit)
+    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | {"proof": proof})
     place = registry()
     if place and not image.name.startswith(f"{place}/"):
         raise Refusal(
@@ -137,13 +111,14 @@ def to_staging(model: config.Model, reference: str | None, commit: str) -> Relea
     former = release.read("staging", name)
     if former is not None and former.readable:
         # Of two commits that make the same, the first stands: otherwise every push to main would be a release.
-        same = release.complete(content, image.model_copy(update={"commit": former.image.commit}), built)
+        standing = {"commit": former.image.commit, "proof": former.image.proof}
+        same = release.complete(content, image.model_copy(update=standing), built)
         completed = same if same == former.files.get("passport.yaml") else completed
     return kustomization.compose("staging", name, completed, resources.read_bytes())
 
 
-def to_production(name: str, reference: str | None) -> Release:
-    """Staging's passport and resources, which Git must hold."""
+def to_production(name: str, reference: str | None, signed: bool = False) -> Release:
+    """Staging's passport and resources, which Git must hold, of an image of which it is verified who signed it."""
     if reference is not None:
         raise Refusal("--image is for staging; production takes the digest that staging runs.")
     staging = release.read("staging", name)
@@ -158,6 +133,7 @@ def to_production(name: str, reference: str | None) -> Release:
             f"{', '.join(changed)}: not committed, so staging never had it; commit it and let staging run it first."
         )
     refuse_never_staged(staging)
+    signature.verify(staging.image, signed)
     return kustomization.compose("production", name, staging.files["passport.yaml"], staging.files["resources.yaml"])
 
 
