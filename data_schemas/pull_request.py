@@ -96,6 +96,7 @@ class _NoGitHub(Refusal):
 
 def _of(branch: str, state: str, base: str | None = None) -> list[dict[str, Any]]:
     """Pull requests that this repository's own branch has, the newest first."""
+    _demand_gh()
     owner = repository()[1].partition("/")[0]
     fields = {"head": f"{owner}:{branch}", "state": state, "sort": "created", "direction": "desc", "per_page": "100"}
     found = _api("GET", "pulls", fields | ({"base": base} if base else {}))
@@ -114,6 +115,7 @@ def _close(number: int, reason: str) -> None:
 
 def _api(method: str, path: str, fields: dict[str, str]) -> Any:
     """GitHub's answer by REST: `gh pr edit` reads reviewers, which a workflow's token may not where one is a team."""
+    _demand_gh()
     host, name = repository()
     words = ["api", "--hostname", host, "--method", method, f"repos/{name}/{path}"]
     given = ""
@@ -124,9 +126,12 @@ def _api(method: str, path: str, fields: dict[str, str]) -> Any:
     return json.loads(_gh(*words, given=given) or "null")
 
 
-def _gh(*words: str, given: str = "") -> str:
+def _demand_gh() -> None:
     if shutil.which("gh") is None:
         raise _NoGitHub("gh is not on PATH; install it.")
+
+
+def _gh(*words: str, given: str = "") -> str:
     done = subprocess.run(["gh", *words], input=given, capture_output=True, text=True, check=False)
     if not done.returncode:
         return done.stdout.strip()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +11,8 @@ import yaml
 
 from data_schemas import landing
 from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder, gate_names
+from tests.github.hub import Hub
 
-GH = """#!/bin/sh
-echo "$@" >> {folder}/gh.calls
-case "$1 $2" in
-"pr list") echo "[]" ;;
-"pr create") cat > {folder}/body; echo https://example.org/pull/7 ;;
-esac
-"""
 IMAGE, OTHER = (f"ghcr.io/acme/flight-delay@{digest(letter)}" for letter in "bd")
 
 
@@ -26,6 +20,7 @@ class Shared(Tree):
     """The tree with an origin, whose main others change, and `gh`; answers of verbs and what is on origin."""
 
     origin: Path
+    hub: Hub
 
     def push(self) -> Answer:
         return self.deploy("promote", "flight_delay", "--to", "staging", "--image", IMAGE, "--push")
@@ -43,7 +38,7 @@ class Shared(Tree):
         return set(self.on(branch, "diff", "--name-only", "{0}~1", "{0}").splitlines())
 
     def body(self) -> str:
-        return (self.origin.parent / "body").read_text()
+        return str(self.hub.own()["body"])
 
     def elsewhere(self, path: Path | str, text: str) -> None:
         """Somebody else's commit on main."""
@@ -56,17 +51,20 @@ class Shared(Tree):
 
 
 @pytest.fixture
-def shared(released: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shared:
-    (tmp_path / "gh").write_text(GH.format(folder=tmp_path))
-    (tmp_path / "gh").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+def shared(released: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
+    hub = Hub(tmp_path / "hub")
+    hub.strangers("release/staging", "promote/flight_delay", "rollback/production/flight_delay")
+    for name, value in hub.environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("GH_TOKEN", raising=False)
     monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
     tree = Shared(released.capture)
     tree.origin = tmp_path / "origin"
     tree.git("clone", "--quiet", "--bare", ".", str(tree.origin))
     tree.git("remote", "add", "origin", str(tree.origin))
-    return tree
+    tree.hub = hub
+    yield tree
+    hub.demand_untouched()
 
 
 @pytest.fixture
@@ -87,7 +85,8 @@ def test_staging_is_pushed_with_its_files_alone_and_the_clone_stays_as_it_is(bui
     where = str(folder("staging"))
     assert built.files("main") == {f"{where}/kustomization.yaml", f"{where}/passport.yaml"}
     passport = yaml.safe_load(built.on("main", "show", f"{{}}:{where}/passport.yaml"))
-    assert passport["image"] == {"name": "ghcr.io/acme/flight-delay", "digest": digest("b"), "commit": head}
+    image = {"name": "ghcr.io/acme/flight-delay", "digest": digest("b"), "commit": head, "proof": "none"}
+    assert passport["image"] == image
     assert content(folder("staging")) == before
     assert built.git("status", "--porcelain") == ""
 
@@ -96,9 +95,10 @@ def test_pushed_twice_it_changes_nothing(built: Shared) -> None:
     built.push()
     tip = built.on("main", "rev-parse", "{}")
     answer = built.push()
-    assert (answer.code, "nothing to release: staging has it" in answer.out) == (0, True)
+    assert (answer.code, "nothing to release of flight_delay: staging has it" in answer.out) == (0, True)
     other = built.deploy("promote", "flight_delay", "--to", "staging", "--image", OTHER, "--push")
-    assert (other.code, "nothing to release: staging has it" in other.out) == (0, True), "of two runs the first stands"
+    told = "nothing to release of flight_delay: staging has it"
+    assert (other.code, told in other.out) == (0, True), "of two runs the first stands"
     assert built.on("main", "rev-parse", "{}") == tip
 
 
@@ -126,8 +126,8 @@ def test_where_main_is_closed_it_is_proposed(built: Shared) -> None:
     answer = built.push()
     assert answer.code == 0, answer.error
     assert "origin lets nobody push to main" in answer.out
-    assert "https://example.org/pull/7" in answer.out
-    assert len(built.files("release/flight_delay")) == 2
+    assert built.hub.own()["html_url"] in answer.out
+    assert len(built.files("release/staging")) == 2
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,7 @@ def test_production_is_proposed_with_exactly_its_files_and_the_decision(built: S
     version = yaml.safe_load(built.on("main", "show", "{}:deploy/releases/staging/flight_delay/passport.yaml"))[
         "version"
     ]
-    created = (built.origin.parent / "gh.calls").read_text().splitlines()[-1]
-    assert f"--title=Promote flight_delay {version} to production" in created
+    assert built.hub.own()["title"] == f"Promote flight_delay {version} to production"
     body = built.body()
     for told in (
         "what staging runs, byte for byte",
@@ -245,18 +244,16 @@ def test_what_was_rolled_back_is_not_promoted_as_another_build_of_the_same(twice
     assert (answer.code, "an image of these very sources was aborted" in answer.error) == (2, True)
     twice.git("push", "--quiet", "origin", "HEAD:main")
     answer = twice.deploy("promote", "flight_delay", "--to", "staging", "--image", OTHER, "--push")
-    assert (answer.code, "nothing to release: what this commit has was rolled back" in answer.out) == (0, True)
+    told = "nothing to release of flight_delay: what this commit has was rolled back"
+    assert (answer.code, told in answer.out) == (0, True)
 
 
 def test_a_rollback_closes_the_promotion_that_is_open(twice: Shared) -> None:
-    gh = twice.origin.parent / "gh"
-    gh.write_text(
-        gh.read_text().replace(
-            'echo "[]"', """case "$*" in *promote/*) echo '[{"number": 9}]' ;; *) echo "[]" ;; esac"""
-        )
-    )
+    number = twice.hub.propose("promote/flight_delay")
     assert roll_back(twice).code == 0
-    assert "pr close 9 --comment=flight_delay is being rolled back" in (twice.origin.parent / "gh.calls").read_text()
+    closed = twice.hub.pull(number)
+    assert closed["state"] == "closed"
+    assert closed["comments"][0].startswith("flight_delay is being rolled back")
 
 
 def test_what_is_landed_asks_nobody_to_commit_it(built: Shared) -> None:

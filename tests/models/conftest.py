@@ -17,7 +17,7 @@ from data_schemas import landing
 from data_schemas.files import read_json
 from models import config, gates, renew
 from models.__main__ import main
-from tests.data_schemas.test_landing import GH
+from tests.github.hub import Hub
 from tests.models import trees
 from tests.models.trees import MODEL, OPTIONS, Answer
 
@@ -125,10 +125,10 @@ def plan(verb: Callable[..., Answer]) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def remote(fork: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def remote(fork: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of `origin`, which stands in for GitHub, and of `here`, its clone on main, as current directory.
 
-    `gh` notes what it is asked in gh.calls and keeps the last text in body; it answers with what open and all hold.
+    `hub` is GitHub, where strangers have proposed branches of the names that these verbs use.
     """
     for name in [name for name in os.environ if name.startswith(("GH_", "GITHUB_", "DISPATCH"))]:
         monkeypatch.delenv(name)
@@ -138,13 +138,13 @@ def remote(fork: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     trees.git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin"))
     trees.git("push", "--quiet", str(tmp_path / "origin"), "main", "main:work", root=fork)
     trees.git("clone", "--quiet", str(tmp_path / "origin"), str(tmp_path / "here"))
-    (tmp_path / "gh").write_text(GH.format(folder=tmp_path))
-    (tmp_path / "gh").chmod(0o755)
-    for state in ("open", "all"):
-        (tmp_path / state).write_text("[]")
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    hub = Hub(tmp_path / "hub")
+    hub.strangers("retrain/flight_delay", "retrain/taxi_tip", "work")
+    for name, value in hub.environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path / "here")
-    return tmp_path
+    yield tmp_path
+    hub.demand_untouched()
 
 
 class Verbs:
