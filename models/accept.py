@@ -1,4 +1,4 @@
-"""Take the verdict of another machine: `python -m models accept flight_delay gate/passport.yaml`
+"""Take the verdict of another machine: `python -m models accept flight_delay passport.yaml`
 
 release.yml judges a model where its code runs and so nothing may be written, and builds it elsewhere. Of what the first
 job says only the figures are taken: every hash, the version and the settings are those of this tree.

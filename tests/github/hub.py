@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Iterable
 from itertools import pairwise
@@ -77,6 +78,13 @@ class Hub:
         }
         self.write(known)
         return int(number)
+
+    def artifact(self, attempt: int, path: str, text: str) -> Path:
+        """A file of what an attempt of a run uploaded: artifact and its path below."""
+        file = self.folder / "artifacts" / str(attempt) / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
 
     def attest(self, reference: str) -> None:
         known = self.read()
@@ -224,6 +232,8 @@ def main(file: Path, words: list[str]) -> int:
     if words[:2] == ["pr", "list"]:
         print(json.dumps(_listed(known, words)))
         return 0
+    if words[:2] == ["run", "download"]:
+        return _download(file.parent / "artifacts", Path(words[words.index("--dir") + 1]))
     if words[:2] == ["attestation", "verify"]:
         return _verified(known, words)
     if words[0] != "api":
@@ -241,6 +251,20 @@ def main(file: Path, words: list[str]) -> int:
     elif answer is not None:
         print(json.dumps(answer))
     return 0
+
+
+def _download(artifacts: Path, target: Path) -> int:
+    """Of each name the first that there is, though every attempt of a run uploads its own."""
+    for artifact in sorted(artifacts.glob("*/*")):
+        if not (target / artifact.name).exists():
+            shutil.copytree(artifact, target / artifact.name)
+    return 0
+
+
+def newest(artifacts: Path, target: Path) -> None:
+    """As actions/download-artifact does."""
+    for artifact in sorted(artifacts.glob("*/*")):
+        shutil.copytree(artifact, target / artifact.name, dirs_exist_ok=True, symlinks=True)
 
 
 def _verified(known: State, words: list[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -196,11 +197,15 @@ class Scene:
 
 
 def upload(inputs: dict[str, str], job: Path, artifacts: Path) -> None:
-    """What the paths match, below their common folder."""
+    """What the paths match, by their place below the folder that all paths have in common, up to their wildcards."""
     found = [path for line in inputs["path"].split() for path in sorted(job.glob(line))]
     files = [each for path in found for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file()]
-    common = Path(os.path.commonpath([path.parent for path in files])) if files else job
-    (artifacts / inputs["name"]).mkdir(parents=True, exist_ok=True)
+    if not files:
+        if inputs.get("if-no-files-found") == "error":
+            raise OSError("no files were found")
+        return
+    roots = [job / re.split(r"/?[^/]*[*?]", line)[0] for line in inputs["path"].split()]
+    common = Path(os.path.commonpath([root.parent if root.is_file() else root for root in roots]))
     for path in files:
         target = artifacts / inputs["name"] / path.relative_to(common)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -131,7 +131,7 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     plan = json.loads(run.jobs["plan"].outputs["plan"])
     assert [(model["name"], model["stages"][0]) for model in plan["models"]] == [("flight_delay", "train")]
     model = run.jobs["model"].log
-    assert "python -m models train flight_delay" in model
+    assert "reproduce flight_delay: the very bytes that are committed" in model
     assert "ROC AUC against" in model, "the champion of production was compared with"
     assert "promote: " in model, "the rehearsal's verdict"
     assert "untouched" not in model

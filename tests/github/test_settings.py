@@ -16,7 +16,9 @@ from tests.github.tools import INSTALL, schemas, zizmor
 GITHUB = Path(".github")
 OWNERS = [line.split() for line in (GITHUB / "CODEOWNERS").read_text().splitlines() if line and line[0] != "#"]
 RULESETS = {path.stem: json.loads(path.read_text()) for path in (GITHUB / "rulesets").glob("*.json")}
+ORIGIN = "https://github.com/team/fork"
 GH = """#!/bin/sh
+echo "$GH_REPO" >> "$TOLD"
 echo "$@" >> "$TOLD"
 case "$*" in *includes_parents*) echo "checks 7" ;; esac
 """
@@ -64,7 +66,7 @@ def test_the_branch_rules_ask_for_a_job_that_every_pull_request_has() -> None:
     ci = workflows.read(Path(".github/workflows/ci.yml"))
     assert check["context"] in ci.jobs
     assert {"pull_request", "merge_group"} <= ci.triggers
-    assert "name" not in ci.jobs[check["context"]], "a name would replace the job's own as what the rule looks for"
+    assert ci.jobs[check["context"]]["name"] == check["context"], "the name is what the rule looks for"
     assert check["integration_id"] == 15368, "GitHub Actions, so that no other app or token reports it"
     assert {"deletion", "non_fast_forward"} <= rules.keys()
 
@@ -86,8 +88,12 @@ def test_apply_replaces_the_rules_that_are_there_and_makes_the_others(tmp_path: 
     gh.chmod(0o755)
     told = tmp_path / "told"
     environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "TOLD": str(told)}
-    subprocess.run([".github/rulesets/apply"], env=environment, check=True, capture_output=True)
-    assert told.read_text().splitlines()[1:] == [
+    subprocess.run(["cp", "--recursive", ".github/rulesets", str(tmp_path)], check=True)
+    for words in (["init", "--quiet"], ["remote", "add", "origin", ORIGIN], ["remote", "add", "upstream", "parent"]):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    subprocess.run([str(tmp_path / "rulesets/apply")], env=environment, check=True, capture_output=True)
+    assert set(told.read_text().splitlines()[::2]) == {ORIGIN}, "gh's own default may be the template"
+    assert told.read_text().splitlines()[3::2] == [
         "api --silent --method PUT repos/{owner}/{repo}/rulesets/7 --input checks.json",
         "api --silent --method POST repos/{owner}/{repo}/rulesets --input review.json",
     ]
