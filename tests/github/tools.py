@@ -21,6 +21,8 @@ FALSE_ALARMS = {
     'unknown permission scope "attestations"': "a scope of tokens since 2024",
     'label "ubuntu-24.04" is unknown': "a hosted runner since 2024",
     'specifying action "$/': "`uses: $/…` names the repository's own action since July 2026; rules.py looks for it",
+    'unexpected key "queue"': "of `concurrency`, since May 2026",
+    'unexpected key "deployment"': "of `environment`, since 2026",
     'undefined variable "vars"': "the repository's configuration variables, since 2023",
 }
 
@@ -40,7 +42,15 @@ def schemas(path: Path) -> str:
 
 def zizmor(path: Path) -> str:
     """What zizmor finds in a file or folder; empty where nothing is."""
-    command = [str(BIN / "zizmor"), "--offline", "--quiet", "--strict-collection", "--no-progress", str(path)]
+    command = [
+        str(BIN / "zizmor"),
+        "--offline",
+        "--quiet",
+        "--persona=pedantic",
+        "--strict-collection",
+        "--no-progress",
+        str(path),
+    ]
     done = _run(command)
     return done.stdout + done.stderr if done.returncode else ""
 
