@@ -54,4 +54,4 @@ def make_tree(root: Path) -> Path:
 
 
 def run_ingest(accept: bool = False) -> int:
-    return ingest.main(argparse.Namespace(dataset="flights", accept=accept))
+    return ingest.main(argparse.Namespace(dataset="flights", accept=accept, pinned=False))

@@ -103,7 +103,11 @@ def test_buildah_builds_the_same(built: str, toy_repository: Path) -> None:
 
 def test_a_build_without_a_digest_stops_at_the_words_that_ask_for_it(bento: Path, tmp_path: Path) -> None:
     file = tmp_path / "Dockerfile"
-    file.write_text(re.sub(r"(?m)^(ARG BASE=.*@sha256:)\S+$", r"\1fill-in-the-digest", image.DOCKERFILE.read_text()))
+    file.write_text(
+        re.sub(
+            r"(?m)^(FROM python.*@sha256:)\S+ AS base$", r"\1fill-in-the-digest AS base", image.DOCKERFILE.read_text()
+        )
+    )
     for builder in ("podman", "buildah"):
         if image.works(builder):
             words = [builder, "build", "--file", str(file), str(bento)]
