@@ -191,3 +191,20 @@ def test_what_is_pushed_is_found_in_the_registry_by_the_digest_that_is_told(
             container.podman("rmi", "--force", f"{name}:7")
     with pytest.raises(Refusal, match=rf"{builder} could not push .*/team/toy:8: .*; log in to its registry"):
         image.push(builder, f"{name}:8", tmp_path / "log")
+
+
+def docker(toy_repository: Path, bento: Path, tmp_path: Path) -> None:
+    """The builder of releases: built on the real base, pushed to a registry here, and found by the digest it tells."""
+    assert bento.is_dir()
+    with container.registry(tmp_path) as (place, _):
+        words = ["image", "toy", "--builder", "docker", "--tag", f"{place}/team/toy:7", "--push"]
+        command = [sys.executable, "-m", "serving", *words]
+        done = subprocess.run(command, cwd=toy_repository, capture_output=True, text=True, check=False, timeout=600)
+        assert done.returncode == 0, done.stderr
+        (reference,) = re.findall(rf"pushed +({place}/team/toy@sha256:[0-9a-f]{{64}})", done.stdout)
+        asked = subprocess.run(["docker", "pull", "--quiet", reference], capture_output=True, text=True, check=False)
+        assert asked.returncode == 0, asked.stderr
+
+
+if image.works("docker"):  # its engine and Docker Hub are on a hosted runner, which no package of Debian brings
+    test_docker_builds_and_pushes_as_a_release_does = docker

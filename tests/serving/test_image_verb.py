@@ -36,7 +36,8 @@ def stub(folder: Path, name: str, probe: int = 0, build: int = 0, says: str = ""
     """A builder whose probe and build end so; it notes its arguments and the secrets that it was handed."""
     (folder / name).write_text(
         f'#!/bin/sh\necho "$@" >> {folder}/{name}.calls\n{SECRETS.replace("{folder}", str(folder))}'
-        f"case $1 in {image.BUILDERS[name].probe}) exit {probe};; build) /bin/cp "$3" {folder}/Dockerfile 2>&-; echo '{says}'; exit {build};; esac\n"
+        f"[ $1 != build ] || /bin/cp $3 {folder}/Dockerfile 2>&-\n"
+        f"case $1 in {image.BUILDERS[name].probe}) exit {probe};; build) echo '{says}'; exit {build};; esac\n"
         f"echo {DIGEST}\n"
     )
     (folder / name).chmod(0o755)
