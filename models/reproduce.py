@@ -14,14 +14,10 @@ import platform
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from data_schemas.command import Refusal, working
 from data_schemas.files import sha256, write
 from models import config
-
-if TYPE_CHECKING:
-    from models.metrics import Floats
 
 NOTE = "# trained on "  # begins the first line of dvc.lock, a comment that DVC keeps
 SCORE = 0.02  # of 0 to 1, the largest difference of a score
@@ -73,21 +69,17 @@ def compare(model: config.Model, made: bytes) -> dict[str, tuple[float, float]]:
     table = train.table(model, model.windows.test)
     target = table["target"].to_numpy().astype(np.float64)
     committed, new = (scoring.scores(scoring.session(each), table) for each in (model.onnx, made))
-    found = {"score": (_most(np.abs(committed - new)), SCORE)}
+    if not np.isfinite(new).all():
+        return {"score": (float("inf"), SCORE)}
+    found = {"score": (float(np.abs(committed - new).max()), SCORE)}
     counts = metrics.resamples(len(target))
     for name, metric in metrics.METRICS.items():
         if getattr(model.gates, name).off is None:
             draws = metric(target, committed, counts)
             low, high = np.nanpercentile(draws[1:], [2.5, 97.5])
             value = metric(target, new, counts[:1])[0]
-            found[name] = (_most(np.abs(value - draws[:1])), SHARE * float(high - low))
+            found[name] = (abs(float(value - draws[0])), SHARE * float(high - low))
     return found
-
-
-def _most(values: Floats) -> float:
-    """The largest; a value that is none is larger than any limit."""
-    largest = float(values.max())
-    return largest if largest == largest else float("inf")
 
 
 def machine() -> str:
