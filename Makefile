@@ -60,8 +60,8 @@ bench: $(READY)  ## the figures of the README
 
 # torch stays out of the locks: its CPU build lives elsewhere for most people, so it has its own line above.
 lock: $(READY)  ## compile requirements/*.txt from pyproject.toml; UPGRADE=--upgrade takes the newest versions
-	$(foreach group,development training serving,$(BIN)/uv pip compile --quiet --group $(group) --python-version 3.11 \
-		--generate-hashes --no-header $(if $(filter-out development,$(group)),--constraint requirements/development.txt) \
+	$(foreach group,uv development training serving,$(BIN)/uv pip compile --quiet --group $(group) --python-version 3.11 \
+		--generate-hashes --no-header $(if $(filter-out uv development,$(group)),--constraint requirements/development.txt) \
 		--output-file requirements/$(group).txt $(UPGRADE) &&) true
 
 clean:  ## remove what verbs made; the environment stays

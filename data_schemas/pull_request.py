@@ -72,6 +72,17 @@ def closed(base: str, branch: str) -> str | None:
     return str(found[0]["html_url"])
 
 
+def keep_issue(title: str, text: str | None) -> str | None:
+    """One open issue of this title by whoever asks: opened, renewed, or closed where there is no text; its address."""
+    fields = {"state": "open", "creator": os.environ.get("CREATOR", "github-actions[bot]"), "per_page": "100"}
+    open_ones = [each for each in _api("GET", "issues", fields) if each["title"] == title]
+    if not open_ones:
+        return str(_api("POST", "issues", {"title": title, "body": text})["html_url"]) if text else None
+    number, address = open_ones[0]["number"], str(open_ones[0]["html_url"])
+    _api("PATCH", f"issues/{number}", {"body": text} if text else {"state": "closed"})
+    return address if text else None
+
+
 def succeeded(workflow: str, branch: str) -> list[str]:
     """Commits of a branch of this repository for which a workflow succeeded, the newest first."""
     fields = {"branch": branch, "status": "success", "per_page": "50"}

@@ -72,6 +72,14 @@ VERBS = [
         "say as JSON which models staging should have by this commit and has not",
         [("--proved", {"metavar": "WORKFLOW", "help": "none, unless GitHub says that it succeeded for this commit"})],
     ),
+    Verb(
+        "vulnerabilities",
+        "keep one issue about known vulnerabilities that a newer version fixes",
+        [
+            ("--list", {"action": "store_true", "help": "say as JSON which images the environments run"}),
+            ("--found", {"metavar": "DIR", "help": "reports of grype, one JSON file for each image and for the locks"}),
+        ],
+    ),
     Verb("status", "show which version each environment has, since when, by which commit, and how good it is"),
 ]
 

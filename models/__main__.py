@@ -10,7 +10,7 @@ from data_schemas.command import SINCE, Verb, noun, run
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": noun})
 # They write nothing themselves, so they keep no other verb out: they read, or start verbs that do the writing.
-READING = {"affected", "ci", "renew", "required", "retrain"}
+READING = {"affected", "ci", "relock", "renew", "required", "retrain"}
 
 VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
@@ -46,6 +46,10 @@ VERBS = [
     Verb("accept", "take the verdict of another machine: its figures, with the hashes of this tree", [
         MODEL,
         ("passport", {"help": "the passport.yaml that `models run` made there"}),
+    ]),
+    Verb("relock", "compile requirements/*.txt with the newest versions that are a week old", [
+        ("--write", {"metavar": "DIR", "help": "upon origin's main, and leave there what would be proposed"}),
+        ("--read", {"metavar": "DIR", "help": "propose what --write left there as a pull request"}),
     ]),
     Verb("affected", "say as JSON which models, stages and checks a change affects", [
         SINCE,

@@ -34,7 +34,18 @@ class Hub:
         script = f'exec {shlex.quote(sys.executable)} -ISE {shlex.quote(__file__)} {shlex.quote(str(self.file))} "$@"'
         (folder / "gh").write_text(f"#!/bin/sh\n{script}\n")
         (folder / "gh").chmod(0o755)
-        self.write({"pulls": [], "runs": [], "statuses": [], "calls": [], "labels": [], "attested": [], "fail": ""})
+        self.write(
+            {
+                "pulls": [],
+                "runs": [],
+                "statuses": [],
+                "calls": [],
+                "labels": [],
+                "attested": [],
+                "issues": [],
+                "fail": "",
+            }
+        )
 
     @property
     def environment(self) -> dict[str, str]:
@@ -183,6 +194,8 @@ def _get(known: State, path: str, fields: dict[str, str]) -> Any:
             and each["state"] in states
             and fields.get("base", each["base"]["ref"]) == each["base"]["ref"]
         ]
+    if path == "issues":
+        return [each for each in known["issues"] if each["state"] == fields["state"]]
     if path.startswith("actions/workflows/"):
         found = [run for run in reversed(known["runs"]) if run["path"] == path.split("/")[2]]
         kept = [
@@ -209,6 +222,13 @@ def _change(known: State, method: str, path: str, given: State) -> Any:
             return made
         case "PATCH", "pulls":
             pull |= given
+        case "POST", "issues" if not rest:
+            issue = {"number": len(known["issues"]) + 100, "html_url": "https://example.org/issue", "state": "open"}
+            known["issues"].append(issue | given)
+            return issue
+        case "PATCH", "issues":
+            next(each for each in known["issues"] if str(each["number"]) == number).update(given)
+            return {}
         case "POST", "issues":
             pull["comments"].append(given["body"])
         case "DELETE", "issues":
