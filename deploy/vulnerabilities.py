@@ -60,7 +60,7 @@ def text(rows: list[tuple[str, ...]]) -> str:
     more = [f"And {len(rows) - LONGEST} more."] if len(rows) > LONGEST else []
     return "\n".join(
         [
-            "The images are those that staging or production runs; `locks` is `requirements/`. Locks are renewed by the "
+            "The images are those that an environment runs; `locks` is `requirements/`. Locks are renewed by the "
             "workflow `locks`, the base image by Dependabot; then a release takes both to the cluster.",
             "",
             *table(head, cells),

@@ -34,7 +34,7 @@ def test_the_same_bytes_are_said_to_be_the_same(trained: Path, verb: Verb) -> No
     assert trained.is_dir()
 
 
-def scores(monkeypatch: pytest.MonkeyPatch, change: Callable[[np.ndarray], np.ndarray]) -> None:  # type: ignore[type-arg]
+def scores(monkeypatch: pytest.MonkeyPatch, change: Callable[[np.ndarray], np.ndarray]) -> None:
     """Training again gives other bytes, whose scores are changed so."""
     from models import scoring
 
@@ -78,7 +78,7 @@ def test_the_lock_says_on_which_machine_it_was_trained(tmp_path: Path, monkeypat
     lock = tmp_path / "dvc.lock"
     lock.write_text("schema: '2.0'\nstages: {}\n")
     for library in ("glibc 2.36", "glibc 2.41"):
-        monkeypatch.setattr(reproduce.platform, "libc_ver", lambda library=library: tuple(library.split()))
+        monkeypatch.setattr("models.reproduce.platform.libc_ver", lambda library=library: tuple(library.split()))
         reproduce.note(lock)
         first, *others = lock.read_text().splitlines()
         assert first.startswith("# trained on ")
