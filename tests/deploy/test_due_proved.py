@@ -77,3 +77,15 @@ def test_the_template_asks_nobody(tree: Tree, hub: Hub) -> None:
     FORK.write_text("data: {registry: ghcr.io/your-organisation}\n")
     hub.fail("asked")
     assert plan(tree)["models"] == []
+
+
+def test_a_merged_change_of_a_data_pin_is_due(tree: Tree, hub: Hub) -> None:
+    """Its model is judged on other rows, so it is another version."""
+    tree.release("a", "staging")
+    hub.ran("ci.yml", head(tree))
+    assert plan(tree)["models"] == []
+    (pin,) = Path("data_schemas").glob("*/data.dvc")
+    pin.write_text(pin.read_text().replace("md5: ", "md5: 0", 1))
+    tree.commit()
+    hub.ran("ci.yml", head(tree))
+    assert len(plan(tree)["models"]) == 1
