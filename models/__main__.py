@@ -45,7 +45,7 @@ VERBS = [
     Verb("reproduce", "train again, hold the result against the committed model, and put that back", [MODEL]),
     Verb("accept", "take the verdict of another machine: its figures, with the hashes of this tree", [
         MODEL,
-        ("passport", {"help": "the passport.yaml that `models run` made there"}),
+        ("--passport", {"metavar": "FILE", "help": "that of `models run` there (default: build/gate/passport.yaml)"}),
     ]),
     Verb("relock", "compile requirements/*.txt with the newest versions that are a week old", [
         ("--write", {"metavar": "DIR", "help": "upon origin's main, and leave there what would be proposed"}),

@@ -1,4 +1,4 @@
-"""Take the verdict of another machine: `python -m models accept flight_delay passport.yaml`
+"""Take the verdict of another machine: `python -m models accept flight_delay`
 
 release.yml judges a model where its code runs and so nothing may be written, and builds it elsewhere. Of what the first
 job says only the figures are taken: every hash, the version and the settings are those of this tree.
@@ -17,7 +17,8 @@ from models import config, passport, pipeline
 
 
 def main(options: argparse.Namespace) -> int:
-    model, given = config.load(options.model, check_columns=False), Path(options.passport)
+    model = config.load(options.model, check_columns=False)
+    given = Path(options.passport or model.build / "gate/passport.yaml")
     told = read_yaml(given, f"make it with `python -m models run {model.name}`", passport.KEYS)
     if not model.onnx.is_file() and model.storage == "dvc":
         pipeline.bring(model.folder / "dvc.yaml", [model.weights, model.onnx])
