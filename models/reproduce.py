@@ -10,9 +10,10 @@ way, and training carries that on, so the same bytes are good news and never a c
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import platform
+import re
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 from data_schemas.command import Refusal, working
@@ -85,9 +86,14 @@ def compare(model: config.Model, made: bytes) -> dict[str, tuple[float, float]]:
 def machine() -> str:
     """What training's last bits depend on: architecture, C library and PyTorch's build."""
     library, number = platform.libc_ver()
-    return (
-        f"{platform.machine()}, {library or platform.system()} {number or platform.release()}, torch {version('torch')}"
-    )
+    return f"{platform.machine()}, {library or platform.system()} {number or platform.release()}, torch {_torch()}"
+
+
+def _torch() -> str:
+    """Its version with its build, such as 2.13.0+cpu, which its metadata does not name; importing it takes seconds."""
+    found = importlib.util.find_spec("torch")
+    text = Path(found.origin).with_name("version.py").read_text() if found and found.origin else ""
+    return next(iter(re.findall(r"(?m)^__version__ = '(.+)'", text)), "none")
 
 
 def made_on(model: config.Model) -> str:

@@ -81,7 +81,7 @@ class Tree:
         return str(record["version"])
 
 
-def judge(model: str, **changes: Any) -> dict[str, Any]:
+def judge(model: str, /, **changes: Any) -> dict[str, Any]:
     """Leave the passport of a passing run of a model's sources, with made-up figures; `changes` replace keys."""
     settings = config.load(model, check_columns=False)
     hashes = passport.content(settings)
