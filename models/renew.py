@@ -93,9 +93,8 @@ def keep(name: str) -> None:
 def _refuse_to_lose() -> None:
     """A remote that is a folder of the runner is gone with it, and the commit would name bytes that nobody has."""
     if os.environ.get("GITHUB_ACTIONS"):
-        remotes = dict(line.split(maxsplit=1) for line in _dvc("remote", "list").splitlines())
         name = _dvc("config", "core.remote")
-        if "://" not in (place := remotes.get(name, "").split("\t")[0]):
+        if "://" not in (place := _dvc("config", f"remote.{name}.url")):
             raise Refusal(
                 f".dvc/config: the remote {name} is the folder {place} of this runner, which is gone after the job; "
                 "name one that lasts, such as s3://…, and let .github/actions/credentials reach it."

@@ -343,3 +343,33 @@ def test_all_of_it_for_real(remote: Path, cloned: Path) -> None:
     check = [sys.executable, "-m", "models", "run", "flight_delay", "--check"]
     checked = subprocess.run(check, cwd=clone, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
+
+
+def test_what_one_job_trained_another_proposes_without_training(
+    remote: Path, children: Verbs, verb: Callable[..., Answer]
+) -> None:
+    """The first has no token; the second runs nothing of the model and proposes the very same."""
+    assert verb("retrain", "flight_delay", "--write", "out").code == 0
+    assert (asked(remote), branches(remote)) == ([], ["main", "work"])
+    called = list(children.called)
+    answer = verb("retrain", "--read", "out", "--propose")
+    assert (answer.code, answer.out) == (0, f"retrain flight_delay: {proposed(remote)['html_url']}\n")
+    assert children.called == called
+    assert proposed(remote)["body"].startswith("**Better than the champion `0123456789ab`.")
+    changed = trees.git("show", "--name-only", "--format=", BRANCH, root=remote / "origin").splitlines()
+    assert changed == ["data_schemas/flights/data.dvc", f"{MODEL}/dvc.lock", f"{MODEL}/model.yaml"]
+
+
+def test_a_change_beside_what_training_makes_is_not_proposed(
+    remote: Path, children: Verbs, verb: Callable[..., Answer]
+) -> None:
+    def run() -> None:
+        judge(BETTER)()
+        trees.append(MODEL / "network.py")
+        trees.append(Path(".github/workflows/ci.yml"))
+
+    children.effects[RUN] = run
+    assert verb("retrain", "flight_delay", "--write", "out").code == 0
+    answer = verb("retrain", "--read", "out", "--propose")
+    assert (answer.code, "which no training makes" in answer.out) == (1, True)
+    assert (asked(remote), branches(remote)) == ([], ["main", "work"])

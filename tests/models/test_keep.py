@@ -1,0 +1,40 @@
+"""Bytes that Git does not hold go to a DVC remote that lasts longer than the job that trained them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_schemas.command import Refusal
+from models import renew
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+    return tmp_path
+
+
+def remote(url: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "--quiet", "--default", "there", url], check=True)
+
+
+def test_a_folder_of_a_runner_is_no_remote(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote(str(place / "bytes"))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    with pytest.raises(Refusal, match=r"the remote there is the folder .*bytes of this runner, which is gone after"):
+        renew._refuse_to_lose()
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    renew._refuse_to_lose()
+
+
+def test_one_with_an_address_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote("s3://bucket/models")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    renew._refuse_to_lose()
+    assert place.is_dir()
