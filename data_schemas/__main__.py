@@ -44,4 +44,5 @@ VERBS = [
 ]
 
 if __name__ == "__main__":
+    command.use_utf8()
     sys.exit(command.run("data_schemas", VERBS))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import locale
 import os
 import signal
 import sys
@@ -71,6 +73,28 @@ def prepare_environment() -> None:
     tools = str(Path(sys.executable).absolute().parent)
     if tools not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = tools + os.pathsep + os.environ.get("PATH", "")
+
+
+def environment_of_tests() -> dict[str, str]:
+    """For a pytest whose verdict counts: what a person set for runs of their own must not choose the tests."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
+
+
+def use_utf8() -> None:
+    """Read files and other programs as UTF-8 whatever the locale; what an output cannot show is printed as `?`.
+
+    A terminal gets the encoding of its locale, other output UTF-8 unless PYTHONIOENCODING says otherwise. Python
+    chooses how it reads once, at its start: a process that chose otherwise starts again, so only `__main__` calls this.
+    """
+    utf8 = sys.flags.utf8_mode or "utf8" in sys._xoptions or locale.getencoding().lower() in ("utf-8", "utf8")
+    if not utf8:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - this very command
+    os.environ["PYTHONUTF8"] = "1"
+    chosen = os.environ.pop("PYTHONIOENCODING", None)  # what child processes print is read here, as UTF-8
+    of_terminal = None if chosen or locale.setlocale(locale.LC_CTYPE) in ("C", "POSIX") else locale.getencoding()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=of_terminal if stream.isatty() else None, errors="replace")
 
 
 def working(on: str) -> AbstractContextManager[object]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_schemas.command import SINCE, Verb, noun, run
+from data_schemas.command import SINCE, Verb, noun, run, use_utf8
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": noun})
 # They write nothing themselves, so they keep no other verb out: they read, or start verbs that do the writing.
@@ -74,4 +74,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    use_utf8()
     sys.exit(main())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 from data_schemas.history import contents
@@ -39,7 +39,6 @@ class Change:
 
     def __init__(self, base: str, paths: list[str]) -> None:
         graph.forget()
-        _tests.cache_clear()
         self.base, self.paths = base, paths
         self.models, self.datasets = (folders(stage) for stage in MARKS)
         self.reads = {job: reach(frozenset(roots)) for job, roots in ROOTS.items()}
@@ -75,11 +74,9 @@ class Change:
     def tests(self) -> list[str]:
         """The folders of tests/ that are due: all, where more changed than folders of models and data.
 
-        Of those the ones that name a folder which changed, because their tests work with it.
+        They work with models and data of their own, so a team's model or dataset is tested by its own jobs.
         """
-        nouns = [owner for owner in self.owned if owner[0] in MARKS]
-        every = bool(self.shared)
-        return [part for part, text in _tests().items() if every or any(_names(text, *owner) for owner in nouns)]
+        return tested() if self.shared else []
 
     def verifies(self) -> bool:
         """Whether the manifests are due."""
@@ -144,8 +141,10 @@ class Change:
         return self._imported(f"models/{model}/network.py") | self._imported(f"data_schemas/{dataset}/schema.py")
 
     def _judges(self, model: str, dataset: str) -> set[str]:
-        """The same of the behaviour tests and of the data's source."""
-        tests = self._imported(f"models/{model}/test_behaviour.py", f"models/{model}/conftest.py", "models/conftest.py")
+        """The same of the model's own tests and of the data's source."""
+        present = [path.as_posix() for path in Path("models", model).glob("test_*.py")] if self.code else []
+        gone = [path for path in self.code if path.startswith(f"models/{model}/test_")]
+        tests = self._imported(*present, *gone, f"models/{model}/conftest.py", "models/conftest.py")
         return tests | self._imported(f"data_schemas/{dataset}/source.py")
 
     def _imported(self, *paths: str) -> set[str]:
@@ -199,16 +198,3 @@ def _reader(key: str) -> str:
 def tested() -> list[str]:
     """The folders of tests/ that have tests."""
     return sorted({path.parts[1] for path in Path("tests").glob("*/**/test_*.py")})
-
-
-@cache
-def _tests() -> dict[str, str]:
-    """Each folder of tests/ -> all that its files say."""
-    files = {part: Path("tests", part).rglob("*.py") for part in tested()}
-    return {part: "\n".join(graph.text(path.as_posix()) for path in paths) for part, paths in files.items()}
-
-
-def _names(text: str, stage: str, folder: str) -> bool:
-    return any(
-        name in text for name in (f'"{folder}"', f"{stage}/{folder}/", f'{stage}/{folder}"', f"{stage}.{folder}.")
-    )

@@ -14,9 +14,10 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from data_schemas.command import Refusal
+from data_schemas.command import Refusal, environment_of_tests
 from models import affected, change, stages
 
 BRING = "python -m data_schemas ingest {dataset} --pinned"  # whatever the source gives by now
@@ -57,6 +58,8 @@ JOBS = {
         "python -m models run {model} --no-train",
     ],
 }
+# What `gates` runs as well, where a model has more tests beside it than those that `models run` has run as a gate.
+OWN_TESTS, BEHAVIOUR = "python -m pytest models/{model}", "test_behaviour.py"
 OF_MODEL = {*change.STAGES, "release"}
 
 
@@ -102,7 +105,11 @@ def commands(job: Job, since: str) -> list[list[str]]:
             names["dataset"] = stages.dataset(job.noun)
         except stages.Unclear as fault:
             raise Refusal(f"models/{job.noun}/model.yaml: dataset cannot be read ({fault}); mend it there.") from None
-    return [[word.format(**names) for word in shlex.split(line)] for line in JOBS[job.name]]
+    own = job.name == "gates" and any(
+        each.name != BEHAVIOUR for each in Path("models", str(job.noun)).glob("test_*.py")
+    )
+    lines = [*JOBS[job.name], *([OWN_TESTS] if own else [])]
+    return [[word.format(**names) for word in shlex.split(line)] for line in lines]
 
 
 def run(job: Job, since: str) -> int:
@@ -110,7 +117,7 @@ def run(job: Job, since: str) -> int:
     for command in commands(job, since):
         line = shlex.join(command)
         _print(f"::group::{line}", f"ci {job}: {line}")
-        code = subprocess.run(command, check=False).returncode
+        code = subprocess.run(command, env=environment_of_tests(), check=False).returncode
         _print("::endgroup::")
         if code:
             told = f"ci {job}: `{line}` failed ({code}); run it here and mend what it names."

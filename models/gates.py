@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import yaml
 
-from data_schemas.command import Refusal, working
+from data_schemas.command import Refusal, environment_of_tests, working
 from data_schemas.files import read_json, sha256, write, write_json
 from models import champion, config, measure, passport
 
@@ -194,8 +194,9 @@ def _behaviour(name: str, gate: config.Behaviour, evidence: Evidence) -> Verdict
         return Verdict(name, limit, "none", "fail", f"{path} is missing")
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "result.xml")
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={result}", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        pytest = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-q", "-p", "no:cacheprovider"]
+        command, environment = [*pytest, f"--junitxml={result}", str(path)], environment_of_tests()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if not result.is_file():
             return Verdict(name, limit, "none", "fail", "pytest did not run: " + done.stderr.strip()[-200:])
         suite = next(ElementTree.parse(result).getroot().iter("testsuite"))  # noqa: S314 - written by our own pytest

@@ -43,4 +43,5 @@ VERBS = [
 ]
 
 if __name__ == "__main__":
+    command.use_utf8()
     sys.exit(command.run("serving", VERBS))

@@ -1,22 +1,46 @@
-"""What all tests share: the environment of the verbs, the data, and every model as the pipeline builds it."""
+"""What all tests share: the verbs' environment, a tree of specimens as current directory, and the end of a run."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
+import shutil
 import signal
-import subprocess
-import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator
-from functools import cache
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.conftest import ROOT  # sets the environment
+from data_schemas import command
+from tests.support import repository, specimens
+from tests.support.process import signals_kept
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and tests tell what it does
+command.prepare_environment()  # before any import of torch or onnxruntime, which read it once
+repository.isolate()
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and tests ask what it does
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Collect and run in a tree of the engine and untrained specimens: relative paths never lead to the repository."""
+    if session.config.pluginmanager.hasplugin("dsession"):
+        return  # this process hands the tests out to workers, which start where it is
+    folder = tempfile.mkdtemp(prefix="specimens-")
+    session.config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.chdir(specimens.lay_out(Path(folder, "tree")))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of an xdist_group in one process: xdist 3.8 notes the group where pytest 9.2 no longer looks."""
+    if getattr(config.option, "loadgroup", False):
+        from _pytest.nodeid import coerce_node_id
+
+        for item in items:
+            item._id = coerce_node_id(getattr(item, "_nodeid", item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -29,12 +53,15 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """End by saying what this machine could not prove, and what to install."""
+    """End by saying what the run cost, and what this machine could not prove and what to install."""
     reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
     if reasons:
         terminalreporter.section("not proven on this machine")
         for reason, tests in reasons.most_common():
             terminalreporter.line(f"{tests} tests: {reason}")
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(each.ru_utime + each.ru_stime for each in spent)
+    terminalreporter.line(f"{seconds:.0f} CPU seconds so far, of all processes that have ended and this one")
 
 
 def _reason(report: pytest.TestReport) -> str:
@@ -42,49 +69,41 @@ def _reason(report: pytest.TestReport) -> str:
     return str(found[2] if isinstance(found, tuple) else found).removeprefix("Skipped: ")
 
 
-@pytest.fixture(scope="session")
-def flights() -> Path:
-    """The folder of the flights data, ingested if it is not there."""
-    data = ROOT / "data_schemas" / "flights" / "data"
-    if not data.is_dir():
-        _verb("data_schemas", "ingest", "flights")
-    return data
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def stale() -> Callable[[str], list[str]]:
-    """What `run --check` finds in a model of this tree; asked before the pipeline can mend it."""
-    from models import config, run
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+    """Make a folder of this name once a session, whichever of the processes asks first."""
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
 
-    return cache(lambda name: run.stale(config.load(name, check_columns=False)))
+    def find(name: str, make: Callable[[Path], object]) -> Path:
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (shared / f"{name}.made").exists():
+                shutil.rmtree(shared / name, ignore_errors=True)  # of a try that failed
+                make(shared / name)
+                (shared / f"{name}.made").touch()
+        return shared / name
 
-
-@pytest.fixture(scope="session")
-def pipeline(stale: Callable[[str], list[str]]) -> Callable[[str], Path]:
-    """The build folder of a model, after its pipeline ran: a second if nothing changed.
-
-    A gate may fail, as on a busy machine; that is for the tests of models to tell. The products are there.
-    """
-
-    @cache
-    def run(name: str) -> Path:
-        stale(name)
-        _verb("models", "run", name, codes=(0, 1), words=f"run {name}: version ")
-        return ROOT / "models" / name / "build"
-
-    return run
+    return find
 
 
 @pytest.fixture(scope="session")
-def built(flights: Path, pipeline: Callable[[str], Path]) -> Path:
-    """The build folder of flight_delay."""
-    assert flights.is_dir()
-    return pipeline("flight_delay")
+def workshop(once: Once) -> Path:
+    """A repository in which the specimen was trained, judged and committed. Copy it before you change it."""
+    return once("workshop", specimens.make_workshop)
 
 
-def _verb(stage: str, *arguments: str, codes: tuple[int, ...] = (0,), words: str = "") -> None:
-    command = [sys.executable, "-m", stage, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
-    assert done.returncode in codes, f"python -m {stage} {' '.join(arguments)} failed:\n{said}"
-    assert words in said, said
+@pytest.fixture(scope="session")
+def built(workshop: Path) -> Path:
+    """The specimen's build folder."""
+    return workshop / specimens.MODEL / "build"
+
+
+@pytest.fixture
+def handlers_kept() -> Iterator[None]:
+    with signals_kept():
+        yield

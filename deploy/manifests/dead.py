@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from data_schemas.command import Refusal
-from data_schemas.files import sha256_of_tree, write
+from data_schemas.files import sha256, write
 from deploy.manifests import rendering
 from deploy.release import Release
 from deploy.rules import Fault
@@ -148,6 +148,6 @@ def _reads(release: Release, file: Path) -> bool:
 def _state(texts: Texts, tree: Path) -> str:
     """A hash of all that the answer follows from."""
     files = [path for name in rendering.MANIFESTS for path in (tree / name).rglob("*") if path.is_file()]
-    parts = [sha256_of_tree([Path(__file__)]), *(text for _, text in texts)]
+    parts = [sha256(Path(__file__)), *(text for _, text in texts)]
     parts += [f"{path.relative_to(tree)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in sorted(files)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -16,12 +16,12 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # not this folder, whose file names are those of stages
 
-from tests.models import trees  # noqa: E402
-from tests.models.trees import MODEL  # noqa: E402
+from tests.support import repository, specimens, trees  # noqa: E402
+from tests.support.specimens import DATASET, MODEL, NAME  # noqa: E402
 
 CHANGES = {
     "one network": MODEL / "network.py",
-    "one schema": Path("data_schemas/flights/schema.py"),
+    "one schema": DATASET / "schema.py",
     "the metrics": Path("models/metrics.py"),
     "the service": Path("serving/service.py"),
     "the README": Path("README.md"),
@@ -39,19 +39,21 @@ def main() -> None:
                 file.write("\n# more\n")
             seconds = [took(root) for _ in range(5)]
             print(f"affected, {options.models:,} models, {name}: {statistics.median(seconds):.2f} s")
-            trees.git("checkout", "--", ".", root=root)
+            repository.git("checkout", "--", ".", root=root)
 
 
 def fork(root: Path, models: int) -> Path:
     """Each with a network and tests of its own bytes, so that nothing is the same file twice."""
-    trees.clone(root)
+    repository.isolate()
+    specimens.lay_out(root)
+    repository.git("init", "--quiet", root=root)
     for number in range(models):
         name, to = f"many_{number}", root / f"models/many_{number}"
         shutil.copytree(root / MODEL, to, ignore=shutil.ignore_patterns("build", "__pycache__"))
-        trees.edit(to / "dvc.yaml", "model: flight_delay", f"model: {name}")
+        trees.edit(to / "dvc.yaml", f"model: {NAME}", f"model: {name}")
         for file in ("network.py", "test_behaviour.py"):
             (to / file).write_text(f"{(to / file).read_text()}\n# {name}\n")
-    trees.commit(root)
+    repository.commit(root)
     return root
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,19 +10,47 @@ import polars as pl
 import pytest
 
 from data_schemas import ingest
-from data_schemas.flights import source
-from tests.data_schemas.examples import REPOSITORY, make_flights, make_tree, run_ingest
+from tests.conftest import Once
+from tests.data_schemas.examples import lay_out, make_trips, run_ingest, source
+from tests.support import trees
+from tests.support.specimens import DATASET_NAME
+
+
+@pytest.fixture(scope="session")
+def bare() -> Path:
+    """The tree in which the tests run: the whole engine, for a verb in a process of its own."""
+    return Path.cwd()
 
 
 @pytest.fixture
-def flights() -> pl.DataFrame:
-    return make_flights()
+def trips() -> pl.DataFrame:
+    return make_trips()
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(make_tree(tmp_path / "tree"))
+def tree(once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with the specimen's dataset, without its rows, as current directory."""
+    monkeypatch.chdir(trees.copy(once("data", lay_out), tmp_path / "tree"))
     return Path()
+
+
+@pytest.fixture(scope="session")
+def whole(once: Once) -> Path:
+    """The same with all twelve months, which DVC has recorded. Shared: change nothing in it but its build folder."""
+
+    def make(root: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(lay_out(root))
+            assert run_ingest() == 0
+
+    return once("whole-data", make)
+
+
+@pytest.fixture
+def inside(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The whole dataset's repository as current directory."""
+    monkeypatch.chdir(whole)
+    return whole
 
 
 @pytest.fixture
@@ -35,7 +63,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def source_gives(monkeypatch: pytest.MonkeyPatch, recorded: list[str]) -> Callable[..., None]:
-    """Replace the flights source by the given months: `source_gives(m01=…, m02=…)`; `recorded` stands in for DVC."""
+    """Replace the dataset's source by the given months: `source_gives(m01=…, m02=…)`; `recorded` stands in for DVC."""
     assert recorded == []
 
     def give(**months: pl.DataFrame) -> None:
@@ -47,12 +75,12 @@ def source_gives(monkeypatch: pytest.MonkeyPatch, recorded: list[str]) -> Callab
     return give
 
 
-@pytest.fixture(scope="session")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The whole dataset, ingested from the real source against the committed pointer: the one costly fixture."""
-    root = make_tree(tmp_path_factory.mktemp("real") / "tree")
-    shutil.copy(REPOSITORY / "data_schemas" / "flights" / "data.dvc", root / "data_schemas" / "flights")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        assert run_ingest() == 0, "the source no longer reproduces the committed version"
-    return root
+@pytest.fixture
+def importable(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The tree, where what a test writes into a new folder of data_schemas/ can be imported, until the test ends."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    yield tree
+    for name in set(sys.modules) - before:
+        if name.startswith("data_schemas.specimen_") and DATASET_NAME not in name:
+            del sys.modules[name]

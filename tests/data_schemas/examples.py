@@ -1,22 +1,26 @@
-"""Small valid flights, and trees where a dataset can be ingested without touching the repository's own."""
+"""Small valid trips, and a repository where a dataset can be ingested."""
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import importlib
 import shutil
-import subprocess
 from pathlib import Path
 
 import polars as pl
 
-from data_schemas import ingest
+from data_schemas import command, ingest
+from data_schemas.__main__ import VERBS
+from tests.support.repository import ROOT, git
+from tests.support.specimens import DATASET, DATASET_NAME, SPECIMENS
 
-REPOSITORY = Path(__file__).parents[2]
+DATA, POINTER = DATASET / "data", DATASET / "data.dvc"
+source = importlib.import_module(f"data_schemas.{DATASET_NAME}.source")
 
 
-def make_flights(month: int = 1, rows: int = 40) -> pl.DataFrame:
-    """Rows that hold the contract, one a flight number."""
+def make_trips(month: int = 1, rows: int = 40) -> pl.DataFrame:
+    """Rows that hold the contract, one a number."""
     days = [datetime.date(2013, month, 1 + index % 28) for index in range(rows)]
     return pl.DataFrame(
         {
@@ -39,19 +43,20 @@ def make_flights(month: int = 1, rows: int = 40) -> pl.DataFrame:
     )
 
 
-def make_tree(root: Path) -> Path:
-    """A repository with the flights dataset and DVC's settings, but no data and no pinned version."""
-    dataset = root / "data_schemas" / "flights"
-    dataset.mkdir(parents=True)
-    for name in ("schema.py", "source.py"):
-        shutil.copy(REPOSITORY / "data_schemas" / "flights" / name, dataset)
-    (root / ".dvc").mkdir()
-    shutil.copy(REPOSITORY / ".dvc" / "config", root / ".dvc")
-    for name in (".dvcignore", ".gitignore"):
-        shutil.copy(REPOSITORY / name, root)
-    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+def lay_out(root: Path) -> Path:
+    """What the verbs of this stage need: its entry, the specimen's dataset and DVC's settings."""
+    (root / ".dvc").mkdir(parents=True)
+    shutil.copytree(SPECIMENS / DATASET, root / DATASET, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "data_schemas/__main__.py", ".dvc/config", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, root / name)
+    git("init", "--quiet", "--template=", root=root)
     return root
 
 
 def run_ingest(accept: bool = False) -> int:
-    return ingest.main(argparse.Namespace(dataset="flights", accept=accept, pinned=False))
+    return ingest.main(argparse.Namespace(dataset=DATASET_NAME, accept=accept, pinned=False))
+
+
+def verb(*words: str) -> int:
+    """As `python -m data_schemas …`, in this process; the test needs the fixture `handlers_kept`."""
+    return command.run("data_schemas", VERBS, words)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,18 +13,10 @@ import pytest
 from data_schemas import command
 from data_schemas.__main__ import VERBS
 from data_schemas.files import exclusive, write
-from tests.data_schemas.examples import REPOSITORY
+from tests.support.specimens import DATASET_NAME
 
+pytestmark = pytest.mark.usefixtures("handlers_kept")
 ENDINGS = [signal.SIGTERM, signal.SIGHUP]
-
-
-@pytest.fixture(autouse=True)
-def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(REPOSITORY)
-    before = {number: signal.getsignal(number) for number in ENDINGS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def become(monkeypatch: pytest.MonkeyPatch, signals: list[signal.Signals]) -> list[str]:
@@ -49,7 +40,7 @@ def test_a_verb_that_is_told_to_end_unwinds(monkeypatch: pytest.MonkeyPatch, num
     """SIGHUP is a terminal that was closed."""
     unwound = become(monkeypatch, [number])
     with pytest.raises(SystemExit) as ended:
-        command.run("data_schemas", VERBS, ["validate", "flights"])
+        command.run("data_schemas", VERBS, ["validate", DATASET_NAME])
     assert ended.value.code == 128 + number
     assert unwound == ["unwound"]
 
@@ -57,16 +48,16 @@ def test_a_verb_that_is_told_to_end_unwinds(monkeypatch: pytest.MonkeyPatch, num
 def test_a_verb_under_nohup_outlives_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     become(monkeypatch, [signal.SIGHUP])
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    assert command.run("data_schemas", VERBS, ["validate", "flights"]) == 0
+    assert command.run("data_schemas", VERBS, ["validate", DATASET_NAME]) == 0
 
 
 def test_one_process_at_a_time_holds_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     become(monkeypatch, [])
     lock = tmp_path / "lock"
     with exclusive(lock, "this test"):
-        assert command.run("data_schemas", VERBS, ["validate", "flights"], lock=lock) == 2
-        assert command.run("data_schemas", VERBS, ["validate", "flights"]) == 0
-    assert command.run("data_schemas", VERBS, ["validate", "flights"], lock=lock) == 0
+        assert command.run("data_schemas", VERBS, ["validate", DATASET_NAME], lock=lock) == 2
+        assert command.run("data_schemas", VERBS, ["validate", DATASET_NAME]) == 0
+    assert command.run("data_schemas", VERBS, ["validate", DATASET_NAME], lock=lock) == 0
 
 
 @pytest.mark.parametrize("error", [ValueError("two\n  lines"), SystemExit("two\n  lines")])
@@ -84,7 +75,7 @@ def test_a_path_that_cannot_be_written_is_named(
     target = tmp_path / path
     verb = SimpleNamespace(main=lambda _: write(target, "report"))
     monkeypatch.setitem(sys.modules, "data_schemas.validate", verb)
-    assert command.run("data_schemas", VERBS, ["validate", "flights"]) == 2
+    assert command.run("data_schemas", VERBS, ["validate", DATASET_NAME]) == 2
     sentence = capsys.readouterr().err
     named = sentence.split(": ")[1]
     assert str(target).startswith(named)

@@ -1,21 +1,31 @@
-"""What holds for every folder of data_schemas/: a new dataset is tested for free."""
+"""What holds for every dataset: those of this repository, and the specimen. A new one is tested for free."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from data_schemas import pointer, tables
+from data_schemas import pointer, tables, validate
+from tests.support import found
+from tests.support.process import run
 
-NAMES = tables.names()
+pytestmark = pytest.mark.every_model
 
 
-@pytest.fixture(params=NAMES)
-def schema(request: pytest.FixtureRequest) -> Any:
-    return tables.schema(request.param).to_schema()
+@pytest.fixture(params=found.parameters("data_schemas", "schema.py"))
+def dataset(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Its name, with its repository as current directory."""
+    monkeypatch.chdir(found.root(request))
+    return str(request.param)
+
+
+@pytest.fixture
+def schema(dataset: str) -> Any:
+    return tables.schema(dataset).to_schema()
 
 
 def checks(schema: Any) -> Iterator[tuple[str, Any]]:
@@ -23,13 +33,9 @@ def checks(schema: Any) -> Iterator[tuple[str, Any]]:
     yield from (("the table", check) for check in schema.checks)
 
 
-def test_there_is_a_dataset() -> None:
-    assert "flights" in NAMES
-
-
 def test_every_check_caps_its_failure_cases(schema: Any) -> None:
     assert [f"{column}: {check}" for column, check in checks(schema) if check.n_failure_cases is None] == []
-    assert schema.unique is None, "pandera copies every duplicate row; write a dataframe_check (see flights)"
+    assert schema.unique is None, "pandera copies every duplicate row; write a dataframe_check"
 
 
 def test_the_contract_is_strict_ordered_and_never_coerces(schema: Any) -> None:
@@ -58,7 +64,17 @@ def test_every_rule_across_columns_names_them(schema: Any) -> None:
         assert set((check.title or "").split(", ")) <= set(schema.columns), check
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_source_and_a_pinned_version_belong_to_every_dataset(name: str) -> None:
-    assert callable(tables.module(name, "source").months)
-    assert pointer.pinned(name) is not None
+def test_a_source_and_a_pinned_version_belong_to_every_dataset(dataset: str) -> None:
+    assert callable(tables.module(dataset, "source").months)
+    assert pointer.pinned(dataset) is not None
+
+
+def test_every_pinned_row_holds_the_contract(dataset: str) -> None:
+    """The data is brought where it is not there, as each pipeline does first."""
+    if not tables.data(dataset).is_dir():
+        answer = run("data_schemas", "ingest", dataset, root=Path.cwd())
+        assert answer.code == 0, answer.out + answer.error
+    assert pointer.measure(tables.data(dataset)) == pointer.pinned(dataset)
+    inspection = validate.inspect(dataset, sorted(tables.data(dataset).glob("*.parquet")))
+    assert inspection.total
+    assert not inspection.violations

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from data_schemas import history
-from tests.models import trees
+from tests.support import repository, trees
 
 
 @pytest.fixture
 def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """One with a folder of two files, under which the tree has moved on."""
     monkeypatch.chdir(tmp_path)
-    trees.git("init", "--quiet")
+    repository.git("init", "--quiet")
     for name in ("a/one.py", "a/b/two.py", "a/large.bin", "c.py"):
         trees.append(name, name)
-    found = trees.commit()
-    trees.git("rm", "-r", "--quiet", "a")
-    trees.commit()
+    found = repository.commit()
+    repository.git("rm", "-r", "--quiet", "a")
+    repository.commit()
     return found
 
 

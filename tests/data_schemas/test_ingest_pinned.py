@@ -13,9 +13,9 @@ import pytest
 
 from data_schemas import ingest, pointer, tables
 from data_schemas.command import Refusal
-from tests.data_schemas.examples import make_flights, run_ingest
+from tests.data_schemas.examples import make_trips, run_ingest
+from tests.support.specimens import DATASET_NAME as DATASET
 
-DATASET = "flights"
 Give = Callable[..., None]
 
 
@@ -27,7 +27,7 @@ def bring() -> int:
 def pinned(tree: Path, source_gives: Give, monkeypatch: pytest.MonkeyPatch) -> pointer.Version:
     """Two months are pinned and here; DVC has got neither."""
     assert tree.is_dir()
-    source_gives(m01=make_flights(1), m02=make_flights(2))
+    source_gives(m01=make_trips(1), m02=make_trips(2))
     assert run_ingest() == 0
     monkeypatch.setattr(ingest, "_pull", lambda _: "DVC has not got it")
     monkeypatch.delenv("STRANGER", raising=False)
@@ -54,7 +54,7 @@ def test_a_source_that_still_gives_it_is_enough(pinned: pointer.Version) -> None
 
 def test_a_month_that_the_source_has_gained_turns_nothing_red(pinned: pointer.Version, source_gives: Give) -> None:
     lose()
-    source_gives(m01=make_flights(1), m02=make_flights(2), m03=make_flights(3))
+    source_gives(m01=make_trips(1), m02=make_trips(2), m03=make_trips(3))
     assert bring() == 0
     assert pointer.measure(tables.data(DATASET)) == pinned
     assert run_ingest() == 1, "`ingest` itself still says that there is a new version"
@@ -62,8 +62,10 @@ def test_a_month_that_the_source_has_gained_turns_nothing_red(pinned: pointer.Ve
 
 def test_other_rows_in_a_month_that_is_pinned_cannot_stand_for_it(pinned: pointer.Version, source_gives: Give) -> None:
     lose()
-    source_gives(m01=make_flights(1, rows=30), m02=make_flights(2))
-    with pytest.raises(Refusal, match=rf"the pinned data {pinned.short} of flights cannot be brought: DVC has not got"):
+    source_gives(m01=make_trips(1, rows=30), m02=make_trips(2))
+    with pytest.raises(
+        Refusal, match=rf"the pinned data {pinned.short} of {DATASET} cannot be brought: DVC has not got"
+    ):
         bring()
     assert not tables.data(DATASET).exists()
 
@@ -73,7 +75,7 @@ def test_a_fork_says_that_it_has_no_credentials(
 ) -> None:
     assert pinned
     lose()
-    source_gives(m01=make_flights(1, rows=30))
+    source_gives(m01=make_trips(1, rows=30))
     monkeypatch.setenv("STRANGER", "yes")
     with pytest.raises(Refusal, match=r"a pull request of a fork gets no credentials, so nothing is proven here"):
         bring()
@@ -88,13 +90,13 @@ def test_without_a_pin_there_is_nothing_to_bring(tree: Path) -> None:
 def test_the_remote_has_it_where_the_source_has_gone_on(tree: Path, source_gives: Give) -> None:
     """By the real DVC, into whose folder remote another machine has pushed."""
     assert tree.is_dir()
-    source_gives(m01=make_flights(1))
+    source_gives(m01=make_trips(1))
     assert run_ingest() == 0
     version = pointer.measure(tables.data(DATASET))
     for words in (["commit", "--quiet", str(pointer.path(DATASET))], ["push", "--quiet"]):
         subprocess.run([sys.executable, "-m", "dvc", *words], check=True)
     lose()
     shutil.rmtree(".dvc/cache")
-    source_gives(m01=make_flights(1, rows=30))
+    source_gives(m01=make_trips(1, rows=30))
     assert bring() == 0
     assert pointer.measure(tables.data(DATASET)) == version

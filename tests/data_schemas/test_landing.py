@@ -14,8 +14,11 @@ import pytest
 from data_schemas import history, landing, pull_request
 from data_schemas.command import Refusal
 from data_schemas.landing import Edit
-from models.conftest import ROOT
+from tests.conftest import Once
 from tests.github.hub import Hub
+from tests.support import gh as stand_in
+from tests.support import trees
+from tests.support.repository import ROOT, commit, git
 
 WRITER = """
 import sys
@@ -29,31 +32,28 @@ assert landing.push("main", apply)
 """
 
 
-def git(*words: str, at: Path = Path()) -> str:
-    return subprocess.run(["git", "-C", str(at), *words], check=True, capture_output=True, text=True).stdout.strip()
+def make_origin(root: Path) -> None:
+    """A bare repository whose main has one commit."""
+    seed = root / "seed"
+    git("init", "--quiet", "--initial-branch=main", "--template=", str(seed))
+    (seed / "all").write_text("")
+    (seed / "here").write_text("here")
+    commit(seed)
+    git("clone", "--quiet", "--bare", "--template=", str(seed), str(root / "origin"))
 
 
 @pytest.fixture
-def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+def clone(once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Clones of one origin, whose main has one commit; nobody told Git who they are."""
-    for name in [name for name in os.environ if name.startswith(("GIT_", "GH_"))]:
+    trees.copy(once("origin-of-landing", make_origin) / "origin", tmp_path / "origin")
+    for name in [name for name in os.environ if name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_", "GH_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
     monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
-    git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin"))
 
     def make(name: str) -> Path:
-        git("clone", "--quiet", str(tmp_path / "origin"), str(tmp_path / name))
+        git("clone", "--quiet", "--template=", str(tmp_path / "origin"), str(tmp_path / name))
         return tmp_path / name
 
-    seed = make("seed")
-    (seed / "all").write_text("")
-    (seed / "here").write_text("here")
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    git("add", "--all", at=seed)
-    git(*identity, "commit", "--quiet", "--message", "start", at=seed)
-    git("push", "--quiet", "origin", "HEAD:main", at=seed)
     return make
 
 
@@ -72,10 +72,8 @@ def here(clone: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """GitHub, on which a stranger's fork has proposed branches of every name that these tests use."""
-    hub = Hub(tmp_path / "hub")
+    hub = stand_in.install(tmp_path, monkeypatch)
     hub.strangers("promote/x", "retrain/x", "release/x")
-    for name, value in hub.environment.items():
-        monkeypatch.setenv(name, value)
     yield hub
     hub.demand_untouched()
 
@@ -89,26 +87,26 @@ def add(name: str = "new", text: str = "new") -> Callable[[], Edit]:
 
 
 def tip(origin: Path, branch: str = "main") -> str:
-    return git("log", "-1", "--format=%s by %an", branch, at=origin)
+    return git("log", "-1", "--formroot=%s by %an", branch, root=origin)
 
 
 def test_a_push_lands_on_main_and_leaves_the_clone_as_it_was(here: Path, tmp_path: Path) -> None:
     (here / "here").write_text("a person's work")
     (here / "untracked").write_text("more of it")
     head = git("rev-parse", "HEAD")
-    commit = landing.push("main", add())
-    assert git("rev-parse", "main", at=tmp_path / "origin") == commit
+    pushed = landing.push("main", add())
+    assert git("rev-parse", "main", root=tmp_path / "origin") == pushed
     assert tip(tmp_path / "origin") == "Add new by github-actions[bot]"
     assert (git("rev-parse", "HEAD"), git("status", "--short")) == (head, "M here\n?? untracked")
     assert git("worktree", "list").count("\n") == 0
 
 
 def test_what_changes_nothing_is_not_pushed(here: Path, tmp_path: Path) -> None:
-    before = git("rev-parse", "main", at=tmp_path / "origin")
+    before = git("rev-parse", "main", root=tmp_path / "origin")
     assert here.is_dir()
     assert landing.push("main", add("here", "here")) is None
     assert landing.push("main", lambda: None) is None
-    assert git("rev-parse", "main", at=tmp_path / "origin") == before
+    assert git("rev-parse", "main", root=tmp_path / "origin") == before
 
 
 def test_who_is_too_late_applies_the_change_again_to_what_is_there_then(
@@ -120,15 +118,15 @@ def test_who_is_too_late_applies_the_change_again_to_what_is_there_then(
         seen.append(Path("all").read_text())
         if len(seen) == 1:  # somebody else is faster
             (other / "all").write_text("theirs\n")
-            git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "-qam", "faster", at=other)
-            git("push", "--quiet", "origin", "HEAD:main", at=other)
+            git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "-qam", "faster", root=other)
+            git("push", "--quiet", "origin", "HEAD:main", root=other)
         Path("all").write_text(Path("all").read_text() + "ours\n")
         return Edit("ours")
 
     assert here.is_dir()
     assert landing.push("main", apply)
     assert seen == ["", "theirs\n"]
-    assert git("show", "main:all", at=tmp_path / "origin") == "theirs\nours"
+    assert git("show", "main:all", root=tmp_path / "origin") == "theirs\nours"
 
 
 def test_of_four_at_once_none_is_lost(clone: Callable[[str], Path], tmp_path: Path) -> None:
@@ -139,7 +137,7 @@ def test_of_four_at_once_none_is_lost(clone: Callable[[str], Path], tmp_path: Pa
         for number in range(4)
     ]
     assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
-    assert sorted(git("show", "main:all", at=tmp_path / "origin").split()) == ["w0", "w1", "w2", "w3"]
+    assert sorted(git("show", "main:all", root=tmp_path / "origin").split()) == ["w0", "w1", "w2", "w3"]
 
 
 def test_it_gives_up_when_it_is_always_too_late(
@@ -149,8 +147,18 @@ def test_it_gives_up_when_it_is_always_too_late(
 
     def apply() -> Edit:
         calls.append("")
-        git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "--allow-empty", "-qm", "faster", at=other)
-        git("push", "--quiet", "origin", "HEAD:main", at=other)
+        git(
+            "-c",
+            "user.name=o",
+            "-c",
+            "user.email=o@example.org",
+            "commit",
+            "--allow-empty",
+            "-qm",
+            "faster",
+            root=other,
+        )
+        git("push", "--quiet", "origin", "HEAD:main", root=other)
         return add()()
 
     monkeypatch.setattr(landing, "TRIES", 3)
@@ -194,7 +202,7 @@ def test_an_edit_that_fails_leaves_no_tree(here: Path) -> None:
 def test_a_proposal_is_a_branch_with_a_pull_request(here: Path, gh: Hub, origin: Path) -> None:
     assert landing.propose("main", "promote/x", add()) == gh.own()["html_url"]
     assert tip(origin, "promote/x") == "Add new by github-actions[bot]"
-    assert git("rev-parse", "promote/x~1", at=origin) == git("rev-parse", "main", at=origin)
+    assert git("rev-parse", "promote/x~1", root=origin) == git("rev-parse", "main", root=origin)
     assert gh.calls() == ["POST pulls"]
     assert (gh.own()["head"]["ref"], gh.own()["base"]["ref"]) == ("promote/x", "main")
     assert (gh.own()["title"], gh.own()["body"]) == ("Add new", "the **body**")
@@ -203,13 +211,13 @@ def test_a_proposal_is_a_branch_with_a_pull_request(here: Path, gh: Hub, origin:
 
 def test_a_proposal_is_renewed_in_its_place_and_the_same_one_stays(here: Path, gh: Hub, origin: Path) -> None:
     address = landing.propose("main", "promote/x", add())
-    first = git("rev-parse", "promote/x", at=origin)
+    first = git("rev-parse", "promote/x", root=origin)
     assert landing.propose("main", "promote/x", add()) == address
-    assert git("rev-parse", "promote/x", at=origin) == first, "approvals would be dismissed"
+    assert git("rev-parse", "promote/x", root=origin) == first, "approvals would be dismissed"
     landing.push("main", add("other"))
     landing.propose("main", "promote/x", add(text="newer"))
-    assert git("show", "promote/x:new", at=origin) == "newer"
-    assert git("rev-parse", "promote/x~1", at=origin) == git("rev-parse", "main", at=origin)
+    assert git("show", "promote/x:new", root=origin) == "newer"
+    assert git("rev-parse", "promote/x~1", root=origin) == git("rev-parse", "main", root=origin)
     assert gh.calls() == ["POST pulls", *[f"PATCH pulls/{gh.own()['number']}"] * 2]
     assert here.is_dir()
 
@@ -218,7 +226,7 @@ def test_what_main_has_is_not_proposed(here: Path, gh: Hub, origin: Path, capsys
     assert landing.propose("main", "promote/x", add("here", "here")) is None
     assert landing.propose("main", "promote/x", lambda: None) is None
     assert "nothing to propose" in capsys.readouterr().out
-    assert git("branch", "--list", "promote/x", at=origin) == ""
+    assert git("branch", "--list", "promote/x", root=origin) == ""
     assert (here.is_dir(), gh.calls()) == (True, [])
 
 
@@ -354,9 +362,9 @@ def test_somebody_elses_commits_upon_a_proposal_are_not_overwritten(
 ) -> None:
     landing.propose("main", "promote/x", add())
     other = clone("other")
-    git("checkout", "--quiet", "promote/x", at=other)
-    git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "--allow-empty", "-qm", "mine", at=other)
-    git("push", "--quiet", "origin", "promote/x", at=other)
+    git("checkout", "--quiet", "promote/x", root=other)
+    git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "--allow-empty", "-qm", "mine", root=other)
+    git("push", "--quiet", "origin", "promote/x", root=other)
     with pytest.raises(Refusal, match=r"has commits of somebody else .*`git push origin --delete promote/x`"):
         landing.propose("main", "promote/x", add(text="newer"))
     assert tip(origin, "promote/x") == "mine by o"

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +14,13 @@ from pandera.config import ValidationDepth, config_context
 from data_schemas import pointer, validate
 from data_schemas.command import Refusal
 from data_schemas.violations import Violation, check
-from tests.data_schemas.examples import REPOSITORY, make_flights
+from tests.data_schemas.examples import DATA, make_trips
+from tests.support import process
+from tests.support.specimens import DATASET, DATASET_NAME
 
 pytestmark = pytest.mark.usefixtures("tree")
 ROW = pl.int_range(pl.len())
-DATA = Path("data_schemas/flights/data")
-REPORT = Path("data_schemas/flights/build/validation.json")
+REPORT = DATASET / "build/validation.json"
 Capture = pytest.CaptureFixture[str]
 Plant = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -38,7 +36,7 @@ def put(column: str, value: object, row: int = 5) -> Plant:
 
 
 def run(table: Path | None = None, report: Path | None = None) -> int:
-    options = {"dataset": "flights", "table": table and str(table), "report": report and str(report)}
+    options = {"dataset": DATASET_NAME, "table": table and str(table), "report": report and str(report)}
     return validate.main(argparse.Namespace(**options))
 
 
@@ -47,15 +45,15 @@ def store(**months: pl.DataFrame) -> None:
     DATA.mkdir(parents=True)
     for name, table in months.items():
         table.write_parquet(DATA / f"{name.replace('m', '2013-')}.parquet")
-    pointer.pin("flights", pointer.measure(DATA))
+    pointer.pin(DATASET_NAME, pointer.measure(DATA))
 
 
 def named(violations: list[Violation]) -> list[tuple[str, str, int, list[int]]]:
     return [(v.column, v.rule, v.count, [case.row for case in v.cases]) for v in violations]
 
 
-def test_rows_that_hold_the_contract_pass(flights: pl.DataFrame) -> None:
-    assert check("flights", flights) == []
+def test_rows_that_hold_the_contract_pass(trips: pl.DataFrame) -> None:
+    assert check(DATASET_NAME, trips) == []
 
 
 # Planted fault -> the one violation that must be found: column, words of the rule, rows, shown value of the first.
@@ -75,14 +73,14 @@ PLANTED: list[tuple[Plant, str, str, list[int], str]] = [
     (
         lambda table: put("distance", 2475, row=1)(put("origin", "LGA", row=1)(table)),
         "origin, dest, distance",
-        "perimeter",
+        "from LGA at most 1,500 miles",
         [1],
         "'LGA', 'MIA', 2475",
     ),
     (
         lambda table: pl.concat([table, table.slice(7, 1)]),
         "flight_date, carrier, flight, origin, sched_dep_minute",
-        "a flight occurs once",
+        "a trip occurs once",
         [7, 40],
         "2013-01-08, 'AA', 107, 'JFK', 370",
     ),
@@ -91,22 +89,22 @@ PLANTED: list[tuple[Plant, str, str, list[int], str]] = [
 
 @pytest.mark.parametrize(("plant", "column", "rule", "rows", "value"), PLANTED)
 def test_a_planted_fault_is_the_one_violation(
-    flights: pl.DataFrame, plant: Plant, column: str, rule: str, rows: list[int], value: str
+    trips: pl.DataFrame, plant: Plant, column: str, rule: str, rows: list[int], value: str
 ) -> None:
-    found = check("flights", plant(flights))
+    found = check(DATASET_NAME, plant(trips))
     assert [violation.column for violation in found] == [column]
     assert rule in found[0].rule
     assert [case.row for case in found[0].cases] == rows
     assert (found[0].count, found[0].cases[0].value) == (len(rows), value)
 
 
-def test_a_short_flight_from_laguardia_is_within_the_perimeter(flights: pl.DataFrame) -> None:
-    assert check("flights", put("origin", "LGA", row=1)(flights)) == []
+def test_a_short_trip_from_laguardia_is_within_the_perimeter(trips: pl.DataFrame) -> None:
+    assert check(DATASET_NAME, put("origin", "LGA", row=1)(trips)) == []
 
 
-def test_every_missing_and_extra_column_is_named(flights: pl.DataFrame) -> None:
-    table = flights.drop("humid", "weekday").with_columns(tail=pl.lit("N1"), gate=1)
-    assert named(check("flights", table)) == [
+def test_every_missing_and_extra_column_is_named(trips: pl.DataFrame) -> None:
+    table = trips.drop("humid", "weekday").with_columns(tail=pl.lit("N1"), gate=1)
+    assert named(check(DATASET_NAME, table)) == [
         ("weekday", "column is missing", 1, []),
         ("humid", "column is missing", 1, []),
         ("tail", "column is not in the schema", 1, []),
@@ -114,31 +112,31 @@ def test_every_missing_and_extra_column_is_named(flights: pl.DataFrame) -> None:
     ]
 
 
-def test_columns_in_another_order_are_a_violation(flights: pl.DataFrame) -> None:
-    (found,) = check("flights", flights.select(reversed(flights.columns)))
+def test_columns_in_another_order_are_a_violation(trips: pl.DataFrame) -> None:
+    (found,) = check(DATASET_NAME, trips.select(reversed(trips.columns)))
     assert "columns in the order flight_date, carrier" in found.rule
 
 
-def test_a_wrong_type_is_named_once_and_hides_no_other_fault(flights: pl.DataFrame) -> None:
-    table = put("distance", -1)(flights).with_columns(pl.col("flight").cast(pl.Int32), pl.col("weekday").cast(str))
-    found = {violation.column: violation for violation in check("flights", table)}
+def test_a_wrong_type_is_named_once_and_hides_no_other_fault(trips: pl.DataFrame) -> None:
+    table = put("distance", -1)(trips).with_columns(pl.col("flight").cast(pl.Int32), pl.col("weekday").cast(str))
+    found = {violation.column: violation for violation in check(DATASET_NAME, table)}
     assert set(found) == {"flight", "weekday", "distance"}
     assert (found["flight"].rule, found["flight"].count) == ("type Int64, not Int32", 40)
     assert found["weekday"].rule == "type Int64, not String"
 
 
-def test_an_empty_table_is_a_violation(flights: pl.DataFrame) -> None:
-    assert named(check("flights", flights.clear())) == [("", "at least one row", 1, [])]
+def test_an_empty_table_is_a_violation(trips: pl.DataFrame) -> None:
+    assert named(check(DATASET_NAME, trips.clear())) == [("", "at least one row", 1, [])]
 
 
-def test_a_lazy_table_is_checked_like_an_eager_one(flights: pl.DataFrame) -> None:
-    bad = put("distance", -1)(flights)
-    assert check("flights", bad.lazy()) == check("flights", bad) != []
+def test_a_lazy_table_is_checked_like_an_eager_one(trips: pl.DataFrame) -> None:
+    bad = put("distance", -1)(trips)
+    assert check(DATASET_NAME, bad.lazy()) == check(DATASET_NAME, bad) != []
 
 
-def test_cases_are_capped_and_counts_are_not(flights: pl.DataFrame) -> None:
-    bad = pl.concat([flights] * 50).with_columns(carrier=pl.lit("Z" * 500), arr_delay=pl.lit(None, dtype=pl.Int64))
-    found = check("flights", bad)
+def test_cases_are_capped_and_counts_are_not(trips: pl.DataFrame) -> None:
+    bad = pl.concat([trips] * 50).with_columns(carrier=pl.lit("Z" * 500), arr_delay=pl.lit(None, dtype=pl.Int64))
+    found = check(DATASET_NAME, bad)
     assert {violation.column for violation in found} >= {"carrier", "arr_delay"}
     assert all(violation.count == 2000 and len(violation.cases) == 5 for violation in found)
     assert all(len(case.value) < 200 for violation in found for case in violation.cases)
@@ -147,36 +145,32 @@ def test_cases_are_capped_and_counts_are_not(flights: pl.DataFrame) -> None:
 @pytest.mark.parametrize(
     "off", [{"validation_enabled": False}, {"validation_depth": ValidationDepth.SCHEMA_ONLY}], ids=["off", "no data"]
 )
-def test_a_switched_off_validation_is_refused(flights: pl.DataFrame, off: dict[str, object]) -> None:
+def test_a_switched_off_validation_is_refused(trips: pl.DataFrame, off: dict[str, object]) -> None:
     with config_context(**off), pytest.raises(Refusal, match="switched off"):  # type: ignore[arg-type]
-        check("flights", put("distance", -1)(flights))
+        check(DATASET_NAME, put("distance", -1)(trips))
 
 
-def test_the_environment_cannot_switch_validation_off(tmp_path: Path, flights: pl.DataFrame) -> None:
-    put("distance", -1)(flights).write_parquet(tmp_path / "bad.parquet")
-    command = [sys.executable, "-m", "data_schemas", "validate", "flights", "--table", str(tmp_path / "bad.parquet")]
-    environment = {**os.environ, "PANDERA_VALIDATION_ENABLED": "False"}
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "PANDERA_VALIDATION_ENABLED" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_the_environment_cannot_switch_validation_off(tmp_path: Path, bare: Path, trips: pl.DataFrame) -> None:
+    put("distance", -1)(trips).write_parquet(tmp_path / "bad.parquet")
+    words = ("data_schemas", "validate", DATASET_NAME, "--table", str(tmp_path / "bad.parquet"))
+    answer = process.run(*words, root=bare, PANDERA_VALIDATION_ENABLED="False")
+    assert answer.code == 2
+    assert "PANDERA_VALIDATION_ENABLED" in answer.error
+    assert "Traceback" not in answer.error
 
 
-def test_the_whole_dataset_passes_with_the_same_report_each_time(
-    real: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    monkeypatch.chdir(real)
+def test_the_whole_dataset_passes_with_the_same_report_each_time(inside: Path, capsys: Capture) -> None:
     assert run() == 0
-    first = REPORT.read_bytes()
+    first = (inside / REPORT).read_bytes()
     assert run() == 0
-    assert REPORT.read_bytes() == first
+    assert (inside / REPORT).read_bytes() == first
     report = json.loads(first)
-    assert (report["verdict"], report["rows"], len(report["files"])) == ("pass", 327_346, 12)
+    assert (report["verdict"], report["rows"], len(report["files"])) == ("pass", 2_400, 12)
     assert "hold the contract" in capsys.readouterr().out
 
 
-def test_a_violation_is_printed_reported_and_fails(flights: pl.DataFrame, capsys: Capture) -> None:
-    put("distance", -1)(flights).write_parquet("march.parquet")
+def test_a_violation_is_printed_reported_and_fails(trips: pl.DataFrame, capsys: Capture) -> None:
+    put("distance", -1)(trips).write_parquet("march.parquet")
     assert run(Path("march.parquet"), Path("out/report.json")) == 1
     report = json.loads(Path("out/report.json").read_text())
     assert report["verdict"] == "fail"
@@ -186,29 +180,29 @@ def test_a_violation_is_printed_reported_and_fails(flights: pl.DataFrame, capsys
     assert all(word in said for word in ("distance", "in_range(50, 6000)", "-1", "5", "out/report.json"))
 
 
-def test_another_table_leaves_the_report_of_the_dataset_alone(flights: pl.DataFrame) -> None:
-    flights.write_parquet("march.parquet")
+def test_another_table_leaves_the_report_of_the_dataset_alone(trips: pl.DataFrame) -> None:
+    trips.write_parquet("march.parquet")
     assert run(Path("march.parquet")) == 0
     assert not REPORT.exists()
     assert REPORT.with_name("validation-march.json").exists()
 
 
 def test_rows_are_located_in_the_file_they_came_from() -> None:
-    store(m01=make_flights(1), m02=put("distance", -1, row=9)(make_flights(2)))
+    store(m01=make_trips(1), m02=put("distance", -1, row=9)(make_trips(2)))
     assert run() == 1
     (violation,) = json.loads(REPORT.read_text())["violations"]
     assert violation["cases"] == [{"row": 9, "value": "-1", "file": "2013-02.parquet"}]
 
 
 def test_a_month_stored_twice_is_found() -> None:
-    store(m01=make_flights(1), m02=make_flights(1))
+    store(m01=make_trips(1), m02=make_trips(1))
     assert run() == 1
     (violation,) = json.loads(REPORT.read_text())["violations"]
-    assert (violation["rule"], violation["count"]) == ("a flight occurs once", 80)
+    assert (violation["rule"], violation["count"]) == ("a trip occurs once", 80)
 
 
 def test_files_that_differ_in_shape_are_each_named() -> None:
-    store(m01=make_flights(1), m02=make_flights(2).drop("visib"), m03=make_flights(3).clear())
+    store(m01=make_trips(1), m02=make_trips(2).drop("visib"), m03=make_trips(3).clear())
     (DATA / "2013-04.parquet").write_bytes(b"PAR1 but no more")
     assert run() == 1
     rules = [violation["rule"] for violation in json.loads(REPORT.read_text())["violations"]]
@@ -218,20 +212,20 @@ def test_files_that_differ_in_shape_are_each_named() -> None:
 
 
 def test_data_that_is_not_the_pinned_version_fails() -> None:
-    store(m01=make_flights(1))
+    store(m01=make_trips(1))
     assert run() == 0
-    make_flights(2).write_parquet(DATA / "2013-02.parquet")  # rows that hold the contract, put there by hand
+    make_trips(2).write_parquet(DATA / "2013-02.parquet")  # rows that hold the contract, put there by hand
     assert run() == 1
     (violation,) = json.loads(REPORT.read_text())["violations"]
     assert "as data.dvc pins it" in violation["rule"]
 
 
-def test_csv_holds_the_same_contract(flights: pl.DataFrame) -> None:
-    table = Path("flights.csv")
-    flights.write_csv(table)
-    assert validate.read("flights", table).equals(flights)
-    put("distance", -1)(flights).write_csv(table)
-    assert named(validate.inspect("flights", [table]).violations) == [("distance", "in_range(50, 6000)", 1, [5])]
+def test_csv_holds_the_same_contract(trips: pl.DataFrame) -> None:
+    table = Path("trips.csv")
+    trips.write_csv(table)
+    assert validate.read(DATASET_NAME, table).equals(trips)
+    put("distance", -1)(trips).write_csv(table)
+    assert named(validate.inspect(DATASET_NAME, [table]).violations) == [("distance", "in_range(50, 6000)", 1, [5])]
 
 
 @pytest.mark.parametrize(
@@ -243,14 +237,14 @@ def test_csv_holds_the_same_contract(flights: pl.DataFrame) -> None:
         ("flight_date", "x", "Date"),
     ],
 )
-def test_a_csv_cell_of_the_wrong_type_is_located(flights: pl.DataFrame, column: str, cell: str, type_: str) -> None:
-    put(column, cell)(flights.with_columns(pl.col(column).cast(pl.String))).write_csv("flights.csv")
-    (found,) = validate.inspect("flights", [Path("flights.csv")]).violations
+def test_a_csv_cell_of_the_wrong_type_is_located(trips: pl.DataFrame, column: str, cell: str, type_: str) -> None:
+    put(column, cell)(trips.with_columns(pl.col(column).cast(pl.String))).write_csv("trips.csv")
+    (found,) = validate.inspect(DATASET_NAME, [Path("trips.csv")]).violations
     assert (found.column, found.rule, found.count) == (column, f"type {type_}", 1)
     assert (found.cases[0].row, found.cases[0].value) == (5, f"'{cell}'")
 
 
-@pytest.mark.parametrize("name", ["flights.csv", "flights.parquet"])
+@pytest.mark.parametrize("name", ["trips.csv", "trips.parquet"])
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x81" * 500, b"PAR1" + b"\0" * 300 + b"PAR1"])
 def test_an_unreadable_file_is_a_violation(name: str, content: bytes, capsys: Capture) -> None:
     Path(name).write_bytes(content)
@@ -258,37 +252,37 @@ def test_an_unreadable_file_is_a_violation(name: str, content: bytes, capsys: Ca
     assert "violate the contract" in capsys.readouterr().out
 
 
-def test_a_truncated_parquet_file_is_a_violation(flights: pl.DataFrame) -> None:
-    flights.write_parquet("flights.parquet")
-    whole = Path("flights.parquet").read_bytes()
+def test_a_truncated_parquet_file_is_a_violation(trips: pl.DataFrame) -> None:
+    trips.write_parquet("trips.parquet")
+    whole = Path("trips.parquet").read_bytes()
     for size in (len(whole) // 2, len(whole) - 3):
-        Path("flights.parquet").write_bytes(whole[:size])
-        assert run(Path("flights.parquet")) == 1
+        Path("trips.parquet").write_bytes(whole[:size])
+        assert run(Path("trips.parquet")) == 1
 
 
-def test_what_a_row_holds_cannot_act_on_the_terminal(flights: pl.DataFrame, capsys: Capture) -> None:
-    bad = put("carrier", "\x1b[31m[bold]")(flights).with_columns(pl.lit(1).alias("x\x1b[2J"))
-    bad.write_parquet("flights.parquet")
-    assert run(Path("flights.parquet")) == 1
+def test_what_a_row_holds_cannot_act_on_the_terminal(trips: pl.DataFrame, capsys: Capture) -> None:
+    bad = put("carrier", "\x1b[31m[bold]")(trips).with_columns(pl.lit(1).alias("x\x1b[2J"))
+    bad.write_parquet("trips.parquet")
+    assert run(Path("trips.parquet")) == 1
     said = capsys.readouterr().out
     assert "\x1b" not in said
     assert "[bold]" in said
 
 
 def test_a_wrong_name_or_a_missing_file_is_refused() -> None:
-    with pytest.raises(Refusal, match=r"no dataset 'trains'.*datasets: flights"):
-        validate.main(argparse.Namespace(dataset="trains", table=None, report=None))
-    with pytest.raises(Refusal, match="python -m data_schemas ingest flights"):
+    with pytest.raises(Refusal, match=r"no dataset 'specimen_trains'.*datasets: specimen_trips"):
+        validate.main(argparse.Namespace(dataset="specimen_trains", table=None, report=None))
+    with pytest.raises(Refusal, match=f"python -m data_schemas ingest {DATASET_NAME}"):
         run()
     with pytest.raises(Refusal, match=r"nowhere\.csv is no file"):
         run(Path("nowhere.csv"))
     with pytest.raises(Refusal, match="is no file"):
         run(Path("data_schemas"))
-    Path("flights.xlsx").write_text("")
+    Path("trips.xlsx").write_text("")
     with pytest.raises(Refusal, match=r"neither \.csv nor \.parquet"):
-        run(Path("flights.xlsx"))
+        run(Path("trips.xlsx"))
 
 
-def test_a_date_is_a_date_and_not_a_moment(flights: pl.DataFrame) -> None:
-    table = flights.with_columns(pl.col("flight_date").cast(pl.Datetime))
-    assert [violation.column for violation in check("flights", table)] == ["flight_date"]
+def test_a_date_is_a_date_and_not_a_moment(trips: pl.DataFrame) -> None:
+    table = trips.with_columns(pl.col("flight_date").cast(pl.Datetime))
+    assert [violation.column for violation in check(DATASET_NAME, table)] == ["flight_date"]

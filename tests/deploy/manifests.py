@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import chdir
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from deploy.manifests import catalog, check, render, rendering
 from deploy.manifests.schemas import Schemas
 from deploy.release import Release
 from deploy.rules import Fault
+from tests.support.process import program
+from tests.support.repository import ROOT
 
 
 def lacking() -> str | None:
@@ -30,9 +33,23 @@ renders = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 
 
 @cache
+def schema_folder() -> Path:
+    """Where the repository has the schemas of custom kinds; it has few or none if it never was online."""
+    with chdir(ROOT):
+        found = catalog.find()
+        if found.folder is None:
+            for name in catalog.sums():
+                group, file = name.split("/")
+                found.schema(group, *file.removesuffix(".json").split("_"))  # downloads it once
+        folder = (found.folder or catalog.CACHE / catalog.COMMIT[:12]).resolve()
+    folder.mkdir(parents=True, exist_ok=True)  # core kinds are checked all the same
+    return folder
+
+
+@cache
 def schemas() -> Schemas:
     """The schemas of this machine; a test that needs those of custom kinds is skipped where it has none."""
-    return Schemas(catalog.find())
+    return Schemas(catalog.Catalog(schema_folder()))
 
 
 def need_schemas() -> None:
@@ -73,8 +90,7 @@ def plant(tree: Path, file: str, old: str, new: str) -> None:
 def with_programs(folder: Path, **programs: str) -> str:
     """PATH with these shell scripts and nothing else that renders."""
     for name, script in programs.items():
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-        (folder / name).chmod(0o755)
+        program(folder, name, script)
     (folder / "git").symlink_to(str(shutil.which("git")))
     (folder / "sh").symlink_to("/bin/sh")
     return str(folder)
@@ -86,6 +102,6 @@ def releases(count: int) -> list[Release]:
     for number in range(count // len(release.ENVIRONMENTS)):
         for environment in release.ENVIRONMENTS:
             of = specimen(environment, rendering.strategies()[number % 4])
-            files = of.files["passport.yaml"].replace(of.model.encode(), f"model_{number}".encode())
-            made.append(kustomization.compose(environment, f"model_{number}", files, of.files["resources.yaml"]))
+            files = of.files["passport.yaml"].replace(of.model.encode(), f"specimen_{number}".encode())
+            made.append(kustomization.compose(environment, f"specimen_{number}", files, of.files["resources.yaml"]))
     return made

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from serving.telemetry import Telemetry
 
-CONTRACT = {"model": "flight_delay", "version": "stub", "latency_budget_ms": 10.0, "slow_ms": 5.0}
+CONTRACT = {"model": "specimen_delay", "version": "stub", "latency_budget_ms": 10.0, "slow_ms": 5.0}
 
 
 @dataclass

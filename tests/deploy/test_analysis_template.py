@@ -12,9 +12,8 @@ import yaml
 from data_schemas.command import Refusal
 from deploy.analysis import template
 
-ROOT = Path(__file__).parents[2]
 ROLLOUT = {
-    "metadata": {"name": "flight-delay", "namespace": "models", "annotations": {"release/slow": "0.005"}},
+    "metadata": {"name": "specimen-delay", "namespace": "models", "annotations": {"release/slow": "0.005"}},
     "spec": {"replicas": 4, "paused": False, "steps": [{"setWeight": 25}]},
 }
 
@@ -84,7 +83,7 @@ def test_what_a_rollout_gives() -> None:
         "requests": "300",
         "canary": "new",
         "stable": "old",
-        "name": "flight-delay",
+        "name": "specimen-delay",
         "slow": "0.005",
         "weight": "25",
         "paused": "false",
@@ -177,6 +176,6 @@ def test_two_metrics_of_one_name_and_an_unknown_part_are_refused() -> None:
 
 def test_a_range_outside_of_arguments_is_found() -> None:
     assert template.literal_ranges("rate(x[{{args.range}}])[1h:30s] # [5m]") == ["[1h:30s]"]
-    for path in (ROOT / "deploy/base/analysis").glob("[!k]*.yaml"):
+    for path in Path("deploy/base/analysis").glob("[!k]*.yaml"):
         for metric in yaml.safe_load(path.read_text())["spec"]["metrics"]:
             assert template.literal_ranges(metric["provider"]["prometheus"]["query"]) == []

@@ -14,9 +14,10 @@ from deploy.diff import Difference
 from deploy.manifests import render, rendering
 from deploy.manifests.check import ARGOCD
 from deploy.release import Release
-from tests.deploy.conftest import ROOT
 from tests.deploy.manifests import plant, releases, renders, specimen, with_programs
 from tests.deploy.tree import Tree
+from tests.support import specimens
+from tests.support.repository import ROOT
 
 REPORT = Path("deploy/build/diff.md")
 PERIOD = ("deploy/base/rollout.yaml", "periodSeconds: 5", "periodSeconds: 6")
@@ -28,6 +29,7 @@ def main(tree: Tree) -> Tree:
     """`tree` with every manifest on main, and a branch from there checked out; no release."""
     for name in (*rendering.MANIFESTS, str(ARGOCD)):
         shutil.copytree(ROOT / name, name, dirs_exist_ok=True)
+    specimens.address(Path(), rendering.FORK.read_text())
     tree.commit()
     tree.git("checkout", "--quiet", "-b", "change")
     return tree
@@ -35,7 +37,7 @@ def main(tree: Tree) -> Tree:
 
 @pytest.fixture
 def four(main: Tree) -> Tree:
-    """Two models released in both environments: model_0 by canary, model_1 by bluegreen."""
+    """Two models released in both environments: specimen_0 by canary, specimen_1 by bluegreen."""
     keep(releases(4))
     main.commit()
     main.git("branch", "--force", "main")
@@ -77,15 +79,15 @@ def test_what_is_released_in_the_same_way_changes_once_and_specimens_stand_for_t
     answer = four.deploy(*ASKED)
     assert answer.code == 0
     assert titles(answer.out) == [
-        "staging/model_0 (canary), and the same in staging/model_1 (bluegreen), production/model_0 (canary), "
-        "production/model_1 (bluegreen), specimen staging/gateway, specimen production/gateway"
+        "staging/specimen_0 (canary), and the same in staging/specimen_1 (bluegreen), production/specimen_0 (canary), "
+        "production/specimen_1 (bluegreen), specimen staging/gateway, specimen production/gateway"
     ]
-    assert "--- Rollout model-0 in models-staging\n+++ Rollout model-0 in models-staging\n@@" in answer.out
+    assert "--- Rollout specimen-0 in models-staging\n+++ Rollout specimen-0 in models-staging\n@@" in answer.out
     assert answer.out.count("-          periodSeconds: 5\n+          periodSeconds: 6\n") == 1
     assert rendering.ORIGIN not in answer.out
     report = REPORT.read_text()
-    assert "<details><summary>staging/model_0 (canary), and the same in staging/model_1 (bluegreen), " in report
-    assert "\n```diff\n--- Rollout model-0 in models-staging\n" in report
+    assert "<details><summary>staging/specimen_0 (canary), and the same in staging/specimen_1 (bluegreen), " in report
+    assert "\n```diff\n--- Rollout specimen-0 in models-staging\n" in report
 
 
 @renders
@@ -100,12 +102,12 @@ def test_without_any_release_a_change_of_the_base_shows_in_specimens(main: Tree)
 def test_a_change_of_one_strategy_or_environment_shows_there_only(four: Tree) -> None:
     plant(Path(), "deploy/strategies/bluegreen/smoke.yaml", '"200"', '"300"')
     assert titles(four.deploy("diff").out) == [
-        "staging/model_1 (bluegreen), and the same in production/model_1 (bluegreen)"
+        "staging/specimen_1 (bluegreen), and the same in production/specimen_1 (bluegreen)"
     ]
     four.git("checkout", "--quiet", "deploy")
     plant(Path(), "deploy/environments/production/kustomization.yaml", "kind:", "commonAnnotations: {owner: us}\nkind:")
     first, *_ = titles(four.deploy("diff").out)
-    assert first.startswith("production/model_0")
+    assert first.startswith("production/specimen_0")
     assert "staging" not in first
 
 
@@ -118,9 +120,9 @@ def test_another_version_shows_its_digest_and_renders_nothing_else(four: Tree, m
         [again(each, **{rendering.DIGEST: f"sha256:{letter * 64}"}) for each, letter in zip(listed, "67", strict=True)]
     )
     out = four.deploy("diff").out
-    assert titles(out) == ["staging/model_0 (canary)", "production/model_0 (canary)"]  # not the same: two digests
+    assert titles(out) == ["staging/specimen_0 (canary)", "production/specimen_0 (canary)"]  # not the same: two digests
     for letter in "67":
-        assert f"/model_0@sha256:{letter * 64}\n" in out
+        assert f"/specimen_0@sha256:{letter * 64}\n" in out
     assert [len(call.args[0]) for call in texts.call_args_list] == [2, 2]
 
 
@@ -135,26 +137,26 @@ def test_each_side_is_rendered_by_one_call(four: Tree, monkeypatch: pytest.Monke
 
 @renders
 def test_what_comes_and_what_goes_is_one_line_each(four: Tree) -> None:
-    shutil.rmtree("deploy/releases/production/model_1")
-    keep([each for each in releases(6) if (each.environment, each.model) == ("staging", "model_2")])
+    shutil.rmtree("deploy/releases/production/specimen_1")
+    keep([each for each in releases(6) if (each.environment, each.model) == ("staging", "specimen_2")])
     answer = four.deploy(*ASKED)
     assert answer.out.splitlines() == [
-        "staging/model_2: new release, gateway, version 0123456789ab",
-        "production/model_1: no longer released, was bluegreen, version 0123456789ab",
+        "staging/specimen_2: new release, gateway, version 0123456789ab",
+        "production/specimen_1: no longer released, was bluegreen, version 0123456789ab",
     ]
     assert REPORT.read_text().startswith(
-        "## Manifests\n\n- staging/model_2: new release, gateway, version 0123456789ab\n- "
+        "## Manifests\n\n- staging/specimen_2: new release, gateway, version 0123456789ab\n- "
     )
 
 
 @renders
 def test_another_strategy_is_named_with_the_objects_that_come_and_go(four: Tree) -> None:
     of = specimen("staging", "gateway")
-    files = {**of.files, "passport.yaml": of.files["passport.yaml"].replace(of.model.encode(), b"model_1")}
-    keep([kustomization.compose("staging", "model_1", files["passport.yaml"], files["resources.yaml"])])
+    files = {**of.files, "passport.yaml": of.files["passport.yaml"].replace(of.model.encode(), b"specimen_1")}
+    keep([kustomization.compose("staging", "specimen_1", files["passport.yaml"], files["resources.yaml"])])
     out = four.deploy("diff").out
-    assert titles(out) == ["staging/model_1 (bluegreen -> gateway)"]
-    assert "--- nothing\n+++ HTTPRoute model-1 in models-staging\n" in out
+    assert titles(out) == ["staging/specimen_1 (bluegreen -> gateway)"]
+    assert "--- nothing\n+++ HTTPRoute specimen-1 in models-staging\n" in out
     assert "+++ nothing\n" in out
 
 
@@ -169,10 +171,10 @@ def test_a_strategy_that_only_one_side_has_is_no_specimen(main: Tree) -> None:
 
 @renders
 def test_argo_cd_itself_is_rendered(four: Tree) -> None:
-    plant(Path(), "deploy/argocd/fork.yaml", "your-organisation/your-fork\n", "acme/models\n")
+    plant(Path(), "deploy/argocd/fork.yaml", f"{specimens.REPOSITORY}\n", "https://github.com/specimens/moved\n")
     out = four.deploy("diff").out
     assert titles(out) == ["Argo CD itself (deploy/argocd)"]
-    assert "+  - https://github.com/acme/models\n" in out
+    assert "+  - https://github.com/specimens/moved\n" in out
     shutil.rmtree("deploy/argocd")
     assert "--- AppProject models in argocd\n+++ nothing\n" in four.deploy("diff").out
 
@@ -217,9 +219,9 @@ def test_names_of_a_release_make_no_other_difference() -> None:
         "--- Rollout {0} in models-{1}\n+++ Rollout {0} in models-{1}\n {2}\n-  host: {0}-canary.models-{1}\n+  x: {3}"
     )
     texts = [
-        (one, change.format("model-0", "staging", "context", "y")),
-        (other, change.format("model-1", "production", "another", "y")),
-        (other, change.format("model-1", "production", "context", "z")),
+        (one, change.format("specimen-0", "staging", "context", "y")),
+        (other, change.format("specimen-1", "production", "another", "y")),
+        (other, change.format("specimen-1", "production", "context", "z")),
     ]
     found = diff.grouped([((of, of), text) for of, text in texts])
     assert [len(each.names) for each in found] == [2, 1]

@@ -21,7 +21,7 @@ def hub(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     for name, value in found.environment.items():
         monkeypatch.setenv(name, value)
     FORK.parent.mkdir(parents=True)
-    FORK.write_text("data: {registry: ghcr.io/acme}\n")
+    FORK.write_text("data: {registry: registry.example.org/specimens}\n")
     tree.commit()
     return found
 

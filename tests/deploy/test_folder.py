@@ -108,12 +108,13 @@ def two(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> tuple[release.Release, r
     made = []
     for letter in "ab":
         tree.release(letter, "staging")
-        made.append(release.read("staging", "flight_delay"))
+        made.append(release.read("staging", "specimen_delay"))
     assert made[0]
     assert made[1]
     return made[0], made[1]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_tree_holds_the_old_release_or_the_new_one(
     tree: Tree, two: tuple[release.Release, release.Release]
 ) -> None:
@@ -125,10 +126,12 @@ def test_killed_at_any_moment_the_tree_holds_the_old_release_or_the_new_one(
     assert tree.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_a_first_release_killed_at_any_moment_is_absent_or_whole(two: tuple[release.Release, release.Release]) -> None:
     assert set(states_after_kills(release.write, None, two[1])) == {"old", "new"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [naive, removing])
 def test_the_kills_catch_a_writer_that_is_not_atomic(
     two: tuple[release.Release, release.Release], write: Write

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 import yaml
 
 from data_schemas import landing
-from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder, gate_names
+from tests.conftest import Once
+from tests.deploy.conftest import Grow
+from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder, gate_names, image
 from tests.github.hub import Hub
+from tests.support import gh, trees
+from tests.support.process import signals_kept
+from tests.support.repository import commit, git
 
-IMAGE, OTHER = (f"ghcr.io/acme/flight-delay@{digest(letter)}" for letter in "bd")
+IMAGE, OTHER = image("b"), image("d")
 
 
 class Shared(Tree):
@@ -23,15 +28,10 @@ class Shared(Tree):
     hub: Hub
 
     def push(self) -> Answer:
-        return self.deploy("promote", "flight_delay", "--to", "staging", "--image", IMAGE, "--push")
+        return self.deploy("promote", "specimen_delay", "--to", "staging", "--image", IMAGE, "--push")
 
     def on(self, branch: str, *words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(self.origin), *(word.format(branch) for word in words)],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
+        return git(*(word.format(branch) for word in words), root=self.origin)
 
     def files(self, branch: str) -> set[str]:
         """What its last commit changed."""
@@ -43,38 +43,76 @@ class Shared(Tree):
     def elsewhere(self, path: Path | str, text: str) -> None:
         """Somebody else's commit on main."""
         other = self.origin.parent / "other"
-        subprocess.run(["git", "clone", "--quiet", str(self.origin), str(other)], check=True)
+        git("clone", "--quiet", str(self.origin), str(other))
         (other / path).parent.mkdir(parents=True, exist_ok=True)
         (other / path).write_text(text)
-        for words in (["add", "--all"], ["commit", "--quiet", "--message", "other"], ["push", "--quiet"]):
-            subprocess.run(["git", "-C", str(other), *words], check=True, capture_output=True)
+        commit(other)
+        git("push", "--quiet", root=other)
+
+
+def make_shared(grown: Grow, place: Path) -> Shared:
+    trees.copy(grown("a"), place / "repository")
+    git("clone", "--quiet", "--bare", "repository", "origin", root=place)
+    git("remote", "add", "origin", str(place / "origin"), root=place / "repository")
+    return Shared(None)
+
+
+def make_built(grown: Grow, place: Path) -> Shared:
+    tree = make_shared(grown, place)
+    with chdir(place / "repository"):
+        gates = [{"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for name in gate_names()]
+        next(gate for gate in gates if gate["name"] == "champion")["reason"] = "+0.01 on the same rows"
+        tree.build("b", gates=gates, champion={"version": "0" * 12})
+        tree.git("push", "--quiet", "origin", "HEAD:main")
+    return tree
+
+
+def make_twice(grown: Grow, place: Path) -> Shared:
+    tree = make_built(grown, place)
+    with chdir(place / "repository"), signals_kept():
+        assert tree.push().code == 0
+        tree.git("pull", "--quiet", "origin", "main")
+        tree.promote("production")
+        tree.commit()
+        tree.git("push", "--quiet", "origin", "HEAD:main")
+    return tree
+
+
+Make = Callable[[Grow, Path], Shared]
 
 
 @pytest.fixture
-def shared(released: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
-    hub = Hub(tmp_path / "hub")
-    hub.strangers("release/staging", "promote/flight_delay", "rollback/production/flight_delay")
-    for name, value in hub.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("GH_TOKEN", raising=False)
+def share(
+    once: Once, grown: Grow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[[Make], Shared]]:
+    """A clone as current directory and its origin beside it, copied from those that `make` makes once."""
+    hub = gh.install(tmp_path / "bin", monkeypatch)
+    hub.strangers("release/staging", "promote/specimen_delay", "rollback/production/specimen_delay")
     monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
-    tree = Shared(released.capture)
-    tree.origin = tmp_path / "origin"
-    tree.git("clone", "--quiet", "--bare", ".", str(tree.origin))
-    tree.git("remote", "add", "origin", str(tree.origin))
-    tree.hub = hub
-    yield tree
+
+    def share(make: Make) -> Shared:
+        made = once(make.__name__, lambda place: make(grown, place))
+        monkeypatch.chdir(trees.copy(made, tmp_path / "place") / "repository")
+        tree = Shared(capsys)
+        tree.origin, tree.hub = tmp_path / "place/origin", hub
+        tree.git("remote", "set-url", "origin", str(tree.origin))
+        return tree
+
+    with signals_kept():
+        yield share
     hub.demand_untouched()
 
 
 @pytest.fixture
-def built(shared: Shared) -> Shared:
+def shared(share: Callable[[Make], Shared]) -> Shared:
+    """With one release in both environments."""
+    return share(make_shared)
+
+
+@pytest.fixture
+def built(share: Callable[[Make], Shared]) -> Shared:
     """With a second model that is merged and judged, and not yet released."""
-    gates = [{"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for name in gate_names()]
-    next(gate for gate in gates if gate["name"] == "champion")["reason"] = "+0.01 on the same rows"
-    shared.build("b", gates=gates, champion={"version": "0" * 12})
-    shared.git("push", "--quiet", "origin", "HEAD:main")
-    return shared
+    return share(make_built)
 
 
 def test_staging_is_pushed_with_its_files_alone_and_the_clone_stays_as_it_is(built: Shared) -> None:
@@ -85,8 +123,12 @@ def test_staging_is_pushed_with_its_files_alone_and_the_clone_stays_as_it_is(bui
     where = str(folder("staging"))
     assert built.files("main") == {f"{where}/kustomization.yaml", f"{where}/passport.yaml"}
     passport = yaml.safe_load(built.on("main", "show", f"{{}}:{where}/passport.yaml"))
-    image = {"name": "ghcr.io/acme/flight-delay", "digest": digest("b"), "commit": head, "proof": "none"}
-    assert passport["image"] == image
+    assert passport["image"] == {
+        "name": "registry.example.org/specimens/specimen-delay",
+        "digest": digest("b"),
+        "commit": head,
+        "proof": "none",
+    }
     assert content(folder("staging")) == before
     assert built.git("status", "--porcelain") == ""
 
@@ -95,9 +137,9 @@ def test_pushed_twice_it_changes_nothing(built: Shared) -> None:
     built.push()
     tip = built.on("main", "rev-parse", "{}")
     answer = built.push()
-    assert (answer.code, "nothing to release of flight_delay: staging has it" in answer.out) == (0, True)
-    other = built.deploy("promote", "flight_delay", "--to", "staging", "--image", OTHER, "--push")
-    told = "nothing to release of flight_delay: staging has it"
+    assert (answer.code, "nothing to release of specimen_delay: staging has it" in answer.out) == (0, True)
+    other = built.deploy("promote", "specimen_delay", "--to", "staging", "--image", OTHER, "--push")
+    told = "nothing to release of specimen_delay: staging has it"
     assert (other.code, told in other.out) == (0, True), "of two runs the first stands"
     assert built.on("main", "rev-parse", "{}") == tip
 
@@ -113,7 +155,7 @@ def test_it_stands_aside_for_a_newer_commit_of_the_same_model(built: Shared) -> 
     built.elsewhere(MODEL / "network.py", "layers = 2\n")
     tip = built.on("main", "rev-parse", "{}")
     answer = built.push()
-    assert (answer.code, "main has another flight_delay" in answer.out) == (0, True)
+    assert (answer.code, "main has another specimen_delay" in answer.out) == (0, True)
     assert built.on("main", "rev-parse", "{}") == tip
 
 
@@ -139,7 +181,7 @@ def test_where_main_is_closed_it_is_proposed(built: Shared) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused(built: Shared, words: list[str], told: str) -> None:
-    answer = built.deploy("promote", "flight_delay", *words)
+    answer = built.deploy("promote", "specimen_delay", *words)
     assert (answer.code, told in answer.error) == (2, True)
 
 
@@ -149,13 +191,13 @@ def test_a_commit_that_main_has_not_is_not_pushed(built: Shared) -> None:
     assert built.push().code == 0, "it changes nothing of the model"
     built.build("c")
     answer = built.deploy(
-        "promote", "flight_delay", "--to", "staging", "--image", IMAGE.replace("b" * 64, "c" * 64), "--push"
+        "promote", "specimen_delay", "--to", "staging", "--image", IMAGE.replace("b" * 64, "c" * 64), "--push"
     )
-    assert (answer.code, "main has another flight_delay" in answer.out + answer.error) == (0, True)
+    assert (answer.code, "main has another specimen_delay" in answer.out + answer.error) == (0, True)
 
 
 def propose(tree: Shared, *more: str) -> Answer:
-    return tree.deploy("promote", "flight_delay", "--to", "production", "--propose", *more)
+    return tree.deploy("promote", "specimen_delay", "--to", "production", "--propose", *more)
 
 
 def test_production_is_proposed_with_exactly_its_files_and_the_decision(built: Shared) -> None:
@@ -163,18 +205,18 @@ def test_production_is_proposed_with_exactly_its_files_and_the_decision(built: S
     answer = propose(built)
     assert answer.code == 0, answer.error
     where = str(folder("production"))
-    assert built.files("promote/flight_delay") == {f"{where}/kustomization.yaml", f"{where}/passport.yaml"}
-    version = yaml.safe_load(built.on("main", "show", "{}:deploy/releases/staging/flight_delay/passport.yaml"))[
+    assert built.files("promote/specimen_delay") == {f"{where}/kustomization.yaml", f"{where}/passport.yaml"}
+    version = yaml.safe_load(built.on("main", "show", "{}:deploy/releases/staging/specimen_delay/passport.yaml"))[
         "version"
     ]
-    assert built.hub.own()["title"] == f"Promote flight_delay {version} to production"
+    assert built.hub.own()["title"] == f"Promote specimen_delay {version} to production"
     body = built.body()
     for told in (
         "what staging runs, byte for byte",
         "0.7500 (0.7400 to 0.7600)",
-        f"{len(yaml.safe_load(Path('models/flight_delay/build/passport.yaml').read_text())['gates'])} of",
+        f"{len(yaml.safe_load(Path('models/specimen_delay/build/passport.yaml').read_text())['gates'])} of",
         "No cluster told that staging is healthy",
-        "python -m deploy rollback flight_delay --environment production --propose",
+        "python -m deploy rollback specimen_delay --environment production --propose",
         "a canary walks",
         "The gate `champion` compared both: +0.01 on the same rows.",
     ):
@@ -196,29 +238,24 @@ def test_of_a_release_that_staging_left_nothing_is_proposed(built: Shared) -> No
 
 def test_the_name_that_a_cluster_tells_is_understood(built: Shared) -> None:
     built.push()
-    answer = built.deploy("promote", "flight-delay", "--to", "production", "--propose", "--verified", "")
+    answer = built.deploy("promote", "specimen-delay", "--to", "production", "--propose", "--verified", "")
     assert answer.code == 0, answer.error
 
 
 def roll_back(tree: Shared, *more: str) -> Answer:
-    return tree.deploy("rollback", "flight_delay", "--environment", "production", "--propose", *more)
+    return tree.deploy("rollback", "specimen_delay", "--environment", "production", "--propose", *more)
 
 
 @pytest.fixture
-def twice(built: Shared) -> Shared:
+def twice(share: Callable[[Make], Shared]) -> Shared:
     """Both releases were in production, on origin's main."""
-    built.push()
-    built.git("pull", "--quiet", "origin", "main")
-    built.promote("production")
-    built.commit()
-    built.git("push", "--quiet", "origin", "HEAD:main")
-    return built
+    return share(make_twice)
 
 
 def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(twice: Shared) -> None:
     answer = roll_back(twice, "--reason", "its rollout `was` aborted", "--to", "")
     assert answer.code == 0, answer.error
-    branch, where = "rollback/production/flight_delay", str(folder("production"))
+    branch, where = "rollback/production/specimen_delay", str(folder("production"))
     listed = "deploy/releases/aborted.yaml"
     assert twice.files(branch) == {f"{where}/kustomization.yaml", f"{where}/passport.yaml", listed}
     assert digest("b") in twice.on(branch, "show", f"{{}}:{listed}")
@@ -238,22 +275,22 @@ def test_an_abort_of_what_production_left_proposes_nothing(twice: Shared) -> Non
 
 
 def test_what_was_rolled_back_is_not_promoted_as_another_build_of_the_same(twice: Shared) -> None:
-    assert twice.deploy("rollback", "flight_delay", "--environment", "staging").code == 0
+    assert twice.deploy("rollback", "specimen_delay", "--environment", "staging").code == 0
     twice.commit()
-    answer = twice.deploy("promote", "flight_delay", "--to", "staging", "--image", OTHER)
+    answer = twice.deploy("promote", "specimen_delay", "--to", "staging", "--image", OTHER)
     assert (answer.code, "an image of these very sources was aborted" in answer.error) == (2, True)
     twice.git("push", "--quiet", "origin", "HEAD:main")
-    answer = twice.deploy("promote", "flight_delay", "--to", "staging", "--image", OTHER, "--push")
-    told = "nothing to release of flight_delay: what this commit has was rolled back"
+    answer = twice.deploy("promote", "specimen_delay", "--to", "staging", "--image", OTHER, "--push")
+    told = "nothing to release of specimen_delay: what this commit has was rolled back"
     assert (answer.code, told in answer.out) == (0, True)
 
 
 def test_a_rollback_closes_the_promotion_that_is_open(twice: Shared) -> None:
-    number = twice.hub.propose("promote/flight_delay")
+    number = twice.hub.propose("promote/specimen_delay")
     assert roll_back(twice).code == 0
     closed = twice.hub.pull(number)
     assert closed["state"] == "closed"
-    assert closed["comments"][0].startswith("flight_delay is being rolled back")
+    assert closed["comments"][0].startswith("specimen_delay is being rolled back")
 
 
 def test_what_is_landed_asks_nobody_to_commit_it(built: Shared) -> None:
@@ -264,7 +301,7 @@ def test_what_is_landed_asks_nobody_to_commit_it(built: Shared) -> None:
 def test_a_rollback_that_keeps_the_image_says_so(twice: Shared) -> None:
     assert roll_back(twice, "--keep").code == 0
     assert "what is left can be promoted again" in twice.body()
-    assert "deploy/releases/aborted.yaml" not in twice.files("rollback/production/flight_delay")
+    assert "deploy/releases/aborted.yaml" not in twice.files("rollback/production/specimen_delay")
 
 
 def test_a_first_release_was_compared_with_nothing(shared: Shared) -> None:

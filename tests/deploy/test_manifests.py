@@ -13,8 +13,9 @@ import yaml
 from deploy import kustomization, release, rules
 from deploy.manifests import render, rendering
 from deploy.release import Release
-from models import config
 from tests.deploy.manifests import renders, specimen
+from tests.support.repository import ROOT
+from tests.support.specimens import SPECIMENS
 
 Objects = dict[tuple[str, str], dict[str, Any]]  # by kind and name
 STRATEGIES = rendering.strategies()
@@ -36,6 +37,7 @@ EXPECTED = {
     "serverless": {("Service", "specimen"), ("ServiceAccount", "specimen")},
 }
 VERSION = "app.kubernetes.io/version"
+FOUND = [path.parent for root in (ROOT, SPECIMENS) for path in sorted(root.glob("models/*/model.yaml"))]
 
 
 @pytest.fixture(scope="module")
@@ -195,11 +197,12 @@ def test_every_strategy_of_a_passport_has_a_folder() -> None:
     assert set(EXPECTED) == set(STRATEGIES)
 
 
-@pytest.mark.parametrize("model", config.names())
-def test_every_models_resources_fit_the_rollout(model: str) -> None:
-    path = config.MODELS / model / "resources.yaml"
+@pytest.mark.every_model
+@pytest.mark.parametrize("folder", FOUND, ids=lambda folder: folder.name)
+def test_every_models_resources_fit_the_rollout(folder: Path) -> None:
+    path = folder / "resources.yaml"
     assert rules.of_resources(path.read_bytes(), path, "mend it there") == []
-    release.kubernetes_name(model)
+    release.kubernetes_name(folder.name)
 
 
 def test_replicas_need_to_fit_the_steps_of_a_canary_only() -> None:
@@ -222,6 +225,6 @@ def test_a_specimen_is_told_from_a_model() -> None:
     of = specimen("production", "canary")
     found = rendering.Rendering(of.environment, of.model, "canary", ())
     assert str(found) == "a specimen: production, canary"
-    assert str(dataclasses.replace(found, model="flight_delay")) == (
-        "release production/flight_delay: production, canary"
+    assert str(dataclasses.replace(found, model="specimen_delay")) == (
+        "release production/specimen_delay: production, canary"
     )

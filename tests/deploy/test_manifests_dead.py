@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from deploy.manifests import check, dead, rendering
-from tests.deploy.manifests import plant, renders
+from deploy.release import Release
+from tests.deploy.manifests import plant, renders, specimen
 
 STAGING = "deploy/environments/staging/kustomization.yaml"
 GATEWAY = "deploy/strategies/gateway/rollout.yaml"
@@ -44,8 +45,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield folder
 
 
-def texts(tree: Path) -> dead.Texts:
-    found, refused = check.render_all(rendering.specimens(), tree)
+def texts(tree: Path, releases: Sequence[Release]) -> dead.Texts:
+    found, refused = check.render_all(releases, tree)
     assert not refused
     return found
 
@@ -58,15 +59,16 @@ def test_a_planted_dead_entry_is_named(fault: str, tree: Path, monkeypatch: pyte
     listed = dead.entries(tree)
     # Those of the other files are for the test below.
     monkeypatch.setattr(dead, "entries", lambda _: [each for each in listed if named in each.thing])
-    found = dead.faults(texts(tree), tree)
+    found = dead.faults(texts(tree, [specimen("staging", "gateway")]), tree)  # which reads all of these files
     assert [(str(each.file), each.wrong) for each in found] == [(file, "changes nothing in what is rendered")]
     assert named in found[0].thing
     assert not dead.PROVEN.exists()
 
 
+@pytest.mark.slow  # it renders for each of the entries
 @renders
 def test_every_entry_of_the_manifests_is_alive_and_asked_for_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rendered = texts(tree)
+    rendered = texts(tree, rendering.specimens())
     assert [str(each) for each in dead.faults(rendered, tree)] == []
     monkeypatch.setattr(dead, "matters", lambda *_: pytest.fail("asked again"))
     assert dead.faults(rendered, tree) == []

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +23,36 @@ from deploy.manifests.rendering import Rendering
 from deploy.manifests.rules.runs import runs
 from models import config
 from serving import build, serve
+from tests.conftest import Once
 from tests.deploy.manifests import renders, specimen
+from tests.support.specimens import NAME
 
-MODEL = "flight_delay"
 OPERATOR = {"job", "namespace", "pod", "container", "endpoint", "instance"}  # labels by which a PodMonitor scrapes
 PROMETHEUS = {"up": OPERATOR}  # series that Prometheus makes itself of every scrape
 Exposed = dict[str, dict[str, set[str]]]  # metric -> label -> its values
 
 
+@pytest.fixture(scope="session")
+def metrics(once: Once, rehearsed: Path) -> str:
+    """The text of /metrics after fifty requests to the service of a real model."""
+
+    def ask(folder: Path) -> None:
+        with chdir(rehearsed):
+            bento = rehearsed / build.build(NAME)
+        with serve.start(bento, serve.free_port(), folder) as server:
+            server.wait_ready(60)
+            smoke = [sys.executable, str(bento / "src/serving/smoke.py"), "--url", server.address, "--requests", "50"]
+            subprocess.run(smoke, check=True, capture_output=True)
+            with urllib.request.urlopen(f"{server.address}/metrics", timeout=10) as answer:  # noqa: S310 - our own
+                (folder / "metrics").write_bytes(answer.read())
+
+    return (once("exposed", ask) / "metrics").read_text()
+
+
 @pytest.fixture(scope="module")
-def exposed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Exposed:
-    """What the service of the real model shows after fifty requests."""
-    assert built.is_dir()
-    bento = build.build(MODEL)
-    with serve.start(bento, serve.free_port(), tmp_path_factory.mktemp("home")) as server:
-        server.wait_ready(60)
-        smoke = [sys.executable, str(bento / "src/serving/smoke.py"), "--url", server.address, "--requests", "50"]
-        subprocess.run(smoke, check=True, capture_output=True)
-        with urllib.request.urlopen(f"{server.address}/metrics", timeout=10) as answer:  # noqa: S310 - our own
-            text = answer.read().decode()
+def exposed(metrics: str) -> Exposed:
     found: Exposed = {}
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(metrics):
         for sample in family.samples:
             labels = found.setdefault(sample.name, {})
             for name, value in sample.labels.items():
@@ -53,14 +63,14 @@ def exposed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Exposed:
 @pytest.fixture(scope="module")
 def rendered() -> list[Rendering]:
     """A release of the real model by every strategy in production, with its own bound of a slow request."""
-    slow = config.load(MODEL, check_columns=False).serving.slow_ms
+    slow = config.load(NAME, check_columns=False).serving.slow_ms
     found = []
     with rendering.copied() as tree:
         for strategy in rendering.strategies():
             of = specimen("production", strategy)
             record = yaml.safe_load(of.files["passport.yaml"]) | {"serving": {"strategy": strategy, "slow_ms": slow}}
             passport = yaml.safe_dump(record).encode()
-            made = kustomization.compose("production", MODEL, passport, of.files["resources.yaml"])
+            made = kustomization.compose("production", NAME, passport, of.files["resources.yaml"])
             found.append(rendering.parse(rendering.texts([made], tree)[0], made))
     return found
 
@@ -130,7 +140,7 @@ def test_every_metric_and_label_of_every_query_is_there(exposed: Exposed, render
     known = scraped(exposed, rendered)
     asked = list(queries(rendered))
     assert [fault for where, query in asked for fault in unknown(where, query, known)] == []
-    assert {where for where, _ in asked} >= {"canary, flight-delay-errors", "bluegreen, flight-delay-success"}
+    assert {where for where, _ in asked} >= {"canary, specimen-delay-errors", "bluegreen, specimen-delay-success"}
 
 
 @renders
@@ -147,7 +157,7 @@ def test_every_metric_and_label_of_every_query_is_there(exposed: Exposed, render
 def test_a_name_that_never_appears_is_named(
     template: str, old: str, new: str, named: str, exposed: Exposed, rendered: list[Rendering]
 ) -> None:
-    where = f"canary, flight-delay-{template}"
+    where = f"canary, specimen-delay-{template}"
     query = next(query for place, query in queries(rendered) if place == where)
     assert old in query
     found = unknown(where, query.replace(old, new), scraped(exposed, rendered))
@@ -166,4 +176,4 @@ def test_pods_whose_hash_is_not_copied_have_no_such_label(exposed: Exposed, rend
         changed.append(dataclasses.replace(of, objects=tuple(objects)))
     known = scraped(exposed, changed)
     found = {fault for where, query in queries(rendered) for fault in unknown(where, query, known)}
-    assert "canary, flight-delay-downtime: up has no label rollouts_pod_template_hash" in found
+    assert "canary, specimen-delay-downtime: up has no label rollouts_pod_template_hash" in found

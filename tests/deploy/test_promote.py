@@ -27,7 +27,7 @@ def test_promotion_to_staging_writes_three_files_and_commits_nothing(tree: Tree)
     assert tree.git("rev-parse", "HEAD") == before
     assert tree.git("status", "--porcelain") == "?? deploy/releases/staging/"
     assert f"git add {folder('staging')}" in answer.out
-    assert f"Promote flight_delay {version} to staging" in answer.out
+    assert f"Promote specimen_delay {version} to staging" in answer.out
     assert "first deploy skips the canary steps" in answer.out
 
 
@@ -36,8 +36,12 @@ def test_promotion_to_staging_adds_only_the_image_to_the_passport(tree: Tree) ->
     tree.promote("staging")
     written = (folder("staging") / "passport.yaml").read_bytes()
     assert written.startswith(BUILT.read_bytes())
-    image = {"name": "ghcr.io/acme/flight-delay", "digest": digest("a"), "commit": tree.git("rev-parse", "HEAD")}
-    image |= {"proof": "none"}
+    image = {
+        "name": "registry.example.org/specimens/specimen-delay",
+        "digest": digest("a"),
+        "commit": tree.git("rev-parse", "HEAD"),
+        "proof": "none",
+    }
     assert yaml.safe_load(written) == {**yaml.safe_load(BUILT.read_bytes()), "image": image}
 
 
@@ -113,41 +117,41 @@ def test_a_gate_that_is_off_with_a_reason_is_accepted(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("reference", "named"),
     [
-        ("ghcr.io/acme/flight-delay:1.0", "names a tag"),
-        ("ghcr.io/acme/flight-delay:latest@" + digest("a"), "names a tag"),
-        ("localhost:5000/flight-delay", "the digest is missing"),
-        ("ghcr.io/acme/flight-delay@sha256:abc", "the digest is malformed"),
-        ("ghcr.io/acme/flight-delay@" + digest("A"), "the digest is malformed"),
-        ("ghcr.io/acme/flight-delay@md5:" + "a" * 64, "the digest is malformed"),
-        ("ghcr.io/acme/flight-delay@" + digest("a") + "\n", "the digest is malformed"),
-        ("ghcr.io/ACME/flight-delay@" + digest("a"), "the name is malformed"),
+        ("registry.example.org/specimens/specimen-delay:1.0", "names a tag"),
+        ("registry.example.org/specimens/specimen-delay:latest@" + digest("a"), "names a tag"),
+        ("localhost:5000/specimen-delay", "the digest is missing"),
+        ("registry.example.org/specimens/specimen-delay@sha256:abc", "the digest is malformed"),
+        ("registry.example.org/specimens/specimen-delay@" + digest("A"), "the digest is malformed"),
+        ("registry.example.org/specimens/specimen-delay@md5:" + "a" * 64, "the digest is malformed"),
+        ("registry.example.org/specimens/specimen-delay@" + digest("a") + "\n", "the digest is malformed"),
+        ("registry.example.org/SPECIMENS/specimen-delay@" + digest("a"), "the name is malformed"),
         ("@" + digest("a"), "the name is malformed"),
     ],
 )
 def test_an_image_without_a_sound_digest_is_refused(tree: Tree, reference: str, named: str) -> None:
     tree.build()
-    answer = tree.deploy("promote", "flight_delay", "--to", "staging", "--image", reference)
+    answer = tree.deploy("promote", "specimen_delay", "--to", "staging", "--image", reference)
     assert answer.code == 2
     assert named in answer.error
 
 
 def test_an_image_is_demanded_for_staging_and_refused_for_production(tree: Tree) -> None:
     tree.release("a", "staging")
-    assert "--image is missing" in tree.deploy("promote", "flight_delay", "--to", "staging").error
-    image = f"ghcr.io/acme/other@{digest('b')}"
-    answer = tree.deploy("promote", "flight_delay", "--to", "production", "--image", image)
+    assert "--image is missing" in tree.deploy("promote", "specimen_delay", "--to", "staging").error
+    image = f"registry.example.org/specimens/other@{digest('b')}"
+    answer = tree.deploy("promote", "specimen_delay", "--to", "production", "--image", image)
     assert (answer.code, "--image is for staging" in answer.error) == (2, True)
 
 
 def test_a_missing_passport_names_the_command_that_makes_it(tree: Tree) -> None:
     answer = tree.promote("staging")
     assert answer.code == 2
-    assert "`python -m models run flight_delay`" in answer.error
+    assert "`python -m models run specimen_delay`" in answer.error
 
 
 def test_an_unknown_model_is_refused(tree: Tree) -> None:
-    answer = tree.deploy("promote", "flight_dealy", "--to", "production")
-    assert (answer.code, "models: flight_delay" in answer.error) == (2, True)
+    answer = tree.deploy("promote", "specimen_dealy", "--to", "production")
+    assert (answer.code, "models: specimen_delay" in answer.error) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +159,8 @@ def test_an_unknown_model_is_refused(tree: Tree) -> None:
     [
         (MODEL / "model.onnx", "content.onnx is not the hash of"),
         (MODEL / "network.py", "content.code is not the hash of the present code"),
-        (Path("data_schemas/flights/schema.py"), "content.schema"),
-        (Path("data_schemas/flights/data.dvc"), "content.data"),
+        (Path("data_schemas/specimen_trips/schema.py"), "content.schema"),
+        (Path("data_schemas/specimen_trips/data.dvc"), "content.data"),
         (Path("requirements/training.txt"), "content.requirements"),
     ],
 )
@@ -175,7 +179,8 @@ def test_uncommitted_changes_to_what_would_be_recorded_are_refused(tree: Tree, n
 
 
 @pytest.mark.parametrize(
-    "path", ["data_schemas/flights/schema.py", "data_schemas/flights/data.dvc", "requirements/training.txt"]
+    "path",
+    ["data_schemas/specimen_trips/schema.py", "data_schemas/specimen_trips/data.dvc", "requirements/training.txt"],
 )
 def test_uncommitted_changes_to_what_the_model_was_made_from_are_refused(tree: Tree, path: str) -> None:
     refuses_uncommitted(tree, Path(path))
@@ -207,7 +212,7 @@ def test_weights_that_are_nowhere_are_refused(tree: Tree) -> None:
     shutil.rmtree(MODEL / "weights")
     tree.build()
     answer = tree.promote("staging")
-    assert (answer.code, "models/flight_delay/weights is not in Git" in answer.error) == (2, True)
+    assert (answer.code, "models/specimen_delay/weights is not in Git" in answer.error) == (2, True)
 
 
 def test_with_dvc_storage_the_lock_alone_names_the_bytes(tree: Tree) -> None:
@@ -224,14 +229,14 @@ def test_a_missing_model_is_refused(tree: Tree) -> None:
     tree.build()
     (MODEL / "model.onnx").unlink()
     answer = tree.promote("staging")
-    assert (answer.code, "git checkout HEAD -- models/flight_delay/model.onnx" in answer.error) == (2, True)
+    assert (answer.code, "git checkout HEAD -- models/specimen_delay/model.onnx" in answer.error) == (2, True)
 
 
 def test_the_image_of_another_version_is_refused(tree: Tree) -> None:
     version = tree.release("a", "staging")
     tree.build("newer")
     answer = tree.promote("staging", "a")
-    assert (answer.code, f"is the image of flight_delay {version}" in answer.error) == (2, True)
+    assert (answer.code, f"is the image of specimen_delay {version}" in answer.error) == (2, True)
 
 
 @pytest.mark.parametrize("removed", [False, True])
@@ -272,7 +277,7 @@ def test_a_broken_rollout_lets_nothing_be_written(tree: Tree) -> None:
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_an_aborted_digest_is_refused(tree: Tree, environment: str) -> None:
     tree.release("a", "staging")
-    entry = f"- {{digest: {digest('a')}, model: flight_delay, reason: errors rose}}\n"
+    entry = f"- {{digest: {digest('a')}, model: specimen_delay, reason: errors rose}}\n"
     Path("deploy/releases/aborted.yaml").write_text(entry)
     tree.commit()
     answer = tree.promote(environment)
@@ -344,17 +349,21 @@ def test_resources_that_the_rollout_cannot_take_are_refused(tree: Tree, text: st
     (MODEL / "resources.yaml").write_text(text)
     tree.build()
     answer = tree.promote("staging")
-    assert (answer.code, named in answer.error, "models/flight_delay/resources.yaml" in answer.error) == (2, True, True)
+    assert (answer.code, named in answer.error, "models/specimen_delay/resources.yaml" in answer.error) == (
+        2,
+        True,
+        True,
+    )
 
 
-@pytest.mark.parametrize("name", ["a_", "flight_canary", "a" * 50])
+@pytest.mark.parametrize("name", ["a_", "specimen_canary", "a" * 50])
 def test_a_model_that_cannot_name_objects_is_refused(name: str) -> None:
     with pytest.raises(Refusal, match="rename the folder"):
         release.kubernetes_name(name)
 
 
 def test_kubernetes_names_derive_from_the_model() -> None:
-    assert release.kubernetes_name("flight_delay") == "flight-delay"
+    assert release.kubernetes_name("specimen_delay") == "specimen-delay"
 
 
 def test_a_shallow_clone_is_refused_with_the_mend(tree: Tree) -> None:
@@ -377,13 +386,13 @@ def test_two_promotions_at_once_are_kept_apart(tree: Tree) -> None:
 def test_an_image_of_another_registry_is_refused(tree: Tree) -> None:
     fork = Path("deploy/argocd/fork.yaml")
     fork.parent.mkdir()
-    fork.write_text("data: {registry: ghcr.io/acme}\n")
+    fork.write_text("data: {registry: registry.example.org/specimens}\n")
     tree.build()
     assert tree.promote("staging").code == 0
-    fork.write_text("data: {registry: ghcr.io/acm}\n")
+    fork.write_text("data: {registry: registry.example.org/specimen}\n")
     answer = tree.promote("staging", "b")
     assert answer.code == 2
-    assert "is not of ghcr.io/acm, the registry of deploy/argocd/fork.yaml" in answer.error
+    assert "is not of registry.example.org/specimen, the registry of deploy/argocd/fork.yaml" in answer.error
     fork.write_text("data: {repository: none}\n")
     assert "data.registry is missing" in tree.promote("staging", "b").error
 

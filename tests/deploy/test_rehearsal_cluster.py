@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,8 +30,8 @@ from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
 from models import config
+from tests.deploy.rehearsals import bodies
 from tests.deploy.stub_arm import StubArm
-from tests.deploy.test_walk import bodies
 from tests.deploy.tools import needs_prometheus
 
 # Forty times faster than the cluster: a scrape every 0.4 s, a measurement every 0.75 s.
@@ -39,7 +40,7 @@ PACE = Pace(steps=9.0, rate=300.0, warm=20, evidence=12.0, limits=Limits(request
 
 @pytest.fixture(scope="module")
 def release() -> Manifests:
-    return manifests.released(config.load("flight_delay", check_columns=False))
+    return manifests.released(config.load("specimen_delay", check_columns=False))
 
 
 class Both:
@@ -91,7 +92,7 @@ def walk(
 ) -> tuple[Rehearsal, Both]:
     """A whole walk of champion and candidate, seen by both judges."""
     champion, candidate = arms
-    done = Rehearsal("flight_delay", fault, "", "", release.plan, pace, datetime.now(UTC), 5.0)
+    done = Rehearsal("specimen_delay", fault, "", "", release.plan, pace, datetime.now(UTC), 5.0)
     seen: list[Both] = []
 
     @contextlib.contextmanager
@@ -111,17 +112,19 @@ def walk(
     return done, seen[0]
 
 
+slow = partial(pytest.param, marks=pytest.mark.slow)  # ten seconds of real load
+
+
 @needs_prometheus
 @pytest.mark.parametrize(
     ("fault", "candidate", "template", "check"),
     [
-        ("errors", StubArm(errors=0.2), "errors|success", "errors|success"),
-        ("latency", StubArm(seconds=0.03), "slow requests", "slow requests"),
-        ("scores", StubArm(shift=0.3), "score shift|more positives", "score shift|more positives"),
-        ("nan", StubArm(errors=0.4), "errors|success", "errors|success"),
-        ("crash", StubArm(), "scrapes missed", "errors|success"),
+        pytest.param("errors", StubArm(errors=0.2), *["errors|success"] * 2, id="errors"),
+        slow("latency", StubArm(seconds=0.03), *["slow requests"] * 2, id="latency"),
+        slow("scores", StubArm(shift=0.3), *["score shift|more positives"] * 2, id="scores"),
+        slow("nan", StubArm(errors=0.4), *["errors|success"] * 2, id="nan"),
+        slow("crash", StubArm(), "scrapes missed", "errors|success", id="crash"),
     ],
-    ids=["errors", "latency", "scores", "nan", "crash"],
 )
 def test_templates_and_reference_agree_on_every_planted_fault(
     fault: str, candidate: StubArm, template: str, check: str, release: Manifests, tmp_path: Path
@@ -134,6 +137,7 @@ def test_templates_and_reference_agree_on_every_planted_fault(
         assert any(word in reason for word in expected.split("|")), reason
 
 
+@pytest.mark.slow
 @needs_prometheus
 def test_templates_and_reference_agree_that_a_healthy_candidate_is_promoted(release: Manifests, tmp_path: Path) -> None:
     done, both = walk(release, tmp_path, (StubArm(), StubArm()))
@@ -147,6 +151,7 @@ def test_templates_and_reference_agree_that_a_healthy_candidate_is_promoted(rele
     assert done.ticks[-1].results[0].limit == 900
 
 
+@pytest.mark.slow
 @needs_prometheus
 def test_a_candidate_that_nobody_calls_is_inconclusive_to_both(release: Manifests, tmp_path: Path) -> None:
     hasty = dataclasses.replace(PACE, evidence=1.0)

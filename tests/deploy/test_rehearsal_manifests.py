@@ -19,7 +19,7 @@ from tests.deploy.manifests import renders
 
 
 def model(**serving: Any) -> Model:
-    found = config.load("flight_delay", check_columns=False)
+    found = config.load("specimen_delay", check_columns=False)
     return found.model_copy(update={"serving": found.serving.model_copy(update=serving)})
 
 
@@ -34,13 +34,13 @@ def unrenderable(monkeypatch: pytest.MonkeyPatch) -> None:
 @renders
 def test_names_arguments_and_the_slow_bound_are_the_releases() -> None:
     found = manifests.released(model(slow_ms=4.2))
-    assert found.rollout["metadata"]["name"] == "flight-delay"
+    assert found.rollout["metadata"]["name"] == "specimen-delay"
     assert found.source == "the canary release of this tree for production"
     assert found.notes == ()
     assert found.plan.background is not None
     by_name = {each.name: each for each in manifests.metrics(found, found.plan.background, "new", "old", 12.0)}
     assert 'le="0.0042"' in by_name["latency"].query
-    assert 'job="models-production/flight-delay"' in by_name["errors"].query
+    assert 'job="models-production/specimen-delay"' in by_name["errors"].query
     assert 'rollouts_pod_template_hash=~"new|old"' in by_name["errors"].query
     assert "[300000ms:2500ms]" in by_name["errors"].query
     assert "2.5 * sum_over_time" in by_name["errors"].query

@@ -19,7 +19,7 @@ from tests.deploy.tools import needs_prometheus
 
 @pytest.fixture(scope="module")
 def release() -> Manifests:
-    return manifests.released(config.load("flight_delay", check_columns=False))
+    return manifests.released(config.load("specimen_delay", check_columns=False))
 
 
 @needs_prometheus
@@ -37,7 +37,7 @@ def test_prometheus_gives_what_argo_rollouts_would_get_and_is_gone_afterwards(
             ]
             with prometheus.start(pods, release.rollout, release.monitor, 40.0, tmp_path / "one") as running:
                 await cluster.Templates(release, running, 40.0).begin(client)
-                job = 'job="models-production/flight-delay"'
+                job = 'job="models-production/specimen-delay"'
                 both = f"count(ml_requests_total{{{job}}})"
                 assert await running.query(client, both) == [2.0]
                 one = f'ml_requests_total{{{job},rollouts_pod_template_hash="{cluster.CANDIDATE}",container="model"}}'
@@ -76,7 +76,7 @@ def test_pods_are_scraped_as_the_podmonitor_says_and_labelled_as_prometheus_oper
         "/metrics",
     )
     labels = {
-        "job": "models-production/flight-delay",
+        "job": "models-production/specimen-delay",
         "namespace": "models-production",
         "pod": "canary-1",
         "container": "model",
@@ -88,7 +88,7 @@ def test_pods_are_scraped_as_the_podmonitor_says_and_labelled_as_prometheus_oper
 
 def test_a_podmonitor_that_scrapes_no_port_of_the_pod_is_refused(release: Manifests) -> None:
     wrong = {"metadata": release.monitor["metadata"], "spec": {"podMetricsEndpoints": [{"port": "metrics"}]}}
-    with pytest.raises(Refusal, match="PodMonitor flight-delay scrapes the port metrics, which no container"):
+    with pytest.raises(Refusal, match="PodMonitor specimen-delay scrapes the port metrics, which no container"):
         prometheus.configuration([], release.rollout, wrong, 12.0)
     wrong["spec"] = {"podMetricsEndpoints": []}
     with pytest.raises(Refusal, match="has 0 podMetricsEndpoints"):

@@ -13,8 +13,8 @@ import pytest
 from data_schemas.command import Refusal
 from deploy.rehearsal import proxy, traffic
 from deploy.rehearsal.traffic import Arm, Traffic
+from tests.deploy.rehearsals import bodies
 from tests.deploy.stub_arm import StubArm
-from tests.deploy.test_walk import bodies
 from tests.deploy.tools import needs_haproxy
 
 

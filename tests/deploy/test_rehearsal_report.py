@@ -15,8 +15,8 @@ import pytest
 from deploy.judge import Result, Verdict
 from deploy.rehearsal import charts, report
 from deploy.rehearsal.record import Rehearsal
+from tests.deploy.rehearsals import walk
 from tests.deploy.stub_arm import StubArm
-from tests.deploy.test_walk import walk
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ ABORTED = Path("deploy/releases/aborted.yaml")
 
 
 def roll_back(tree: Tree, *more: str) -> Answer:
-    return tree.deploy("rollback", "flight_delay", "--environment", "production", *more)
+    return tree.deploy("rollback", "specimen_delay", "--environment", "production", *more)
 
 
 def aborted() -> list[str]:
@@ -25,7 +25,7 @@ def aborted() -> list[str]:
 
 def had() -> list[tuple[str, dict[str, bytes]]]:
     """Version and files of each release of production, oldest first."""
-    entries = [entry.release for entry in history.entries("production", "flight_delay")]
+    entries = [entry.release for entry in history.entries("production", "specimen_delay")]
     return [(each.version, dict(each.files)) for each in reversed(entries)]
 
 
@@ -40,13 +40,13 @@ def test_rollback_restores_the_release_before_byte_for_byte(three: Tree) -> None
 
 
 def test_what_was_rolled_back_is_aborted_with_its_reason(three: Tree) -> None:
-    left = release.read("production", "flight_delay")
+    left = release.read("production", "specimen_delay")
     assert left
     roll_back(three, "--reason", "errors: 3 % of requests")
     assert yaml.safe_load(ABORTED.read_text()) == [
         {
             "digest": digest("c"),
-            "model": "flight_delay",
+            "model": "specimen_delay",
             "reason": "errors: 3 % of requests",
             "commit": left.image.commit,
         }
@@ -110,7 +110,7 @@ def test_nothing_earlier_is_refused(tree: Tree) -> None:
 
 def test_an_unknown_model_is_refused(tree: Tree) -> None:
     answer = tree.deploy("rollback", "nothing", "--environment", "production")
-    assert (answer.code, "models: flight_delay" in answer.error) == (2, True)
+    assert (answer.code, "models: specimen_delay" in answer.error) == (2, True)
 
 
 def test_uncommitted_changes_are_refused(three: Tree) -> None:
@@ -208,5 +208,5 @@ def test_it_says_what_the_cluster_will_do(three: Tree) -> None:
     out = roll_back(three).out
     assert "goes straight to stable, without steps" in out
     assert "walks 25 → 50 → 75 → 100 %" in out
-    assert "kubectl argo rollouts promote flight-delay --namespace models-production --full" in out
+    assert "kubectl argo rollouts promote specimen-delay --namespace models-production --full" in out
     assert "git add deploy/releases" in out

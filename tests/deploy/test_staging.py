@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from data_schemas import landing
-from tests.deploy.tree import MODEL, Answer, Tree, digest, judge
+from tests.deploy.tree import MODEL, Answer, Tree, digest
 from tests.github.hub import Hub
+from tests.support.passports import judge
 
 OTHER = MODEL.with_name("other")
 
@@ -25,7 +26,7 @@ class Run(Tree):
         judge(model.name)
         place = self.released / model.name
         place.mkdir(parents=True)
-        (place / "image").write_text(f"ghcr.io/acme/{model.name}@{digest(letter)}\n")
+        (place / "image").write_text(f"registry.example.org/specimens/{model.name}@{digest(letter)}\n")
         for path in (model / "build/passport.yaml", model / "model.onnx"):
             shutil.copy(path, place)
 
@@ -73,11 +74,11 @@ def test_all_models_of_a_run_are_one_commit_that_says_how_they_are_signed(run: R
 def test_one_that_is_refused_is_named_and_the_other_lands(run: Run) -> None:
     run.built(MODEL, "a")
     run.built(OTHER, "b")
-    (run.released / OTHER.name / "image").write_text("ghcr.io/acme/other:latest\n")
+    (run.released / OTHER.name / "image").write_text("registry.example.org/specimens/other:latest\n")
     answer = run.land()
     assert (
         answer.code,
-        f"deploy promote {OTHER.name}: --image ghcr.io/acme/other:latest names a tag" in answer.out,
+        f"deploy promote {OTHER.name}: --image registry.example.org/specimens/other:latest names a tag" in answer.out,
     ) == (
         1,
         True,

@@ -37,7 +37,14 @@ def test_version_date_commit_and_metrics_are_shown(tree: Tree) -> None:
     commit = tree.git("rev-parse", "HEAD")
     tree.commit()  # a later commit of something else is not what brought it
     said = rows(tree.deploy("status").out)["staging"]
-    for part in (version, commit[:10], f"{datetime.now():%Y-%m-%d}", "ROC AUC 0.750 (0.740-0.760)", "log-loss 0.750"):
+    for part in (
+        version,
+        commit[:10],
+        f"{datetime.now():%Y-%m-%d}",
+        "ROC AUC 0.750",
+        "(0.740-0.760)",
+        "log-loss 0.750",
+    ):
         assert part in said
 
 
@@ -51,7 +58,9 @@ def test_a_release_that_is_not_committed_is_marked(tree: Tree) -> None:
 
 def test_an_aborted_digest_is_marked(tree: Tree) -> None:
     tree.release("a", "staging")
-    Path("deploy/releases/aborted.yaml").write_text(f"- {{digest: {digest('a')}, model: flight_delay, reason: slow}}\n")
+    Path("deploy/releases/aborted.yaml").write_text(
+        f"- {{digest: {digest('a')}, model: specimen_delay, reason: slow}}\n"
+    )
     assert "aborted" in rows(tree.deploy("status").out)["staging"]
 
 

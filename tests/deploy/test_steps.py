@@ -23,7 +23,7 @@ def written(tmp_path: Path, *listed: object) -> Path:
 
 
 def test_the_rollout_of_this_repository_has_steps_to_rehearse() -> None:
-    found = steps.read(Path(__file__).parents[2] / steps.ROLLOUT)
+    found = steps.read(steps.ROLLOUT)
     assert len(found.steps) >= 2
     assert found.seconds > 60
     assert [step.weight for step in found.steps] == sorted({step.weight for step in found.steps})
@@ -121,7 +121,7 @@ def test_a_rollout_without_a_canary_is_refused(tmp_path: Path, content: str) -> 
 
 def test_a_rollout_that_ends_anywhere_before_its_pod_is_refused(tmp_path: Path) -> None:
     """Half a file may still be YAML with steps, only fewer."""
-    whole = (Path(__file__).parents[2] / steps.ROLLOUT).read_text()
+    whole = steps.ROLLOUT.read_text()
     lines = whole[: whole.index("          resources:")].splitlines(keepends=True)
     path = tmp_path / "rollout.yaml"
     for count in range(len(lines) + 1):

@@ -53,7 +53,7 @@ def forge(environment: str, old: str, new: str) -> None:
     """Edit the passport, and the hash of it in kustomization.yaml with it, as one who knows the code would."""
     where = folder(environment)
     record = (where / "passport.yaml").read_bytes().replace(old.encode(), new.encode())
-    forged = kustomization.compose(environment, "flight_delay", record, (where / "resources.yaml").read_bytes())
+    forged = kustomization.compose(environment, "specimen_delay", record, (where / "resources.yaml").read_bytes())
     assert forged.files != content(where)
     release.write(forged)
 
@@ -63,7 +63,7 @@ def drop_gate(environment: str) -> None:
     gates = [gate for gate in record["gates"] if gate["name"] != "parity"]
     new = yaml.safe_dump({**record, "gates": gates}, sort_keys=False).encode()
     resources = (folder(environment) / "resources.yaml").read_bytes()
-    release.write(kustomization.compose(environment, "flight_delay", new, resources))
+    release.write(kustomization.compose(environment, "specimen_delay", new, resources))
 
 
 def link_to_nothing() -> Path:
@@ -78,7 +78,7 @@ def other_onnx() -> None:
     record["content"]["onnx"] = "0" * 64
     record["version"] = passport.version(record["content"])
     new = yaml.safe_dump(record, sort_keys=False).encode()
-    release.write(kustomization.compose("staging", "flight_delay", new, (STAGING / "resources.yaml").read_bytes()))
+    release.write(kustomization.compose("staging", "specimen_delay", new, (STAGING / "resources.yaml").read_bytes()))
 
 
 EDITS: dict[str, tuple[Callable[[], object], Path, str]] = {
@@ -170,7 +170,7 @@ EDITS: dict[str, tuple[Callable[[], object], Path, str]] = {
         f"image.digest: {digest('a')} is also the image of deploy/releases/staging/another",
     ),
     "an aborted digest": (
-        lambda: ABORTED.write_text(f"- {{digest: {digest('a')}, model: flight_delay, reason: slow}}\n"),
+        lambda: ABORTED.write_text(f"- {{digest: {digest('a')}, model: specimen_delay, reason: slow}}\n"),
         PRODUCTION / "passport.yaml",
         f"image.digest: {digest('a')} is on the list of aborted digests (slow)",
     ),
@@ -187,8 +187,8 @@ EDITS: dict[str, tuple[Callable[[], object], Path, str]] = {
         "has no place among releases",
     ),
     "a strange environment": (
-        lambda: os.renames(PRODUCTION, "deploy/releases/prod/flight_delay"),
-        Path("deploy/releases/prod/flight_delay/passport.yaml"),
+        lambda: os.renames(PRODUCTION, "deploy/releases/prod/specimen_delay"),
+        Path("deploy/releases/prod/specimen_delay/passport.yaml"),
         "has no place among releases",
     ),
     "a link": (
@@ -199,7 +199,7 @@ EDITS: dict[str, tuple[Callable[[], object], Path, str]] = {
     "no model folder": (
         lambda: os.renames(MODEL, "elsewhere"),
         PRODUCTION,
-        "models/flight_delay: is gone while this release runs it",
+        "models/specimen_delay: is gone while this release runs it",
     ),
 }
 
@@ -224,7 +224,7 @@ def test_an_edit_by_hand_is_found(released: Tree, edit: str, committed: bool) ->
 def test_staging_may_keep_what_production_aborted_since(released: Tree) -> None:
     """Otherwise every rollback of production would leave a released that cannot be merged."""
     released.release("b", "staging", "production")
-    assert released.deploy("rollback", "flight_delay", "--environment", "production").code == 0
+    assert released.deploy("rollback", "specimen_delay", "--environment", "production").code == 0
     assert released.deploy("verify").code == 0
     released.commit()
     assert released.deploy("verify").code == 0
@@ -234,7 +234,7 @@ def test_staging_may_not_be_given_what_was_aborted_before(tree: Tree) -> None:
     tree.release("a", "staging")
     bad = tree.git("rev-parse", "HEAD")
     tree.release("b", "staging")
-    ABORTED.write_text(f"- {{digest: {digest('a')}, model: flight_delay, reason: slow}}\n")
+    ABORTED.write_text(f"- {{digest: {digest('a')}, model: specimen_delay, reason: slow}}\n")
     tree.commit()
     tree.git("checkout", bad, "--", str(STAGING))
     assert "aborted digests" in tree.deploy("verify").out
@@ -299,13 +299,13 @@ def test_an_edit_is_named_with_file_object_and_mend(released: Tree) -> None:
     replace(STAGING / "resources.yaml", "value: 4", "value: 3")
     lines = released.deploy("verify").out.splitlines()
     assert lines[0].startswith(
-        "deploy/releases/staging/flight_delay/resources.yaml: /spec/replicas: 3 pods cannot take 25 % of traffic, "
+        "deploy/releases/staging/specimen_delay/resources.yaml: /spec/replicas: 3 pods cannot take 25 % of traffic, "
         "a step of deploy/base/rollout.yaml; roll back or promote anew"
     )
 
 
 def test_merging_a_branch_older_than_a_rolled_back_release_is_no_fault(three: Tree) -> None:
-    assert three.deploy("rollback", "flight_delay", "--environment", "production").code == 0
+    assert three.deploy("rollback", "specimen_delay", "--environment", "production").code == 0
     three.commit()
     branch = three.git("rev-parse", "--abbrev-ref", "HEAD").strip()
     three.git("checkout", "--quiet", "-b", "older", three.git("rev-list", "--max-parents=0", "HEAD").strip())

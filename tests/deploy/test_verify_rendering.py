@@ -9,11 +9,11 @@ from unittest.mock import Mock
 import pytest
 
 from deploy import kustomization, release
-from deploy.manifests import catalog, check, dead, rendering
+from deploy.manifests import check, dead, rendering
 from deploy.rules import Fault
-from tests.deploy.conftest import ROOT
-from tests.deploy.manifests import plant, releases, renders, schemas, with_programs
+from tests.deploy.manifests import plant, releases, renders, schema_folder, with_programs
 from tests.deploy.tree import Tree, folder
+from tests.support.repository import ROOT
 
 EVERYTHING = check.everything  # which the fixture `tree` replaces
 
@@ -23,14 +23,17 @@ def whole(released: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
     """`released` with every manifest, the schemas of this machine, and no search for dead entries."""
     for name in rendering.MANIFESTS:
         shutil.copytree(ROOT / name, name, dirs_exist_ok=True)
-    found = schemas().catalog.folder or ROOT / catalog.CACHE / catalog.COMMIT[:12]
-    (ROOT / found).mkdir(
-        parents=True, exist_ok=True
-    )  # where no schemas can be had, core kinds are checked all the same
-    monkeypatch.setenv("SCHEMAS", str((ROOT / found).resolve()))
+    monkeypatch.setenv("SCHEMAS", str(schema_folder()))
     monkeypatch.setattr(dead, "faults", lambda *_: [])
     monkeypatch.setattr(check, "everything", EVERYTHING)
     return released
+
+
+@pytest.fixture
+def small(whole: Tree) -> Tree:
+    """`whole` with the basic canary as its only strategy: two fifths of the renderings."""
+    shutil.rmtree("deploy/strategies")
+    return whole
 
 
 @renders
@@ -43,21 +46,21 @@ def test_what_promote_wrote_renders_to_no_fault(whole: Tree) -> None:
 
 
 @renders
-def test_a_fault_of_the_base_is_said_once_with_file_object_and_mend(whole: Tree) -> None:
+def test_a_fault_of_the_base_is_said_once_with_file_object_and_mend(small: Tree) -> None:
     plant(Path(), "deploy/base/poddisruptionbudget.yaml", "maxUnavailable: 25%", "maxUnavailable: 0")
-    answer = whole.deploy("verify")
+    answer = small.deploy("verify")
     assert answer.code == 1
     lines = [line for line in answer.out.splitlines() if "no node could be drained" in line]
     assert lines == [
         "deploy/base/poddisruptionbudget.yaml: PodDisruptionBudget specimen: spec.maxUnavailable "
-        "(a specimen: staging, canary and 9 more): allows no eviction: no node could be drained; allow one."
+        "(a specimen: staging, canary and 5 more): allows no eviction: no node could be drained; allow one."
     ]
 
 
 @renders
-def test_a_base_that_kustomize_refuses_is_named(whole: Tree) -> None:
+def test_a_base_that_kustomize_refuses_is_named(small: Tree) -> None:
     plant(Path(), "deploy/base/kustomization.yaml", "  - podmonitor.yaml", "  - monitor.yaml")
-    answer = whole.deploy("verify")
+    answer = small.deploy("verify")
     assert answer.code == 1
     assert "kustomize cannot render it" in answer.out
     assert "deploy/base/monitor.yaml" in answer.out
@@ -66,27 +69,27 @@ def test_a_base_that_kustomize_refuses_is_named(whole: Tree) -> None:
 
 
 @renders
-def test_a_fault_of_one_release_alone_is_named(whole: Tree) -> None:
+def test_a_fault_of_one_release_alone_is_named(small: Tree) -> None:
     """More replicas than the autoscaler allows, which no schema and no specimen knows."""
     (where,) = [folder("staging")]
     resources = (where / "resources.yaml").read_bytes().replace(b"value: 4", b"value: 24")
-    release.write(kustomization.compose("staging", "flight_delay", (where / "passport.yaml").read_bytes(), resources))
-    answer = whole.deploy("verify")
+    release.write(kustomization.compose("staging", "specimen_delay", (where / "passport.yaml").read_bytes(), resources))
+    answer = small.deploy("verify")
     assert answer.code == 1
-    assert "release staging/flight_delay: staging, canary" in answer.out
+    assert "release staging/specimen_delay: staging, canary" in answer.out
     assert "spec.maxReplicas" in answer.out
     assert "fewer than the 24 replicas" in answer.out
 
 
 @renders
-def test_an_image_of_another_registry_than_the_forks_is_named(whole: Tree) -> None:
+def test_an_image_of_another_registry_than_the_forks_is_named(small: Tree) -> None:
     rendering.FORK.parent.mkdir(parents=True)
-    rendering.FORK.write_text("data: {registry: ghcr.io/acme/}\n")
-    assert "registry of deploy/argocd/fork.yaml" not in whole.deploy("verify").out
-    rendering.FORK.write_text("data: {registry: ghcr.io/other}\n")
-    answer = whole.deploy("verify")
+    rendering.FORK.write_text("data: {registry: registry.example.org/specimens/}\n")
+    assert "registry of deploy/argocd/fork.yaml" not in small.deploy("verify").out
+    rendering.FORK.write_text("data: {registry: registry.example.org/other}\n")
+    answer = small.deploy("verify")
     assert answer.code == 1
-    assert "is not of ghcr.io/other, the registry of deploy/argocd/fork.yaml" in answer.out
+    assert "is not of registry.example.org/other, the registry of deploy/argocd/fork.yaml" in answer.out
 
 
 @pytest.mark.parametrize(
@@ -98,45 +101,49 @@ def test_an_image_of_another_registry_than_the_forks_is_named(whole: Tree) -> No
     ],
 )
 def test_without_a_renderer_the_rest_is_checked_and_it_is_no_pass(
-    whole: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: dict[str, str], said: str
+    small: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: dict[str, str], said: str
 ) -> None:
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", with_programs(tmp_path / "bin", **programs))
-    answer = whole.deploy("verify")
+    answer = small.deploy("verify")
     assert answer.code == 2
     assert "Every release keeps the rules" in answer.out
     assert said in answer.error
     assert "install kubectl 1.27 or newer" in answer.error
-    whole.promote("staging", "b")
+    small.promote("staging", "b")
     (folder("staging") / "strange.yaml").write_text("")
-    answer = whole.deploy("verify")
+    answer = small.deploy("verify")
     assert (answer.code, "has no place among releases" in answer.out) == (1, True)
     assert said in answer.out
 
 
 @renders
 def test_kinds_without_a_schema_are_named_and_the_rest_is_checked(
-    whole: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "schemas").mkdir()
     monkeypatch.setenv("SCHEMAS", str(tmp_path / "schemas"))
-    answer = whole.deploy("verify")
+    answer = small.deploy("verify")
     assert answer.code == 0, answer.out
     assert "Not checked for want of a schema: Rollout of argoproj.io/v1alpha1" in answer.out
     plant(Path(), "deploy/base/rollout.yaml", "readinessProbe:", "readynessProbe:")
-    assert "'readynessProbe' was unexpected" in whole.deploy("verify").out  # a pod is a core kind
+    assert "'readynessProbe' was unexpected" in small.deploy("verify").out  # a pod is a core kind
 
 
+@pytest.mark.slow
 @renders
-def test_a_hundred_releases_are_checked_in_a_dozen_calls_of_the_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What that takes: tests/bench/verify.py."""
+def test_forty_releases_are_checked_in_five_calls_of_the_renderer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a hundred take: tests/bench/verify.py."""
+    monkeypatch.setenv("SCHEMAS", str(schema_folder()))
     monkeypatch.setattr(dead, "faults", lambda *_: [])  # looked for once for each state of the manifests
     texts = Mock(wraps=rendering.texts)
     monkeypatch.setattr(rendering, "texts", texts)
-    outcome = check.everything(releases(100))
+    outcome = check.everything(releases(40))
     assert [str(each) for each in outcome.faults] == []
-    assert "100 releases" in outcome.checked
-    assert texts.call_count <= 12
+    assert "40 releases" in outcome.checked
+    assert texts.call_count == 5
 
 
 def test_equal_faults_are_said_once() -> None:

@@ -49,9 +49,9 @@ def test_what_the_environments_run_is_looked_at_once(released: Tree) -> None:
     found = json.loads(released.deploy("vulnerabilities", "--list").out)["images"]
     assert found == [
         {
-            "name": f"flight_delay-{'a' * 12}",
-            "reference": f"ghcr.io/acme/flight-delay@{digest('a')}",
-            "host": "ghcr.io",
+            "name": f"specimen_delay-{'a' * 12}",
+            "reference": f"registry.example.org/specimens/specimen-delay@{digest('a')}",
+            "host": "registry.example.org",
         }
     ]
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import io
 import itertools
-import json
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import pytest
@@ -21,41 +17,11 @@ from data_schemas.command import Refusal
 from deploy.judge import Limits, Verdict
 from deploy.rehearsal import meters, traffic
 from deploy.rehearsal.meters import Meter
-from deploy.rehearsal.record import Pace, Rehearsal
-from deploy.rehearsal.reference import Judge, Reference
+from deploy.rehearsal.record import Pace
 from deploy.rehearsal.screen import LABELS, Screen
 from deploy.rehearsal.traffic import Arm, Traffic
-from deploy.rehearsal.walk import Walk
-from tests.deploy.rehearsals import QUICK, rehearsal
+from tests.deploy.rehearsals import QUICK, bodies, rehearsal, walk
 from tests.deploy.stub_arm import StubArm
-
-ROW = {"x": 1.0}
-
-
-def bodies() -> Iterator[bytes]:
-    return itertools.cycle([json.dumps({"rows": [ROW] * count}).encode() for count in (1, 1, 1, 3)])
-
-
-def walk(champion: StubArm, candidate: StubArm, done: Rehearsal | None = None) -> Rehearsal:
-    """A whole walk, judged by the reference implementation; what was printed is in `done.printed`."""
-    done = done or rehearsal()
-    console = Console(file=io.StringIO(), soft_wrap=True)
-
-    async def both() -> None:
-        async with champion.running(), candidate.running():
-            arms = Arm("champion", champion.address), Arm("candidate", candidate.address)
-            split = Traffic(*arms, bodies(), done.pace.rate, done.pace.seed)
-            servers = cast(Any, (champion, candidate))
-            with Screen(console) as screen:
-                await Walk(done, split, servers, screen, reference(done)).walk()
-
-    asyncio.run(both())
-    cast(Any, done).printed = cast(io.StringIO, console.file).getvalue()
-    return done
-
-
-def reference(done: Rehearsal) -> Callable[[Meter, Meter], AbstractContextManager[Judge]]:
-    return lambda one, other: contextlib.nullcontext(Reference(one, other, done.pace))
 
 
 def test_two_healthy_arms_are_promoted_after_every_weight() -> None:

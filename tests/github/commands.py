@@ -14,6 +14,7 @@ from typing import Any
 
 from data_schemas import command
 from data_schemas.command import Verb
+from tests.support.repository import ROOT, git
 
 STAGES = ("data_schemas", "models", "serving", "deploy")
 PATH = re.compile(r"\.?[\w-][\w.-]*(/[\w.*-]+)+/?")
@@ -89,6 +90,10 @@ def _targets(words: list[str]) -> Iterator[str]:
 
 def _lost(word: str) -> bool:
     """A path that is neither there nor one of those that Git ignores, which are what verbs and tools make."""
-    if not PATH.fullmatch(word) or any(Path().glob(word)):
+    if not PATH.fullmatch(word) or any(ROOT.glob(word)):
         return False
-    return subprocess.run(["git", "check-ignore", "--quiet", word], check=False).returncode != 0
+    try:
+        git("check-ignore", "--quiet", word, root=ROOT)
+    except subprocess.CalledProcessError:
+        return True
+    return False

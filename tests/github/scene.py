@@ -1,7 +1,8 @@
 """A fork with an origin, in which workflows are run: their scripts are real, a job's folder is a fresh clone.
 
-What `uses:` names and what GitHub's servers do stands in: the action that sets up (a clone and this environment),
-artifacts (a folder), the registry and its builder (a script that answers with digests), and `gh`.
+What `uses:` names and what GitHub's servers do stands in: the action that sets up (a clone, this environment and DVC's
+cache), artifacts (a folder), the registry and its builder (a script that answers with digests), and `gh`. The fork's
+model is the specimen of the session's workshop, so that no job trains or renders what another one has.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from typing import Any
 
 import yaml
 
-from models.conftest import ROOT
 from models.required import ASKED
-from tests.deploy.tree import judge
+from tests.deploy.manifests import schema_folder
 from tests.github import workflows
 from tests.github.hub import REPOSITORY, Hub
 from tests.github.runner import Job, Runner
-from tests.models import trees
+from tests.support import repository, specimens, trees
+from tests.support.passports import judge
+from tests.support.repository import ROOT
 
 BIN = Path(sys.executable).parent  # of this environment
-REGISTRY = "ghcr.io/acme"
 SERVING = {"strategy": "canary", "slow_ms": 0.6}
 # Its digest follows from what is built, as a real builder's does.
 DOCKER = r"""#!/bin/bash
@@ -45,25 +46,20 @@ NOTHING = (
     "$/.github/actions/credentials",
 )
 COSIGN = '#!/bin/sh\necho "$@" >> "$SCENE/cosign.calls"\n'
-# Of tests/, what jobs would run for minutes, or what would run this again, is left out.
-LEFT_OUT = {"bench", "data_schemas", "deploy", "models", "serving"}
-KEPT = ("tests/models/test_every_model.py", "tests/data_schemas/test_every_dataset.py")
-
-ONLY_WHERE_NAMED = """\
-\"\"\"Pipelines are run for the model that a job names.\"\"\"
-
-
-def pytest_collection_modifyitems(config, items):  # type: ignore[no-untyped-def]
-    if not config.option.keyword:
-        items[:] = [each for each in items if not {"stale", "pipeline"} & {*each.fixturenames}]
-"""
+# Of tests/, what jobs run or check; the rest would take minutes, or run this again.
+TESTS = (
+    *("conftest.py", "support", "specimens", "test_readme.py", "github"),
+    *("data_schemas/test_every_dataset.py", "models/test_every_model.py"),
+)
 
 
 class Scene:
     """`root` holds origin (bare), author (a person's clone) and a folder for each job; `commits` land on origin."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, workshop: Path) -> None:
         self.root, self.origin, self.author = root, root / "origin", root / "author"
+        self.cache, self.alive = workshop / ".dvc/cache", root / "alive"  # of main, which every job gets
+        self.alive.mkdir()
         self.runs = itertools.count(1)
         self.tools = root / "tools"
         self.tools.mkdir()
@@ -71,16 +67,18 @@ class Scene:
         for name, script in {"docker": DOCKER, "cosign": COSIGN}.items():
             (self.tools / name).write_text(script)
             (self.tools / name).chmod(0o755)
-        self.environment = trees.GIT | {
+        self.environment = {
             **self.hub.environment,
             "PATH": os.pathsep.join([str(self.tools), str(self.hub.folder), str(BIN), os.environ["PATH"]]),
             "SCENE": str(root),
             "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
+            "SCHEMAS": str(schema_folder()),
+            "GOGC": "800",  # kubectl lives for a moment: without collections it takes a quarter less CPU
             "STRICT": "",
         }
 
     def git(self, *words: str, at: Path | None = None) -> str:
-        return trees.git(*words, root=at or self.author)
+        return repository.git(*words, root=at or self.author)
 
     def verb(self, *words: str) -> None:
         """A verb that the author runs, which must succeed."""
@@ -113,7 +111,7 @@ class Scene:
     def show(self, path: str, branch: str = "main") -> str:
         return self.git("show", f"{branch}:{path}", at=self.origin)
 
-    def passport(self, environment: str, model: str = "flight_delay", branch: str = "main") -> dict[str, Any]:
+    def passport(self, environment: str, model: str = specimens.NAME, branch: str = "main") -> dict[str, Any]:
         read: dict[str, Any] = yaml.safe_load(self.show(f"deploy/releases/{environment}/{model}/passport.yaml", branch))
         return read
 
@@ -165,6 +163,9 @@ class Scene:
             subprocess.run(["git", "clone", "--quiet", str(self.origin), str(folder)], check=True)
             self.git("checkout", "--quiet", "--detach", sha, at=folder)
             (folder / ".venv").symlink_to(BIN.parent)
+            shutil.copytree(self.cache, folder / ".dvc/cache", copy_function=os.link)
+            (folder / "deploy/build").mkdir()
+            (folder / "deploy/build/alive").symlink_to(self.alive)
             for lock in ("development", "uv"):
                 os.utime(folder / f"requirements/{lock}.txt", (0, 0))  # older than the environment
 
@@ -224,43 +225,33 @@ def download(inputs: dict[str, str], job: Path, artifacts: Path) -> None:
 
 
 def copy_model(root: Path, name: str) -> None:
-    """The example under another name, as `models run` would leave it: nothing of it has to be made anew."""
-    source, target = root / trees.MODEL, root / "models" / name
+    """The specimen under another name, as `models run` would leave it: nothing of it has to be made again."""
+    source, target = root / specimens.MODEL, root / "models" / name
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("build", "__pycache__"))
     for path in ("dvc.yaml", "dvc.lock"):
-        (target / path).write_text((target / path).read_text().replace(trees.MODEL.name, name))
-    test = target / "test_behaviour.py"
-    test.write_text(test.read_text().replace(trees.MODEL.name, name))
+        (target / path).write_text((target / path).read_text().replace(specimens.NAME, name))
 
 
 def judged(root: Path, name: str) -> None:
     """Leave the passport of a passing run; the gates are not asked."""
     with chdir(root):
         window = {"first": "2013-08", "last": "2013-08"}
-        judge(name, dataset={"name": "flights", "window": window, "rows": 1000}, serving=SERVING)
+        judge(name, dataset={"name": specimens.DATASET_NAME, "window": window, "rows": 200}, serving=SERVING)
 
 
-def fork(root: Path, *models: str) -> Scene:
-    """With an address of its own, and these copies of the example; each is released to staging and production."""
-    scene = Scene(root)
-    trees.clone(scene.author)
+def fork(root: Path, workshop: Path, *models: str) -> Scene:
+    """The workshop with the tests that jobs run, and these copies of the specimen; each is on main."""
+    scene = Scene(root, workshop)
+    trees.copy(workshop, scene.author)
     for name in models:
         copy_model(scene.author, name)
-    address = scene.author / "deploy/argocd/fork.yaml"
-    address.write_text(address.read_text().replace("your-organisation", "acme"))
-    for path in (scene.author / "tests").iterdir():
-        if path.name in LEFT_OUT:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for path in [*(scene.author / "tests/github").glob("test_*.py"), scene.author / "tests/github/scene.py"]:
-        if path.name != "test_workflows.py":
-            path.unlink()
-    for name in KEPT:
-        (scene.author / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, scene.author / name)
-    shutil.copy(ROOT / "tests/models/trees.py", scene.author / "tests/models")
-    (scene.author / "tests/models/conftest.py").write_text(ONLY_WHERE_NAMED)
+    for name in TESTS:
+        source, target = ROOT / "tests" / name, scene.author / "tests" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unwanted = shutil.ignore_patterns("__pycache__", "node_modules", "scene.py", "test_[!w]*")
+        shutil.copytree(source, target, ignore=unwanted) if source.is_dir() else shutil.copy(source, target)
+    (scene.author / "README.md").write_text("# Our models\n")  # the template's names its example
     scene.git("init", "--quiet", "--bare", "--initial-branch=main", str(scene.origin), at=root)
-    scene.git("checkout", "--quiet", "-B", "main")
     scene.git("remote", "add", "origin", str(scene.origin))
     scene.push()
     return scene
@@ -271,6 +262,10 @@ def release(scene: Scene, *models: str) -> None:
     for environment in ("staging", "production"):
         for number, name in enumerate(models):
             judged(scene.author, name)
-            image = ["--image", f"{REGISTRY}/{name}@sha256:{str(number) * 64}"] if environment == "staging" else []
+            image = (
+                ["--image", f"{specimens.REGISTRY}/{name}@sha256:{str(number) * 64}"]
+                if environment == "staging"
+                else []
+            )
             scene.verb("deploy", "promote", name, "--to", environment, *image)
         scene.push()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from models.conftest import ROOT
 from tests.github import workflows
 from tests.github.runner import Job, Runner
+from tests.support.process import first_on_path, program
+from tests.support.repository import ROOT
+from tests.support.specimens import NAME
 
 CI = workflows.read(Path(".github/workflows/ci.yml"))
 PULL = {
@@ -30,7 +31,7 @@ NOTHING: dict[str, Any] = {
     **{"datasets": [], "models": []},
 }
 # Says what it was called with; the plan is given, `required` is the real one, and what FAIL names fails.
-PYTHON = """#!/bin/sh
+PYTHON = """\
 shift
 echo "$*" >> "$TOLD"
 case "$*" in
@@ -42,8 +43,7 @@ case "$*" in
 esac
 [ -z "$STRANGER" ] || echo "$3" >> "$(dirname "$TOLD")/strangers"
 [ -z "$FAIL" ] || case "$*" in *"$FAIL"*) exit 1 ;; esac
-case "$*" in "models affected"*) echo "$PLAN" ;; esac
-"""
+case "$*" in "models affected"*) echo "$PLAN" ;; esac"""
 
 
 class Run:
@@ -54,12 +54,9 @@ class Run:
         self.uploaded: list[str] = []
         self.credentials: list[str] = []
         self.newest: set[str] = set()
-        python = root / "bin/python"
-        python.parent.mkdir(parents=True)
-        python.write_text(PYTHON.format(python=shlex.quote(sys.executable)))
-        python.chmod(0o755)
+        program(root / "bin", "python", PYTHON.format(python=shlex.quote(sys.executable)))
         environment = {
-            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": first_on_path(root / "bin"),
             "PLAN": plan if isinstance(plan, str) else json.dumps(plan),
             "FAIL": fail,
             "TOLD": str(root / "told"),
@@ -85,12 +82,8 @@ class Run:
         self.newest.add(inputs.get("newest", ""))
         for name in ("deploy", "models"):
             (folder / name).mkdir()
-        for name in (
-            "pyproject.toml",
-            "data_schemas",
-            *(f"models/{path.name}" for path in (ROOT / "models").glob("*.py")),
-        ):
-            (folder / name).symlink_to(ROOT / name)
+        for path in (ROOT / "pyproject.toml", ROOT / "data_schemas", *(ROOT / "models").glob("*.py")):
+            (folder / path.relative_to(ROOT)).symlink_to(path)
         if inputs["for"] not in ("required", "plan"):
             (folder / ".venv/bin").mkdir(parents=True)
             (folder / ".venv/bin/python").symlink_to(self.root / "bin/python")
@@ -125,9 +118,9 @@ def test_a_change_of_documentation_starts_nothing_and_passes(ci: Callable[..., R
 
 
 def test_an_affected_model_goes_through_all_stages_and_the_others_cost_nothing(ci: Callable[..., Run]) -> None:
-    run = ci(NOTHING | {"models": [{"name": "flight_delay", "stages": ALL}]})
-    assert run.called == [told(stage, "flight_delay") for stage in ALL]
-    assert run.uploaded == ["report-1-flight_delay", "report-0-required"]
+    run = ci(NOTHING | {"models": [{"name": NAME, "stages": ALL}]})
+    assert run.called == [told(stage, NAME) for stage in ALL]
+    assert run.uploaded == [f"report-1-{NAME}", "report-0-required"]
     assert run.required.result == "success"
 
 
@@ -159,8 +152,8 @@ EVERYTHING = {
     "code": True,
     "tests": ["models", "serving"],
     "manifests": True,
-    "datasets": ["flights"],
-    "models": [{"name": "other", "stages": ALL}, {"name": "flight_delay", "stages": ALL}],
+    "datasets": ["any"],
+    "models": [{"name": "other", "stages": ALL}, {"name": NAME, "stages": ALL}],
 }
 FAILING = {
     "code": "ci code",
@@ -181,10 +174,8 @@ def test_whatever_fails_turns_required_red_and_is_named(ci: Callable[..., Run], 
 def test_a_failing_gate_ends_its_model_only_and_is_reported(ci: Callable[..., Run]) -> None:
     run = ci(EVERYTHING, fail="ci gates other")
     assert told("build", "other") not in run.called
-    assert "models ci rehearse flight_delay" in run.called
-    assert set(run.uploaded) == {
-        f"report-{name}" for name in ("0-required", "1-other", "1-flight_delay", "2-manifests")
-    }
+    assert f"models ci rehearse {NAME}" in run.called
+    assert set(run.uploaded) == {f"report-{name}" for name in ("0-required", "1-other", f"1-{NAME}", "2-manifests")}
     assert (run.root / "temporary/model other/summary.md").read_text() == "figures of other\n"
 
 

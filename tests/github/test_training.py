@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,18 @@ import pytest
 from tests.github import workflows
 from tests.github.runner import Action, Runner
 from tests.github.scene import download, upload
+from tests.support.process import first_on_path, program
 
-PYTHON = r"""#!/bin/bash
+PYTHON = r"""
 shift
 echo "$*; $GH_TOKEN; $DISPATCH" >> "$TOLD"
 case "$*" in *--list*) echo "$PLAN" ;; esac
 case "$*" in
-*"--write "*) mkdir -p "${@: -1}/one" && echo change > "${@: -1}/one/change.patch" ;;
+*"--write "*) for folder; do :; done; mkdir -p "$folder/one" && echo change > "$folder/one/change.patch" ;;
 *"--read "*) words=$*; words=${words#*--read }; [ -f "${words%% *}/one/change.patch" ] || exit 3 ;;
 esac
-case "$*" in *renew*--write*) exit $CODE ;; esac
-"""
-GH = """#!/bin/sh
-echo "gh $*" >> "$TOLD"
-"""
+case "$*" in *renew*--write*) exit $CODE ;; esac"""
+GH = 'echo "gh $*" >> "$TOLD"'
 OURS = {"head": {"repo": {"full_name": "team/fork"}}, "number": 5}
 LABELLED = {"pull_request": OURS, "label": {"name": "train"}}
 
@@ -39,13 +36,11 @@ class Run:
         self.checked_out: list[str] = []
         self.prepared: list[str] = []
         self.credentials: list[str] = []
-        (root / "bin").mkdir()
-        for tool, script in (("python", PYTHON), ("gh", GH)):
-            (root / "bin" / tool).write_text(script)
-            (root / "bin" / tool).chmod(0o755)
+        program(root / "bin", "python", PYTHON)
+        program(root / "bin", "gh", GH)
         environment = {
             "GITHUB_REPOSITORY": "team/fork",
-            "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "PATH": first_on_path(root / "bin"),
             "TOLD": str(root / "told"),
             "PLAN": github.pop("plan", '{"models": ["one", "two"], "skipped": {}}'),
             "CODE": str(code),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ SOUND = FAULTS / "sound.yml"
 PLANTED = read_yaml(FAULTS / "rules.yaml", "restore it")
 OF_TOOLS = read_yaml(FAULTS / "tools.yaml", "restore it")
 FILES = workflows.every()
-Lint = Callable[[Path], str]
+SHARED = pytest.mark.xdist_group("linters")  # each of which one process calls once, for all files and faults
+Lint = Callable[[str], tools.Findings]
 
 
 def planted(fault: dict[str, Any]) -> str:
@@ -31,7 +33,7 @@ def planted(fault: dict[str, Any]) -> str:
 
 
 def name(value: Any) -> str | None:
-    return str(value.path) if isinstance(value, File) else None
+    return value.path.name if isinstance(value, File) else None
 
 
 def test_there_are_workflows_and_actions_to_hold_against_the_rules() -> None:
@@ -55,15 +57,29 @@ def test_every_rule_has_a_planted_fault() -> None:
     assert {fault.partition(",")[0] for fault in PLANTED} == RULES.keys()
 
 
-@pytest.fixture
-def lints(tmp_path: Path) -> dict[str, Lint]:
-    """Each linter, from a file to what it says."""
-    return {
-        "schemas": tools.schemas,
-        "zizmor": tools.zizmor,
-        "actionlint": lambda path: "\n".join(tools.real(tools.actionlint([path]))),
-        "shellcheck": lambda path: tools.shellcheck(path, tmp_path),
-    }
+@pytest.fixture(scope="module")
+def plants(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A file with each fault that only a tool names."""
+    folder = tmp_path_factory.mktemp("planted")
+    files = {fault: folder / f"{number}.yml" for number, fault in enumerate(OF_TOOLS)}
+    for fault, path in files.items():
+        path.write_text(planted(OF_TOOLS[fault]))
+    return files
+
+
+@pytest.fixture(scope="module")
+def lint(plants: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Lint:
+    """From a linter's name to what it finds in every file, and in those with its own faults."""
+
+    @cache
+    def run(tool: str) -> tools.Findings:
+        of_tool = [path for fault, path in plants.items() if fault.startswith(tool)]
+        paths = [*(file.path for file in FILES), SOUND, *of_tool]
+        if tool == "shellcheck":
+            return tools.shellcheck(paths, tmp_path_factory.mktemp("scripts"))
+        return {"schemas": tools.schemas, "zizmor": tools.zizmor, "actionlint": tools.actionlint}[tool](paths)
+
+    return run
 
 
 def _marked(faults: list[str]) -> list[Any]:
@@ -72,24 +88,25 @@ def _marked(faults: list[str]) -> list[Any]:
     ]
 
 
+@SHARED
 @pytest.mark.parametrize("tool", _marked(["schemas", "zizmor", "actionlint", "shellcheck"]))
 @pytest.mark.parametrize("file", [*FILES, workflows.read(SOUND)], ids=name)
-def test_every_file_passes_every_linter(file: File, tool: str, lints: dict[str, Lint]) -> None:
-    if tool == "actionlint" and not file.is_workflow:
-        return  # it knows workflows only
-    assert lints[tool](file.path) == ""
+def test_every_file_passes_every_linter(file: File, tool: str, lint: Lint) -> None:
+    assert tools.real(lint(tool)).get(str(file.path), []) == []
 
 
+@SHARED
 @pytest.mark.parametrize("fault", _marked(list(OF_TOOLS)))
-def test_a_planted_fault_is_named_by_its_linter(fault: str, lints: dict[str, Lint], tmp_path: Path) -> None:
-    path = tmp_path / "planted.yml"
-    path.write_text(planted(OF_TOOLS[fault]))
-    assert OF_TOOLS[fault]["named"] in lints[fault.partition(",")[0]](path)
+def test_a_planted_fault_is_named_by_its_linter(fault: str, lint: Lint, plants: dict[str, Path]) -> None:
+    found = tools.real(lint(fault.partition(",")[0])).get(str(plants[fault]), [])
+    assert any(OF_TOOLS[fault]["named"] in sentence for sentence in found), found
 
 
+@SHARED
 @tools.needs_actionlint
-def test_no_false_alarm_is_excused_that_is_not_raised() -> None:
-    raised = "\n".join(tools.actionlint([file.path for file in FILES if file.is_workflow]))
+def test_no_false_alarm_is_excused_that_is_not_raised(lint: Lint) -> None:
+    found = lint("actionlint")
+    raised = "\n".join(sentence for file in FILES for sentence in found.get(str(file.path), []))
     assert [alarm for alarm in tools.FALSE_ALARMS if alarm not in raised] == []
 
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from models import config, passport
-from tests.models.trees import MODEL, Answer
+from tests.support.process import Answer
+from tests.support.specimens import MODEL
 
 Verb = Callable[..., Answer]
 

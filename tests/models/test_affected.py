@@ -1,47 +1,51 @@
-"""`affected`: which models, stages and checks a change needs, in a small fork with two models and two datasets."""
+"""Which models, stages and checks a change needs in a fork with two models and two datasets. Git is asked elsewhere."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models import change, graph, stages
-from tests.models import trees
-from tests.models.trees import MODEL, SECOND, TRIPS
+from models.change import Change
+from tests.models.scene import FARES, SECOND, stages_of
+from tests.support import trees
+from tests.support.repository import git
+from tests.support.specimens import MODEL
 
+BOTH = ["specimen_fares", "specimen_trips"]
 TRAIN, GATES, BUILD, REHEARSE = (change.STAGES[start:] for start in range(4))
 NOTHING: list[str] = []
 
 
-# path -> the stages of flight_delay and of taxi_tip, the datasets, and whether all tests and the manifests are due
+# path -> the stages of specimen_delay and specimen_tip, the datasets, and whether all tests and the manifests are due
 CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     # one model
-    "models/taxi_tip/network.py": (NOTHING, TRAIN, [], False, False),
-    "models/taxi_tip/dvc.lock": (NOTHING, TRAIN, [], False, True),
-    "models/taxi_tip/model.onnx": (NOTHING, TRAIN, [], False, True),
-    "models/taxi_tip/weights/weights.safetensors": (NOTHING, TRAIN, [], False, False),
-    "models/taxi_tip/weights/model.json": (NOTHING, TRAIN, [], False, False),
-    "models/taxi_tip/weights/part/7.bin": (NOTHING, TRAIN, [], False, False),
-    "models/taxi_tip/words.txt": (NOTHING, TRAIN, [], False, False),  # named nowhere
-    "models/taxi_tip/test_behaviour.py": (NOTHING, GATES, [], False, False),
-    "models/taxi_tip/resources.yaml": (NOTHING, REHEARSE, [], False, True),
-    "models/taxi_tip/README.md": (NOTHING, NOTHING, [], False, False),
-    "deploy/releases/production/taxi_tip/passport.yaml": (NOTHING, GATES, [], False, True),  # its champion
+    "models/specimen_tip/network.py": (NOTHING, TRAIN, [], False, False),
+    "models/specimen_tip/dvc.lock": (NOTHING, TRAIN, [], False, True),
+    "models/specimen_tip/model.onnx": (NOTHING, TRAIN, [], False, True),
+    "models/specimen_tip/weights/weights.safetensors": (NOTHING, TRAIN, [], False, False),
+    "models/specimen_tip/weights/model.json": (NOTHING, TRAIN, [], False, False),
+    "models/specimen_tip/weights/part/7.bin": (NOTHING, TRAIN, [], False, False),
+    "models/specimen_tip/words.txt": (NOTHING, TRAIN, [], False, False),  # named nowhere
+    "models/specimen_tip/test_behaviour.py": (NOTHING, GATES, [], False, False),
+    "models/specimen_tip/test_network.py": (NOTHING, GATES, [], False, False),  # beside it, there or not
+    "models/specimen_tip/resources.yaml": (NOTHING, REHEARSE, [], False, True),
+    "models/specimen_tip/README.md": (NOTHING, NOTHING, [], False, False),
+    "deploy/releases/production/specimen_tip/passport.yaml": (NOTHING, GATES, [], False, True),  # its champion
     "deploy/releases/aborted.yaml": (NOTHING, NOTHING, [], False, True),
     # one dataset
-    "data_schemas/trips/data.dvc": (NOTHING, TRAIN, ["trips"], False, True),
-    "data_schemas/trips/schema.py": (NOTHING, TRAIN, ["trips"], False, True),
-    "data_schemas/trips/source.py": (NOTHING, GATES, ["trips"], False, False),
-    "data_schemas/trips/README.md": (NOTHING, NOTHING, [], False, False),
+    "data_schemas/specimen_fares/data.dvc": (NOTHING, TRAIN, ["specimen_fares"], False, True),
+    "data_schemas/specimen_fares/schema.py": (NOTHING, TRAIN, ["specimen_fares"], False, True),
+    "data_schemas/specimen_fares/source.py": (NOTHING, GATES, ["specimen_fares"], False, False),
+    "data_schemas/specimen_fares/README.md": (NOTHING, NOTHING, [], False, False),
     # stages
-    "data_schemas/validate.py": (TRAIN, TRAIN, ["flights", "trips"], True, False),
+    "data_schemas/validate.py": (TRAIN, TRAIN, BOTH, True, False),
     "data_schemas/profile.py": (GATES, GATES, [], True, False),
     "data_schemas/markdown.py": (GATES, GATES, [], True, True),  # of all reports
-    "data_schemas/files.py": (TRAIN, TRAIN, ["flights", "trips"], True, True),  # no line of dvc.yaml: imported
+    "data_schemas/files.py": (TRAIN, TRAIN, BOTH, True, True),  # no line of dvc.yaml: imported
     "models/train.py": (TRAIN, TRAIN, [], True, False),
     "models/inputs.py": (TRAIN, TRAIN, [], True, False),
     "models/metrics.py": (GATES, GATES, [], True, False),
@@ -64,50 +68,76 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "deploy/diff.py": (NOTHING, NOTHING, [], True, True),
     "deploy/argocd/fork.yaml": (REHEARSE, REHEARSE, [], True, True),
     # the frame
-    "requirements/training.txt": (TRAIN, TRAIN, ["flights", "trips"], True, True),
+    "requirements/training.txt": (TRAIN, TRAIN, BOTH, True, True),
     "requirements/serving.txt": (BUILD, BUILD, [], True, False),
     "requirements/development.txt": (NOTHING, NOTHING, [], True, False),
     "tests/models/test_train.py": (NOTHING, NOTHING, [], True, False),
     "pyproject.toml": (NOTHING, NOTHING, [], True, False),
     "Makefile": (NOTHING, NOTHING, [], True, False),
     ".github/workflows/ci.yml": (NOTHING, NOTHING, [], True, False),
-    ".github/actions/setup/action.yml": (TRAIN, TRAIN, ["flights", "trips"], True, True),
+    ".github/actions/setup/action.yml": (TRAIN, TRAIN, BOTH, True, True),
     "README.md": (NOTHING, NOTHING, [], False, False),
     "LICENSE": (NOTHING, NOTHING, [], False, False),
     # nobody knows
-    ".dvc/config": (TRAIN, TRAIN, ["flights", "trips"], True, True),
-    "elsewhere/table.csv": (TRAIN, TRAIN, ["flights", "trips"], True, True),
+    ".dvc/config": (TRAIN, TRAIN, BOTH, True, True),
+    "elsewhere/table.csv": (TRAIN, TRAIN, BOTH, True, True),
 }
 
 
-@pytest.mark.usefixtures("branch")
+@pytest.fixture
+def at_fork(fork: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git is not asked what differs: the tests say which paths do."""
+    monkeypatch.chdir(fork)
+
+
+Put = Callable[[Path | str, str | None], None]
+
+
+@pytest.fixture
+def put(at_fork: None) -> Iterator[Put]:
+    """Give a file another text, or delete it, until the test ends."""
+    assert at_fork is None
+    before: dict[Path, str | None] = {}
+
+    def write(path: Path | str, text: str | None) -> None:
+        path = Path(path)
+        before.setdefault(path, path.read_text() if path.exists() else None)
+        path.unlink() if text is None else path.write_text(text)
+
+    yield write
+    for path, text in before.items():
+        path.unlink() if text is None else path.write_text(text)
+
+
+@pytest.mark.usefixtures("at_fork")
 @pytest.mark.parametrize("path", CHANGES)
-def test_a_change_of_one_file_needs_what_reads_it(plan: Callable[..., dict[str, Any]], path: str) -> None:
-    trees.append(path)
-    found = plan()
+def test_a_change_of_one_file_needs_what_reads_it(path: str) -> None:
     first, second, datasets, tests, manifests = CHANGES[path]
-    assert (trees.stages(found), trees.stages(found, "taxi_tip")) == (first, second)
-    assert (found["datasets"], bool(found["tests"]), found["manifests"]) == (datasets, tests, manifests)
-    assert (found["code"], found["nothing"], found["changed"]) == (True, False, 1)
-    assert found["since"] == trees.git("rev-parse", "main")
+    found = Change("main", [path])
+    assert (found.stages("specimen_delay"), found.stages("specimen_tip")) == (first, second)
+    assert [name for name in found.datasets if found.tests_data(name)] == datasets
+    assert (found.tests(), found.verifies()) == (["models", "serving"] if tests else [], manifests)
 
 
-@pytest.mark.usefixtures("branch")
-def test_no_change_needs_nothing(plan: Callable[..., dict[str, Any]]) -> None:
-    found = plan()
-    assert (found["changed"], found["models"], found["datasets"], found["nothing"]) == (0, [], [], True)
-    assert (found["code"], found["tests"], found["manifests"]) == (False, [], False)
+@pytest.mark.usefixtures("at_fork")
+@pytest.mark.parametrize("folder", [SECOND, FARES])
+def test_no_test_of_the_template_is_due_for_what_a_team_changes_in_its_folders(folder: Path) -> None:
+    """They name none of them: what must hold for every model, its own jobs ask."""
+    paths = [path.as_posix() for path in folder.rglob("*") if path.is_file()]
+    assert len(paths) > 2
+    assert Change("main", paths).tests() == []
+    assert Change("main", [*paths, "serving/serve.py"]).tests() == ["models", "serving"]
 
 
 @pytest.mark.parametrize(
     ("setting", "value", "expected"),
     [
-        ("training.hidden", 32, TRAIN),
+        ("training.learning_rate", 0.5, TRAIN),
         ("training.new", 1, TRAIN),
         ("windows.valid", {"first": "2013-07", "last": "2013-07"}, NOTHING),  # as it was
         ("windows.test.last", "2013-09", GATES),
         ("features", ["carrier"], TRAIN),
-        ("dataset", "flights", TRAIN),
+        ("dataset", "specimen_trips", TRAIN),
         ("slices", {"carrier": "categories"}, GATES),
         ("serving.threshold", 0.5, GATES),  # of the figures, too
         ("gates.size_mb.at_most", 9.0, GATES),
@@ -117,15 +147,12 @@ def test_no_change_needs_nothing(plan: Callable[..., dict[str, Any]]) -> None:
         ("serving.strategy", "gateway", BUILD),
     ],
 )
-def test_a_setting_needs_those_who_read_it(
-    branch: Path, plan: Callable[..., dict[str, Any]], setting: str, value: Any, expected: list[str]
-) -> None:
-    (branch / MODEL / "model.yaml").write_text((branch / SECOND / "model.yaml").read_text())  # configure writes there
-    trees.configure(branch, {setting: value})
-    shutil.move(branch / MODEL / "model.yaml", branch / SECOND / "model.yaml")
-    trees.git("checkout", "--", str(MODEL))
-    found = plan()
-    assert (trees.stages(found, "taxi_tip"), trees.stages(found)) == (expected, NOTHING)
+def test_a_setting_needs_those_who_read_it(put: Put, setting: str, value: Any, expected: list[str]) -> None:
+    path = SECOND / "model.yaml"
+    put(path, path.read_text())
+    trees.configure(Path(), {setting: value}, SECOND)
+    found = Change("main", [str(path)])
+    assert (found.stages("specimen_tip"), found.stages("specimen_delay")) == (expected, NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -133,22 +160,18 @@ def test_a_setting_needs_those_who_read_it(
     [
         ("cmd: python -m models train", "cmd: python -B -m models train", TRAIN),
         ("      - models/scoring.py\n", "", GATES),
-        ("  profile:\n", "  more:\n    cmd: python -m models report taxi_tip\n\n  profile:\n", TRAIN),
-        ("# Run it", "# Run this", NOTHING),
+        ("  profile:\n", "  more:\n    cmd: python -m models report specimen_tip\n\n  profile:\n", TRAIN),
+        ("# no training on data", "# never train on data", NOTHING),
         ("stages:\n", "stages: [\n", TRAIN),  # no YAML
         ("  profile:\n", "  profile:\n    foreach: [1, 2]\n", TRAIN),  # not understood here
         ("      - models/metrics.py\n", "      - models/${nowhere}.py\n", TRAIN),
     ],
 )
-def test_of_dvc_yaml_what_it_says_counts(
-    plan: Callable[..., dict[str, Any]], branch: Path, old: str, new: str, expected: list[str]
-) -> None:
-    path = branch / SECOND / "dvc.yaml"
-    path.write_text(path.read_text().replace(" Run it", "\n# Run it", 1))
-    trees.git("commit", "--quiet", "--all", "--message", "base")
-    base = trees.git("rev-parse", "HEAD")
-    trees.edit(path, old, new)
-    assert trees.stages(plan("--since", base), "taxi_tip") == expected
+def test_of_dvc_yaml_what_it_says_counts(put: Put, old: str, new: str, expected: list[str]) -> None:
+    path = SECOND / "dvc.yaml"
+    assert path.read_text().count(old) == 1
+    put(path, path.read_text().replace(old, new))
+    assert Change("main", [str(path)]).stages("specimen_tip") == expected
 
 
 @pytest.mark.parametrize(
@@ -163,17 +186,13 @@ def test_of_dvc_yaml_what_it_says_counts(
         'command = [sys.executable, "-m", "models", "report"]',
     ],
 )
-def test_whatever_a_network_runs_is_a_part_of_training(
-    branch: Path, plan: Callable[..., dict[str, Any]], line: str
-) -> None:
-    trees.append(branch / SECOND / "network.py", f"\n{line}\n")
-    base = trees.commit()
-    trees.append("models/report.py")
-    found = plan("--since", base)
-    assert (trees.stages(found, "taxi_tip"), trees.stages(found)) == (TRAIN, GATES)
+def test_whatever_a_network_runs_is_a_part_of_training(put: Put, line: str) -> None:
+    put(SECOND / "network.py", f"{(SECOND / 'network.py').read_text()}\n{line}\n")
+    found = Change("main", ["models/report.py"])
+    assert (found.stages("specimen_tip"), found.stages("specimen_delay")) == (TRAIN, GATES)
 
 
-@pytest.mark.usefixtures("branch")
+@pytest.mark.usefixtures("at_fork")
 def test_a_file_that_is_imported_by_a_name_put_together_is_read() -> None:
     """data_schemas/tables.py is asked for `schema` or `source` by this word."""
     network = graph.Reach(frozenset(), frozenset(), frozenset({"models/*/network.py"}))
@@ -188,35 +207,21 @@ def test_what_pins_a_folder_and_what_lies_in_it_change_it() -> None:
     assert stages.touched(["a/b/c"]) >= {"a/b/c", "a/b", "a"}
 
 
-def test_what_a_network_imports_or_a_stage_names_counts(plan: Callable[..., dict[str, Any]], branch: Path) -> None:
+def test_what_a_network_or_a_test_imports_or_a_stage_names_counts(put: Put) -> None:
     """Of another model, of a file beside it, and of a dependency that dvc.yaml names."""
-    trees.append(
-        branch / SECOND / "network.py", "\nfrom models.flight_delay import (\n    network,\n)\nfrom . import words\n"
-    )
-    trees.edit(branch / SECOND / "dvc.yaml", "      - models/train.py\n", "      - models/train.py\n      - tables\n")
-    trees.commit()
-    base = trees.git("rev-parse", "HEAD")
+    imports = "\nfrom models.specimen_delay import (\n    network,\n)\nfrom . import words\n"
+    put(SECOND / "network.py", (SECOND / "network.py").read_text() + imports)
+    put(SECOND / "test_more.py", "from . import cases\n")
+    dvc = (SECOND / "dvc.yaml").read_text()
+    put(SECOND / "dvc.yaml", dvc.replace("      - models/train.py\n", "      - models/train.py\n      - tables\n"))
     for path, expected in {
         MODEL / "network.py": TRAIN,
         SECOND / "words.py": TRAIN,
+        SECOND / "cases.py": GATES,
         MODEL / "words.py": NOTHING,
+        Path("tables/a.csv"): TRAIN,
     }.items():
-        trees.append(path)
-        assert trees.stages(plan("--since", base), "taxi_tip") == expected, path
-        trees.git("reset", "--quiet", "--hard")
-        trees.git("clean", "--quiet", "-fd", root=branch)
-
-
-@pytest.mark.usefixtures("branch")
-def test_a_rename_counts_on_both_sides(plan: Callable[..., dict[str, Any]]) -> None:
-    trees.git("mv", str(SECOND), "models/third")
-    found = plan()
-    assert [each["name"] for each in found["models"]] == ["third"]
-    assert trees.stages(found, "third") == TRAIN
-    assert found["manifests"], "its release may still be there"
-    trees.git("reset", "--quiet", "--hard")
-    trees.git("mv", "serving/page.html", "deploy/page.md")
-    assert trees.stages(plan()) == BUILD
+        assert Change("main", [str(path)]).stages("specimen_tip") == expected, path
 
 
 @pytest.mark.parametrize(
@@ -226,27 +231,64 @@ def test_a_rename_counts_on_both_sides(plan: Callable[..., dict[str, Any]]) -> N
         (SECOND / "network.py", NOTHING, TRAIN),
         (SECOND / "weights", NOTHING, TRAIN),
         (SECOND / "resources.yaml", NOTHING, REHEARSE),
-        (TRIPS, NOTHING, TRAIN),
+        (FARES, NOTHING, TRAIN),
         (Path("models/metrics.py"), GATES, GATES),
         (Path("serving/page.html"), BUILD, BUILD),
         (Path("README.md"), NOTHING, NOTHING),
     ],
 )
-def test_a_deletion_counts(
-    branch: Path, plan: Callable[..., dict[str, Any]], path: Path, first: list[str], second: list[str]
-) -> None:
-    trees.git("rm", "-r", "--quiet", str(path))
-    found = plan()
-    assert (trees.stages(found), trees.stages(found, "taxi_tip")) == (first, second)
-    assert all((branch / "models" / each["name"] / "model.yaml").is_file() for each in found["models"])
-    assert found["manifests"] or path != SECOND, "its release may still be there"
+@pytest.mark.usefixtures("at_fork")
+def test_a_deletion_counts(tmp_path: Path, path: Path, first: list[str], second: list[str]) -> None:
+    paths = [str(each) for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file()]
+    path.rename(tmp_path / "gone")
+    try:
+        found = Change("main", paths)
+        there = {name: found.stages(name) for name in found.models}
+    finally:
+        (tmp_path / "gone").rename(path)
+    assert (there["specimen_delay"], there.get("specimen_tip", [])) == (first, second)
+    assert ("specimen_tip" in there) is (path != SECOND)
+    assert found.verifies() or path != SECOND, "its release may still be there"
 
 
 @pytest.mark.usefixtures("branch")
-def test_of_the_tests_those_are_due_that_work_with_what_changed(plan: Callable[..., dict[str, Any]]) -> None:
-    trees.append("tests/serving/test_more.py", "MORE = 'models/taxi_tip/'\n")
-    trees.commit()
-    trees.append("models/taxi_tip/network.py")
-    assert plan("--since", "HEAD")["tests"] == ["serving"]
-    trees.append("serving/serve.py")
-    assert plan("--since", "HEAD")["tests"] == sorted({path.parent.name for path in Path("tests").glob("*/test_*.py")})
+def test_no_change_needs_nothing(plan: Callable[..., dict[str, Any]]) -> None:
+    found = plan()
+    assert (found["changed"], found["models"], found["datasets"], found["nothing"]) == (0, [], [], True)
+    assert (found["code"], found["tests"], found["manifests"]) == (False, [], False)
+
+
+@pytest.mark.usefixtures("branch")
+def test_a_change_of_a_document_needs_the_checks_alone(plan: Callable[..., dict[str, Any]]) -> None:
+    trees.append("README.md")
+    found = plan()
+    assert found == {
+        "since": git("rev-parse", "main"),
+        "changed": 1,
+        "datasets": [],
+        "models": [],
+        "code": True,
+        "tests": [],
+        "manifests": False,
+        "nothing": False,
+    }
+
+
+@pytest.mark.usefixtures("branch")
+def test_a_number_of_a_models_settings_needs_that_model_alone(plan: Callable[..., dict[str, Any]]) -> None:
+    trees.configure(Path(), {"training.learning_rate": 0.5}, SECOND)
+    found = plan()
+    assert (found["models"], found["datasets"]) == ([{"name": "specimen_tip", "stages": TRAIN}], [])
+    assert (found["tests"], found["manifests"], found["changed"]) == ([], True, 1)  # its address may differ
+
+
+@pytest.mark.usefixtures("branch")
+def test_a_rename_counts_on_both_sides(plan: Callable[..., dict[str, Any]]) -> None:
+    git("mv", str(SECOND), "models/third")
+    found = plan()
+    assert [each["name"] for each in found["models"]] == ["third"]
+    assert stages_of(found, "third") == TRAIN
+    assert found["manifests"], "its release may still be there"
+    git("reset", "--quiet", "--hard")
+    git("mv", "serving/page.html", "deploy/page.md")
+    assert stages_of(plan()) == BUILD

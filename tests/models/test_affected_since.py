@@ -15,8 +15,11 @@ import pytest
 from data_schemas import history, tables
 from data_schemas.files import exclusive
 from models import change, config, stages
-from tests.models import trees
-from tests.models.trees import MODEL, ROOT, SECOND, Answer
+from tests.models.scene import SECOND, stages_of
+from tests.support import trees
+from tests.support.process import Answer
+from tests.support.repository import commit, git
+from tests.support.specimens import MODEL
 
 TRAIN, _, BUILD, _ = (change.STAGES[start:] for start in range(4))
 NOTHING: list[str] = []
@@ -25,25 +28,25 @@ NOTHING: list[str] = []
 @pytest.mark.usefixtures("branch")
 def test_committed_staged_unstaged_and_new_files_all_count(plan: Callable[..., dict[str, Any]]) -> None:
     trees.append("serving/page.html")
-    trees.commit()
+    commit()
     trees.append(SECOND / "test_behaviour.py")
-    trees.git("add", "--all")
-    trees.append("models/taxi_tip/words.txt")
+    git("add", "--all")
+    trees.append("models/specimen_tip/words.txt")
     trees.append("README.md")
     found = plan()
-    assert (found["changed"], trees.stages(found), trees.stages(found, "taxi_tip")) == (4, BUILD, TRAIN)
+    assert (found["changed"], stages_of(found), stages_of(found, "specimen_tip")) == (4, BUILD, TRAIN)
 
 
 @pytest.mark.usefixtures("branch")
 def test_what_main_got_meanwhile_is_no_change_of_the_branch(plan: Callable[..., dict[str, Any]]) -> None:
-    start = trees.git("rev-parse", "HEAD")
+    start = git("rev-parse", "HEAD")
     trees.append("models/train.py")
-    ahead = trees.commit()
-    trees.git("reset", "--quiet", "--hard", start)
+    ahead = commit()
+    git("reset", "--quiet", "--hard", start)
     trees.append("serving/page.html")
-    trees.commit()
+    commit()
     found = plan("--since", ahead)
-    assert (found["since"], trees.stages(found)) == (start, BUILD)
+    assert (found["since"], stages_of(found)) == (start, BUILD)
 
 
 @pytest.mark.usefixtures("branch")
@@ -51,10 +54,10 @@ def test_what_main_got_meanwhile_is_no_change_of_the_branch(plan: Callable[..., 
 def test_python_that_cannot_be_parsed_affects_everything(plan: Callable[..., dict[str, Any]], path: str) -> None:
     trees.append(path, "\ndef broken(:\n")
     found = plan()
-    assert (trees.stages(found), trees.stages(found, "taxi_tip"), found["datasets"]) == (
+    assert (stages_of(found), stages_of(found, "specimen_tip"), found["datasets"]) == (
         TRAIN,
         TRAIN,
-        ["flights", "trips"],
+        ["specimen_fares", "specimen_trips"],
     )
     assert found["manifests"]
 
@@ -63,7 +66,7 @@ def test_python_that_cannot_be_parsed_affects_everything(plan: Callable[..., dic
 def test_settings_that_cannot_be_read_affect_all_of_their_model(plan: Callable[..., dict[str, Any]]) -> None:
     trees.append(SECOND / "model.yaml", "\n]\n")
     found = plan()
-    assert (trees.stages(found), trees.stages(found, "taxi_tip")) == (NOTHING, TRAIN)
+    assert (stages_of(found), stages_of(found, "specimen_tip")) == (NOTHING, TRAIN)
 
 
 @pytest.mark.usefixtures("branch")
@@ -80,15 +83,15 @@ def test_a_shallow_clone_says_what_to_fetch(
     branch: Path, tmp_path: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trees.append("README.md")
-    trees.commit()
+    commit()
     address, shallow = f"file://{branch}", tmp_path / "shallow"
-    trees.git("clone", "--quiet", "--depth=1", "--branch=change", address, str(shallow), root=tmp_path)
+    git("clone", "--quiet", "--depth=1", "--branch=change", address, str(shallow), root=tmp_path)
     monkeypatch.chdir(shallow)
     assert "is shallow and lacks main; fetch it with `git fetch --unshallow origin main`" in verb("affected").error
-    trees.git("fetch", "--quiet", "--depth=1", "origin", "main:refs/remotes/origin/main")
+    git("fetch", "--quiet", "--depth=1", "origin", "main:refs/remotes/origin/main")
     trees.append("README.md")
-    trees.commit()
-    trees.git("replace", "--graft", "HEAD")
+    commit()
+    git("replace", "--graft", "HEAD")
     answer = verb("affected")
     assert answer.code == 2
     assert "no commit in common with HEAD here; fetch the rest with `git fetch --unshallow origin`" in answer.error
@@ -98,30 +101,30 @@ def test_a_clone_without_the_branch_asks_its_origins(
     branch: Path, tmp_path: Path, plan: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trees.append("serving/page.html")
-    trees.commit()
-    trees.git("clone", "--quiet", "--branch=change", str(branch), str(tmp_path / "clone"), root=tmp_path)
+    commit()
+    git("clone", "--quiet", "--branch=change", str(branch), str(tmp_path / "clone"), root=tmp_path)
     monkeypatch.chdir(tmp_path / "clone")
-    assert trees.stages(plan()) == BUILD
+    assert stages_of(plan()) == BUILD
 
 
-def test_models_and_datasets_are_those_of_the_other_verbs(branch: Path) -> None:
-    assert change.folders("models") == config.names() == ["flight_delay", "taxi_tip"]
-    assert change.folders("data_schemas") == tables.names() == ["flights", "trips"]
-    assert branch.is_dir()
+@pytest.mark.usefixtures("branch")
+def test_models_and_datasets_are_those_of_the_other_verbs() -> None:
+    assert change.folders("models") == config.names() == ["specimen_delay", "specimen_tip"]
+    assert change.folders("data_schemas") == tables.names() == ["specimen_fares", "specimen_trips"]
 
 
-def test_a_thousand_models_cost_a_handful_of_git_calls_and_one_parsed_pipeline(
+def test_many_models_cost_a_handful_of_git_calls_and_one_parsed_pipeline(
     branch: Path, plan: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under a second (tests/bench/affected.py); here what makes it so."""
-    for number in range(1000):
+    """Under a second for a thousand (tests/bench/affected.py); here what makes it so."""
+    for number in range(200):
         folder = branch / f"models/many_{number}"
         folder.mkdir()
         for name in ("dvc.yaml", "model.yaml"):
-            text = (MODEL / name).read_text().replace("model: flight_delay", f"model: many_{number}")
+            text = (MODEL / name).read_text().replace("model: specimen_delay", f"model: many_{number}")
             text += f"\n# {number}\n" if name == "model.yaml" else ""
             (folder / name).write_text(text)
-    trees.commit()
+    commit()
     trees.append("models/many_7/network.py")
     calls: list[tuple[str, ...]] = []
     ask = history.git
@@ -143,13 +146,14 @@ def test_it_waits_for_no_other_verb(branch: Path, plan: Callable[..., dict[str, 
         assert plan()["nothing"]
 
 
-def test_it_needs_nothing_but_yaml() -> None:
+def test_it_needs_nothing_but_yaml(branch: Path) -> None:
     """CI asks before it installs the rest."""
     code = (
         "import sys; from models.__main__ import main; main(['affected', '--since', 'HEAD']);"
         "print({n.partition('.')[0] for n in sys.modules} - sys.stdlib_module_names)"
     )
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST"))}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=bare, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=branch, env=bare, capture_output=True, text=True, check=True)
     loaded = {name for name in ast.literal_eval(done.stdout.splitlines()[-1]) if not name.startswith("_")}
     assert loaded <= {"data_schemas", "models", "yaml", "cython_runtime"}, loaded

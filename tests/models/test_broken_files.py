@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.models.trees import MODEL, Answer
+from models import config, train
+from tests.support.process import Answer
+from tests.support.specimens import MODEL, NAME
 
 BUILD = MODEL / "build"
+pytestmark = pytest.mark.usefixtures("tree")
 
 
 def refused(answer: Answer, *words: str) -> None:
@@ -28,37 +30,29 @@ def refused(answer: Answer, *words: str) -> None:
         ("measured.json", ["gates", "report"]),
     ],
 )
-def test_a_damaged_record_is_named(
-    tree: Path, verb: Callable[..., Answer], name: str, verbs: list[str], content: str
-) -> None:
-    assert tree.is_dir()
+def test_a_damaged_record_is_named(verb: Callable[..., Answer], name: str, verbs: list[str], content: str) -> None:
     (BUILD / name).write_text(content)
     for each in verbs:
-        refused(verb(each, "flight_delay"), str(BUILD / name))
+        refused(verb(each, "specimen_delay"), str(BUILD / name))
 
 
 @pytest.mark.parametrize("verb_name", ["export", "measure"])
-def test_damaged_weights_are_named(tree: Path, verb: Callable[..., Answer], verb_name: str) -> None:
-    assert tree.is_dir()
+def test_damaged_weights_are_named(verb: Callable[..., Answer], verb_name: str) -> None:
     (MODEL / "weights" / "weights.safetensors").write_bytes(b"damaged")
-    refused(verb(verb_name, "flight_delay"), str(MODEL / "weights"), "python -m models train flight_delay")
+    refused(verb(verb_name, "specimen_delay"), str(MODEL / "weights"), "python -m models train specimen_delay")
 
 
-def test_a_folder_in_the_place_of_a_file_is_named(tree: Path, verb: Callable[..., Answer]) -> None:
-    assert tree.is_dir()
+def test_a_folder_in_the_place_of_a_file_is_named(verb: Callable[..., Answer]) -> None:
     (BUILD / "report.html").unlink(missing_ok=True)
     (BUILD / "report.html").mkdir()
-    refused(verb("report", "flight_delay"), "report.html", "mend that path")
+    refused(verb("report", "specimen_delay"), "report.html", "mend that path")
 
 
 def test_a_fault_of_a_network_is_named_with_its_line(
-    tree: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+    verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from models.flight_delay.network import Model
-
-    def broken(_: Model) -> None:
+    def broken(_: object) -> None:
         raise RuntimeError("no graph today")
 
-    assert tree.is_dir()
-    monkeypatch.setattr(Model, "to_onnx", broken)
-    refused(verb("export", "flight_delay"), str(MODEL / "network.py"), "RuntimeError: no graph today")
+    monkeypatch.setattr(train.network(config.load(NAME)), "to_onnx", broken)
+    refused(verb("export", "specimen_delay"), str(MODEL / "network.py"), "RuntimeError: no graph today")

@@ -19,42 +19,44 @@ from models import champion, config, metrics
 from models.champion import Champion
 from models.compare import compare
 from models.gates import Evidence, Verdict
-from tests.models import trees
 from tests.models.planted import verdict
-from tests.models.trees import MODEL, Answer
+from tests.models.scene import answer_here
+from tests.support.process import Answer
+from tests.support.repository import commit, git
+from tests.support.specimens import MODEL
 
 ONNX = MODEL / "model.onnx"
 
 
 def release(onnx: str, version: str = "0123456789ab") -> None:
     """What promotion leaves of production's model."""
-    write(champion.passport_path("flight_delay"), yaml.safe_dump({"version": version, "content": {"onnx": onnx}}))
+    write(champion.passport_path("specimen_delay"), yaml.safe_dump({"version": version, "content": {"onnx": onnx}}))
 
 
-def commit(content: bytes) -> str:
+def commit_model(content: bytes) -> str:
     ONNX.write_bytes(content)
-    return trees.commit()
+    return commit()
 
 
 @pytest.fixture
 def repository(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tree under Git, with few resamples: the value and its side are what these tests look at."""
     monkeypatch.setattr(metrics, "RESAMPLES", 40)
-    trees.git("init", "--quiet")
-    trees.commit()
+    git("init", "--quiet")
+    commit()
     return tree
 
 
-def test_before_the_first_release_there_is_no_champion(repository: Path, model: config.Model) -> None:
-    assert repository.is_dir()
+@pytest.mark.usefixtures("repository")
+def test_before_the_first_release_there_is_no_champion(model: config.Model) -> None:
     assert champion.find(model) is None
 
 
-def test_the_champion_is_found_in_history_by_its_bytes(repository: Path, model: config.Model) -> None:
-    assert repository.is_dir()
-    older, newer = commit(b"older"), commit(b"newer")
+@pytest.mark.usefixtures("repository")
+def test_the_champion_is_found_in_history_by_its_bytes(model: config.Model) -> None:
+    older, newer = commit_model(b"older"), commit_model(b"newer")
     ONNX.unlink()
-    trees.commit()  # a commit without the file does not end the search
+    commit()  # a commit without the file does not end the search
     for content, where in ((b"older", older), (b"newer", newer)):
         onnx = hashlib.sha256(content).hexdigest()
         release(onnx)
@@ -62,22 +64,22 @@ def test_the_champion_is_found_in_history_by_its_bytes(repository: Path, model: 
         assert champion.blob(model, onnx) == (content, where)
 
 
-def test_bytes_that_were_reverted_are_found_in_their_newest_commit(repository: Path, model: config.Model) -> None:
-    assert repository.is_dir()
-    commit(b"good")
-    commit(b"bad")
-    again = commit(b"good")
+@pytest.mark.usefixtures("repository")
+def test_bytes_that_were_reverted_are_found_in_their_newest_commit(model: config.Model) -> None:
+    commit_model(b"good")
+    commit_model(b"bad")
+    again = commit_model(b"good")
     assert champion.blob(model, hashlib.sha256(b"good").hexdigest()) == (b"good", again)
 
 
+@pytest.mark.usefixtures("repository")
 def test_uncommitted_bytes_are_no_champion_and_the_refusal_says_how_to_fetch(
-    repository: Path, model: config.Model, verb: Callable[..., Answer]
+    model: config.Model, verb: Callable[..., Answer]
 ) -> None:
-    assert repository.is_dir()
     release("f" * 64)
     with pytest.raises(Refusal, match=r"the model ffffffffffff that deploy/releases/production/.* nowhere in the hist"):
         champion.find(model)
-    answer = verb("gates", "flight_delay")
+    answer = verb("gates", "specimen_delay")
     assert (answer.code, len(answer.error.splitlines())) == (2, 1)
     assert "fetch it with `git fetch --unshallow`" in answer.error
 
@@ -93,11 +95,11 @@ def test_uncommitted_bytes_are_no_champion_and_the_refusal_says_how_to_fetch(
         "[\n",
     ],
 )
-def test_a_broken_passport_of_the_champion_is_refused(repository: Path, model: config.Model, text: str) -> None:
-    assert repository.is_dir()
-    write(champion.passport_path("flight_delay"), text)
+@pytest.mark.usefixtures("repository")
+def test_a_broken_passport_of_the_champion_is_refused(model: config.Model, text: str) -> None:
+    write(champion.passport_path("specimen_delay"), text)
     with pytest.raises(
-        Refusal, match=r"^deploy/releases/production/flight_delay/passport\.yaml.*`git checkout -- deploy/"
+        Refusal, match=r"^deploy/releases/production/specimen_delay/passport\.yaml.*`git checkout -- deploy/"
     ):
         champion.find(model)
 
@@ -105,7 +107,7 @@ def test_a_broken_passport_of_the_champion_is_refused(repository: Path, model: c
 @pytest.mark.parametrize("instead", ["nothing", "a folder"])
 def test_a_release_without_its_passport_is_not_taken_for_none(tree: Path, model: config.Model, instead: str) -> None:
     """It would be judged as a first release, which needs to beat no champion."""
-    path = tree / champion.passport_path("flight_delay")
+    path = tree / champion.passport_path("specimen_delay")
     path.parent.mkdir(parents=True)
     path.with_name("kustomization.yaml").touch()
     if instead == "a folder":
@@ -114,8 +116,8 @@ def test_a_release_without_its_passport_is_not_taken_for_none(tree: Path, model:
         champion.find(model)
 
 
-def test_a_champion_outside_of_git_is_refused(tree: Path, model: config.Model) -> None:
-    assert tree.is_dir()
+@pytest.mark.usefixtures("tree")
+def test_a_champion_outside_of_git_is_refused(model: config.Model) -> None:
     release("f" * 64)
     with pytest.raises(Refusal, match="not a git repository"):
         champion.find(model)
@@ -145,17 +147,17 @@ def test_a_candidate_that_is_better_than_the_champion_or_the_same_passes(
     release(hashlib.sha256(shipped).hexdigest())
     same = judged(evidence, margin=0.0)
     assert (same.verdict, same.value) == ("pass", "0")
-    commit((small / ONNX).read_bytes())
+    commit_model((small / ONNX).read_bytes())
     release(sha256(ONNX))
     ONNX.write_bytes(shipped)
     assert judged(evidence, margin=0.0).verdict == "pass"
 
 
 @pytest.mark.parametrize("content", [b"", b"not a graph"])
-def test_a_champion_that_cannot_be_loaded_is_a_failure(repository: Path, evidence: Evidence, content: bytes) -> None:
-    assert repository.is_dir()
+@pytest.mark.usefixtures("repository")
+def test_a_champion_that_cannot_be_loaded_is_a_failure(evidence: Evidence, content: bytes) -> None:
     shipped = ONNX.read_bytes()
-    commit(content)
+    commit_model(content)
     release(sha256(ONNX))
     ONNX.write_bytes(shipped)
     found = judged(evidence)
@@ -163,11 +165,9 @@ def test_a_champion_that_cannot_be_loaded_is_a_failure(repository: Path, evidenc
     assert "cannot be loaded" in (found.reason or "")
 
 
-def test_the_difference_is_paired(
-    tree: Path, small: Path, model: config.Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("tree")
+def test_the_difference_is_paired(small: Path, model: config.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the same rows: its interval is narrower than that of either model, and vanishes against itself."""
-    assert tree.is_dir()
     monkeypatch.setattr(metrics, "RESAMPLES", 100)
     nothing = {"value": 0, "low": 0, "high": 0}
     itself = compare(model, ONNX.read_bytes())
@@ -179,17 +179,18 @@ def test_the_difference_is_paired(
 def test_with_dvc_storage_the_champion_comes_from_the_cache(
     model: config.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    answer_here(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    trees.git("init", "--quiet")
+    git("init", "--quiet")
     dvc = [sys.executable, "-m", "dvc"]
     subprocess.run([*dvc, "init", "--quiet"], check=True)
-    write(MODEL / "dvc.yaml", "stages: {export: {wdir: ../.., cmd: cp made models/flight_delay/model.onnx, "
-          "deps: [made], outs: [models/flight_delay/model.onnx]}}\n")  # fmt: skip
+    write(MODEL / "dvc.yaml", "stages: {export: {wdir: ../.., cmd: cp made models/specimen_delay/model.onnx, "
+          "deps: [made], outs: [models/specimen_delay/model.onnx]}}\n")  # fmt: skip
     commits = []
     for content in ("older", "newer"):
         write(Path("made"), content)
         subprocess.run([*dvc, "repro", "--quiet", str(MODEL / "dvc.yaml")], check=True)
-        commits.append(trees.commit())
+        commits.append(commit())
     stored = model.model_copy(update={"storage": "dvc"})
     assert champion.blob(stored, hashlib.sha256(b"older").hexdigest()) == (b"older", commits[0])
     with pytest.raises(Refusal, match=r"nowhere in the DVC cache and remote; .*`dvc pull --all-commits`"):

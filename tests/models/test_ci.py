@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +13,15 @@ from typing import Any
 import pytest
 
 from models import affected, change, ci, graph
-from models.conftest import ROOT
-from tests.models.trees import Answer
+from tests.support.process import Answer
+from tests.support.repository import ROOT
+from tests.support.specimens import MODEL
 
 PLAN: dict[str, Any] = {
     "since": "0" * 40,
     "changed": 2,
-    "datasets": ["flights"],
-    "models": [{"name": "flight_delay", "stages": ["train", "gates", "build", "rehearse"]}],
+    "datasets": ["specimen_trips"],
+    "models": [{"name": "specimen_delay", "stages": ["train", "gates", "build", "rehearse"]}],
     "code": True,
     "tests": ["serving"],
     "manifests": True,
@@ -32,12 +34,15 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was run instead of being run; a line that holds the word of FAIL fails."""
     lines: list[str] = []
 
-    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[bytes]:
+    def run(command: list[str], env: dict[str, str], check: bool) -> subprocess.CompletedProcess[bytes]:
         assert not check
+        assert HIDING.isdisjoint(env)
         lines.append(shlex.join(command))
         return subprocess.CompletedProcess(command, int(any(word in lines[-1] for word in FAIL)))
 
     FAIL.clear()
+    for name in HIDING:
+        monkeypatch.setenv(name, "-k nothing")
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     monkeypatch.setattr("models.ci.subprocess.run", run)
     monkeypatch.setattr(affected, "plan", lambda since: PLAN | {"since": since * 40})
@@ -45,8 +50,9 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 FAIL: list[str] = []
+HIDING = {"PYTEST_ADDOPTS", "PYTEST_PLUGINS"}  # by which a person's own runs leave out a test
 PLANNED = {name: lines for name, lines in ci.JOBS.items() if name != "release"}
-CONTRACT = "python -m serving contract flight_delay --since {} --report models/flight_delay/build/contract.md"
+CONTRACT = "python -m serving contract specimen_delay --since {} --report models/specimen_delay/build/contract.md"
 DIFF = "python -m deploy diff --since {} --report deploy/build/diff.md"
 
 
@@ -54,18 +60,23 @@ def test_all_of_a_plan_is_run_in_the_order_of_the_jobs(called: list[str], verb: 
     answer = verb("ci", "--since", "1")
     assert answer.code == 0
     assert answer.out.splitlines()[-1].startswith("ci: green, 8 jobs in ")
-    names = {"model": "flight_delay", "dataset": "flights", "part": "serving", "since": "1" * 40}  # what the plan says
+    names = {
+        "model": "specimen_delay",
+        "dataset": "specimen_trips",
+        "part": "serving",
+        "since": "1" * 40,
+    }  # what the plan says
     expected = [shlex.join(shlex.split(line.format(**names))) for lines in PLANNED.values() for line in lines]
     assert called == expected
 
 
 def test_what_the_plan_leaves_out_is_not_run(called: list[str], monkeypatch: pytest.MonkeyPatch, verb: Any) -> None:
     left = {"code": False, "tests": [], "manifests": False}
-    models = [{"name": "flight_delay", "stages": ["build", "rehearse"]}]
+    models = [{"name": "specimen_delay", "stages": ["build", "rehearse"]}]
     monkeypatch.setattr(affected, "plan", lambda _: PLAN | left | {"datasets": [], "models": models})
     assert verb("ci").code == 0
-    assert called[:2] == [CONTRACT.format("0" * 40), "python -m serving build flight_delay"]
-    assert called[-1] == "python -m deploy rehearse flight_delay"
+    assert called[:2] == [CONTRACT.format("0" * 40), "python -m serving build specimen_delay"]
+    assert called[-1] == "python -m deploy rehearse specimen_delay"
     assert len(called) == 4
 
 
@@ -73,8 +84,8 @@ def test_a_red_stage_ends_its_model_and_nothing_else(called: list[str], verb: Ca
     FAIL.append("models reproduce")
     answer = verb("ci")
     assert answer.code == 1
-    assert answer.out.splitlines()[-1].startswith("ci: RED: train flight_delay, 5 jobs in ")
-    assert "ci train flight_delay: `python -m models reproduce flight_delay` failed (1)" in answer.out
+    assert answer.out.splitlines()[-1].startswith("ci: RED: train specimen_delay, 5 jobs in ")
+    assert "ci train specimen_delay: `python -m models reproduce specimen_delay` failed (1)" in answer.out
     assert not any("serving build" in line for line in called)
     assert called[-1] == DIFF.format("main" * 40)
 
@@ -82,8 +93,8 @@ def test_a_red_stage_ends_its_model_and_nothing_else(called: list[str], verb: Ca
 def test_a_contract_that_breaks_callers_ends_its_model(called: list[str], verb: Callable[..., Answer]) -> None:
     FAIL.append("serving contract")
     answer = verb("ci")
-    assert (answer.code, "python -m serving build flight_delay" in called) == (1, False)
-    assert "ci: RED: build flight_delay, " in answer.out
+    assert (answer.code, "python -m serving build specimen_delay" in called) == (1, False)
+    assert "ci: RED: build specimen_delay, " in answer.out
 
 
 def test_one_job_is_a_step_of_the_workflow(
@@ -93,23 +104,37 @@ def test_one_job_is_a_step_of_the_workflow(
     verify = "::group::python -m deploy verify\n::endgroup::\n"
     assert verb("ci", "manifests").out == f"{verify}::group::{DIFF.format('main')}\n::endgroup::\n"
     called.clear()
-    assert verb("ci", "build", "flight_delay", "--since", "abc").code == 0
-    assert called == [CONTRACT.format("abc"), "python -m serving build flight_delay"]
+    assert verb("ci", "build", "specimen_delay", "--since", "abc").code == 0
+    assert called == [CONTRACT.format("abc"), "python -m serving build specimen_delay"]
     called[:] = ["before"]
     FAIL.append("--check")
-    answer = verb("ci", "gates", "flight_delay")
-    assert (answer.code, called[1:]) == (1, ["python -m models run flight_delay --check"])
-    assert "::error title=ci gates flight_delay::ci gates flight_delay: `python -m models run" in answer.out
+    answer = verb("ci", "gates", "specimen_delay")
+    assert (answer.code, called[1:]) == (1, ["python -m models run specimen_delay --check"])
+    assert "::error title=ci gates specimen_delay::ci gates specimen_delay: `python -m models run" in answer.out
+
+
+def test_tests_beside_a_model_run_with_its_gates(
+    called: list[str], verb: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of its behaviour ran as a gate; without others pytest would find none, which is red."""
+    shutil.copytree(".", tmp_path / "tree")
+    monkeypatch.chdir(tmp_path / "tree")
+    every = "python -m pytest tests/models/test_every_model.py -k '[specimen_delay]'"
+    assert verb("ci", "gates", "specimen_delay").code == 0
+    assert called[-1] == every
+    (MODEL / "test_network.py").touch()
+    assert verb("ci", "gates", "specimen_delay").code == 0
+    assert called[-2:] == [every, "python -m pytest models/specimen_delay"]
 
 
 def test_a_release_judges_the_committed_model_and_trains_nothing(
     called: list[str], verb: Callable[..., Answer]
 ) -> None:
-    assert verb("ci", "release", "flight_delay").code == 0
+    assert verb("ci", "release", "specimen_delay").code == 0
     assert called == [
-        "python -m models run flight_delay --check",
-        "python -m data_schemas ingest flights --pinned",
-        "python -m models run flight_delay --no-train",
+        "python -m models run specimen_delay --check",
+        "python -m data_schemas ingest specimen_trips --pinned",
+        "python -m models run specimen_delay --no-train",
     ]
 
 
@@ -119,8 +144,8 @@ def test_a_release_judges_the_committed_model_and_trains_nothing(
         (["nothing"], "there is no job 'nothing'; jobs: code, tests, data,"),
         (["gates"], "the job gates needs a model; there are: "),
         (["release"], "the job release needs a model; there are: "),
-        (["data", "../flights"], "the job data needs a dataset; there are: "),
-        (["code", "flights"], "the job code is about everything; leave 'flights' out."),
+        (["data", "../specimen_trips"], "the job data needs a dataset; there are: "),
+        (["code", "specimen_trips"], "the job code is about everything; leave 'specimen_trips' out."),
     ],
 )
 def test_a_job_that_is_not_there_is_one_sentence(
@@ -143,6 +168,8 @@ def test_every_verb_of_a_job_is_there_and_the_plan_knows_what_it_runs() -> None:
 
 
 def test_make_ci_and_the_workflow_run_nothing_else() -> None:
-    assert re.search(r"^ci:.*\n\t\$\(BIN\)/python -m models ci --since \$\(BASE\)$", Path("Makefile").read_text(), re.M)
+    assert re.search(
+        r"^ci:.*\n\t\$\(BIN\)/python -m models ci --since \$\(BASE\)$", (ROOT / "Makefile").read_text(), re.M
+    )
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     assert set(re.findall(r"python -m models ci (\w+)", workflow)) == set(PLANNED)

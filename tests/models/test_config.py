@@ -12,16 +12,22 @@ import pytest
 
 from data_schemas.command import Refusal
 from models import config
-from tests.models import trees
-from tests.models.trees import MODEL, ROOT, Answer
+from tests.support import trees
+from tests.support.process import Answer
+from tests.support.repository import ROOT
+from tests.support.specimens import MODEL
 
 FILE = MODEL / "model.yaml"
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(trees.plain(tmp_path))
-    shutil.copy(trees.SETTINGS, FILE)
+    """What loading reads; only model.yaml is edited."""
+    (tmp_path / "tree" / MODEL).mkdir(parents=True)
+    shutil.copy(FILE, tmp_path / "tree" / FILE)
+    for name in ("data_schemas", "pyproject.toml", "models/__main__.py"):
+        (tmp_path / "tree" / name).symlink_to(Path(name).absolute())
+    monkeypatch.chdir(tmp_path / "tree")
 
 
 FAULTS = [
@@ -38,14 +44,14 @@ FAULTS = [
     ("threshold: 0.35", "threshold: 35", "serving.threshold", "less than or equal to 1"),
     ("storage: git", "storage: s3", "storage", "'git' or 'dvc'"),
     ("storage: git", "", "storage", "required"),
-    ("dataset: flights", "dataset: 7", "dataset", "valid string"),
+    ("dataset: specimen_trips", "dataset: 7", "dataset", "valid string"),
     ("above: 15}", "above: late}", "target.above", "valid number"),
-    ("  - carrier\n", "  - carier\n", "features", "'carier' is no column of flights"),
-    ("  carrier: categories", "  carier: categories", "slices", "'carier' is no column of flights"),
-    ("column: arr_delay", "column: delay", "target.column", "'delay' is no column of flights"),
+    ("  - carrier\n", "  - carier\n", "features", "'carier' is no column of specimen_trips"),
+    ("  carrier: categories", "  carier: categories", "slices", "'carier' is no column of specimen_trips"),
+    ("column: arr_delay", "column: delay", "target.column", "'delay' is no column of specimen_trips"),
     ("  - carrier\n", "  - carrier\n  - arr_delay\n", "features", "'arr_delay' is the target"),
     ("carrier: categories", "carrier: all", "slices.carrier", "valid list"),
-    ("dataset: flights", "dataset: trains", "", "there is no dataset 'trains'"),
+    ("dataset: specimen_trips", "dataset: trains", "", "there is no dataset 'trains'"),
     (
         "{first: 2013-07, last: 2013-07}",
         "{first: 2013-06, last: 2013-07}",
@@ -64,14 +70,14 @@ FAULTS = [
     ("{first: 2013-07, last: 2013-07}", "{first: 2013-7, last: 2013-07}", "windows.valid.first", "match pattern"),
     ("{first: 2013-07, last: 2013-07}", "{first: 2013-07-01, last: 2013-07}", "windows.valid.first", "valid string"),
     ("{at_least: 0.70}", "{}", "gates.roc_auc", "give `at_least`, or switch the gate off"),
-    ("{at_least: 0.57, rows: 500}", "{at_least: 0.57}", "gates.slice_roc_auc", "give `rows`"),
+    ("{at_least: 0.57, rows: 40}", "{at_least: 0.57}", "gates.slice_roc_auc", "give `rows`"),
     ("{margin: 0.005}", "{off: later}", "gates.champion.off", "at least 10 characters"),
     ("{margin: 0.005}", "{off: }", "gates.champion", "give `margin`, or switch the gate off"),
     ("{margin: 0.005}", "{off: true}", "gates.champion.off", "valid string"),
     ("{margin: 0.005}", "{margin: 0.1, off: we compare by hand}", "gates.champion", "give `margin`, or switch"),
     ("{margin: 0.005}", "{margin: -0.1}", "gates.champion.margin", "greater than or equal to 0"),
     ("  parity: {at_most: 0.00001}\n", "", "gates.parity", "required"),
-    ("storage: git", "storage: git\nname: flight_delay", "name", "the folder's name"),
+    ("storage: git", "storage: git\nname: specimen_delay", "name", "the folder's name"),
     ("{at_most: 0.60}", "{at_most: .inf}", "gates.log_loss.at_most", "finite number"),
     ("  - visib\n", "  - visib\n  - visib\n", "features", "'visib' is listed twice"),
     ("[0, 480, 720, 960, 1200, 1440]", "[480, 0]", "slices", "sched_dep_minute: bin edges must be two or more"),
@@ -87,7 +93,7 @@ FAULTS = [
 def test_a_fault_is_one_sentence_that_names_file_and_field(old: str, new: str, field: str, words: str) -> None:
     trees.edit(FILE, old, new)
     with pytest.raises(Refusal) as refused:
-        config.load("flight_delay")
+        config.load("specimen_delay")
     sentence = str(refused.value)
     assert words in sentence
     if field:
@@ -100,23 +106,23 @@ def test_a_fault_is_one_sentence_that_names_file_and_field(old: str, new: str, f
 def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
     FILE.write_text(text)
     with pytest.raises(Refusal, match=rf"^{FILE} must be a mapping"):
-        config.load("flight_delay")
+        config.load("specimen_delay")
 
 
 def test_an_unknown_model_lists_the_models_there_are() -> None:
     listed = ", ".join(config.names())
-    with pytest.raises(Refusal, match=rf"there is no model 'flights' .*; models: {listed}\.$"):
-        config.load("flights")
+    with pytest.raises(Refusal, match=rf"there is no model 'specimen_trips' .*; models: {listed}\.$"):
+        config.load("specimen_trips")
 
 
 def test_a_gate_is_switched_off_by_a_reason() -> None:
     trees.edit(FILE, "{margin: 0.005}", "{off: the first quarter has no champion}")
-    gate = config.load("flight_delay").gates.champion
+    gate = config.load("specimen_delay").gates.champion
     assert (gate.off, gate.margin) == ("the first quarter has no champion", None)
 
 
 def test_a_model_cannot_be_changed_after_loading() -> None:
-    model = config.load("flight_delay")
+    model = config.load("specimen_delay")
     with pytest.raises(ValueError, match="frozen"):
         model.serving.max_rows = 1
 
@@ -129,7 +135,7 @@ VERBS = ["run", "train", "export", "evaluate", "measure", "gates", "report"]
 
 
 @pytest.mark.parametrize("name", VERBS)
-@pytest.mark.parametrize("arguments", [["nothing"], ["../models/flight_delay"], [""]])
+@pytest.mark.parametrize("arguments", [["nothing"], ["../models/specimen_delay"], [""]])
 def test_every_verb_refuses_a_wrong_name(verb: Callable[..., Answer], name: str, arguments: list[str]) -> None:
     answer = verb(name, *arguments)
     assert (answer.code, answer.out) == (2, "")
@@ -140,7 +146,7 @@ def test_every_verb_refuses_a_wrong_name(verb: Callable[..., Answer], name: str,
 @pytest.mark.parametrize("name", VERBS)
 def test_every_verb_refuses_a_faulty_file(verb: Callable[..., Answer], name: str) -> None:
     trees.edit(FILE, "threshold: 0.35", "threshold: low")
-    answer = verb(name, "flight_delay")
+    answer = verb(name, "specimen_delay")
     assert (answer.code, answer.out) == (2, "")
     assert answer.error.startswith(f"models {name}: {FILE}: serving.threshold: ")
     assert len(answer.error.splitlines()) == 1
@@ -148,8 +154,10 @@ def test_every_verb_refuses_a_faulty_file(verb: Callable[..., Answer], name: str
 
 def test_the_command_line_answers_a_fault_in_one_line_without_a_traceback() -> None:
     trees.edit(FILE, "storage: git", "storage: tape")
-    command = [sys.executable, "-m", "models", "run", "flight_delay", "--check"]
-    environment = {"PYTHONPATH": str(ROOT)}  # the tree holds no other stage
+    command = [sys.executable, "-m", "models", "run", "specimen_delay", "--check"]
+    environment = {"PYTHONPATH": str(ROOT)}  # the tree holds no code
+    Path("models/__main__.py").unlink()
+    shutil.copy(ROOT / "models/__main__.py", "models")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"models run: {FILE}: storage: Input should be 'git' or 'dvc'; mend it there.\n"
@@ -158,8 +166,8 @@ def test_the_command_line_answers_a_fault_in_one_line_without_a_traceback() -> N
 def test_a_verb_elsewhere_than_at_the_root_is_refused(
     verb: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path / "models")
-    answer = verb("train", "flight_delay")
+    monkeypatch.chdir(tmp_path / "tree/models")
+    answer = verb("train", "specimen_delay")
     assert answer.code == 2
     assert "is not the root of the repository" in answer.error
 

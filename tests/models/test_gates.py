@@ -17,16 +17,16 @@ FIGURES: list[tuple[str, str, Any]] = [
     ("roc_auc", "evaluation.metrics.roc_auc.value", 0.69),
     ("log_loss", "evaluation.metrics.log_loss.value", 0.61),
     ("brier", "evaluation.metrics.brier.value", 0.21),
-    ("calibration_error", "evaluation.metrics.calibration_error.value", 0.07),
+    ("calibration_error", "evaluation.metrics.calibration_error.value", 0.16),
     ("slice_roc_auc", "evaluation.slices.0.roc_auc.value", 0.56),
     ("baseline", "evaluation.metrics.roc_auc.low", 0.64),
-    ("baseline", "evaluation.metrics.log_loss.high", 0.56),
+    ("baseline", "evaluation.metrics.log_loss.high", 0.60),
     ("champion", "evaluation.metrics.roc_auc.low", 0.64),  # a first release is held against the baseline
-    ("champion", "evaluation.metrics.log_loss.high", 0.56),
+    ("champion", "evaluation.metrics.log_loss.high", 0.60),
     ("parity", "measured.parity.largest_difference", 2e-5),
     ("parity", "measured.parity.rows", 9_999),
-    ("latency", "measured.latency.one_row.p99_ms", 2.1),
-    ("latency", "measured.latency.hundred_rows.p99_ms", 10.1),
+    ("latency", "measured.latency.one_row.p99_ms", 100.1),
+    ("latency", "measured.latency.hundred_rows.p99_ms", 100.1),
     ("size_mb", "measured.size_mb", 10.1),
 ]
 NEEDED = [
@@ -73,7 +73,7 @@ def test_a_gate_without_data_fails(evidence: Evidence, name: str, path: str, val
     [
         ("roc_auc", "evaluation.metrics.roc_auc.value", 0.70),
         ("log_loss", "evaluation.metrics.log_loss.value", 0.60),
-        ("latency", "measured.latency.one_row.p99_ms", 2.0),
+        ("latency", "measured.latency.one_row.p99_ms", 100.0),
         ("size_mb", "measured.size_mb", 10.0),
     ],
 )
@@ -104,9 +104,9 @@ def test_the_worst_slice_is_named_with_its_size(evidence: Evidence) -> None:
 
 
 def test_a_weak_slice_that_is_too_small_is_not_judged(evidence: Evidence) -> None:
-    weak = plant(plant(evidence, "evaluation.slices.0.roc_auc.value", 0.4), "evaluation.slices.0.rows", 499)
+    weak = plant(plant(evidence, "evaluation.slices.0.roc_auc.value", 0.4), "evaluation.slices.0.rows", 39)
     assert verdict(weak, "slice_roc_auc").verdict == "pass"
-    assert verdict(plant(weak, "evaluation.slices.0.rows", 500), "slice_roc_auc").verdict == "fail"
+    assert verdict(plant(weak, "evaluation.slices.0.rows", 40), "slice_roc_auc").verdict == "fail"
 
 
 def test_no_slice_that_is_large_enough_is_a_failure(evidence: Evidence) -> None:
@@ -121,7 +121,7 @@ def test_a_large_slice_with_one_outcome_is_a_failure_that_names_it(evidence: Evi
 
 
 def test_a_baseline_that_is_too_high_is_not_beaten(evidence: Evidence) -> None:
-    assert verdict(evidence, "baseline", roc_auc=0.8).verdict == "fail"
+    assert verdict(evidence, "baseline", roc_auc=0.95).verdict == "fail"
 
 
 def test_a_first_release_says_that_there_is_no_champion_and_is_held_against_the_baseline(evidence: Evidence) -> None:

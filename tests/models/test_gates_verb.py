@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,20 +14,20 @@ import yaml
 from data_schemas.files import read_json, sha256, write
 from models import champion, compare, config, gates, metrics, scoring
 from models.gates import Evidence
-from tests.models import trees
 from tests.models.planted import verdict
-from tests.models.trees import MODEL, Answer
+from tests.support import trees
+from tests.support.process import Answer
+from tests.support.repository import commit, git
+from tests.support.specimens import MODEL
+
+OFF = {"off": "its tests are a process of their own, and not what this test is about"}
 
 
 @pytest.fixture
 def tiny(tree: Path) -> Path:
-    """The tree with one behaviour test that passes, and calm latencies."""
+    """The tree with one behaviour test that passes."""
     behave("def test_one(): pass\n")
     trees.configure(tree, {"gates.behaviour": {"tests": 1}})
-    measured = read_json(tree / MODEL / "build/measured.json", "")
-    for each in measured["latency"].values():
-        each["p99_ms"] = 0.1
-    (tree / MODEL / "build/measured.json").write_text(json.dumps(measured))
     return tree
 
 
@@ -53,8 +52,8 @@ BEHAVIOURS = {
 
 
 @pytest.mark.parametrize("fault", BEHAVIOURS)
-def test_behaviour_that_was_not_shown_fails(tiny: Path, evidence: Evidence, fault: str) -> None:
-    assert tiny.is_dir()
+@pytest.mark.usefixtures("tiny")
+def test_behaviour_that_was_not_shown_fails(evidence: Evidence, fault: str) -> None:
     text, tests, value, named = BEHAVIOURS[fault]
     behave(text)
     found = verdict(evidence, "behaviour", tests=tests)
@@ -62,14 +61,29 @@ def test_behaviour_that_was_not_shown_fails(tiny: Path, evidence: Evidence, faul
     assert (named or "") in (found.reason or "")
 
 
+@pytest.mark.usefixtures("tiny")
+def test_what_a_person_set_for_runs_of_their_own_hides_no_behaviour(
+    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the three alone would leave out the test that fails."""
+    behave("def test_one(): pass\ndef test_planted(): assert False\n")
+    hide = "-k 'not planted'"
+    monkeypatch.setenv("PYTEST_ADDOPTS", hide)
+    Path("choosy.py").write_text("def pytest_collection_modifyitems(items): del items[1:]\n")
+    monkeypatch.setenv("PYTEST_PLUGINS", "choosy")
+    (MODEL / "pytest.ini").write_text(f"[pytest]\naddopts = {hide}\n")
+    found = verdict(evidence, "behaviour", tests=1)
+    assert (found.verdict, found.value, found.reason) == ("fail", "1 of 2 passed", "test_planted")
+
+
 def test_behaviour_tests_that_are_missing_fail(tiny: Path, evidence: Evidence) -> None:
     (tiny / MODEL / "test_behaviour.py").unlink()
     found = verdict(evidence, "behaviour")
-    assert (found.verdict, found.reason) == ("fail", "models/flight_delay/test_behaviour.py is missing")
+    assert (found.verdict, found.reason) == ("fail", "models/specimen_delay/test_behaviour.py is missing")
 
 
 def test_the_verb_writes_a_passport_that_passes_and_ends_with_0(tiny: Path, verb: Callable[..., Answer]) -> None:
-    answer = verb("gates", "flight_delay")
+    answer = verb("gates", "specimen_delay")
     assert (answer.code, answer.error) == (0, "")
     record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
     assert record["verdict"] == "pass"
@@ -79,16 +93,16 @@ def test_the_verb_writes_a_passport_that_passes_and_ends_with_0(tiny: Path, verb
 
 
 def test_one_gate_that_fails_fails_the_passport_and_ends_with_1(tiny: Path, verb: Callable[..., Answer]) -> None:
-    trees.configure(tiny, {"gates.brier": {"at_most": 0.001}})
-    assert verb("gates", "flight_delay").code == 1
+    trees.configure(tiny, {"gates.brier": {"at_most": 0.001}, "gates.behaviour": OFF})
+    assert verb("gates", "specimen_delay").code == 1
     record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
     assert record["verdict"] == "fail"
     assert [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"] == ["brier"]
 
 
 def test_a_gate_that_is_off_is_in_the_passport_with_its_reason(tiny: Path, verb: Callable[..., Answer]) -> None:
-    trees.configure(tiny, {"gates.brier": {"off": "log-loss says the same"}})
-    assert verb("gates", "flight_delay").code == 0
+    trees.configure(tiny, {"gates.brier": {"off": "log-loss says the same"}, "gates.behaviour": OFF})
+    assert verb("gates", "specimen_delay").code == 0
     record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
     brier = next(gate for gate in record["gates"] if gate["name"] == "brier")
     assert (brier["verdict"], brier["reason"]) == ("off", "log-loss says the same")
@@ -101,27 +115,28 @@ def compared(root: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def challenged(tiny: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`tiny` in Git, where production runs the worse model of `small`."""
+    """`tiny` in Git, where production runs the worse model of `small`; the behaviour tests are not run again."""
+    trees.configure(tiny, {"gates.behaviour": OFF})
     monkeypatch.setattr(metrics, "RESAMPLES", 40)
     shipped = (tiny / MODEL / "model.onnx").read_bytes()
     shutil.copy(small / MODEL / "model.onnx", tiny / MODEL / "model.onnx")
     release(sha256(MODEL / "model.onnx"))
-    trees.git("init", "--quiet")
-    trees.commit()
+    git("init", "--quiet")
+    commit()
     (tiny / MODEL / "model.onnx").write_bytes(shipped)
     return tiny
 
 
 def release(onnx: str) -> None:
     write(
-        champion.passport_path("flight_delay"), yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": onnx}})
+        champion.passport_path("specimen_delay"), yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": onnx}})
     )
 
 
 def test_the_comparison_with_the_champion_has_every_metric_and_slice(
     challenged: Path, small: Path, verb: Callable[..., Answer]
 ) -> None:
-    assert verb("gates", "flight_delay").code == 0
+    assert verb("gates", "specimen_delay").code == 0
     found, evaluation = compared(challenged), read_json(challenged / MODEL / "build/evaluation.json", "")
     record = yaml.safe_load((challenged / MODEL / "build/passport.yaml").read_text())
     assert found["champion"] == record["champion"]
@@ -142,15 +157,15 @@ def test_the_comparison_with_the_champion_has_every_metric_and_slice(
 
 
 def test_a_comparison_of_before_does_not_outlive_its_champion(challenged: Path, verb: Callable[..., Answer]) -> None:
-    verb("gates", "flight_delay")
-    champion.passport_path("flight_delay").unlink()
-    assert verb("gates", "flight_delay").code == 0
+    verb("gates", "specimen_delay")
+    champion.passport_path("specimen_delay").unlink()
+    assert verb("gates", "specimen_delay").code == 0
     assert compared(challenged) == compare.NONE
 
 
 def test_the_champion_is_compared_where_its_gate_is_off(challenged: Path, verb: Callable[..., Answer]) -> None:
     trees.configure(challenged, {"gates.champion": {"off": "another target since today"}})
-    assert verb("gates", "flight_delay").code == 0
+    assert verb("gates", "specimen_delay").code == 0
     assert compared(challenged)["metrics"]["brier"]["difference"]["high"] < 0
 
 
@@ -161,7 +176,7 @@ def test_a_champion_that_cannot_be_compared_is_a_failure_that_says_why(
     if fault == "no model":
         shipped = (challenged / MODEL / "model.onnx").read_bytes()
         (challenged / MODEL / "model.onnx").write_bytes(b"not a graph")
-        trees.commit()
+        commit()
         release(sha256(MODEL / "model.onnx"))
         (challenged / MODEL / "model.onnx").write_bytes(shipped)
     else:
@@ -170,13 +185,13 @@ def test_a_champion_that_cannot_be_compared_is_a_failure_that_says_why(
             itertools.cycle([0.0, float("nan") if fault == "NaN" else 1.0]),
         )  # candidate, champion
         monkeypatch.setattr(scoring, "scores", lambda *given: real(*given) + next(asked))
-    assert verb("gates", "flight_delay").code == 1
+    assert verb("gates", "specimen_delay").code == 1
     found, said = compared(challenged), "cannot be loaded" if fault == "no model" else "outside 0 to 1 or not finite"
     assert said in found["fault"]
     assert (found["metrics"], found["slices"], found["champion"]["version"]) == ({}, [], "0123456789ab")
     record = yaml.safe_load((challenged / MODEL / "build/passport.yaml").read_text())
     assert [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"] == ["champion"]
-    assert verb("report", "flight_delay").code == 0
+    assert verb("report", "specimen_delay").code == 0
 
 
 @pytest.mark.parametrize("name", ["evaluation", "measured"])
@@ -190,10 +205,10 @@ def test_figures_of_another_file_are_refused_and_no_passport_is_written(
         path.unlink()
     else:
         path.write_text("{" if fault == "broken" else '{"onnx": "0123"}')
-    answer = verb("gates", "flight_delay")
+    answer = verb("gates", "specimen_delay")
     assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
     assert f"{MODEL}/build/{name}.json" in answer.error
-    assert "`python -m models run flight_delay`" in answer.error
+    assert "`python -m models run specimen_delay`" in answer.error
     assert passport.read_bytes() == before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -14,14 +15,16 @@ import pytest
 from data_schemas.command import Refusal
 from data_schemas.files import sha256
 from models import config, measure, train
-from tests.models import trees
-from tests.models.trees import MODEL, OPTIONS, Answer
+from tests.models.scene import OPTIONS
+from tests.support.process import Answer
+from tests.support.repository import ROOT
+from tests.support.specimens import MODEL
 
 
 @pytest.fixture(scope="module")
-def table(model: config.Model, flights: Path) -> pl.DataFrame:
-    assert flights.is_dir()
-    return train.table(model, model.windows.test).drop("target")
+def table(plain: Path, model: config.Model) -> pl.DataFrame:
+    with contextlib.chdir(plain):
+        return pl.concat([train.table(model, model.windows.train).drop("target")] * 4)  # 4,800 rows
 
 
 def test_a_third_of_the_rows_are_disturbed_each_in_one_column(table: pl.DataFrame) -> None:
@@ -39,23 +42,24 @@ def test_a_third_of_the_rows_are_disturbed_each_in_one_column(table: pl.DataFram
             assert (unseen > 60) == (kind == pl.String)
 
 
-def test_the_file_scores_like_the_network_on_ten_thousand_disturbed_rows(tree: Path, table: pl.DataFrame) -> None:
-    assert tree.is_dir()
-    found = measure.parity(config.load("flight_delay"), table)
+@pytest.mark.usefixtures("tree")
+def test_the_file_scores_like_the_network_on_ten_thousand_disturbed_rows(table: pl.DataFrame) -> None:
+    found = measure.parity(config.load("specimen_delay"), table)
     assert found["rows"] >= 10_000
     assert 0 < found["largest_difference"] <= 1e-5
 
 
 def test_parity_finds_a_file_of_another_network(tree: Path, small: Path, table: pl.DataFrame) -> None:
     shutil.copy(small / MODEL / "model.onnx", tree / MODEL / "model.onnx")
-    assert measure.parity(config.load("flight_delay"), table)["largest_difference"] > 0.01
+    assert measure.parity(config.load("specimen_delay"), table)["largest_difference"] > 0.01
 
 
+@pytest.mark.usefixtures("tree")
 def test_parity_looks_at_rows_with_nulls_and_unknown_names(
-    tree: Path, table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+    table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A network that differs from its file on such rows only is found out."""
-    model = config.load("flight_delay")
+    model = config.load("specimen_delay")
     real = train.network(model)
 
     class Lenient(real):  # type: ignore[misc, valid-type]
@@ -64,33 +68,30 @@ def test_parity_looks_at_rows_with_nulls_and_unknown_names(
             return super().predict(rows) + 0.01 * odd
 
     monkeypatch.setattr(train, "network", lambda _: Lenient)
-    assert tree.is_dir()
     assert measure.parity(model, table)["largest_difference"] == pytest.approx(0.01, abs=1e-4)
 
 
-def test_latency_is_timed_for_one_row_and_for_a_hundred(
-    tree: Path, table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert tree.is_dir()
+@pytest.mark.usefixtures("tree")
+def test_latency_is_timed_for_one_row_and_for_a_hundred(table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "BATCHES", {"one_row": (1, 30), "hundred_rows": (100, 30)})
-    found = measure.latency(config.load("flight_delay"), table)
+    found = measure.latency(config.load("specimen_delay"), table)
     assert set(found) == {"one_row", "hundred_rows"}
     for each in found.values():
         assert 0 < each["p50_ms"] <= each["p99_ms"]
     assert found["hundred_rows"]["p50_ms"] > found["one_row"]["p50_ms"]
 
 
-def test_too_few_rows_to_time_are_refused(tree: Path, table: pl.DataFrame) -> None:
-    assert tree.is_dir()
+@pytest.mark.usefixtures("tree")
+def test_too_few_rows_to_time_are_refused(table: pl.DataFrame) -> None:
     with pytest.raises(Refusal, match=r"model\.yaml: windows\.test: has under 100 rows"):
-        measure.latency(config.load("flight_delay"), table.head(99))
+        measure.latency(config.load("specimen_delay"), table.head(99))
 
 
 def test_what_was_measured_names_the_bytes_it_is_about(
     tree: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measure, "BATCHES", {"one_row": (1, 3), "hundred_rows": (100, 3)})
-    assert verb("measure", "flight_delay").code == 0
+    assert verb("measure", "specimen_delay").code == 0
     found = json.loads((tree / MODEL / "build/measured.json").read_text())
     assert found["onnx"] == sha256(tree / MODEL / "model.onnx")
     assert found["size_mb"] == round((tree / MODEL / "model.onnx").stat().st_size / 1e6, 4)
@@ -98,7 +99,7 @@ def test_what_was_measured_names_the_bytes_it_is_about(
 
 def test_a_missing_network_is_refused_with_the_command_that_makes_it(tree: Path) -> None:
     shutil.rmtree(tree / MODEL / "weights")
-    with pytest.raises(Refusal, match=r"weights is missing; make it with `python -m models run flight_delay`"):
+    with pytest.raises(Refusal, match=r"weights is missing; make it with `python -m models run specimen_delay`"):
         measure.main(OPTIONS)
 
 
@@ -106,24 +107,27 @@ def test_a_missing_network_is_refused_with_the_command_that_makes_it(tree: Path)
 def test_a_missing_or_broken_file_is_refused(tree: Path, verb: Callable[..., Answer], name: str) -> None:
     onnx = tree / MODEL / "model.onnx"
     onnx.unlink()
-    answer = verb(name, "flight_delay")
+    answer = verb(name, "specimen_delay")
     assert (answer.code, len(answer.error.splitlines())) == (2, 1)
-    assert "models/flight_delay/model.onnx is missing; make it with `python -m models run flight_delay`" in answer.error
+    assert (
+        "models/specimen_delay/model.onnx is missing; make it with `python -m models run specimen_delay`"
+        in answer.error
+    )
     onnx.write_bytes(b"not a graph")
-    answer = verb(name, "flight_delay")
+    answer = verb(name, "specimen_delay")
     assert (answer.code, len(answer.error.splitlines())) == (2, 1)
     assert "model.onnx" in answer.error
 
 
 def test_a_tree_can_be_edited_without_touching_the_repository(tree: Path) -> None:
     """What every test here relies on."""
-    copies = [tree / MODEL / "model.yaml", tree / MODEL / "model.onnx", tree / "data_schemas/flights/data.dvc"]
-    assert not any(path.is_symlink() for path in copies)
-    assert trees.ROOT not in [path.resolve() for path in tree.parents]
+    assert not [path for path in tree.rglob("*") if path.is_symlink() or (path.stat().st_nlink > 1 and path.is_file())]
+    assert ROOT not in [path.resolve() for path in tree.parents]
 
 
+@pytest.mark.usefixtures("tree")
 def test_scores_of_disturbed_rows_that_are_not_finite_are_refused(
-    tree: Path, table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+    table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
         @classmethod
@@ -134,7 +138,6 @@ def test_scores_of_disturbed_rows_that_are_not_finite_are_refused(
         def predict(self, rows: pl.DataFrame) -> object:
             return np.full(rows.height, np.nan)
 
-    assert tree.is_dir()
     monkeypatch.setattr(train, "network", lambda _: Broken)
     with pytest.raises(Refusal, match=r"network\.py: nulls or unknown names give scores that are not finite"):
-        measure.parity(config.load("flight_delay"), table)
+        measure.parity(config.load("specimen_delay"), table)

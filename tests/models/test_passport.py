@@ -10,18 +10,19 @@ import pytest
 
 from data_schemas.command import Refusal
 from models import config, gates, passport
-from tests.models import trees
-from tests.models.trees import MODEL, OPTIONS
+from tests.models.scene import OPTIONS
+from tests.support import trees
+from tests.support.specimens import MODEL
 
 CONTENT: dict[str, list[tuple[Path | str, str, str]]] = {
     # what the passport holds a hash of -> a file and what changes in it
-    "data": [("data_schemas/flights/data.dvc", "md5: ", "md5: 0")],
-    "schema": [("data_schemas/flights/schema.py", '["EWR", "JFK", "LGA"]', '["EWR", "JFK"]')],
+    "data": [("data_schemas/specimen_trips/data.dvc", "md5: ", "md5: 0")],
+    "schema": [("data_schemas/specimen_trips/schema.py", '["EWR", "JFK", "LGA"]', '["EWR", "JFK"]')],
     "requirements": [("requirements/training.txt", "polars==", "polars==9")],
     "code": [
-        (MODEL / "network.py", "HARMONICS = 2", "HARMONICS = 3"),
-        (MODEL / "test_behaviour.py", "atol=1e-6)\n\n\ndef test_a_mile", "atol=1e-5)\n\n\ndef test_a_mile"),
-        (MODEL / "model.yaml", "hidden: 64", "hidden: 65"),
+        (MODEL / "network.py", "random(train.height) < 0.9", "random(train.height) < 0.8"),
+        (MODEL / "test_behaviour.py", "(missing - plain) < 0.25", "(missing - plain) < 0.5"),
+        (MODEL / "model.yaml", "max_epochs: 6", "max_epochs: 7"),
         ("models/gates.py", "good = value <= limit", "good = value < limit"),
     ],
 }
@@ -58,13 +59,13 @@ def test_a_version_is_twelve_hex_digits_of_all_five_hashes() -> None:
 
 
 def test_the_same_inputs_give_the_same_version_whenever_and_wherever(
-    tree: Path, model: config.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tree: Path, plain: Path, model: config.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = passport.content(model)
     for path in tree.rglob("*.py"):
         os.utime(path, (1, 1))
     assert passport.content(model) == before
-    monkeypatch.chdir(trees.plain(tmp_path / "elsewhere"))
+    monkeypatch.chdir(trees.copy(plain, tmp_path / "elsewhere"))
     assert passport.content(model) == before
 
 
@@ -85,7 +86,7 @@ def test_a_new_file_of_code_changes_the_version(tree: Path, model: config.Model)
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "is missing; pin the data with `python -m data_schemas ingest flights`"),
+        (None, "is missing; pin the data with `python -m data_schemas ingest specimen_trips`"),
         ("outs: []\n", r"outs\[0\]\.md5 is missing; restore the file with `git checkout"),
         ("[", "cannot be read"),
     ],
@@ -93,27 +94,25 @@ def test_a_new_file_of_code_changes_the_version(tree: Path, model: config.Model)
 def test_a_missing_or_broken_pin_of_the_data_is_refused(
     tree: Path, model: config.Model, text: str | None, words: str
 ) -> None:
-    pointer = tree / "data_schemas/flights/data.dvc"
+    pointer = tree / "data_schemas/specimen_trips/data.dvc"
     pointer.unlink()
     if text is not None:
         pointer.write_text(text)
-    with pytest.raises(Refusal, match=rf"^data_schemas/flights/data\.dvc.*{words}"):
+    with pytest.raises(Refusal, match=rf"^data_schemas/specimen_trips/data\.dvc.*{words}"):
         passport.content(model)
 
 
 @pytest.mark.parametrize(
     ("verdicts", "whole"), [(["pass", "off"], "pass"), (["pass", "fail", "off"], "fail"), (["fail"], "fail")]
 )
-def test_one_gate_that_fails_fails_the_whole(
-    tree: Path, evidence: gates.Evidence, verdicts: list[str], whole: str
-) -> None:
-    assert tree.is_dir()
+@pytest.mark.usefixtures("tree")
+def test_one_gate_that_fails_fails_the_whole(evidence: gates.Evidence, verdicts: list[str], whole: str) -> None:
     record = passport.make(evidence.model, evidence.evaluation, [{"verdict": each} for each in verdicts], None)
     assert record["verdict"] == whole
 
 
-def test_the_record_holds_what_promotion_and_people_need(tree: Path, evidence: gates.Evidence) -> None:
-    assert tree.is_dir()
+@pytest.mark.usefixtures("tree")
+def test_the_record_holds_what_promotion_and_people_need(evidence: gates.Evidence) -> None:
     champion = {"version": "0123456789ab", "onnx": "f" * 64, "commit": "c" * 40}
     record = passport.make(evidence.model, evidence.evaluation, [{"verdict": "pass"}], champion)
     assert set(record["content"]) == {"data", "schema", "code", "requirements", "onnx"}

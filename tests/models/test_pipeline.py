@@ -15,28 +15,22 @@ import yaml
 
 from data_schemas.command import Refusal
 from models import pipeline
-from tests.models import trees
-from tests.models.trees import ROOT
+from tests.models.scene import answer_here
+from tests.support.repository import ROOT, git
 
 FILE = Path("models/small/dvc.yaml")
 
 
-@pytest.fixture(scope="module")
-def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Git and DVC, and nothing else."""
-    root = tmp_path_factory.mktemp("initialised")
-    trees.git("init", "--quiet", root=root)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=root, check=True)
-    return root
-
-
 @pytest.fixture
 def stage(
-    initialised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[[str], tuple[int, str, str]]:
     """Run a pipeline of one stage with this command, as a child of this process."""
-    subprocess.run(["cp", "-r", f"{initialised}/.", tmp_path], check=True)
     monkeypatch.chdir(tmp_path)
+    answer_here(monkeypatch)
+    git("init", "--quiet")
+    Path(".dvc").mkdir()
+    Path(".dvc/config").touch()  # all that DVC asks for
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     FILE.parent.mkdir(parents=True)
 

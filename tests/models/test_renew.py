@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +12,13 @@ import pytest
 from data_schemas.command import Refusal
 from models import renew
 from tests.github.hub import Hub
-from tests.models import trees
-from tests.models.conftest import Verbs
-from tests.models.trees import MODEL, ROOT, SECOND, Answer
+from tests.models.scene import SECOND, Verbs, answer_here
+from tests.support import trees
+from tests.support.process import Answer, run
+from tests.support.repository import ROOT, commit, git
+from tests.support.specimens import MODEL
 
-RUN = "models run flight_delay"
+RUN = "models run specimen_delay"
 
 
 def train(model: Path = MODEL) -> None:
@@ -29,35 +29,35 @@ def train(model: Path = MODEL) -> None:
 
 
 def tip(remote: Path, branch: str = "work") -> str:
-    return trees.git("rev-parse", branch, root=remote / "origin")
+    return git("rev-parse", branch, root=remote / "origin")
 
 
 def test_what_a_run_makes_is_pushed_to_its_branch(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
     before, verbs.effects[RUN] = tip(remote, "main"), train
-    answer = verb("renew", "flight_delay", "--push", "work")
+    answer = verb("renew", "specimen_delay", "--push", "work")
     assert (answer.code, answer.error) == (0, "")
     assert (verbs.called, verbs.shared) == ([RUN], [remote / "here"])
     assert answer.out == f"pushed to work: {tip(remote)}\n"
-    listed = trees.git("show", "--name-only", "--format=%s", "work", root=remote / "origin").splitlines()
-    assert listed == ["Train flight_delay", "", f"{MODEL}/dvc.lock", f"{MODEL}/model.onnx"]
+    listed = git("show", "--name-only", "--format=%s", "work", root=remote / "origin").splitlines()
+    assert listed == ["Train specimen_delay", "", f"{MODEL}/dvc.lock", f"{MODEL}/model.onnx"]
     assert tip(remote, "main") == before
-    assert trees.git("status", "--porcelain") == "", "the clone was touched"
+    assert git("status", "--porcelain") == "", "the clone was touched"
     assert Hub(remote / "hub").calls() == [], "nobody asked for checks"
 
 
 def test_each_model_whose_lock_is_stale_is_run(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
-    verbs.codes["models run taxi_tip --check"] = 1
-    verbs.effects["models run taxi_tip"] = lambda: train(SECOND)
+    verbs.codes["models run specimen_tip --check"] = 1
+    verbs.effects["models run specimen_tip"] = lambda: train(SECOND)
     assert verb("renew", "--push", "work").code == 0
-    assert verbs.called == [f"{RUN} --check", "models run taxi_tip --check", "models run taxi_tip"]
-    assert trees.git("log", "-1", "--format=%s", "work", root=remote / "origin") == "Train taxi_tip"
+    assert verbs.called == [f"{RUN} --check", "models run specimen_tip --check", "models run specimen_tip"]
+    assert git("log", "-1", "--format=%s", "work", root=remote / "origin") == "Train specimen_tip"
 
 
 @pytest.mark.parametrize(
     ("model", "called", "told"),
     [
-        ([], [f"{RUN} --check", "models run taxi_tip --check"], "on work every model is what its sources make"),
-        (["flight-delay"], [RUN], "on work flight_delay is what its sources make"),
+        ([], [f"{RUN} --check", "models run specimen_tip --check"], "on work every model is what its sources make"),
+        (["specimen-delay"], [RUN], "on work specimen_delay is what its sources make"),
     ],
 )
 def test_where_nothing_is_stale_nothing_is_pushed(
@@ -72,7 +72,7 @@ def test_where_nothing_is_stale_nothing_is_pushed(
 def test_a_gate_that_fails_is_for_the_checks_to_say(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
     before = tip(remote)
     verbs.effects[RUN], verbs.codes[RUN] = train, 1
-    assert verb("renew", "flight_delay", "--push", "work").code == 0
+    assert verb("renew", "specimen_delay", "--push", "work").code == 0
     assert verbs.called == [RUN, f"{RUN} --check"]
     assert tip(remote) != before
 
@@ -80,9 +80,9 @@ def test_a_gate_that_fails_is_for_the_checks_to_say(remote: Path, verbs: Verbs, 
 @pytest.mark.parametrize(
     ("codes", "told"),
     [
-        ({RUN: 2}, "`python -m models run flight_delay` ended with 2 (see above)"),
-        ({RUN: -9}, "`python -m models run flight_delay` ended with -9 (see above)"),
-        ({RUN: 1, f"{RUN} --check": 1}, "`python -m models run flight_delay` came to no verdict (see above)"),
+        ({RUN: 2}, "`python -m models run specimen_delay` ended with 2 (see above)"),
+        ({RUN: -9}, "`python -m models run specimen_delay` ended with -9 (see above)"),
+        ({RUN: 1, f"{RUN} --check": 1}, "`python -m models run specimen_delay` came to no verdict (see above)"),
     ],
     ids=["refused", "killed", "data that breaks its contract"],
 )
@@ -91,36 +91,36 @@ def test_a_run_without_a_verdict_is_not_pushed(
 ) -> None:
     before = tip(remote)
     verbs.effects[RUN], verbs.codes = train, codes
-    answer = verb("renew", "flight_delay", "--push", "work")
+    answer = verb("renew", "specimen_delay", "--push", "work")
     assert (answer.code, len(answer.error.splitlines()), tip(remote)) == (2, 1, before)
     assert told in answer.error
 
 
-def test_a_check_that_refuses_stops_it(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
+@pytest.mark.usefixtures("remote")
+def test_a_check_that_refuses_stops_it(verbs: Verbs, verb: Callable[..., Answer]) -> None:
     verbs.codes[f"{RUN} --check"] = 2
     answer = verb("renew", "--push", "work")
     assert answer.code == 2
-    assert "run flight_delay --check` ended with 2 (see above); mend that and run again." in answer.error
-    assert remote.is_dir()
+    assert "run specimen_delay --check` ended with 2 (see above); mend that and run again." in answer.error
 
 
-def test_main_takes_pull_requests(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
-    answer = verb("renew", "flight_delay", "--push", "main")
+@pytest.mark.usefixtures("remote")
+def test_main_takes_pull_requests(verbs: Verbs, verb: Callable[..., Answer]) -> None:
+    answer = verb("renew", "specimen_delay", "--push", "main")
     assert (answer.code, answer.out, verbs.called) == (2, "", [])
     assert "main takes pull requests, not pushes; name the branch of one by --push." in answer.error
-    assert remote.is_dir()
 
 
+@pytest.mark.usefixtures("remote")
 @pytest.mark.parametrize("gone", ["branch", "remote"])
 def test_a_branch_or_an_origin_that_is_not_there_is_one_sentence(
-    remote: Path, verbs: Verbs, verb: Callable[..., Answer], gone: str
+    verbs: Verbs, verb: Callable[..., Answer], gone: str
 ) -> None:
     if gone == "remote":
-        trees.git("remote", "remove", "origin")
+        git("remote", "remove", "origin")
     answer = verb("renew", "--push", "elsewhere")
     assert (answer.code, verbs.called, len(answer.error.splitlines())) == (2, [], 1)
     assert "origin's elsewhere cannot be fetched" in answer.error
-    assert remote.is_dir()
 
 
 def test_checks_are_started_for_what_was_pushed_alone(
@@ -131,25 +131,25 @@ def test_checks_are_started_for_what_was_pushed_alone(
     verb("renew", "--push", "work")
     assert Hub(remote / "hub").calls() == []
     verbs.effects[RUN] = train
-    verb("renew", "flight_delay", "--push", "work")
+    verb("renew", "specimen_delay", "--push", "work")
     assert Hub(remote / "hub").dispatched() == ["work"]
 
 
 def test_a_branch_that_moved_on_meanwhile_is_run_again(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
-    trees.git("clone", "--quiet", "--branch=work", str(remote / "origin"), str(remote / "other"))
+    git("clone", "--quiet", "--branch=work", str(remote / "origin"), str(remote / "other"))
 
     def be_late() -> None:
         train()
         if len(verbs.called) == 1:
             trees.append(remote / "other" / MODEL / "network.py")
-            trees.commit(remote / "other")
-            trees.git("push", "--quiet", "origin", "work", root=remote / "other")
+            commit(remote / "other")
+            git("push", "--quiet", "origin", "work", root=remote / "other")
 
     verbs.effects[RUN] = be_late
-    assert verb("renew", "flight_delay", "--push", "work").code == 0
+    assert verb("renew", "specimen_delay", "--push", "work").code == 0
     assert verbs.called == [RUN, RUN]
-    subjects = trees.git("log", "-2", "--format=%s", "work", root=remote / "origin").splitlines()
-    assert subjects == ["Train flight_delay", "change"]
+    subjects = git("log", "-2", "--format=%s", "work", root=remote / "origin").splitlines()
+    assert subjects == ["Train specimen_delay", "change"]
 
 
 def test_a_child_works_in_this_folder_and_has_no_token(
@@ -176,20 +176,22 @@ def test_dvc_in_a_fresh_tree_uses_the_settings_and_the_cache_of_the_clone(
     for name in ("clone", "tree"):
         (tmp_path / name / ".dvc").mkdir(parents=True)
         shutil.copy(ROOT / ".dvc/config", tmp_path / name / ".dvc")
-        trees.git("init", "--quiet", root=tmp_path / name)
+        git("init", "--quiet", root=tmp_path / name)
     if local:
         (tmp_path / "clone/.dvc/config.local").write_text(local)
     monkeypatch.chdir(tmp_path / "tree")
+    answer_here(monkeypatch)
     renew.share_cache(tmp_path / "clone")
-    assert Path(renew._dvc("cache", "dir")) == tmp_path / cache
+    here = Path()
+    assert run("dvc", "cache", "dir", root=here).out.strip() == str(tmp_path / cache)
     if local:
-        assert renew._dvc("config", "core.checksum_jobs") == "3"
+        assert run("dvc", "config", "core.checksum_jobs", root=here).out == "3\n"
 
 
 def test_dvc_that_refuses_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Refusal, match=r"^DVC refuses `dvc cache dir` \(.*\); mend that and run again\.$"):
-        renew._dvc("cache", "dir")
+        renew.share_cache(tmp_path)
 
 
 @pytest.mark.parametrize("storage", ["git", "dvc"])
@@ -200,31 +202,29 @@ def test_bytes_that_git_does_not_hold_are_in_the_remote_before_the_commit(
     monkeypatch.setattr(renew, "_dvc", lambda *words: told.append((words, tip(remote))))
     before = tip(remote)
     verbs.effects[RUN] = lambda: trees.configure(Path(), {"storage": storage, "training.seed": 8})
-    assert verb("renew", "flight_delay", "--push", "work").code == 0
+    assert verb("renew", "specimen_delay", "--push", "work").code == 0
     assert tip(remote) != before
     assert told == ([(("push", f"{MODEL}/dvc.yaml:export"), before)] if storage == "dvc" else [])
 
 
+@pytest.mark.slow
 def test_a_stale_lock_is_mended_for_real_and_what_the_clone_knows_is_not_trained_again(
-    remote: Path, cloned: Path, built: Path
+    remote: Path, shop: Path
 ) -> None:
     """The slices of the report change: figures are made anew, from the network in the clone's cache."""
-    assert built.is_dir()
     clone = remote / "clone"
-    shutil.copytree(cloned, clone)
-    shutil.copytree(ROOT / ".dvc/cache/files", clone / ".dvc/cache/files")
-    trees.git("remote", "add", "origin", str(remote / "origin"), root=clone)
+    trees.copy(shop, clone)
+    shutil.rmtree(clone / MODEL / "build")
+    git("remote", "add", "origin", str(remote / "origin"), root=clone)
     trees.configure(clone, {"slices": {"carrier": "categories"}})
-    trees.commit(clone)
-    trees.git("push", "--quiet", "--force", "origin", "HEAD:work", root=clone)
-    command = [sys.executable, "-m", "models", "renew", "--push", "work"]
-    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "run flight_delay: evaluate: changed deps" in done.stdout
-    assert "\nevaluate flight_delay: " in done.stdout
-    assert "\ntrain flight_delay: " not in done.stdout
-    changed = trees.git("show", "--name-only", "--format=", "work", root=remote / "origin")
+    commit(clone)
+    git("push", "--quiet", "--force", "origin", "HEAD:work", root=clone)
+    answer = run("models", "renew", "--push", "work", root=clone)
+    assert answer.code == 0, answer.error
+    assert "run specimen_delay: evaluate: changed deps" in answer.out
+    assert "\nevaluate specimen_delay: " in answer.out
+    assert "\ntrain specimen_delay: " not in answer.out
+    changed = git("show", "--name-only", "--format=", "work", root=remote / "origin")
     assert changed == f"{MODEL}/dvc.lock"
-    trees.git("checkout", "--quiet", "--detach", tip(remote), root=clone)
-    check = [sys.executable, "-m", "models", "run", "flight_delay", "--check"]
-    assert subprocess.run(check, cwd=clone, capture_output=True, check=False).returncode == 0
+    git("checkout", "--quiet", "--detach", tip(remote), root=clone)
+    assert run("models", "run", "specimen_delay", "--check", root=clone).code == 0

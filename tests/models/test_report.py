@@ -13,8 +13,10 @@ import yaml
 
 from data_schemas.files import read_json, write_json
 from models import charts, compare, config, figures, report
-from tests.models import trees
-from tests.models.trees import MODEL, OPTIONS, Answer
+from tests.models.scene import OPTIONS
+from tests.support import trees
+from tests.support.process import Answer
+from tests.support.specimens import MODEL
 
 HOSTILE = """<script>alert("x")</script><img src=//e.example/x> & 'quoted' | pipe"""
 
@@ -118,7 +120,7 @@ def test_both_begin_with_the_verdict(tree: Path, write: Callable[[], tuple[str, 
     change(tree, lambda record: record.update(verdict=verdict))
     page, markdown = write()
     assert f'<span class="verdict {verdict}">{verdict}</span>' in page
-    assert markdown.startswith(f"## {word}: flight_delay `")
+    assert markdown.startswith(f"## {word}: specimen_delay `")
 
 
 def test_both_name_the_champion(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
@@ -347,8 +349,8 @@ def test_a_missing_or_broken_record_is_refused_and_the_old_report_stays(
     for text in (None, "{"):
         path = tree / MODEL / "build" / name
         path.unlink() if text is None else path.write_text(text)
-        answer = verb("report", "flight_delay")
+        answer = verb("report", "specimen_delay")
         assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
         assert f"{MODEL}/build/{name}" in answer.error
-        assert "`python -m models run flight_delay`" in answer.error
+        assert "`python -m models run specimen_delay`" in answer.error
     assert html.read_bytes() == before

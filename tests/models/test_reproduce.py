@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from models import config, reproduce
-from tests.models import trees
-from tests.models.trees import MODEL, Answer
+from tests.support import trees
+from tests.support.process import Answer
+from tests.support.specimens import MODEL
 
 Verb = Callable[..., Answer]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,19 +17,25 @@ from data_schemas.files import sha256, write
 from data_schemas.pointer import Version
 from models import champion, config, renew, retrain, slide
 from tests.github.hub import Hub
-from tests.models import trees
-from tests.models.conftest import Verbs
-from tests.models.trees import MODEL, ROOT, SECOND, Answer
+from tests.models.scene import SECOND, Verbs, shrink
+from tests.support import trees
+from tests.support.process import Answer, run
+from tests.support.repository import commit, git
+from tests.support.specimens import MODEL
 
-INGEST, SLIDE, RUN = "data_schemas ingest flights --accept", "models slide flight_delay", "models run flight_delay"
-BRANCH = "retrain/flight_delay"
+INGEST, SLIDE, RUN = (
+    "data_schemas ingest specimen_trips --accept",
+    "models slide specimen_delay",
+    "models run specimen_delay",
+)
+BRANCH = "retrain/specimen_delay"
 NEW = Version("0" * 32 + ".dir", 1, 1)
 BETTER = {"verdict": "pass", "value": "0.0123", "reason": "ROC AUC against 0123456789ab: +0.0200, on the same rows"}
 
 
 def move() -> None:
     """What `slide` does."""
-    model = config.load("flight_delay", check_columns=False)
+    model = config.load("specimen_delay", check_columns=False)
     path = MODEL / "model.yaml"
     path.write_text(slide.edited(path, model, slide.moved(model.windows, 1)))
 
@@ -53,11 +58,11 @@ def judge(gate: dict[str, str], others: str = "pass", against: str | None = "012
 @pytest.fixture
 def children(verbs: Verbs) -> Verbs:
     """The source has new data, the windows move, and the model is better."""
-    verbs.effects = {INGEST: lambda: pointer.pin("flights", NEW), SLIDE: move, RUN: judge(BETTER)}
+    verbs.effects = {INGEST: lambda: pointer.pin("specimen_trips", NEW), SLIDE: move, RUN: judge(BETTER)}
     return verbs
 
 
-def release(name: str = "flight_delay", onnx: str = "0" * 64) -> None:
+def release(name: str = "specimen_delay", onnx: str = "0" * 64) -> None:
     content = {"version": "0123456789ab", "content": {"onnx": onnx}}
     write(champion.passport_path(name), yaml.safe_dump(content))
 
@@ -71,34 +76,34 @@ def proposed(remote: Path) -> dict[str, Any]:
 
 
 def branches(remote: Path) -> list[str]:
-    return trees.git("branch", "--format=%(refname:short)", root=remote / "origin").splitlines()
+    return git("branch", "--format=%(refname:short)", root=remote / "origin").splitlines()
 
 
 def test_a_better_model_is_a_pull_request_with_the_verdict_first(
     remote: Path, children: Verbs, verb: Callable[..., Answer]
 ) -> None:
-    old = config.load("flight_delay", check_columns=False).windows
-    new, data = slide.moved(old, 1), pointer.pinned("flights")
+    old = config.load("specimen_delay", check_columns=False).windows
+    new, data = slide.moved(old, 1), pointer.pinned("specimen_trips")
     assert data
-    answer = verb("retrain", "flight-delay", "--propose")
+    answer = verb("retrain", "specimen-delay", "--propose")
     assert (answer.code, answer.error) == (0, "")
-    assert answer.out == f"retrain flight_delay: {proposed(remote)['html_url']}\n"
+    assert answer.out == f"retrain specimen_delay: {proposed(remote)['html_url']}\n"
     assert (children.called, children.shared) == ([INGEST, SLIDE, RUN], [remote / "here"])
     assert proposed(remote)["body"].splitlines() == [
         "**Better than the champion `0123456789ab`. ROC AUC against 0123456789ab: +0.0200, on the same rows; lower "
         "bound of the paired 95 % interval: 0.0123, above 0; no gate fails.**",
         "",
         *(f"- {line}" for line in slide.told_of(old, new)),
-        f"- data: flights `{data.short}` -> `{NEW.short}`",
+        f"- data: specimen_trips `{data.short}` -> `{NEW.short}`",
         "",
         "## the report",
     ]
     assert asked(remote) == ["POST pulls"]
     assert proposed(remote)["head"]["ref"] == BRANCH
-    assert proposed(remote)["title"] == f"Retrain flight_delay on data up to {new.test.last}"
-    changed = trees.git("show", "--name-only", "--format=", BRANCH, root=remote / "origin").splitlines()
-    assert changed == ["data_schemas/flights/data.dvc", f"{MODEL}/dvc.lock", f"{MODEL}/model.yaml"]
-    assert trees.git("status", "--porcelain") == "", "the clone was touched"
+    assert proposed(remote)["title"] == f"Retrain specimen_delay on data up to {new.test.last}"
+    changed = git("show", "--name-only", "--formroot=", BRANCH, root=remote / "origin").splitlines()
+    assert changed == ["data_schemas/specimen_trips/data.dvc", f"{MODEL}/dvc.lock", f"{MODEL}/model.yaml"]
+    assert git("status", "--porcelain") == "", "the clone was touched"
 
 
 NOT_BETTER = {
@@ -119,7 +124,7 @@ def test_one_that_is_not_better_is_opened_for_the_record_and_closed_with_the_rea
     gate, others, told = NOT_BETTER[case]
     children.effects[RUN] = judge(gate, others)
     children.codes[RUN] = int("fail" in (others, gate["verdict"]))
-    assert verb("retrain", "flight_delay", "--propose").code == 0
+    assert verb("retrain", "specimen_delay", "--propose").code == 0
     (closed,) = proposed(remote)["comments"]
     assert (proposed(remote)["state"], asked(remote)[0]) == ("closed", "POST pulls")
     assert closed.startswith("Not better than the champion `0123456789ab`. ")
@@ -132,7 +137,10 @@ def test_one_that_is_not_better_is_opened_for_the_record_and_closed_with_the_rea
 @pytest.mark.parametrize(
     ("run", "told"),
     [
-        (judge(BETTER, against=None), "Not compared: production has no release of flight_delay, so there is no champ"),
+        (
+            judge(BETTER, against=None),
+            "Not compared: production has no release of specimen_delay, so there is no champ",
+        ),
         (judge({"verdict": "off", "value": "-", "reason": "too early"}), "that gate is off (too early); no gate fails"),
     ],
     ids=["no champion", "gate off"],
@@ -141,7 +149,7 @@ def test_what_was_not_compared_stays_open_for_a_person(
     remote: Path, children: Verbs, verb: Callable[..., Answer], run: Callable[[], None], told: str
 ) -> None:
     children.effects[RUN] = run
-    assert verb("retrain", "flight_delay", "--propose").code == 0
+    assert verb("retrain", "specimen_delay", "--propose").code == 0
     assert told in proposed(remote)["body"]
     assert "A person decides by this report." in proposed(remote)["body"]
     assert asked(remote) == ["POST pulls"]
@@ -151,7 +159,7 @@ def test_checks_are_started_where_github_would_start_none(
     remote: Path, children: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISPATCH", "ci.yml")
-    assert verb("retrain", "flight_delay", "--propose").code == 0
+    assert verb("retrain", "specimen_delay", "--propose").code == 0
     assert Hub(remote / "hub").dispatched() == [BRANCH]
     assert children.called[-1] == RUN
 
@@ -159,11 +167,11 @@ def test_checks_are_started_where_github_would_start_none(
 @pytest.mark.parametrize("new", ["data", "windows"])
 def test_data_or_windows_alone_are_enough(remote: Path, children: Verbs, verb: Callable[..., Answer], new: str) -> None:
     del children.effects[SLIDE if new == "data" else INGEST]
-    assert verb("retrain", "flight_delay", "--propose").code == 0
-    body, data = proposed(remote)["body"], pointer.pinned("flights")
+    assert verb("retrain", "specimen_delay", "--propose").code == 0
+    body, data = proposed(remote)["body"], pointer.pinned("specimen_trips")
     assert data
     assert ("- The windows stayed.\n" in body) is (new == "data")
-    assert (f"- data: flights `{data.short}`\n" in body) is (new == "windows")
+    assert (f"- data: specimen_trips `{data.short}`\n" in body) is (new == "windows")
     assert children.called[-1] == RUN
 
 
@@ -171,7 +179,7 @@ def test_data_or_windows_alone_are_enough(remote: Path, children: Verbs, verb: C
 def test_without_anything_new_nothing_is_trained_or_proposed(
     remote: Path, verbs: Verbs, verb: Callable[..., Answer], propose: list[str]
 ) -> None:
-    answer = verb("retrain", "flight_delay", *propose)
+    answer = verb("retrain", "specimen_delay", *propose)
     assert (answer.code, answer.error, verbs.called) == (0, "", [INGEST, SLIDE])
     assert "neither the data nor the windows have anything new: nothing to train on." in answer.out
     assert (asked(remote), branches(remote)) == ([], ["main", "work"])
@@ -192,7 +200,7 @@ def test_a_step_that_fails_ends_it_before_anything_is_proposed(
     remote: Path, children: Verbs, verb: Callable[..., Answer], propose: list[str], codes: dict[str, int], told: str
 ) -> None:
     children.codes = codes
-    answer = verb("retrain", "flight_delay", *propose)
+    answer = verb("retrain", "specimen_delay", *propose)
     assert (answer.code, len(answer.error.splitlines())) == (2, 1)
     assert told in answer.error
     assert (asked(remote), branches(remote)) == ([], ["main", "work"])
@@ -204,7 +212,7 @@ def test_a_text_is_cut_to_what_a_pull_request_holds(remote: Path, children: Verb
         write(MODEL / "build/report.md", "x" * 100_000)
 
     children.effects[RUN] = run
-    assert verb("retrain", "flight_delay", "--propose").code == 0
+    assert verb("retrain", "specimen_delay", "--propose").code == 0
     assert 50_000 < len(proposed(remote)["body"]) < 65_536
 
 
@@ -213,8 +221,8 @@ def test_bytes_that_git_does_not_hold_are_kept_before_the_proposal(
 ) -> None:
     kept: list[str] = []
     monkeypatch.setattr(renew, "keep", kept.append)
-    assert verb("retrain", "flight_delay", "--propose").code == 0
-    assert (kept, asked(remote) != []) == (["flight_delay"], True)
+    assert verb("retrain", "specimen_delay", "--propose").code == 0
+    assert (kept, asked(remote) != []) == (["specimen_delay"], True)
     assert children.called[-1] == RUN
 
 
@@ -223,48 +231,42 @@ def test_here_it_leaves_a_change_for_a_person_and_ends_like_the_run(
     remote: Path, children: Verbs, verb: Callable[..., Answer], code: int
 ) -> None:
     children.effects[RUN], children.codes[RUN] = judge(BETTER, "fail" if code else "pass"), code
-    answer = verb("retrain", "flight_delay")
+    answer = verb("retrain", "specimen_delay")
     assert (answer.code, answer.error, children.called[:3]) == (code, "", [INGEST, SLIDE, RUN])
-    assert f"retrain flight_delay: {'Not better' if code else 'Better'} than the champion" in answer.out
+    assert f"retrain specimen_delay: {'Not better' if code else 'Better'} than the champion" in answer.out
     assert (asked(remote), branches(remote)) == ([], ["main", "work"])
-    assert len(trees.git("status", "--porcelain").splitlines()) == 3
+    assert len(git("status", "--porcelain").splitlines()) == 3
 
 
-@pytest.mark.parametrize("path", [MODEL / "network.py", MODEL / "new.py", Path("data_schemas/flights/data.dvc")])
-def test_unfinished_work_is_not_mixed_with_it(
-    remote: Path, children: Verbs, verb: Callable[..., Answer], path: Path
-) -> None:
+@pytest.mark.parametrize("path", [MODEL / "network.py", MODEL / "new.py", Path("data_schemas/specimen_trips/data.dvc")])
+@pytest.mark.usefixtures("remote")
+def test_unfinished_work_is_not_mixed_with_it(children: Verbs, verb: Callable[..., Answer], path: Path) -> None:
     trees.append(path)
-    answer = verb("retrain", "flight_delay")
+    answer = verb("retrain", "specimen_delay")
     assert (answer.code, answer.out, children.called, len(answer.error.splitlines())) == (2, "", [], 1)
     assert f"{path} is not committed, and retraining would mix with that; commit or restore it first." in answer.error
     trees.append(SECOND / "network.py")
-    assert verb("retrain", "flight_delay", "--propose").code == 0, "a tree of its own has none of it"
-    assert remote.is_dir()
+    assert verb("retrain", "specimen_delay", "--propose").code == 0, "a tree of its own has none of it"
 
 
-def test_without_a_remote_it_says_so_in_one_sentence(
-    remote: Path, children: Verbs, verb: Callable[..., Answer]
-) -> None:
-    trees.git("remote", "remove", "origin")
-    answer = verb("retrain", "flight_delay", "--propose")
+@pytest.mark.usefixtures("remote")
+def test_without_a_remote_it_says_so_in_one_sentence(children: Verbs, verb: Callable[..., Answer]) -> None:
+    git("remote", "remove", "origin")
+    answer = verb("retrain", "specimen_delay", "--propose")
     assert (answer.code, children.called, len(answer.error.splitlines())) == (2, [], 1)
     assert "origin's main cannot be fetched" in answer.error
-    assert remote.is_dir()
 
 
-def test_on_a_schedule_only_what_production_runs_is_retrained(
-    remote: Path, children: Verbs, verb: Callable[..., Answer]
-) -> None:
-    answer = verb("retrain", "flight_delay", "--propose", "--scheduled")
+@pytest.mark.usefixtures("remote")
+def test_on_a_schedule_only_what_production_runs_is_retrained(children: Verbs, verb: Callable[..., Answer]) -> None:
+    answer = verb("retrain", "specimen_delay", "--propose", "--scheduled")
     assert (answer.code, answer.error, children.called) == (0, "", [])
     assert answer.out == (
-        "retrain flight_delay: skipped, production has no release of it, so nothing that runs has aged.\n"
+        "retrain specimen_delay: skipped, production has no release of it, so nothing that runs has aged.\n"
     )
     release()
-    assert verb("retrain", "flight_delay", "--propose", "--scheduled").code == 0
+    assert verb("retrain", "specimen_delay", "--propose", "--scheduled").code == 0
     assert children.called == [INGEST, SLIDE, RUN]
-    assert remote.is_dir()
 
 
 def listed(verb: Callable[..., Answer], *arguments: str) -> dict[str, Any]:
@@ -276,15 +278,15 @@ def listed(verb: Callable[..., Answer], *arguments: str) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("remote")
 def test_the_list_is_what_a_matrix_takes(verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert listed(verb) == {"models": ["flight_delay", "taxi_tip"], "skipped": {}}
-    assert listed(verb, "taxi-tip") == {"models": ["taxi_tip"], "skipped": {}}
-    release("taxi_tip")
+    assert listed(verb) == {"models": ["specimen_delay", "specimen_tip"], "skipped": {}}
+    assert listed(verb, "specimen-tip") == {"models": ["specimen_tip"], "skipped": {}}
+    release("specimen_tip")
     found = listed(verb, "--scheduled")
-    assert (found["models"], list(found["skipped"])) == (["taxi_tip"], ["flight_delay"])
-    assert listed(verb, "--scheduled", "flight_delay")["models"] == []
+    assert (found["models"], list(found["skipped"])) == (["specimen_tip"], ["specimen_delay"])
+    assert listed(verb, "--scheduled", "specimen_delay")["models"] == []
     monkeypatch.setattr(retrain, "JOBS", 1)
     assert listed(verb)["skipped"] == {
-        "taxi_tip": "1 models come before it, as many as one run takes; name it in a run of its own"
+        "specimen_tip": "1 models come before it, as many as one run takes; name it in a run of its own"
     }
 
 
@@ -292,7 +294,10 @@ def test_the_list_is_what_a_matrix_takes(verb: Callable[..., Answer], monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["unknown", "--list"], "there is no model 'unknown' (models/unknown/model.yaml is missing); models: flight_"),
+        (
+            ["unknown", "--list"],
+            "there is no model 'unknown' (models/unknown/model.yaml is missing); models: specimen_",
+        ),
         (["unknown", "--scheduled"], "there is no model 'unknown'"),
         (["..", "--propose"], "there is no model '..'"),
         ([], "no model is named; give one of models/, or --list"),
@@ -311,53 +316,52 @@ def test_the_list_needs_nothing_but_pyyaml() -> None:
         f"import sys; sys.modules.update(dict.fromkeys({heavy})); from models.__main__ import main; sys.exit(main())"
     )
     command = [sys.executable, "-c", script, "retrain", "--list", "--scheduled"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)) == {"models", "skipped"}
 
 
+@pytest.mark.slow
 def test_all_of_it_for_real(remote: Path, cloned: Path) -> None:
     """A small model learns one later month in one epoch and is no match for the one in production."""
     clone = remote / "clone"
-    shutil.copytree(cloned, clone)
-    trees.git("remote", "add", "origin", str(remote / "origin"), root=clone)
-    trees.shrink(clone)
+    trees.copy(cloned, clone)
+    git("remote", "add", "origin", str(remote / "origin"), root=clone)
+    shrink(clone)
     trees.configure(clone, {"windows.test": {"first": "2013-03", "last": "2013-03"}})
     write(
-        clone / champion.passport_path("flight_delay"),
+        clone / champion.passport_path("specimen_delay"),
         yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": sha256(clone / MODEL / "model.onnx")}}),
     )
-    trees.commit(clone)
-    trees.git("push", "--quiet", "--force", "origin", "HEAD:main", root=clone)
-    command = [sys.executable, "-m", "models", "retrain", "flight_delay", "--propose", "--scheduled"]
-    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    commit(clone)
+    git("push", "--quiet", "--force", "origin", "HEAD:main", root=clone)
+    answer = run("models", "retrain", "specimen_delay", "--propose", "--scheduled", root=clone)
+    assert answer.code == 0, answer.error
     body = proposed(remote)["body"]
     assert body.startswith("**Not better than the champion `0123456789ab`. ROC AUC against 0123456789ab: -0.")
     assert "- train: 2013-01 -> 2013-10\n- valid: 2013-02 -> 2013-11\n- test: 2013-03 -> 2013-12\n" in body
-    assert ": flight_delay `" in body
+    assert ": specimen_delay `" in body
     assert "### Gates" in body
     assert proposed(remote)["comments"][0].startswith("Not better")
-    trees.git("fetch", "--quiet", "origin", root=clone)
-    trees.git("checkout", "--quiet", "--detach", f"origin/{BRANCH}", root=clone)
-    check = [sys.executable, "-m", "models", "run", "flight_delay", "--check"]
-    checked = subprocess.run(check, cwd=clone, capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stdout
+    git("fetch", "--quiet", "origin", root=clone)
+    git("checkout", "--quiet", "--detach", f"origin/{BRANCH}", root=clone)
+    checked = run("models", "run", "specimen_delay", "--check", root=clone)
+    assert checked.code == 0, checked.out
 
 
 def test_what_one_job_trained_another_proposes_without_training(
     remote: Path, children: Verbs, verb: Callable[..., Answer]
 ) -> None:
     """The first has no token; the second runs nothing of the model and proposes the very same."""
-    assert verb("retrain", "flight_delay", "--write", "out").code == 0
+    assert verb("retrain", "specimen_delay", "--write", "out").code == 0
     assert (asked(remote), branches(remote)) == ([], ["main", "work"])
     called = list(children.called)
     answer = verb("retrain", "--read", "out", "--propose")
-    assert (answer.code, answer.out) == (0, f"retrain flight_delay: {proposed(remote)['html_url']}\n")
+    assert (answer.code, answer.out) == (0, f"retrain specimen_delay: {proposed(remote)['html_url']}\n")
     assert children.called == called
     assert proposed(remote)["body"].startswith("**Better than the champion `0123456789ab`.")
-    changed = trees.git("show", "--name-only", "--format=", BRANCH, root=remote / "origin").splitlines()
-    assert changed == ["data_schemas/flights/data.dvc", f"{MODEL}/dvc.lock", f"{MODEL}/model.yaml"]
+    changed = git("show", "--name-only", "--formroot=", BRANCH, root=remote / "origin").splitlines()
+    assert changed == ["data_schemas/specimen_trips/data.dvc", f"{MODEL}/dvc.lock", f"{MODEL}/model.yaml"]
 
 
 def test_a_change_beside_what_training_makes_is_not_proposed(
@@ -369,7 +373,7 @@ def test_a_change_beside_what_training_makes_is_not_proposed(
         trees.append(Path(".github/workflows/ci.yml"))
 
     children.effects[RUN] = run
-    assert verb("retrain", "flight_delay", "--write", "out").code == 0
+    assert verb("retrain", "specimen_delay", "--write", "out").code == 0
     answer = verb("retrain", "--read", "out", "--propose")
     assert (answer.code, "which no training makes" in answer.out) == (1, True)
     assert (asked(remote), branches(remote)) == ([], ["main", "work"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,25 +9,34 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.models import trees
-from tests.models.trees import MODEL, Answer
+from tests.models.scene import answer_here
+from tests.support import trees
+from tests.support.process import Answer, run
+from tests.support.repository import git
+from tests.support.specimens import MODEL
 
 DVC = MODEL / "dvc.yaml"
+pytestmark = pytest.mark.usefixtures("clone")
 
 # What the clone may hold that the lock does not fit, and what is then said: settings, or a file and what is put at its
 # end or in the place of a text.
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
-    "training": ({"training.more": 1}, "train: changed deps: models/flight_delay/model.yaml"),
-    "windows": ({"windows.train.first": "2012-12"}, "train: changed deps: models/flight_delay/model.yaml"),
-    "features": ({"features": ["carrier"]}, "train: changed deps: models/flight_delay/model.yaml"),
-    "slices": ({"slices": {"carrier": [0, 1]}}, "evaluate: changed deps: models/flight_delay/model.yaml"),
+    "training": ({"training.more": 1}, "train: changed deps: models/specimen_delay/model.yaml"),
+    "windows": ({"windows.train.first": "2012-12"}, "train: changed deps: models/specimen_delay/model.yaml"),
+    "features": ({"features": ["carrier"]}, "train: changed deps: models/specimen_delay/model.yaml"),
+    "slices": ({"slices": {"carrier": [0, 1]}}, "evaluate: changed deps: models/specimen_delay/model.yaml"),
 }
 EDITS: dict[str, tuple[Path, str, str, str]] = {
-    "network": (MODEL / "network.py", "", "\n", "train: changed deps: models/flight_delay/network.py"),
+    "network": (MODEL / "network.py", "", "\n", "train: changed deps: models/specimen_delay/network.py"),
     "command": (DVC, "cmd: python -m models train", "cmd: python -B -m models train", "train: changed command"),
     "dependency": (DVC, "      - models/scoring.py", "      - models/config.py", "evaluate: changed deps"),
-    "schema": (Path("data_schemas/flights/schema.py"), "", "\n", "validate: changed deps: data_schemas"),
-    "data": (Path("data_schemas/flights/data.dvc"), "md5: ", "md5: 0", "data_schemas/flights/data.dvc is newer than"),
+    "schema": (Path("data_schemas/specimen_trips/schema.py"), "", "\n", "validate: changed deps: data_schemas"),
+    "data": (
+        Path("data_schemas/specimen_trips/data.dvc"),
+        "md5: ",
+        "md5: 0",
+        "data_schemas/specimen_trips/data.dvc is newer than",
+    ),
     "packages": (Path("requirements/training.txt"), "", "\n", "train: changed deps: requirements"),
     "metrics": (Path("models/metrics.py"), "", "\n", "evaluate: changed deps: models/metrics.py"),
 }
@@ -37,23 +45,24 @@ EDITS: dict[str, tuple[Path, str, str, str]] = {
 @pytest.fixture
 def clone(cloned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh clone of one's own, as current directory."""
-    shutil.copytree(cloned, tmp_path / "clone")
-    monkeypatch.chdir(tmp_path / "clone")
+    monkeypatch.chdir(trees.copy(cloned, tmp_path / "clone"))
+    answer_here(monkeypatch)
     return tmp_path / "clone"
 
 
 def check(verb: Callable[..., Answer]) -> Answer:
-    return verb("run", "flight_delay", "--check")
+    return verb("run", "specimen_delay", "--check")
 
 
-def test_a_fresh_clone_without_data_and_cache_is_up_to_date(clone: Path, verb: Callable[..., Answer]) -> None:
-    assert not (clone / "data_schemas/flights/data").exists()
+def test_a_fresh_clone_without_data_and_cache_is_up_to_date(clone: Path) -> None:
+    """By the command line, as in a person's terminal."""
+    assert not (clone / "data_schemas/specimen_trips/data").exists()
     assert not (clone / ".dvc/cache").exists()
-    answer = check(verb)
+    answer = run("models", "run", "specimen_delay", "--check", root=clone)
     assert (answer.code, answer.error) == (0, "")
     assert "dvc.lock, weights and model.onnx are up to date with their inputs." in answer.out
     assert not (clone / MODEL / "build").exists()
-    assert trees.git("status", "--porcelain", root=clone) == ""
+    assert git("status", "--porcelain", root=clone) == ""
 
 
 @pytest.mark.parametrize("name", [*SETTINGS, *EDITS])
@@ -68,8 +77,8 @@ def test_a_lock_older_than_its_inputs_is_named_with_the_stage_and_the_mend(
         trees.edit(path, old or path.read_text(), new if old else path.read_text() + new)
     answer = check(verb)
     assert (answer.code, answer.error) == (1, "")
-    assert f"run flight_delay: {words}" in answer.out
-    assert "run `python -m models run flight_delay` and commit models/flight_delay." in answer.out
+    assert f"run specimen_delay: {words}" in answer.out
+    assert "run `python -m models run specimen_delay` and commit models/specimen_delay." in answer.out
     if words.startswith("evaluate"):
         assert "train:" not in answer.out
 
@@ -78,8 +87,8 @@ def test_a_lock_older_than_its_inputs_is_named_with_the_stage_and_the_mend(
 @pytest.mark.parametrize(
     ("path", "reader", "maker"),
     [
-        ("model.onnx", "evaluate: changed deps: models/flight_delay/model.onnx", "export: changed outs"),
-        ("weights/model.json", "export: changed deps: models/flight_delay/weights", "train: changed outs"),
+        ("model.onnx", "evaluate: changed deps: models/specimen_delay/model.onnx", "export: changed outs"),
+        ("weights/model.json", "export: changed deps: models/specimen_delay/weights", "train: changed outs"),
     ],
 )
 def test_other_bytes_of_the_model_than_the_locks_are_found(
@@ -91,7 +100,7 @@ def test_other_bytes_of_the_model_than_the_locks_are_found(
     trees.append(clone / MODEL / path, " ")
     answer = check(verb)
     assert answer.code == 1
-    assert f"run flight_delay: {reader}\n" in answer.out
+    assert f"run specimen_delay: {reader}\n" in answer.out
     assert maker in answer.out or storage == "dvc"
     assert "model.yaml" not in answer.out
 
@@ -117,8 +126,8 @@ def test_a_missing_lock_or_model_is_found(clone: Path, verb: Callable[..., Answe
     (clone / MODEL / name).rename("elsewhere")
     answer = check(verb)
     assert (answer.code, answer.error) == (1, "")
-    assert f"models/flight_delay/{name} is missing" in answer.out
-    assert "run `python -m models run flight_delay` and commit models/flight_delay." in answer.out
+    assert f"models/specimen_delay/{name} is missing" in answer.out
+    assert "run `python -m models run specimen_delay` and commit models/specimen_delay." in answer.out
 
 
 def test_a_change_of_serving_or_gates_makes_no_stage_stale(clone: Path, verb: Callable[..., Answer]) -> None:
@@ -132,7 +141,7 @@ def test_a_lock_that_dvc_cannot_read_is_refused_in_one_line(clone: Path, verb: C
     (clone / MODEL / "dvc.lock").write_text("stages: [\n")
     answer = check(verb)
     assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
-    assert "restore it with `git checkout -- models/flight_delay/dvc.lock`" in answer.error
+    assert "restore it with `git checkout -- models/specimen_delay/dvc.lock`" in answer.error
 
 
 def hash_in_lock(clone: Path, stage: str, kind: str, path: str) -> None:
@@ -145,33 +154,31 @@ def hash_in_lock(clone: Path, stage: str, kind: str, path: str) -> None:
 
 def test_a_lock_of_a_run_that_ended_after_training_is_found(clone: Path, verb: Callable[..., Answer]) -> None:
     """The network is newer than the file that was exported from the one before."""
-    hash_in_lock(clone, "train", "outs", "models/flight_delay/weights")
+    hash_in_lock(clone, "train", "outs", "models/specimen_delay/weights")
     answer = check(verb)
     assert answer.code == 1
-    assert "export: models/flight_delay/weights is newer than the stage" in answer.out
+    assert "export: models/specimen_delay/weights is newer than the stage" in answer.out
 
 
 def test_a_lock_whose_stages_saw_different_data_is_found(clone: Path, verb: Callable[..., Answer]) -> None:
-    hash_in_lock(clone, "train", "deps", "data_schemas/flights/data")
+    hash_in_lock(clone, "train", "deps", "data_schemas/specimen_trips/data")
     answer = check(verb)
     assert answer.code == 1
-    assert answer.out.count("data_schemas/flights/data.dvc is newer than the lock") == 1
+    assert answer.out.count("data_schemas/specimen_trips/data.dvc is newer than the lock") == 1
 
 
-@pytest.mark.parametrize("name", ["models/metrics.py", "requirements/training.txt", "models/flight_delay/network.py"])
-def test_a_deleted_source_is_stale_and_not_a_fresh_clone(clone: Path, verb: Callable[..., Answer], name: str) -> None:
-    assert clone.is_dir()
+@pytest.mark.parametrize("name", ["models/metrics.py", "requirements/training.txt", "models/specimen_delay/network.py"])
+def test_a_deleted_source_is_stale_and_not_a_fresh_clone(verb: Callable[..., Answer], name: str) -> None:
     Path(name).unlink()
-    assert verb("run", "flight_delay", "--check").code == 1
+    assert verb("run", "specimen_delay", "--check").code == 1
 
 
 @pytest.mark.parametrize(
     "content", ["", "{}", "stages: {}", "stages: 5"], ids=["empty", "nothing", "no stages", "a number"]
 )
-def test_a_pipeline_without_its_stages_is_refused(clone: Path, verb: Callable[..., Answer], content: str) -> None:
-    assert clone.is_dir()
+def test_a_pipeline_without_its_stages_is_refused(verb: Callable[..., Answer], content: str) -> None:
     (MODEL / "dvc.yaml").write_text(content)
     for arguments in (["--check"], []):
-        answer = verb("run", "flight_delay", *arguments)
+        answer = verb("run", "specimen_delay", *arguments)
         assert answer.code == 2
         assert "dvc.yaml" in answer.error

@@ -4,49 +4,55 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import Once
 from tests.serving import toy
+from tests.support import trees
 
 
 @pytest.fixture(scope="session", autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No BentoML home in anybody's home folder."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENTOML_HOME", str(tmp_path_factory.mktemp("bentoml")))
-        yield
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of its own with the toy model, as the current directory and on the import path."""
-    toy.make_repository(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    for name in [name for name in sys.modules if name.startswith("data_schemas.toys")]:
-        monkeypatch.delitem(sys.modules, name)
-    return tmp_path
+        folder = tmp_path_factory.mktemp("bentoml")
+        patch.setenv("BENTOML_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
-def toy_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `repository`, shared: nothing may change it but builds."""
-    folder = tmp_path_factory.mktemp("repository")
-    toy.make_repository(folder)
-    return folder
+def plain_repository(once: Once) -> Path:
+    """The toy's repository before anything was built. Copy it before you change it."""
+    return once("toy", toy.make_repository)
+
+
+@pytest.fixture
+def repository(plain_repository: Path, tmp_path: Path) -> Iterator[Path]:
+    """A repository of its own with the toy model, as the current directory and on the import path."""
+    with toy.inside(trees.copy(plain_repository, tmp_path / "toy")) as root:
+        yield root
+
+
+@pytest.fixture(scope="session")
+def toy_repository(once: Once, plain_repository: Path, home: Path) -> Path:
+    """With the toy's Bento, shared: nothing may change it."""
+
+    def make(root: Path) -> None:
+        done = toy.verb(trees.copy(plain_repository, root), "build", toy.NAME)
+        assert done.code == 0, done.error
+        assert list(home.iterdir()) == [], "the build touched a shared store"
+
+    return once("toy-with-bento", make)
 
 
 @pytest.fixture(scope="session")
 def bento(toy_repository: Path) -> Path:
     """The toy's Bento, built by the verb."""
-    done = toy.verb(toy_repository, "build", "toy")
-    assert done.returncode == 0, done.stderr
-    (found,) = (toy_repository / "models" / "toy" / "build" / "bento").iterdir()
+    (found,) = (toy_repository / toy.MODEL / "build" / "bento").iterdir()
     return found
 
 
@@ -60,7 +66,7 @@ def contract(bento: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def server(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A running server of the toy's Bento."""
+    """A running server of the toy's Bento; its tests are of one group, so that one worker starts it."""
     from serving import serve
 
     with serve.start(bento, serve.free_port(), tmp_path_factory.mktemp("home")) as found:

@@ -1,15 +1,15 @@
-"""Building: the same content is the same Bento, other content another, and a fault is one sentence with its mend."""
+"""Building: the same content is the same Bento, other content another, and a fault is one sentence with what to do."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +20,22 @@ from data_schemas.command import Refusal
 from data_schemas.files import sha256
 from models import config, passport
 from serving import build
-from tests.serving import toy
+from tests.serving import bentomls, toy
+from tests.support.trees import append
 
-BUILD = Path("models/toy/build")
-MODEL = Path("models/toy/model.yaml")
-ONNX = Path("models/toy/model.onnx")
+BUILD, MODEL, ONNX = toy.MODEL / "build", toy.MODEL / "model.yaml", toy.MODEL / "model.onnx"
 LOCK = build.LOCK
+RUN = f"`python -m models run {toy.NAME}`"
 
 
 def stamp(**changes: Any) -> str:
     """The passport of the toy as it is now, with some keys replaced; None removes one. Returns the version."""
-    content = passport.content(config.load("toy", check_columns=False))
+    content = passport.content(config.load(toy.NAME, check_columns=False))
     whole = dict.fromkeys(passport.KEYS, "") | {"version": passport.version(content), "content": content} | changes
     BUILD.mkdir(exist_ok=True)
     record = {key: value for key, value in whole.items() if value is not None}
     (BUILD / "passport.yaml").write_text(yaml.safe_dump(record))
     return str(whole["version"])
-
-
-def append(path: str | Path, text: str = "\n# changed\n") -> None:
-    with Path(path).open("a") as file:
-        file.write(text)
 
 
 def after(fault: Callable[[], object]) -> Callable[[], object]:
@@ -50,11 +45,10 @@ def after(fault: Callable[[], object]) -> Callable[[], object]:
 
 def test_building_again_takes_what_is_there(toy_repository: Path, bento: Path) -> None:
     before = (bento / "bento.yaml").stat().st_mtime_ns
-    started = time.perf_counter()
-    done = toy.verb(toy_repository, "build", "toy")
-    assert (done.returncode, time.perf_counter() - started < 3) == (0, True)
-    assert bento.name in done.stdout.splitlines()[0]
-    assert str(Path("models/toy/build/bento") / bento.name) in done.stdout
+    done = toy.verb(toy_repository, "build", toy.NAME)
+    assert done.code == 0
+    assert bento.name in done.out.splitlines()[0]
+    assert str(BUILD / "bento" / bento.name) in done.out
     assert (bento / "bento.yaml").stat().st_mtime_ns == before
     assert list(bento.parent.iterdir()) == [bento]
 
@@ -67,7 +61,7 @@ def test_a_bento_holds_all_it_needs_and_nothing_of_the_repository(bento: Path) -
     }
     assert bento.stat().st_mode & 0o777 == 0o755  # the image's user is not who built it
     described = yaml.safe_load((bento / "bento.yaml").read_text())
-    assert (described["name"], described["version"]) == ("toy", bento.name)
+    assert (described["name"], described["version"]) == (toy.NAME, bento.name)
     assert "slack" not in (bento / "README.md").read_text().lower()
     packages = (bento / "env" / "python" / "requirements.txt").read_text()
     assert "onnxruntime==" in packages
@@ -75,13 +69,13 @@ def test_a_bento_holds_all_it_needs_and_nothing_of_the_repository(bento: Path) -
 
 @pytest.mark.usefixtures("repository")
 def test_the_version_follows_contract_file_code_and_lock() -> None:
-    versions = [build.version_of("toy")]
+    versions = [build.version_of(toy.NAME)]
 
     def changed() -> bool:
-        versions.append(build.version_of("toy"))
+        versions.append(build.version_of(toy.NAME))
         return versions[-1] not in versions[:-1]
 
-    assert build.version_of("toy") == versions[0]
+    assert build.version_of(toy.NAME) == versions[0]
     MODEL.write_text(MODEL.read_text().replace("threshold: 0.5", "threshold: 0.6"))
     assert changed()
     ONNX.write_bytes(ONNX.read_bytes() + b"\x00")
@@ -98,9 +92,10 @@ def test_the_version_follows_contract_file_code_and_lock() -> None:
 
 
 @pytest.mark.usefixtures("repository")
-def test_the_passport_gives_the_version_that_answers_name() -> None:
+def test_the_passport_gives_the_version_that_answers_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bentomls.install(tmp_path, monkeypatch)
     version = stamp()
-    content = json.loads(build._content(config.load("toy", check_columns=False))["contract.json"])
+    content = json.loads((build.build(toy.NAME) / "src/contract.json").read_text())
     assert (content["version"], content["onnx_sha256"]) == (version, sha256(ONNX))
 
 
@@ -108,23 +103,32 @@ def test_the_passport_gives_the_version_that_answers_name() -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (lambda: ONNX.unlink(), r"models/toy/model\.onnx cannot be read .*`python -m models run toy`"),
+        (
+            lambda: ONNX.unlink(),
+            rf"models/specimen_toy/model\.onnx cannot be read .*{RUN}",
+        ),
         (
             after(lambda: append(ONNX)),
-            r"content\.onnx is not the hash of .*model\.onnx; run `python -m models run toy`",
+            rf"content\.onnx is not the hash of .*model\.onnx; run {RUN}",
         ),
-        (after(lambda: append(MODEL)), r"content\.code is not the hash of .*; run `python -m models run toy`"),
+        (after(lambda: append(MODEL)), rf"content\.code is not the hash of .*; run {RUN}"),
         (
-            after(lambda: append("data_schemas/toys/schema.py")),
+            after(lambda: append(toy.SCHEMA)),
             r"content\.schema is not the hash of the present schema",
         ),
         (after(lambda: append("requirements/training.txt")), r"content\.requirements is not"),
-        (after(lambda: Path("data_schemas/toys/data.dvc").write_text("outs: [{md5: other}]")), r"content\.data is not"),
-        (lambda: stamp(content={}), r"passport\.yaml: content\.onnx is not .*`python -m models run toy`"),
-        (lambda: stamp(content="none"), r"passport\.yaml: content\.onnx is not .*`python -m models run toy`"),
-        (lambda: stamp(version="0123456789ab"), r"version 0123456789ab does not fit .*`python -m models run toy`"),
+        (after(lambda: toy.SCHEMA.with_name("data.dvc").write_text("outs: [{md5: other}]")), r"content\.data is not"),
+        (lambda: stamp(content={}), rf"passport\.yaml: content\.onnx is not .*{RUN}"),
+        (lambda: stamp(content="none"), rf"passport\.yaml: content\.onnx is not .*{RUN}"),
+        (
+            lambda: stamp(version="0123456789ab"),
+            rf"version 0123456789ab does not fit .*{RUN}",
+        ),
         (lambda: stamp(content=None), r"passport\.yaml cannot be read \(content is missing\)"),
-        (lambda: stamp(champion=None), r"passport\.yaml cannot be read \(champion is missing\); .*models run toy`"),
+        (
+            lambda: stamp(champion=None),
+            rf"passport\.yaml cannot be read \(champion is missing\); .*{RUN}",
+        ),
         (after(lambda: (BUILD / "passport.yaml").write_text("[: {")), r"passport\.yaml cannot be read"),
         (lambda: LOCK.unlink(), r"requirements/serving\.txt cannot be read .*`make lock`"),
         (lambda: LOCK.write_text("# none\n"), r"serving\.txt does not pin bentoml, onnxruntime, uvloop.*`make lock`"),
@@ -135,78 +139,78 @@ def test_the_passport_gives_the_version_that_answers_name() -> None:
 def test_what_does_not_fit_together_is_not_built(fault: Any, words: str) -> None:
     fault()
     with pytest.raises(Refusal, match=words):
-        build.build("toy")
+        build.build(toy.NAME)
     assert not (BUILD / "bento").exists()
 
 
 @pytest.mark.usefixtures("repository")
-def test_a_bento_that_was_changed_by_hand_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    def copied(_model: Any, context: Path, home: Path, _version: str) -> Path:
-        made = home / "made"
-        shutil.copytree(context, made / "src")
-        return made
-
-    monkeypatch.setattr(build, "_run_bentoml", copied)
-    contract = build.build("toy") / "src" / "contract.json"
+def test_a_bento_that_was_changed_by_hand_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bentomls.install(tmp_path, monkeypatch)
+    contract = build.build(toy.NAME) / "src" / "contract.json"
     whole = contract.read_bytes()
     contract.write_text("{}")
-    assert build.build("toy") == contract.parents[1]
+    assert build.build(toy.NAME) == contract.parents[1]
     assert contract.read_bytes() == whole
 
 
 def test_a_wrong_name_is_one_sentence_and_exit_code_2(toy_repository: Path) -> None:
     done = toy.verb(toy_repository, "build", "nonsense")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("serving build: there is no model 'nonsense'")
-    assert len(done.stderr.splitlines()) == 1
+    assert (done.code, done.out) == (2, "")
+    assert done.error.startswith("serving build: there is no model 'nonsense'")
+    assert len(done.error.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("repository")
 def test_a_service_that_bentoml_cannot_import_is_refused_with_its_reason() -> None:
     Path("serving/entry.py").write_text("raise ValueError('planted')\n")
-    with pytest.raises(Refusal, match=r"bentoml could not build toy: .*planted"):
-        build.build("toy")
+    with pytest.raises(Refusal, match=r"bentoml could not build specimen_toy: .*planted"):
+        build.build(toy.NAME)
     assert [path.name for path in BUILD.iterdir()] == []
 
 
-def test_two_builds_at_once_make_one_bento_and_touch_no_shared_store(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BENTOML_HOME", str(repository / "store"))
-    command = [sys.executable, "-m", "serving", "build", "toy"]
-    both = [subprocess.Popen(command, cwd=repository, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait(120) for process in both] == [0, 0]
+@pytest.mark.usefixtures("repository")
+def test_two_builds_at_once_make_one_bento(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them is in the middle of its build when the other is."""
+    meet = f"""Path({str(tmp_path)!r}, str(os.getpid())).touch()
+    for _ in range(3000):
+        if len(list(Path({str(tmp_path)!r}).glob("[0-9]*"))) == 2:
+            break
+        time.sleep(0.01)"""
+    bentomls.install(tmp_path, monkeypatch, before_building=meet)
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(build.build, [toy.NAME] * 2)
+    assert first == second
     assert [path.name for path in BUILD.iterdir()] == ["bento"]
-    (made,) = (BUILD / "bento").iterdir()
-    assert (made / "bento.yaml").is_file()
-    assert not (repository / "store").exists()
+    assert list((BUILD / "bento").iterdir()) == [first]
+    assert (first / "bento.yaml").is_file()
 
 
-def test_a_killed_build_leaves_nothing_that_later_verbs_would_take(repository: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "serving", "build", "toy"], cwd=repository, start_new_session=True
-    )
-    while not list(BUILD.glob(f"{build.WORKPLACE}*/context/contract.json")) and process.poll() is None:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def test_a_killed_build_leaves_nothing_that_later_verbs_would_take(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bentomls.install(tmp_path, monkeypatch, before_building="os.killpg(0, signal.SIGKILL)")
+    command = [sys.executable, "-m", "serving", "build", toy.NAME]
+    done = subprocess.run(command, cwd=repository, start_new_session=True, check=False)
+    assert done.returncode == -signal.SIGKILL
     assert not (BUILD / "bento").exists()
     (leftover,) = BUILD.iterdir()
     long_ago = time.time() - 2 * build.LEFTOVER_SECONDS
     os.utime(leftover, (long_ago, long_ago))
-    with build._workplace(BUILD) as place:
-        assert [path.resolve() for path in BUILD.iterdir()] == [place]
-    assert not list(BUILD.iterdir())
+    bentomls.install(tmp_path / "again", monkeypatch)
+    made = build.build(toy.NAME)
+    assert [path.name for path in BUILD.iterdir()] == ["bento"]
+    assert made.is_dir()
 
 
-def test_an_interrupted_build_leaves_nothing_at_all(repository: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "serving", "build", "toy"], cwd=repository, stderr=subprocess.PIPE, text=True
-    )
-    while not list(BUILD.glob(f"{build.WORKPLACE}*")) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert said == "serving build: interrupted; nothing half-written was left.\n"
+def test_an_interrupted_build_leaves_nothing_at_all(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt = "os.kill(os.getppid(), signal.SIGINT)\n    signal.pause()"
+    bentomls.install(tmp_path, monkeypatch, before_building=interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = toy.verb(repository, "build", toy.NAME)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (done.code, done.error) == (130, "serving build: interrupted; nothing half-written was left.\n")
     assert not list(BUILD.iterdir())

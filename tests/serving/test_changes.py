@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models import config
 from serving import changes, contract, request
 from serving.contract import FLOAT32_MAX, INT64
-from tests.models import trees
+from tests.conftest import Once
 from tests.serving import toy
+from tests.support import trees
+from tests.support.process import Answer
+from tests.support.repository import commit, git
 
 EMPTY = dict.fromkeys(("min", "max", "above", "below", "allowed", "pattern", "unit"))
 
@@ -229,111 +230,135 @@ def test_markdown_shows_a_pattern_as_it_stands() -> None:
     assert "&#94;&#40;a&#124;b&#41;&#92;&#124;&#95;x&#95;&#42;&#36;" in row
 
 
+REPORT = toy.MODEL / "build/contract.md"
+SETTINGS = toy.MODEL / "model.yaml"
+
+
+@pytest.fixture(scope="session")
+def main(once: Once, plain_repository: Path) -> Path:
+    """The toy's repository with one commit on main, and a branch for the change."""
+
+    def make(root: Path) -> None:
+        trees.copy(plain_repository, root)
+        git("init", "--quiet", "--initial-branch=main", "--template=", root=root)
+        (root / ".gitignore").write_text("__pycache__\nbuild\n")
+        commit(root)
+        git("checkout", "--quiet", "-b", "change", root=root)
+
+    return once("toy-on-main", make)
+
+
+@pytest.fixture(scope="session")
+def derived(main: Path) -> dict[str, Any] | None:
+    """The contract of the toy on main, by the code there."""
+    with toy.inside(main):
+        return contract.of_commit(git("rev-parse", "main"), toy.NAME)
+
+
 @pytest.fixture
-def base(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The toy's repository on main, as current directory."""
-    for name, value in trees.GIT.items():
-        monkeypatch.setenv(name, value)
-    trees.git("init", "--quiet", "--initial-branch=main", root=repository)
-    (repository / ".gitignore").write_text("__pycache__\nbuild\n")
-    trees.commit(repository)
-    trees.git("checkout", "--quiet", "-b", "change", root=repository)
-    return repository
+def base(main: Path, tmp_path: Path) -> Iterator[Path]:
+    with toy.inside(trees.copy(main, tmp_path / "toy")) as root:
+        yield root
 
 
-REPORT = "models/toy/build/contract.md"
-SCHEMA, SETTINGS = Path("data_schemas/toys/schema.py"), Path("models/toy/model.yaml")
+@pytest.fixture
+def derived_once(base: Path, derived: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most changes start at the one commit on main, whose contract takes a process and two seconds to derive."""
+    known, derive = git("rev-parse", "main", root=base), contract.of_commit
+    monkeypatch.setattr(contract, "of_commit", lambda *of: derived if of == (known, toy.NAME) else derive(*of))
 
 
-def ask(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return toy.verb(base, "contract", "toy", "--report", REPORT, *arguments)
+def ask(base: Path, *arguments: str, model: str = toy.NAME) -> Answer:
+    return toy.verb(base, "contract", model, "--report", str(REPORT), *arguments)
 
 
+@pytest.mark.usefixtures("derived_once")
 def test_a_contract_that_did_not_change_is_one_line(base: Path) -> None:
-    commit = trees.git("rev-parse", "main")[:10]
-    trees.append(base / "serving/contract.py")
+    since = git("rev-parse", "main")[:10]
+    trees.append("serving/contract.py")
     done = ask(base)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"contract toy: unchanged since {commit}.\n"
-    assert (base / REPORT).read_text() == f"## Contract of toy\n\nUnchanged since {commit}.\n\n"
+    assert (done.code, done.error) == (0, "")
+    assert done.out == f"contract {toy.NAME}: unchanged since {since}.\n"
+    assert REPORT.read_text() == f"## Contract of {toy.NAME}\n\nUnchanged since {since}.\n\n"
 
 
+@pytest.mark.usefixtures("derived_once")
 def test_a_break_is_exit_1_until_the_api_declares_it(base: Path) -> None:
-    trees.edit(base / SCHEMA, "in_range=(0, 150)", "in_range=(0, 100)")
-    trees.edit(base / SETTINGS, "max_rows: 5", "max_rows: 9")
-    trees.commit(base)
+    trees.edit(toy.SCHEMA, "in_range=(0, 150)", "in_range=(0, 100)")
+    trees.edit(SETTINGS, "max_rows: 5", "max_rows: 9")
+    commit()
     done = ask(base)
-    assert (done.returncode, done.stderr) == (1, "")
-    first, second, third, told = done.stdout.splitlines()
+    assert (done.code, done.error) == (1, "")
+    first, second, third, told = done.out.splitlines()
     assert first == "breaks: count: upper limit: at most 150 -> at most 100: callers that send more are refused"
     assert second == "widens: max_rows: 5 -> 9: callers may send more rows"
     assert third == "says otherwise: count: example: 75 -> 50: only words"
-    assert "new model folder beside models/toy, or raise serving.api of models/toy/model.yaml to 2, which says" in told
-    report = (base / REPORT).read_text()
+    assert f"new model folder beside {toy.MODEL}, or raise serving.api of {SETTINGS} to 2, which says" in told
+    report = REPORT.read_text()
     assert "| ❌ **breaks**: count&#58; upper limit | at most 150 | at most 100 | callers that send more" in report
-    assert told.removeprefix("contract toy: r") in report
-    trees.edit(base / SETTINGS, "threshold: 0.5", "api: 2, threshold: 0.5")
+    assert told.removeprefix(f"contract {toy.NAME}: r") in report
+    trees.edit(SETTINGS, "threshold: 0.5", "api: 2, threshold: 0.5")
     done = ask(base)
-    assert (done.returncode, done.stdout.partition(": ")[0]) == (0, "breaks, declared by api 2")
-    assert "and api 2 says that callers know" in done.stdout
+    assert (done.code, done.out.partition(": ")[0]) == (0, "breaks, declared by api 2")
+    assert "and api 2 says that callers know" in done.out
 
 
+@pytest.mark.usefixtures("derived_once")
 def test_what_widens_only_passes(base: Path) -> None:
-    trees.edit(base / SETTINGS, "max_rows: 5", "max_rows: 9")
+    trees.edit(SETTINGS, "max_rows: 5", "max_rows: 9")
     done = ask(base)
-    assert (done.returncode, "no request that " in done.stdout.splitlines()[-1]) == (0, True)
+    assert (done.code, "no request that " in done.out.splitlines()[-1]) == (0, True)
 
 
+@pytest.mark.usefixtures("derived_once")
 def test_what_main_got_meanwhile_is_no_change_of_the_branch(base: Path) -> None:
-    trees.git("checkout", "--quiet", "main")
-    trees.edit(base / SETTINGS, "max_rows: 5", "max_rows: 9")
-    trees.commit(base)
-    trees.git("checkout", "--quiet", "change")
-    assert "unchanged since" in ask(base).stdout
+    git("checkout", "--quiet", "main")
+    trees.edit(SETTINGS, "max_rows: 5", "max_rows: 9")
+    commit()
+    git("checkout", "--quiet", "change")
+    assert "unchanged since" in ask(base).out
 
 
 def test_the_base_is_derived_by_its_own_code(base: Path) -> None:
-    """There `max_rows` was what this code calls it; the present code would not know the old key."""
-    trees.edit(base / "models/config.py", "    max_rows: Annotated", "    most_rows: Annotated")
-    trees.edit(base / "serving/contract.py", "model.serving.max_rows", "model.serving.most_rows")
-    trees.edit(base / SETTINGS, "max_rows: 5", "most_rows: 4")
+    """There `max_rows` has another name, which the present code does not know."""
+    present = SETTINGS.read_bytes()
+    git("checkout", "--quiet", "main")
+    trees.edit(Path("models/config.py"), "    max_rows: Annotated", "    most_rows: Annotated")
+    trees.edit(Path("serving/contract.py"), "model.serving.max_rows", "model.serving.most_rows")
+    trees.edit(SETTINGS, "max_rows: 5", "most_rows: 6")
+    commit()
+    git("checkout", "--quiet", "-B", "change")
+    SETTINGS.write_bytes(present)
     done = ask(base)
-    assert (done.returncode, done.stdout.splitlines()[0]) == (
+    assert (done.code, done.out.splitlines()[0]) == (
         1,
-        "breaks: max_rows: 5 -> 4: callers that send more rows are refused",
+        "breaks: max_rows: 6 -> 5: callers that send more rows are refused",
     )
 
 
 def test_a_new_model_is_called_by_nobody(base: Path) -> None:
-    (base / "models/toy").rename(base / "models/other")
-    done = toy.verb(base, "contract", "other", "--report", REPORT)
-    assert (done.returncode, done.stdout) == (0, "contract other: new: nobody calls it yet.\n")
-    assert "\n\nNew: nobody calls it yet.\n" in (base / REPORT).read_text()
+    toy.MODEL.rename("models/specimen_other")
+    done = ask(base, model="specimen_other")
+    assert (done.code, done.out) == (0, "contract specimen_other: new: nobody calls it yet.\n")
+    assert "\n\nNew: nobody calls it yet.\n" in REPORT.read_text()
 
 
 @pytest.mark.parametrize("fault", ["import nothing_there\n", "import sys; sys.exit(0)\n"])
 def test_a_base_whose_schema_is_broken_is_one_sentence(base: Path, fault: str) -> None:
-    sound = (base / SCHEMA).read_text()
-    trees.git("checkout", "--quiet", "main")
-    (base / SCHEMA).write_text(fault)
-    trees.commit(base)
-    trees.git("checkout", "--quiet", "-B", "change")
-    (base / SCHEMA).write_text(sound)
+    sound = toy.SCHEMA.read_text()
+    git("checkout", "--quiet", "main")
+    toy.SCHEMA.write_text(fault)
+    commit()
+    git("checkout", "--quiet", "-B", "change")
+    toy.SCHEMA.write_text(sound)
     done = ask(base)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "serving contract: the contract of toy at " in done.stderr
-    assert "cannot be derived by the code there (" in done.stderr
-    assert not (base / REPORT).exists()
+    assert (done.code, done.out, done.error.count("\n")) == (2, "", 1)
+    assert f"serving contract: the contract of {toy.NAME} at " in done.error
+    assert "cannot be derived by the code there (" in done.error
+    assert not REPORT.exists()
 
 
 def test_a_commit_that_is_not_there_is_one_sentence(base: Path) -> None:
     done = ask(base, "--since", "nowhere")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("serving contract: --since nowhere is no commit of this clone;")
-
-
-def test_the_contract_says_its_number_and_starts_at_1() -> None:
-    model = config.load("flight_delay", check_columns=False)
-    served = model.model_copy(update={"serving": model.serving.model_copy(update={"api": 7})})
-    assert contract.derive(served)["api"] == 7
-    assert config.Serving.model_fields["api"].default == 1
+    assert (done.code, done.out) == (2, "")
+    assert done.error.startswith("serving contract: --since nowhere is no commit of this clone;")

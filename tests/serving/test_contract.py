@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pandera.polars as pa
@@ -15,6 +14,7 @@ from data_schemas.command import Refusal
 from models import config
 from serving import contract, request
 from tests.serving import toy
+from tests.support.specimens import DATASET, NAME
 
 
 def derive(monkeypatch: pytest.MonkeyPatch, **columns: Any) -> dict[str, dict[str, Any]]:
@@ -23,7 +23,7 @@ def derive(monkeypatch: pytest.MonkeyPatch, **columns: Any) -> dict[str, dict[st
     types = {"__annotations__": {name: kind for name, (kind, _) in columns.items()}}
     schema = type("Schema", (pa.DataFrameModel,), {**fields, **types})
     monkeypatch.setattr(tables, "schema", lambda _: schema)
-    model = config.load("flight_delay", check_columns=False).model_copy(update={"features": list(columns)})
+    model = config.load(NAME, check_columns=False).model_copy(update={"features": list(columns)})
     return {feature["name"]: feature for feature in contract.derive(model)["features"]}
 
 
@@ -41,12 +41,12 @@ def test_every_kind_of_column_becomes_a_feature_with_its_limits_and_meaning(cont
 
 def test_the_contract_names_model_file_and_limits(contract: dict[str, Any]) -> None:
     keys = ("model", "threshold", "max_rows", "max_body_bytes", "latency_budget_ms", "slow_ms")
-    assert [contract[key] for key in keys] == ["toy", 0.5, 5, 4000, 10.0, 5.0]
+    assert [contract[key] for key in keys] == [toy.NAME, 0.5, 5, 4000, 10.0, 5.0]
     assert contract["version"] == f"onnx-{contract['onnx_sha256'][:12]}"
 
 
 def test_a_contract_without_a_file_compares_two_commits() -> None:
-    found = contract.derive(config.load("flight_delay", check_columns=False))
+    found = contract.derive(config.load(NAME, check_columns=False))
     assert found["onnx_sha256"] is None
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
@@ -95,34 +95,17 @@ def test_what_the_service_could_not_enforce_is_refused_with_file_and_column(
 ) -> None:
     with pytest.raises(Refusal, match=words) as refusal:
         derive(monkeypatch, column=(kind, field))
-    assert "data_schemas/flights/schema.py: column: " in str(refusal.value)
+    assert f"{DATASET}/schema.py: column: " in str(refusal.value)
 
 
-def test_a_feature_that_is_no_column_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = config.load("flight_delay", check_columns=False).model_copy(update={"features": ["nonsense"]})
-    with pytest.raises(Refusal, match="'nonsense' is no column of flights"):
+def test_a_feature_that_is_no_column_is_refused() -> None:
+    model = config.load(NAME, check_columns=False).model_copy(update={"features": ["nonsense"]})
+    with pytest.raises(Refusal, match="'nonsense' is no column of specimen_trips"):
         contract.derive(model)
-    assert monkeypatch
 
 
-@pytest.mark.parametrize("name", config.names())
-def test_every_model_that_the_repository_ships_answers_its_own_example(name: str) -> None:
-    from data_schemas.files import sha256
-    from serving.predictor import Predictor
-
-    model = config.load(name, check_columns=False)
-    found = contract.derive(model, onnx_sha256=sha256(model.onnx))
-    predictor = Predictor(model.onnx, found)
-    example = {feature["name"]: feature["example"] for feature in found["features"]}
-    rows = request.decoder(found)(json.dumps({"rows": [example] * found["max_rows"]}).encode())
-    scores = predictor.scores(rows)
-    assert len(scores) == found["max_rows"]
-    assert predictor.scores(rows[:1]) == pytest.approx(scores[:1])
-
-
-def test_the_largest_request_of_every_model_fits_its_body_limit() -> None:
-    for name in config.names():
-        found = contract.derive(config.load(name, check_columns=False))
-        example = {feature["name"]: feature["example"] for feature in found["features"]}
-        assert len(json.dumps({"rows": [example] * found["max_rows"]})) * 1.5 < found["max_body_bytes"]
-    assert Path("models").is_dir()
+def test_the_contract_says_its_number_and_starts_at_1() -> None:
+    model = config.load(NAME, check_columns=False)
+    served = model.model_copy(update={"serving": model.serving.model_copy(update={"api": 7})})
+    assert contract.derive(served)["api"] == 7
+    assert config.Serving.model_fields["api"].default == 1

@@ -19,40 +19,44 @@ import pytest
 from data_schemas.command import Refusal
 from serving import image
 from tests.serving import container, toy
+from tests.support import trees
 
-LACKING = container.lacking()
-pytestmark = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("image")]
 OURS_MB = 175  # of 300; python:3.11-slim has 125
 PLANTED = "planted-by-a-test.invalid"
 
 
 def build(repository: Path, builder: str, name: str) -> str:
     """The verb's output, on a machine with a proxy and a pip of its own settings."""
-    words = ["image", "toy", "--builder", builder, "--base", container.base(), "--tag", name]
-    settings = {"PIP_TRUSTED_HOST": PLANTED, "NO_PROXY": f"{os.environ.get('NO_PROXY', '')},{PLANTED}"}
-    settings |= {"BUILDAH_LAYERS": "true"}  # buildah finds the steps done that podman did, and takes seconds
-    done = subprocess.run(
-        [sys.executable, "-m", "serving", *words],
-        cwd=repository,
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    words = ["image", toy.NAME, "--builder", builder, "--base", container.base(), "--tag", name]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_TRUSTED_HOST", PLANTED)
+        patch.setenv("NO_PROXY", f"{os.environ.get('NO_PROXY', '')},{PLANTED}")
+        patch.setenv("BUILDAH_LAYERS", "true")  # buildah finds the steps done that podman did, and takes seconds
+        done = toy.verb(repository, *words)
+    assert done.code == 0, done.error
+    return done.out
+
+
+@pytest.fixture(scope="module", autouse=True)
+def builder_works() -> None:
+    if lacking := container.lacking():
+        pytest.skip(lacking)
 
 
 @pytest.fixture(scope="module")
-def built(toy_repository: Path, bento: Path) -> Iterator[str]:
+def repository_of_image(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trees.copy(toy_repository, tmp_path_factory.mktemp("image") / "toy")
+
+
+@pytest.fixture(scope="module")
+def built(repository_of_image: Path) -> Iterator[str]:
     """The toy's image, built by podman."""
-    assert bento.is_dir()
     name = f"localhost/toy-{uuid.uuid4().hex}"
-    digests = re.findall(r"sha256:\w{64}", build(toy_repository, "podman", name))
+    digests = re.findall(r"sha256:\w{64}", build(repository_of_image, "podman", name))
     assert digests == [container.inspect(name)["Digest"]]
     yield name
-    container.podman("rmi", name)
+    container.podman("rmi", "--force", container.inspect(name)["Id"])  # by whatever name, those of the registry too
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +91,11 @@ def service(built: str) -> Iterator[tuple[str, int]]:
         yield started, port
 
 
-def test_buildah_builds_the_same(built: str, toy_repository: Path) -> None:
+def test_buildah_builds_the_same(built: str, repository_of_image: Path) -> None:
     if not image.works("buildah"):
         pytest.skip(f"no buildah; {container.INSTALL}")
     name = f"{built}-by-buildah"
-    digest = re.findall(r"sha256:\w{64}", build(toy_repository, "buildah", name))
+    digest = re.findall(r"sha256:\w{64}", build(repository_of_image, "buildah", name))
     try:
         ours, theirs = container.inspect(name), container.inspect(built)
         assert digest == [ours["Digest"]]
@@ -173,33 +177,41 @@ def test_it_answers_as_the_model_does(service: tuple[str, int], endpoint: Any) -
     assert "_total" in metrics
 
 
-@pytest.mark.skipif(shutil.which("docker-registry") is None, reason="no registry; apt-get install docker-registry")
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """One for all builders: what the first has pushed the second need not compress again."""
+    if shutil.which("docker-registry") is None:
+        pytest.skip("no registry; apt-get install docker-registry")
+    with container.registry(tmp_path_factory.mktemp("registry")) as found:
+        yield found
+
+
 @pytest.mark.parametrize("builder", ["podman", "buildah"])
-def test_what_is_pushed_is_found_in_the_registry_by_the_digest_that_is_told(
-    built: str, builder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_is_pushed_is_found_in_the_registry_by_the_digest_that_is_reported(
+    built: str, registry: tuple[str, Path], builder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with container.registry(tmp_path) as (place, settings):
-        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(settings))
-        name = f"{place}/team/toy"
-        container.podman("tag", built, f"{name}:7")
-        try:
-            reference = image.push(builder, f"{name}:7", tmp_path / "log")
-            assert re.fullmatch(rf"{name}@sha256:[0-9a-f]{{64}}", reference)
-            container.podman("pull", "--quiet", reference)
-            assert container.inspect(reference)["Config"]["User"] == "65532:65532"
-        finally:
-            container.podman("rmi", "--force", f"{name}:7")
-    with pytest.raises(Refusal, match=rf"{builder} could not push .*/team/toy:8: .*; log in to its registry"):
+    place, settings = registry
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(settings))
+    name = f"{place}/team/{builder}"
+    container.podman("tag", built, f"{name}:7")
+    try:
+        reference = image.push(builder, f"{name}:7", tmp_path / "log")
+        assert re.fullmatch(rf"{name}@sha256:[0-9a-f]{{64}}", reference)
+        container.podman("pull", "--quiet", reference)
+        assert container.inspect(reference)["Config"]["User"] == "65532:65532"
+    finally:
+        container.podman("rmi", "--force", f"{name}:7")
+    with pytest.raises(Refusal, match=rf"{builder} could not push {name}:8: .*; log in to its registry"):
         image.push(builder, f"{name}:8", tmp_path / "log")
 
 
-def docker(toy_repository: Path, bento: Path, tmp_path: Path) -> None:
+def docker(built_repository: Path, bento: Path, tmp_path: Path) -> None:
     """The builder of releases: built on the real base, pushed to a registry here, and found by the digest it tells."""
     assert bento.is_dir()
     with container.registry(tmp_path) as (place, _):
-        words = ["image", "toy", "--builder", "docker", "--tag", f"{place}/team/toy:7", "--push"]
+        words = ["image", toy.NAME, "--builder", "docker", "--tag", f"{place}/team/toy:7", "--push"]
         command = [sys.executable, "-m", "serving", *words]
-        done = subprocess.run(command, cwd=toy_repository, capture_output=True, text=True, check=False, timeout=600)
+        done = subprocess.run(command, cwd=built_repository, capture_output=True, text=True, check=False, timeout=600)
         assert done.returncode == 0, done.stderr
         (reference,) = re.findall(rf"pushed +({place}/team/toy@sha256:[0-9a-f]{{64}})", done.stdout)
         asked = subprocess.run(["docker", "pull", "--quiet", reference], capture_output=True, text=True, check=False)

@@ -11,6 +11,7 @@ import pytest
 from data_schemas.command import Refusal
 from serving import image
 from tests.serving import toy
+from tests.support import trees
 
 DIGEST = "sha256:" + "5" * 64
 BASE = f"mirror.invalid/python:3.11-slim@{DIGEST}"
@@ -19,6 +20,18 @@ for word; do case "$word" in
   id=*) name=${word#id=}; /bin/cat "${word#*src=}" > {folder}/secret-${name%%,*};;
 esac; done
 """
+
+
+@pytest.fixture
+def built_repository(toy_repository: Path, tmp_path: Path) -> Path:
+    """The toy's repository with its Bento, to be changed."""
+    return trees.copy(toy_repository, tmp_path / "toy")
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the half second that pip takes to tell its settings."""
+    monkeypatch.setattr(image, "pip_settings", lambda: ({}, None))
 
 
 @pytest.fixture
@@ -48,11 +61,11 @@ def calls(folder: Path, name: str) -> list[str]:
 
 
 def make(folder: Path, name: str) -> str:
-    return image.make(name, folder / "bento", BASE, "toy:1", folder / "image.log")
+    return image.make(name, folder / "bento", BASE, f"{toy.NAME}:1", folder / "image.log")
 
 
-def test_without_a_builder_the_verb_says_what_to_install(path: Path) -> None:
-    assert path.is_dir()
+@pytest.mark.usefixtures("path")
+def test_without_a_builder_the_verb_says_what_to_install() -> None:
     with pytest.raises(Refusal, match=r"docker and podman and buildah were tried; install one, .*`apt-get install pod"):
         image.choose(None)
 
@@ -80,6 +93,7 @@ def test_a_base_without_a_digest_is_refused(tmp_path: Path, monkeypatch: pytest.
     assert image.pinned(None) == BASE
 
 
+@pytest.mark.usefixtures("no_settings")
 @pytest.mark.parametrize(
     ("builder", "asked", "push"),
     [
@@ -93,48 +107,50 @@ def test_a_base_without_a_digest_is_refused(tmp_path: Path, monkeypatch: pytest.
     ],
 )
 def test_every_builder_is_asked_the_same_and_tells_the_digest(
-    path: Path, toy_repository: Path, bento: Path, builder: str, asked: str, push: str
+    path: Path, built_repository: Path, toy_repository: Path, bento: Path, builder: str, asked: str, push: str
 ) -> None:
     stub(path, builder)
-    done = toy.verb(toy_repository, "image", "toy", "--base", BASE)
-    assert done.returncode == 0, done.stderr
-    name = f"toy:{bento.name}"
+    done = toy.verb(built_repository, "image", toy.NAME, "--base", BASE)
+    assert done.code == 0, done.error
+    name = f"{toy.NAME}:{bento.name}"
     where = bento.relative_to(toy_repository)
     probe, build, last = calls(path, builder)
     assert (probe, last) == (image.BUILDERS[builder].probe, f"{asked} {name}")
     assert re.fullmatch(rf"build --file \S+/Dockerfile --tag {name} {where}", build)
     assert (path / "Dockerfile").read_text() == image.FROM.sub(f"FROM {BASE} AS base", image.DOCKERFILE.read_text())
-    first, digest, pushed, promoted = done.stdout.splitlines()
-    assert first.startswith(f"image toy: {name}, built by {builder} in ")
+    first, digest, pushed, promoted = done.out.splitlines()
+    assert first.startswith(f"image {toy.NAME}: {name}, built by {builder} in ")
     assert DIGEST in digest
     assert pushed.removeprefix("  push     ") == push.format(name, to=f"REGISTRY/{name}")
-    assert "python -m deploy promote toy --to staging --image REGISTRY/toy@sha256:…" in promoted
+    assert f"python -m deploy promote {toy.NAME} --to staging --image REGISTRY/{toy.NAME}@sha256:…" in promoted
 
 
-def test_a_name_with_its_registry_is_pushed_there(path: Path, toy_repository: Path) -> None:
+@pytest.mark.usefixtures("no_settings")
+def test_a_name_with_its_registry_is_pushed_there(path: Path, built_repository: Path) -> None:
     stub(path, "podman")
-    done = toy.verb(toy_repository, "image", "toy", "--base", BASE, "--tag", "localhost:5000/you/toy:7")
-    assert "/dev/stdout localhost:5000/you/toy:7 localhost:5000/you/toy:7\n" in done.stdout
-    assert "--image localhost:5000/you/toy@sha256:…" in done.stdout
+    done = toy.verb(built_repository, "image", toy.NAME, "--base", BASE, "--tag", "localhost:5000/you/toy:7")
+    assert "/dev/stdout localhost:5000/you/toy:7 localhost:5000/you/toy:7\n" in done.out
+    assert "--image localhost:5000/you/toy@sha256:…" in done.out
 
 
+@pytest.mark.usefixtures("no_settings")
 def test_a_build_that_fails_is_one_sentence_with_the_error_of_pip_and_the_log(path: Path) -> None:
     stub(path, "podman", build=1, says="#7 ERROR: no such wheel.\nERROR: failed to solve\nwarning")
     with pytest.raises(Refusal) as refused:
         make(path, "podman")
     log = path / "image.log"
-    reason = "podman could not build toy:1: #7 ERROR: no such wheel; all that it said is in"
+    reason = f"podman could not build {toy.NAME}:1: #7 ERROR: no such wheel; all that it said is in"
     assert str(refused.value) == f"{reason} {log}."
     assert log.read_text().endswith("warning\n")
     quoted = 'Error: at STEP "RUN ... || echo "ERROR: no"; exit 1"'
     stub(path, "podman", build=1, says=f"{quoted}\nERROR: no\n{quoted}")
-    with pytest.raises(Refusal, match="toy:1: ERROR: no; all"):
+    with pytest.raises(Refusal, match=f"{toy.NAME}:1: ERROR: no; all"):
         make(path, "podman")
     stub(path, "podman", build=1, says="first\nlast")
-    with pytest.raises(Refusal, match="toy:1: last; all"):
+    with pytest.raises(Refusal, match=f"{toy.NAME}:1: last; all"):
         make(path, "podman")
     stub(path, "podman", build=1)
-    with pytest.raises(Refusal, match="toy:1: it said nothing; all"):
+    with pytest.raises(Refusal, match=f"{toy.NAME}:1: it said nothing; all"):
         make(path, "podman")
 
 
@@ -169,12 +185,11 @@ def test_pip_without_settings_hands_nothing_over(path: Path) -> None:
     stub(path, "podman")
     make(path, "podman")
     assert "--secret" not in calls(path, "podman")[0]
-    assert image.pip_settings() == ({}, None)
 
 
-def test_certificates_of_the_environment_count_as_pip_counts_them(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("path")
+def test_certificates_of_the_environment_count_as_pip_counts_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/c")
-    assert path.is_dir()
     assert image.pip_settings() == ({}, "/c")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/a")
     assert image.pip_settings() == ({}, "/a")
@@ -182,25 +197,27 @@ def test_certificates_of_the_environment_count_as_pip_counts_them(path: Path, mo
     assert image.pip_settings() == ({}, "/pip")
 
 
+@pytest.mark.usefixtures("no_settings")
 @pytest.mark.parametrize("builder", list(image.BUILDERS))
-def test_push_leaves_the_name_that_promotion_takes(path: Path, toy_repository: Path, builder: str) -> None:
-    name = "ghcr.io/you/toy"
+def test_push_leaves_the_name_that_promotion_takes(path: Path, built_repository: Path, builder: str) -> None:
+    name = "registry.invalid/you/toy"
     tells = f"*RepoDigests*) echo other.invalid/toy@{DIGEST}; echo {name}@{DIGEST}; exit;;"
     writes = 'push) [ "$3" != --digestfile ] || echo ' + DIGEST + ' > "$4"; exit;;'
     stub(path, builder)
     script = (path / builder).read_text().replace("case $1 in", f'case "$*" in {tells} esac; case $1 in {writes}')
     (path / builder).write_text(script)
-    done = toy.verb(toy_repository, "image", "toy", "--base", BASE, "--tag", f"{name}:7", "--push")
-    assert done.returncode == 0, done.stderr
-    assert f"  pushed   {name}@{DIGEST}\n" in done.stdout
-    assert (toy_repository / "models/toy/build/image").read_text() == f"{name}@{DIGEST}\n"
+    done = toy.verb(built_repository, "image", toy.NAME, "--base", BASE, "--tag", f"{name}:7", "--push")
+    assert done.code == 0, done.error
+    assert f"  pushed   {name}@{DIGEST}\n" in done.out
+    assert (built_repository / toy.MODEL / "build/image").read_text() == f"{name}@{DIGEST}\n"
     assert any(call.startswith("push --quiet ") and call.endswith(f"{name}:7") for call in calls(path, builder))
 
 
-def test_push_without_a_registry_is_refused_before_anything_is_built(path: Path, toy_repository: Path) -> None:
+@pytest.mark.usefixtures("no_settings")
+def test_push_without_a_registry_is_refused_before_anything_is_built(path: Path, built_repository: Path) -> None:
     stub(path, "podman")
-    done = toy.verb(toy_repository, "image", "toy", "--base", BASE, "--push")
-    assert (done.returncode, "--push needs a registry" in done.stderr) == (2, True)
+    done = toy.verb(built_repository, "image", toy.NAME, "--base", BASE, "--push")
+    assert (done.code, "--push needs a registry" in done.error) == (2, True)
     assert not (path / "podman.calls").exists()
 
 

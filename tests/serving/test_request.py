@@ -286,5 +286,5 @@ def test_labels_follow_the_threshold_as_the_caller_sees_the_scores(endpoint: Any
     assert status == 200
     assert found["labels"] == [int(score >= 0.5) for score in found["scores"]]
     assert set(found["labels"]) == {0, 1}
-    assert (found["model"], found["version"][:5]) == ("toy", "onnx-")
+    assert (found["model"], found["version"][:5]) == (toy.NAME, "onnx-")
     assert toy.ROW == ROW

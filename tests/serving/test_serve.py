@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,13 +21,13 @@ import pytest
 from data_schemas.command import Refusal
 from data_schemas.files import sha256, write_json
 from serving import serve
-from tests.serving import toy
+from tests.serving import bentomls, toy
 
 
 @contextlib.contextmanager
 def running(repository: Path) -> Iterator[tuple[subprocess.Popen[str], list[str], list[psutil.Process]]]:
     """The verb in a process, what it said up to the last line, and the server's processes."""
-    command = [sys.executable, "-m", "serving", "serve", "toy", "--port", "0"]
+    command = [sys.executable, "-m", "serving", "serve", toy.NAME, "--port", "0"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=repository, stdout=pipe, stderr=pipe, text=True) as process:
         try:
@@ -45,10 +44,14 @@ def all_gone(processes: list[psutil.Process], seconds: float = 15) -> bool:
     return all(process.status() == psutil.STATUS_ZOMBIE for process in left)
 
 
-@pytest.mark.usefixtures("bento")
-def test_serving_says_where_and_how_and_ctrl_c_leaves_no_process(toy_repository: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
+def test_serving_says_where_and_how_and_even_a_killed_verb_leaves_no_server(
+    toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # its files stay: nobody is left to remove them
     with running(toy_repository) as (process, said, server):
-        assert said[0].startswith("serve toy: version onnx-")
+        assert said[0].startswith(f"serve {toy.NAME}: version onnx-")
         assert said[0].endswith("Ctrl-C stops it\n")
         address = said[1].split()[-1]
         with urllib.request.urlopen(address) as page:  # noqa: S310
@@ -57,6 +60,16 @@ def test_serving_says_where_and_how_and_ctrl_c_leaves_no_process(toy_repository:
         with urllib.request.urlopen(f"{address}predict", sample) as found:  # noqa: S310
             assert len(json.load(found)["scores"]) == 1
         assert len(server) >= 2  # supervisor and worker
+        process.kill()
+        assert all_gone(server)
+
+
+def test_ctrl_c_leaves_no_process_and_no_word_of_it(
+    toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bentomls.install(tmp_path, monkeypatch)
+    with running(toy_repository) as (process, _, server):
+        assert len(server) >= 2
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert all_gone(server, 1)
@@ -64,38 +77,27 @@ def test_serving_says_where_and_how_and_ctrl_c_leaves_no_process(toy_repository:
         assert process.stderr.read() == ""
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
-@pytest.mark.usefixtures("bento")
-def test_even_a_killed_verb_leaves_no_server(
-    toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", ["the supervisor is killed", "it is killed", "the block ends"])
+def test_however_a_server_ends_its_workers_end(
+    bento: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # its files stay: nobody is left to remove them
-    with running(toy_repository) as (process, _, server):
-        process.kill()
-        assert all_gone(server)
-
-
-def test_a_server_whose_supervisor_was_killed_is_still_ended(bento: Path, tmp_path: Path) -> None:
+    bentomls.install(tmp_path, monkeypatch)
     with serve.start(bento, serve.free_port(), tmp_path / "home") as server:
         server.wait_ready(60)
         left = server.processes()
-        assert len(left) >= 2
-        os.kill(server.pid, signal.SIGKILL)
+        assert len(left) == 2
+        if end == "the supervisor is killed":
+            os.kill(server.pid, signal.SIGKILL)
+        elif end == "it is killed":
+            server.kill()
+            assert all_gone(left, 0.1)
+            with pytest.raises(serve.NotReadyError, match="stopped"):
+                server.wait_ready(5)
     assert all_gone(left, 1)
     assert not server.running()
-    assert "Service toy initialized" in server.log.read_text()
 
 
-def test_killing_a_server_ends_all_of_it_at_once(bento: Path, tmp_path: Path) -> None:
-    with serve.start(bento, serve.free_port(), tmp_path / "home") as server:
-        server.wait_ready(60)
-        left = server.processes()
-        server.kill()
-        assert all_gone(left, 0.1)
-        with pytest.raises(serve.NotReadyError, match="stopped"):
-            server.wait_ready(5)
-
-
+@pytest.mark.slow
 def test_whatever_bentoml_leaves_behind_is_in_the_server_s_home(
     bento: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,26 +107,29 @@ def test_whatever_bentoml_leaves_behind_is_in_the_server_s_home(
     monkeypatch.setenv("TMPDIR", str(temporary))
     with serve.start(bento, serve.free_port(), temporary / "home") as server:
         server.wait_ready(60)
-        server.kill()
+        left = server.processes()
+        assert len(left) >= 2
+        os.kill(server.pid, signal.SIGKILL)
+    assert all_gone(left, 1)
+    assert f"Service {toy.NAME} initialized" in server.log.read_text()
     assert list(temporary.iterdir()) == [temporary / "home"]
     assert list((temporary / "home/tmp").glob("bentoml-*"))
 
 
-def test_a_model_that_cannot_be_loaded_is_told_at_once(bento: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_is_reported_and_not_waited_for(bento: Path, tmp_path: Path) -> None:
     planted = tmp_path / "bento"
     shutil.copytree(bento, planted)
     contract = planted / "src" / "contract.json"
     onnx = planted / "src" / "model.onnx"
     onnx.write_bytes(onnx.read_bytes()[:-100])
     write_json(contract, {**json.loads(contract.read_text()), "onnx_sha256": sha256(onnx)})
-    started = time.monotonic()
     words = r"could not load its model: onnxruntime\..*protobuf"
     with (
         pytest.raises(serve.NotReadyError, match=words),
         serve.start(planted, serve.free_port(), tmp_path / "home") as server,
     ):
-        server.wait_ready(60)
-    assert time.monotonic() - started < 40
+        server.wait_ready(600)
     assert not server.processes()
 
 
@@ -156,12 +161,15 @@ def options(*arguments: str) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["toy", "--bento", "BENTO", "--port", "70000"], "port 70000 of 127.0.0.1 cannot be used"),
-        (["toy", "--bento", "BENTO", "--host", "198.51.100.1"], "^--host 198.51.100.1 cannot be listened on .*; give"),
-        (["toy", "--bento", "BENTO", "--host", "localhost"], "^--host localhost cannot be listened on"),
-        (["toy", "--bento", "BENTO", "--host", "nowhere", "--port", "0"], "^--host nowhere cannot be listened on"),
-        (["toy", "--bento", "models"], "not a built Bento; .*python -m serving build"),
-        (["flight_delay", "--bento", "BENTO"], "a Bento of toy, not of flight_delay"),
+        ([toy.NAME, "--bento", "BENTO", "--port", "70000"], "port 70000 of 127.0.0.1 cannot be used"),
+        (
+            [toy.NAME, "--bento", "BENTO", "--host", "198.51.100.1"],
+            "^--host 198.51.100.1 cannot be listened on .*; g",
+        ),
+        ([toy.NAME, "--bento", "BENTO", "--host", "localhost"], "^--host localhost cannot be listened on"),
+        ([toy.NAME, "--bento", "BENTO", "--host", "nowhere", "--port", "0"], "^--host nowhere cannot be listened on"),
+        ([toy.NAME, "--bento", "models"], "not a built Bento; .*python -m serving build"),
+        (["specimen_other", "--bento", "BENTO"], f"a Bento of {toy.NAME}, not of specimen_other"),
         (["nonsense"], "there is no model 'nonsense'"),
     ],
 )
@@ -171,10 +179,14 @@ def test_what_cannot_be_served_is_refused_with_the_mend(arguments: list[str], wo
         serve.main(options(*given))
 
 
-def test_help_is_quick_and_names_the_verbs() -> None:
-    started = time.perf_counter()
-    done = toy.verb(toy.ROOT, "--help")
-    assert done.returncode == 0
+def test_help_names_the_verbs_and_imports_nothing_heavy() -> None:
+    heavy = {"bentoml", "numpy", "onnxruntime", "pandera", "polars", "psutil", "yaml"}
+    script = (
+        "import runpy, sys\nsys.argv = ['serving', '--help']\n"
+        "try:\n    runpy.run_module('serving', run_name='__main__', alter_sys=True)\n"
+        f"except SystemExit as end:\n    print(end.code, sorted({heavy} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "build" in done.stdout
     assert "serve" in done.stdout
-    assert time.perf_counter() - started < 1.5  # 0.1 s on a machine with nothing else to do
+    assert done.stdout.endswith("0 []\n")

@@ -18,9 +18,13 @@ import pytest
 from serving import body
 from serving import endpoint as endpoints
 from serving.predictor import Predictor
+from tests.serving import toy
 from tests.serving.toy import answer, ask, rows
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what BentoML calls
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of what BentoML calls
+    pytest.mark.xdist_group("toy-server"),
+]
 
 SAMPLE = json.dumps(rows()).encode()
 
@@ -49,11 +53,16 @@ def one(series: dict[str, float], name: str, **labels: str) -> float:
     return found[0]
 
 
+def test_these_tests_share_one_server(request: pytest.FixtureRequest) -> None:
+    """Side by side they run in one process, else each process would start a server."""
+    assert request.node.nodeid.endswith("@toy-server") == getattr(request.config.option, "loadgroup", False)
+
+
 def test_a_prediction_names_scores_labels_model_and_version(server: Any, contract: dict[str, Any]) -> None:
     status, headers, content = http_(server, "POST", "/predict", SAMPLE)
     found = json.loads(content)
     assert (status, headers["content-type"]) == (200, "application/json")
-    assert (len(found["scores"]), found["model"], found["version"]) == (1, "toy", contract["version"])
+    assert (len(found["scores"]), found["model"], found["version"]) == (1, toy.NAME, contract["version"])
 
 
 def test_probes_answer(server: Any) -> None:
@@ -75,7 +84,7 @@ def test_the_openapi_text_shows_the_contract_and_its_example_can_be_posted(
     assert schemas["Row"]["additionalProperties"] is False
     assert schemas["Request"]["properties"]["rows"]["maxItems"] == 5
     assert set(documented["paths"]["/predict"]["post"]["responses"]) == {"200", "400", "408", "413", "500", "503"}
-    assert documented["info"]["title"] == "toy"
+    assert documented["info"]["title"] == toy.NAME
     assert "This is API 1 of the model" in documented["paths"]["/predict"]["post"]["description"]
     assert list(schemas["Row"]["example"]) == [feature["name"] for feature in contract["features"]]
     for schema in (schemas["Request"], {"example": {"rows": [schemas["Row"]["example"]]}}):
@@ -104,7 +113,7 @@ def test_whatever_is_sent_the_number_of_series_stays(server: Any) -> None:
         http_(server, "POST", "/predict", json.dumps(rows({f"field{number}": 1})).encode())
         http_(server, "POST", "/predict", SAMPLE, **{"x-request-id": str(number), "user-agent": f"agent{number}"})
     assert set(counted(server)) == before
-    assert all('model="toy"' in name for name in before)  # nothing of BentoML's own
+    assert all(f'model="{toy.NAME}"' in name for name in before)  # nothing of BentoML's own
 
 
 def test_unknown_paths_are_404_and_wrong_methods_405_in_the_shape_of_every_error(server: Any) -> None:
@@ -124,7 +133,7 @@ def test_unknown_paths_are_404_and_wrong_methods_405_in_the_shape_of_every_error
 
 
 def test_requests_errors_and_scores_are_counted(server: Any, contract: dict[str, Any]) -> None:
-    labels = {"model": "toy", "version": contract["version"]}
+    labels = {"model": toy.NAME, "version": contract["version"]}
     before = counted(server)
     http_(server, "POST", "/predict", json.dumps(rows({"amount": 1000, "kind": "b"}, {"amount": -1000})).encode())
     for content, status in ((b"{", 400), (b"{}", 400), (b" " * 5000, 413)):
@@ -178,15 +187,14 @@ def test_a_body_over_the_limit_is_413_however_it_is_sent(server: Any) -> None:
 
 def test_a_huge_body_neither_fills_memory_nor_blocks_the_probes(server: Any) -> None:
     worker = max(server.processes(), key=lambda process: process.create_time())
-    before, waits = worker.memory_info().rss, []
+    before, meanwhile = worker.memory_info().rss, 0
     sender = threading.Thread(target=http_, args=(server, "POST", "/predict", b" " * 60_000_000))
     sender.start()
     while sender.is_alive():
-        started = time.perf_counter()
         assert http_(server, "GET", "/readyz")[0] == 200
-        waits.append(time.perf_counter() - started)
+        meanwhile += sender.is_alive()
     sender.join()
-    assert max(waits) < 1
+    assert meanwhile
     assert worker.memory_info().rss - before < 10_000_000
 
 
@@ -207,7 +215,7 @@ def test_a_caller_that_leaves_gets_no_answer_and_is_not_counted(endpoint: Any) -
 
     with pytest.raises(IndexError):  # nothing was sent
         asyncio.run(ask(endpoint, b"", gone))
-    assert b'ml_requests_total{model="toy",version=' in endpoint._telemetry.exposition()
+    assert b'ml_requests_total{model="specimen_toy",version=' in endpoint._telemetry.exposition()
     assert re.search(rb"ml_requests_total{[^}]*} 0\.0", endpoint._telemetry.exposition())
 
 
@@ -266,19 +274,14 @@ def test_the_worker_runs_on_uvloop_and_httptools(server: Any) -> None:
     assert "httptools" in loaded
 
 
-def test_the_bento_imports_nothing_of_the_stages_before_it(bento: Path) -> None:
-    script = "import sys, serving.entry, serving.predictor; print('\\n'.join(sys.modules))"
+def test_the_bento_imports_nothing_of_the_stages_before_it_and_its_supervisor_no_runtime(bento: Path) -> None:
+    script = "import sys, serving.entry; print(*sys.modules); import serving.predictor; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=bento / "src", capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in done.stdout.split()}
-    assert {"serving", "bentoml", "onnxruntime"} <= loaded
+    supervisor, worker = ({name.split(".")[0] for name in line.split()} for line in done.stdout.splitlines())
+    assert not {"numpy", "onnxruntime"} & supervisor
+    assert {"serving", "bentoml", "onnxruntime"} <= worker
     heavy = {"pandera", "polars", "torch", "pandas", "pyarrow", "onnx", "sklearn", "matplotlib", "dvc"}
-    assert not loaded & {"data_schemas", "models", "deploy", *heavy}
-
-
-def test_the_supervisor_needs_neither_numpy_nor_the_runtime(bento: Path) -> None:
-    script = "import sys, serving.entry; print('\\n'.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=bento / "src", capture_output=True, text=True, check=True)
-    assert not {"numpy", "onnxruntime"} & set(done.stdout.split())
+    assert not worker & {"data_schemas", "models", "deploy", *heavy}
 
 
 def test_a_file_that_is_not_the_contract_s_is_not_served(bento: Path, contract: dict[str, Any]) -> None:
@@ -309,4 +312,4 @@ def test_bentoml_s_own_client_knows_the_service(server: Any) -> None:
     import bentoml
 
     with bentoml.SyncHTTPClient(server.address) as client:
-        assert client.predict(rows=rows()["rows"])["model"] == "toy"
+        assert client.predict(rows=rows()["rows"])["model"] == toy.NAME

@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 
 from serving import smoke
+from tests.serving import toy
+
+pytestmark = pytest.mark.xdist_group("toy-server")
 
 
 def run(bento: Path, address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -58,7 +61,7 @@ def stub(answer: Callable[[list[Any]], tuple[int, bytes]]) -> Iterator[str]:
 
 
 def said(rows: list[Any], **changes: Any) -> tuple[int, bytes]:
-    healthy = {"scores": [1.0] * len(rows), "labels": [1] * len(rows), "model": "toy", "version": "v"}
+    healthy = {"scores": [1.0] * len(rows), "labels": [1] * len(rows), "model": toy.NAME, "version": "v"}
     return 200, json.dumps(healthy | changes).encode()
 
 
@@ -82,7 +85,7 @@ BROKEN: dict[str, tuple[Callable[[list[Any]], tuple[int, bytes]], str]] = {
     "NaN": (lambda rows: said(rows, scores=[float("nan")] * len(rows)), "a score is not in [0, 1]"),
     "beyond": (lambda rows: said(rows, scores=[1.5] * len(rows)), "a score is not in [0, 1]"),
     "labels": (lambda rows: said(rows, labels=[0] * len(rows)), "a label does not follow from its score"),
-    "model": (lambda rows: said(rows, model="other"), "model is 'other' instead of 'toy'"),
+    "model": (lambda rows: said(rows, model="other"), "model is 'other' instead of 'specimen_toy'"),
 }
 
 

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving.faults import KINDS
 from serving.telemetry import Telemetry, bounds
 
-CONTRACT = {"model": "toy", "version": "abc", "latency_budget_ms": 10.0, "slow_ms": 4.2}
+CONTRACT = {"model": "specimen_toy", "version": "abc", "latency_budget_ms": 10.0, "slow_ms": 4.2}
 
 
 def series(telemetry: Telemetry) -> dict[tuple[Any, ...], float]:
@@ -19,7 +19,7 @@ def series(telemetry: Telemetry) -> dict[tuple[Any, ...], float]:
     for family in text_string_to_metric_families(telemetry.exposition().decode()):
         for sample in family.samples:
             labels = dict(sample.labels)
-            assert (labels.pop("model"), labels.pop("version")) == ("toy", "abc")
+            assert (labels.pop("model"), labels.pop("version")) == ("specimen_toy", "abc")
             found[(sample.name, *labels.values())] = sample.value
     return found
 

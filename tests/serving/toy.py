@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-ROOT = Path(__file__).resolve().parents[2]
+from data_schemas import command
+from serving.__main__ import VERBS
+from tests.support.process import Answer, signals_kept
+
+NAME, DATASET = "specimen_toy", "specimen_toys"
+MODEL, SCHEMA = Path("models", NAME), Path("data_schemas", DATASET, "schema.py")
 YAML = """
 description: Will this toy break?
-dataset: toys
+dataset: specimen_toys
 windows:
   train: {first: 2013-01, last: 2013-01}
   valid: {first: 2013-02, last: 2013-02}
@@ -82,30 +89,44 @@ def graph() -> bytes:
     return content
 
 
-def make_repository(folder: Path) -> None:
+def make_repository(root: Path) -> None:
     for stage in ("data_schemas", "models", "serving"):
-        (folder / stage).mkdir(parents=True)
-        for file in (ROOT / stage).iterdir():
-            if file.is_file():
-                shutil.copy(file, folder / stage)
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    (folder / "requirements").mkdir()
-    for name in ("serving.txt", "training.txt"):
-        shutil.copy(ROOT / "requirements" / name, folder / "requirements")
-    (folder / "data_schemas" / "toys").mkdir()
-    shutil.copy(Path(__file__).with_name("toys.py"), folder / "data_schemas" / "toys" / "schema.py")
-    (folder / "data_schemas" / "toys" / "data.dvc").write_text("outs: [{md5: 0123.dir}]\n")
-    (folder / "models" / "toy").mkdir()
+        shutil.copytree(stage, root / stage, ignore=shutil.ignore_patterns("specimen_*", "__pycache__"))
+    shutil.copy("pyproject.toml", root)
+    shutil.copytree("requirements", root / "requirements")
+    (root / SCHEMA).parent.mkdir()
+    shutil.copy(Path(__file__).with_name("toys.py"), root / SCHEMA)
+    (root / SCHEMA).with_name("data.dvc").write_text("outs: [{md5: 0123.dir}]\n")
+    (root / MODEL).mkdir()
     off = "{off: a toy has no gates}"
     gates = "{" + ", ".join(f"{gate}: {off}" for gate in GATES) + "}"
-    (folder / "models" / "toy" / "model.yaml").write_text(YAML.replace("{GATES}", gates))
-    (folder / "models" / "toy" / "model.onnx").write_bytes(graph())
+    (root / MODEL / "model.yaml").write_text(YAML.replace("{GATES}", gates))
+    (root / MODEL / "model.onnx").write_bytes(graph())
 
 
-def verb(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m serving …` in a repository."""
-    command = [sys.executable, "-m", "serving", *arguments]
-    return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False, timeout=120)
+@contextlib.contextmanager
+def inside(root: Path) -> Iterator[Path]:
+    """The repository as current directory, its dataset imported from there and from nowhere else."""
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.startswith(f"data_schemas.{DATASET}")]:
+            del sys.modules[name]
+
+    with contextlib.chdir(root), signals_kept(), pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(root))
+        forget()
+        try:
+            yield root
+        finally:
+            forget()
+
+
+def verb(root: Path, *words: str) -> Answer:
+    """As `python -m serving …` in a repository, but in this process."""
+    said, wrong = io.StringIO(), io.StringIO()
+    with inside(root), contextlib.redirect_stdout(said), contextlib.redirect_stderr(wrong):
+        code = command.run("serving", VERBS, words)
+    return Answer(code, said.getvalue(), wrong.getvalue())
 
 
 async def ask(

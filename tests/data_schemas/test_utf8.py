@@ -1,0 +1,117 @@
+"""A terminal, a log or a locale that is not UTF-8 ends no verb, and changes nothing of what it reads."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.data_schemas.examples import verb
+from tests.support.process import run
+from tests.support.specimens import DATASET_NAME
+
+# ASCII as an 8-bit locale: Python would take C for UTF-8 if these two did not say otherwise.
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+LATIN = {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+TEXT = "ü ▁▂ 価格"
+# A stage whose verb reads a file and what another program prints, prints both, and starts Python as verbs do.
+STAGE = f"""
+import subprocess, sys
+from pathlib import Path
+from data_schemas import command
+def main(_):
+    read = Path("text").read_text()
+    asked = subprocess.run(["cat", "text"], capture_output=True, text=True).stdout
+    said = subprocess.run([sys.executable, "-c", "print(open('text').read())"], capture_output=True, text=True).stdout
+    assert read == asked == said.strip() == {TEXT!a}
+    Path("copy").write_text(read)
+    print(read)
+    print(read, file=sys.stderr)
+    return 0
+if __name__ == "__main__":
+    command.use_utf8()
+    sys.modules["stage.verb"] = sys.modules["__main__"]
+    sys.exit(command.run("stage", [command.Verb("verb", "")]))
+"""
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Path:
+    """A root whose only verb is `python -m stage verb`."""
+    (tmp_path / "stage").mkdir()
+    (tmp_path / "stage/__main__.py").write_text(STAGE)
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "text").write_text(TEXT)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def german(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A locale of eight bits, made for the test."""
+    if shutil.which("localedef") is None or not Path("/usr/share/i18n/locales/de_DE").exists():
+        pytest.skip("no locales to choose from; apt-get install locales")
+    name, folder = "de_DE.ISO-8859-1", tmp_path_factory.mktemp("locales")
+    subprocess.run(["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(folder / name)], check=True)
+    return {"LOCPATH": str(folder), "LC_ALL": name, "PYTHONUTF8": "0"}
+
+
+def ask(stage: Path, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, *options, "-m", "stage", "verb"]
+    path = {"PYTHONPATH": os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)}
+    done = subprocess.run(command, cwd=stage, env=os.environ | path | environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert (stage / "copy").read_bytes() == TEXT.encode()
+    return done
+
+
+@pytest.mark.parametrize("environment", [ASCII, {"LC_ALL": "C"}])
+def test_a_log_is_utf8_whatever_the_locale(stage: Path, environment: dict[str, str]) -> None:
+    done = ask(stage, environment)
+    assert done.stdout.decode() == done.stderr.decode() == f"{TEXT}\n"
+
+
+def test_a_real_locale_of_eight_bits_is_one_of_them(stage: Path, german: dict[str, str]) -> None:
+    assert ask(stage, german).stdout.decode() == f"{TEXT}\n"
+
+
+def test_a_log_of_a_chosen_encoding_shows_what_it_can(stage: Path) -> None:
+    done = ask(stage, LATIN)
+    assert done.stdout.decode("latin-1") == done.stderr.decode("latin-1") == "ü ?? ??\n"
+
+
+def test_whoever_switches_the_mode_of_utf8_off_for_this_process_ends_in_no_loop(stage: Path) -> None:
+    assert ask(stage, {}, "-X", "utf8=0").stdout.decode() == f"{TEXT}\n"
+
+
+def test_a_terminal_gets_the_letters_of_its_locale(stage: Path, german: dict[str, str]) -> None:
+    ours, its = pty.openpty()
+    path = {"PYTHONPATH": os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)}
+    command = [sys.executable, "-m", "stage", "verb"]
+    subprocess.run(command, cwd=stage, env=os.environ | path | german, stdout=its, stderr=subprocess.PIPE, check=True)
+    os.close(its)
+    assert os.read(ours, 100).decode("latin-1").split() == ["ü", "??", "??"]
+    os.close(ours)
+
+
+@pytest.mark.usefixtures("inside", "handlers_kept")
+def test_the_bars_of_a_profile_end_it_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They are no letters of Latin-1; a pipeline stopped there."""
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="latin-1", errors="replace"))
+    assert verb("profile", DATASET_NAME, "--output", str(tmp_path / "profile.json")) == 0
+    sys.stdout.flush()
+    assert b"????" in shown.getvalue()
+
+
+@pytest.mark.parametrize("stage_name", ["data_schemas", "models", "serving", "deploy"])
+def test_every_stage_starts_so(stage_name: str, tmp_path: Path) -> None:
+    note = "import atexit, sys\natexit.register(lambda: print(sys.flags.utf8_mode, sys.stdout.errors))\n"
+    (tmp_path / "sitecustomize.py").write_text(note)
+    answer = run(stage_name, "--help", root=Path(), **ASCII, PYTHONPATH=str(tmp_path))
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, "1 replace")

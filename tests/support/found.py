@@ -1,0 +1,27 @@
+"""The models and datasets that every-model tests run for: those of this repository, then the specimens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.repository import ROOT
+from tests.support.specimens import SPECIMENS
+
+
+def parameters(stage: str, mark: str) -> list[Any]:
+    """A parameter for each folder; those of the repository share a process, because verbs there exclude each other."""
+    ours, specimens = ({path.parent.name for path in (at / stage).glob(f"*/{mark}")} for at in (ROOT, SPECIMENS))
+    groups = dict.fromkeys(specimens, "specimens") | dict.fromkeys(ours, "repository")
+    return [pytest.param(name, marks=pytest.mark.xdist_group(group)) for name, group in sorted(groups.items())]
+
+
+def root(request: pytest.FixtureRequest) -> Path:
+    """The repository that holds the folder of `request.param`; a specimen's is made on demand."""
+    stage = request.path.parent.name
+    if (ROOT / stage / request.param).is_dir():
+        return ROOT
+    workshop: Path = request.getfixturevalue("workshop")
+    return workshop

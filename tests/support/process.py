@@ -1,0 +1,49 @@
+"""Verbs as a person calls them: in a process of their own, or in this one with its signal handlers put back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    error: str
+
+
+def run(*words: str, root: Path, **environment: str) -> Answer:
+    """`python -m …` in a process of its own."""
+    command = [sys.executable, "-m", *words]
+    done = subprocess.run(command, cwd=root, env=os.environ | environment, capture_output=True, text=True, check=False)
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """A verb that runs in this process sets handlers for good."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def program(folder: Path, name: str, script: str) -> Path:
+    """A shell script that stands in for a program, once its folder is first on PATH."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+    return folder / name
+
+
+def first_on_path(folder: Path) -> str:
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"

@@ -1,0 +1,68 @@
+"""Trees of the engine in which the specimens of tests/specimens stand in for a team's models and data.
+
+No test reads the models, data, releases, addresses or teams of the repository itself: a fork has others.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.repository import ROOT, commit, git
+
+SPECIMENS = ROOT / "tests/specimens"
+NAME, DATASET_NAME = "specimen_delay", "specimen_trips"
+MODEL, DATASET = Path("models", NAME), Path("data_schemas", DATASET_NAME)  # in every tree
+KUBERNETES_NAME = NAME.replace("_", "-")
+REGISTRY = "registry.example.org/specimens"
+REPOSITORY = "https://github.com/specimens/fork"
+TEAM = "@specimens/platform"
+YOURS = ("deploy/releases/", "deploy/argocd/fork.yaml", ".github/CODEOWNERS", "tests/")
+
+
+def engine() -> list[str]:
+    """The files of the working tree that are the same in every fork, as a commit would hold them, tests left out."""
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", root=ROOT).split("\0")
+    nouns = [path.parent for mark in ("models/*/model.yaml", "data_schemas/*/schema.py") for path in ROOT.glob(mark)]
+    yours = (*YOURS, *(f"{path.relative_to(ROOT).as_posix()}/" for path in nouns))
+    return [name for name in listed if name and not name.startswith(yours) and (ROOT / name).is_file()]
+
+
+def lay_out(root: Path) -> Path:
+    """The engine, one untrained specimen, its dataset without rows, and the addresses of nobody."""
+    for name in engine():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
+    for stage in ("models", "data_schemas"):
+        caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(SPECIMENS / stage, root / stage, dirs_exist_ok=True, ignore=caches)
+    address(root, (ROOT / "deploy/argocd/fork.yaml").read_text())
+    (root / ".github").mkdir(exist_ok=True)
+    (root / ".github/CODEOWNERS").write_text(f"* {TEAM}\n")
+    (root / "deploy/releases").mkdir(parents=True)
+    (root / "deploy/releases/aborted.yaml").write_text("[]\n")
+    return root
+
+
+def address(root: Path, fork: str) -> None:
+    """Write fork.yaml with the specimens' addresses, whatever the repository's are."""
+    import yaml
+
+    content = yaml.safe_load(fork)
+    repository = content["data"]["repository"]
+    owner_and_name = repository.removeprefix("https://github.com/")
+    content["data"] |= {"repository": REPOSITORY, "registry": REGISTRY}
+    content["data"]["dispatch"] = content["data"]["dispatch"].replace(owner_and_name, "specimens/fork")
+    (root / "deploy/argocd/fork.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def make_workshop(root: Path) -> None:
+    """A repository in which the pipeline ran: data, DVC's cache and build products are there, the rest is committed."""
+    lay_out(root)
+    git("init", "--quiet", "--initial-branch=main", root=root)
+    for words in (("data_schemas", "ingest", DATASET_NAME), ("models", "run", NAME)):
+        done = subprocess.run([sys.executable, "-m", *words], cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"python -m {' '.join(words)} failed:\n{done.stdout}{done.stderr}"
+    commit(root)
