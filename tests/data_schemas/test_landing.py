@@ -87,7 +87,7 @@ def add(name: str = "new", text: str = "new") -> Callable[[], Edit]:
 
 
 def tip(origin: Path, branch: str = "main") -> str:
-    return git("log", "-1", "--formroot=%s by %an", branch, root=origin)
+    return git("log", "-1", "--format=%s by %an", branch, root=origin)
 
 
 def test_a_push_lands_on_main_and_leaves_the_clone_as_it_was(here: Path, tmp_path: Path) -> None:

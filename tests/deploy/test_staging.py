@@ -65,7 +65,7 @@ def test_all_models_of_a_run_are_one_commit_that_says_how_they_are_signed(run: R
     assert answer.code == 0, answer.error
     assert run.git("--git-dir", str(run.origin), "rev-list", "--count", f"{before}..main") == "1"
     title = run.git("--git-dir", str(run.origin), "log", "-1", "--format=%s", "main")
-    assert title == f"Promote {MODEL.name}, {OTHER.name} to staging"
+    assert title == f"Promote {', '.join(sorted([MODEL.name, OTHER.name]))} to staging"
     for model, letter in ((MODEL, "a"), (OTHER, "b")):
         image = yaml.safe_load(run.on_main(f"{model.name}/passport.yaml"))["image"]
         assert (image["digest"], image["proof"]) == (digest(letter), "attestation")

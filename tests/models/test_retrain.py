@@ -101,7 +101,7 @@ def test_a_better_model_is_a_pull_request_with_the_verdict_first(
     assert asked(remote) == ["POST pulls"]
     assert proposed(remote)["head"]["ref"] == BRANCH
     assert proposed(remote)["title"] == f"Retrain specimen_delay on data up to {new.test.last}"
-    changed = git("show", "--name-only", "--formroot=", BRANCH, root=remote / "origin").splitlines()
+    changed = git("show", "--name-only", "--format=", BRANCH, root=remote / "origin").splitlines()
     assert changed == ["data_schemas/specimen_trips/data.dvc", f"{MODEL}/dvc.lock", f"{MODEL}/model.yaml"]
     assert git("status", "--porcelain") == "", "the clone was touched"
 
@@ -360,7 +360,7 @@ def test_what_one_job_trained_another_proposes_without_training(
     assert (answer.code, answer.out) == (0, f"retrain specimen_delay: {proposed(remote)['html_url']}\n")
     assert children.called == called
     assert proposed(remote)["body"].startswith("**Better than the champion `0123456789ab`.")
-    changed = git("show", "--name-only", "--formroot=", BRANCH, root=remote / "origin").splitlines()
+    changed = git("show", "--name-only", "--format=", BRANCH, root=remote / "origin").splitlines()
     assert changed == ["data_schemas/specimen_trips/data.dvc", f"{MODEL}/dvc.lock", f"{MODEL}/model.yaml"]
 
 
