@@ -53,7 +53,7 @@ def scores(monkeypatch: pytest.MonkeyPatch, change: Callable[[np.ndarray], np.nd
 @pytest.mark.parametrize(
     ("change", "red"),
     [
-        (lambda score: score + 0.0005 * (-1.0) ** np.arange(len(score)), None),
+        (lambda score: score + 1e-6 * (-1.0) ** np.arange(len(score)), None),
         (lambda score: np.where(np.arange(len(score)) == 7, score + 0.021, score), "score"),
         (lambda score: np.where(np.arange(len(score)) == 7, np.nan, score), "score"),
         (lambda score: np.clip(score + 0.019, 0, 1), "calibration_error"),
