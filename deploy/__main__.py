@@ -10,7 +10,7 @@ from data_schemas.command import SINCE, Verb
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": command.noun})
 ENVIRONMENTS = ["staging", "production"]
 PROOFS = ["attestation", "signature", "none"]
-FAULTS = ["errors", "latency", "scores", "crash", "never-ready", "nan"]
+FAULTS = ["errors", "latency", "scores", "crash", "never-ready", "nan", "champion"]
 
 VERBS = [
     Verb(
@@ -42,6 +42,7 @@ VERBS = [
             ("--signed", {"action": "store_true", "help": "refuse an image that is not signed (production only)"}),
             ("--push", {"action": "store_true", "help": "onto the newest main of origin (staging only)"}),
             ("--propose", {"action": "store_true", "help": "as a pull request into main (production only)"}),
+            ("--rate", {"type": float, "metavar": "N", "help": "requests a second, to say how long each step takes"}),
             ("--verified", {"metavar": "IMAGE", "help": "only if staging has this, which the cluster told is healthy"}),
         ],
     ),

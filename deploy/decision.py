@@ -12,8 +12,9 @@ from data_schemas.history import git
 from data_schemas.landing import Edit
 from data_schemas.markdown import plain, table
 from deploy import aborted, diff, history, rules
-from deploy.release import Release, kubernetes_name, parse_yaml
+from deploy.release import Gate, Release, kubernetes_name, parse_yaml
 from models.figures import TITLES
+from models.gates import BELOW
 from models.report import MARKS
 
 PARTS = {"data": "data", "schema": "schema", "code": "code", "requirements": "packages", "onnx": "model file"}
@@ -45,8 +46,8 @@ def of_rollback(left: Release, restored: Release, reason: str | None) -> Edit:
     name, environment = left.model, left.environment
     was = left.version if left.readable else "what cannot be read"
     lines = [
-        f"Merging this restores `{name}` `{restored.version}` in {environment}, as it was released before, byte for "
-        f"byte, in the place of `{was}`.",
+        f"Merging this restores `{name}` `{restored.version}` in {environment}, passport and resources as they "
+        f"were released before, byte for byte, in the place of `{was}`.",
         "",
         f"**Why:** {plain(' '.join(reason.split())) if reason else 'nobody said; write it here.'}",
         "",
@@ -54,8 +55,8 @@ def of_rollback(left: Release, restored: Release, reason: str | None) -> Edit:
         "## In the cluster",
         "",
         f"If the rollout of `{was}` was aborted and `{restored.version}` was stable before it, the cluster serves that "
-        "already: the Rollout goes straight to stable, without steps. Otherwise "
-        f"{rules.walk(restored.passport.serving)}.",
+        "already: the Rollout goes straight to stable, without steps. So it does where the cluster still has the pods' "
+        f"ReplicaSet (`rollbackWindow` of deploy/base). Otherwise {rules.walk(restored.passport.serving)}.",
         "",
         _listed(left),
         "",
@@ -97,14 +98,24 @@ def _same_rows(of: Release) -> list[str]:
 
 
 def _gates(of: Release) -> list[str]:
-    passed = sum(gate.verdict == "pass" for gate in of.passport.gates)
+    passed = sum(gate.verdict.startswith("pass") for gate in of.passport.gates)
     rows = [
         [*map(plain, (gate.name, str(gate.limit), str(gate.value))), MARKS[gate.verdict], plain(gate.reason or "")]
         for gate in of.passport.gates
     ]
     summary = f"{passed} of {len(rows)} gates passed"
     lines = table(["gate", "limit", "value", "verdict", ""], rows)
-    return ["## Gates", "", f"<details><summary>{summary}</summary>", "", *lines, "</details>", ""]
+    loud = [line for gate in of.passport.gates if (line := _loud(gate))]
+    head = ["## Gates", "", *loud, *([""] if loud else [])]
+    return [*head, f"<details><summary>{summary}</summary>", "", *lines, "</details>", ""]
+
+
+def _loud(gate: Gate) -> str | None:
+    """What a person must not overlook: a limit that was excused, and a change for callers that somebody meant."""
+    if gate.verdict != BELOW and not (gate.name == "shift" and (gate.reason or "").startswith("meant: ")):
+        return None
+    told = plain(f"{gate.value}, limit {gate.limit}; {gate.reason}")
+    return f"- {MARKS[gate.verdict]}: `{gate.name}` {told}"
 
 
 def _staging(made: Release, verified: str | None) -> str:

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
 from data_schemas.command import Refusal
-from data_schemas.history import git
+from data_schemas.history import contents, git
 from deploy.release import FILES, RELEASES, Release, every, place
 
 
@@ -65,6 +65,14 @@ def uncommitted(*paths: str | Path) -> list[str]:
     """Files at or under these paths (or Git pathspecs) that differ from HEAD, untracked ones included."""
     listed = git("status", "--porcelain", "--no-renames", "--untracked-files=all", "-z", "--", *map(str, paths))
     return [line[3:] for line in listed.decode().split("\0") if line]
+
+
+def texts(commit: str, paths: Sequence[str]) -> dict[str, str]:
+    """The text of files as a commit has them; nothing of a commit that this clone has not."""
+    try:
+        return contents(commit, paths)
+    except Refusal:
+        return {}
 
 
 def tracked(path: Path) -> bool:

@@ -4,7 +4,8 @@ It judges a rehearsal, `python -m deploy rehearse flight_delay`, where no Promet
 AnalysisTemplates of deploy/base/analysis to its verdicts. Its error rates: `python tests/bench/judge.py`.
 
 The candidate is compared with the champion within each evaluation interval (stratum), so an incident that hits both,
-or a changing share of traffic, is no evidence against it; and because the evidence is a product of likelihood ratios
+or a changing share of traffic, is no evidence against it. Its scores are compared with what its evaluation promised,
+given the champion's live ones. And because the evidence is a product of likelihood ratios
 (Wald 1945; Ville 1939: it exceeds A with probability 1/A at most under the hypothesis that is tolerated), it may be
 looked at after every scrape. Nothing passes by absence: no traffic, no champion or NaN is `inconclusive`.
 """
@@ -33,14 +34,15 @@ class Verdict(StrEnum):
 class Counters:
     """Cumulative counters of one arm at each scrape, since whenever its server started; NaN where none was read.
 
-    All are float64 [scrapes], `bins` is [BINS, scrapes]. A request of N rows counts 1/N a row in `positive` and `bins`.
+    All are float64 [scrapes], `bins` is [BINS, scrapes]. A request of N rows counts 1/N a row in `bins`.
     """
 
     requests: Array
-    errors: Array
+    errors: Array  # that are the service's fault
+    refused: Array  # what callers got wrong
     durations: Array  # requests whose duration was measured
-    fast: Array  # of these, the ones within the slow bound
-    positive: Array
+    fast: Array  # of these, the ones within the arm's own slow bound
+    within: Array  # and within its latency budget
     bins: Array
 
 
@@ -49,10 +51,10 @@ class Limits:
     """What aborts, and how much must be seen before a check may pass."""
 
     evidence: float = 4.6  # ln 100, errors and latency; 3.0 (ln 20) where traffic is low
-    positive: float = 5.3  # ln 200 for each direction
     score_shift: float = 0.02  # PSI beyond its noise
-    success: float = 0.95  # share of the candidate's requests, whatever the champion does
+    success: float = 0.95  # share of the candidate's requests, in strata in which the champion is above it
     error_share: float = 0.002  # fewer errors than this never abort, however few the champion has
+    budget_share: float = 0.01  # fewer beyond the budget than this never abort
     requests: int = 300  # of each arm, before any check may pass
     backstop_requests: int = 100  # of the candidate, before the backstop may abort
 
@@ -72,11 +74,11 @@ class Result:
 CATCHES = {
     "evidence": "A canary that too few requests have reached, of which nothing can be said.",
     "errors": "A candidate that fails five times as often as the champion in the same seconds.",
-    "latency": "A candidate with 1.6 times the champion's share of slow requests; 1.2 times is tolerated.",
-    "positive-up": "A candidate that labels 1.3 times as many rows positive; 1.05 times is tolerated.",
-    "positive-down": "A candidate that labels 1.3 times fewer rows positive; 1.05 times is tolerated.",
-    "score-shift": "A candidate whose scores are distributed unlike the champion's, whatever the labels say.",
-    "success": "A candidate that fails more than one request in twenty, even where the champion fails as often.",
+    "refusals": "A candidate that refuses twice as many requests as the champion; 1.2 times is tolerated.",
+    "latency": "A candidate with 1.6 times the champion's share of slow requests, each by its own measure.",
+    "budget": "A candidate that exceeds its latency budget five times as often as the champion.",
+    "score-shift": "A candidate whose scores are not those that its evaluation promised, given the champion's.",
+    "success": "A candidate that fails more than one request in twenty while the champion does not.",
 }
 
 
@@ -127,24 +129,34 @@ def log_evidence(
     return np.cumsum(np.where(traffic > 0, step, 0.0), axis=-1)
 
 
-def score_shift(candidate: Array, champion: Array) -> Array:
-    """PSI of the candidate's score bins against the champion's, less its noise; both [..., BINS] -> [...].
+def score_shift(candidate: Array, champion: Array, promise: Array) -> Array:
+    """PSI of the candidate's score bins against the promised ones, less its noise; [..., BINS] -> [...].
 
-    PSI = sum((c - s) * ln(c/s)) over bin shares, half a count added to each bin. Of equal distributions it is about
-    chi2(BINS-1) * (1/candidate + 1/champion) (Yurdakul 2018); four times its mean is taken off, 36 for ten bins.
+    `promise` [BINS, BINS] counts the evaluation's rows by [champion's bin][candidate's bin]. Its rows as shares (half a
+    count added on the diagonal) push the champion's live bins through: the distribution that the candidate must have.
+    PSI = sum((c - e) * ln(c/e)) over bin shares, half a count added to each bin. Of equal distributions it is about
+    chi2(BINS-1) * (1/candidate + 1/champion) (Yurdakul 2018), and the promise is a sample as well: four times the mean
+    is taken off, 36 for ten bins.
     """
-    candidate, champion = candidate + 0.5, champion + 0.5
-    many, few = champion.sum(axis=-1, keepdims=True), candidate.sum(axis=-1, keepdims=True)
-    difference = candidate / few - champion / many
-    psi = (difference * np.log((candidate / few) / (champion / many))).sum(axis=-1)
-    noise = 4 * (candidate.shape[-1] - 1) * (1 / few + 1 / many)[..., 0]
+    table = promise + 0.5 * np.eye(len(promise))
+    expected = champion @ (table / table.sum(axis=1, keepdims=True)) + 0.5
+    candidate = candidate + 0.5
+    many, few = expected.sum(axis=-1, keepdims=True), candidate.sum(axis=-1, keepdims=True)
+    difference = candidate / few - expected / many
+    psi = (difference * np.log((candidate / few) / (expected / many))).sum(axis=-1)
+    noise = 4 * (candidate.shape[-1] - 1) * ((1 / few + 1 / many)[..., 0] + 1 / promise.sum())
     return np.asarray(psi - noise, dtype=np.float64)
 
 
 def judge(
-    champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits | None = None
+    champion: Counters,
+    candidate: Counters,
+    times: Array,
+    interval: float,
+    promise: Array | None,
+    limits: Limits | None = None,
 ) -> list[Result]:
-    """Every check at the last scrape; `times` [scrapes] and `interval` in seconds.
+    """Every check at the last scrape; `times` [scrapes] and `interval` in seconds, `promise` as in `score_shift`.
 
     The production queries look at scores of the last 30 minutes at an interval of 30 s; here, at the last 60 intervals.
     """
@@ -152,11 +164,11 @@ def judge(
     return [
         _enough(champion, candidate, times, interval, limits),
         _ratio("errors", champion, candidate, times, interval, limits),
+        _ratio("refusals", champion, candidate, times, interval, limits),
         _ratio("latency", champion, candidate, times, interval, limits),
-        _ratio("positive-up", champion, candidate, times, interval, limits),
-        _ratio("positive-down", champion, candidate, times, interval, limits),
-        _scores(champion, candidate, times, interval, limits),
-        _success(candidate, times, interval, limits),
+        _ratio("budget", champion, candidate, times, interval, limits),
+        _scores(champion, candidate, times, interval, promise, limits),
+        _success(champion, candidate, times, interval, limits),
     ]
 
 
@@ -186,16 +198,13 @@ def _enough(champion: Counters, candidate: Counters, times: Array, interval: flo
 
 def _ratio(name: str, champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:
     """One sequential test of how often the candidate does something, against how often the champion does."""
-    tested, tolerated, limit = {
-        "errors": (5.0, 1.0, limits.evidence),
-        "latency": (1.6, 1.2, limits.evidence),
-        "positive-up": (1.3, 1.05, limits.positive),
-        "positive-down": (1 / 1.3, 1 / 1.05, limits.positive),
-    }[name]
+    tested, tolerated = {"refusals": (2.0, 1.2), "latency": (1.6, 1.2)}.get(name, (5.0, 1.0))
+    limit = limits.evidence
     new, old, candidate_bad, champion_bad = _events(name, champion, candidate, times, interval)
     trail = log_evidence(candidate_bad, champion_bad, new, old, tested, tolerated)
     value = float(trail[-1]) if trail.size else 0.0
-    if name == "errors" and candidate_bad.sum() <= limits.error_share * new.sum():
+    share = {"latency": -1.0, "budget": limits.budget_share}.get(name, limits.error_share)
+    if candidate_bad.sum() <= share * new.sum():
         value = min(value, 0.0)
     return _result(name, value, limit, value > limit, min(new.sum(), old.sum()) >= limits.requests)
 
@@ -205,32 +214,40 @@ def _events(
 ) -> tuple[Array, Array, Array, Array]:
     """Of candidate and champion: what the check counts, and the bad events among it; each [strata]."""
     arms = (candidate, champion)
-    if name == "errors":
-        new, candidate_bad, old, champion_bad = stratify(
-            times, interval, [counter for arm in arms for counter in (arm.requests, arm.errors)]
-        )
-    elif name == "latency":
+    if name in ("latency", "budget"):
         new, new_fast, old, old_fast = stratify(
-            times, interval, [counter for arm in arms for counter in (arm.durations, arm.fast)]
+            times,
+            interval,
+            [each for arm in arms for each in (arm.durations, arm.fast if name == "latency" else arm.within)],
         )
-        candidate_bad, champion_bad = new - new_fast, old - old_fast
-    else:  # a request without scores says nothing about the positive rate
-        new_bins, candidate_bad, old_bins, champion_bad = stratify(
-            times, interval, [counter for arm in arms for counter in (arm.bins, arm.positive)]
-        )
-        new, old = new_bins.sum(axis=0), old_bins.sum(axis=0)
+        return new, old, new - new_fast, old - old_fast
+    new, candidate_bad, old, champion_bad = stratify(
+        times,
+        interval,
+        [counter for arm in arms for counter in (arm.requests, arm.errors if name == "errors" else arm.refused)],
+    )
     return new, old, candidate_bad, champion_bad
 
 
-def _scores(champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:
+def _scores(
+    champion: Counters, candidate: Counters, times: Array, interval: float, promise: Array | None, limits: Limits
+) -> Result:
+    if promise is None:
+        return _result("score-shift", np.nan, limits.score_shift, False, False)
     new, old = (step[:, -60:].sum(axis=-1) for step in stratify(times, interval, [candidate.bins, champion.bins]))
-    value = float(score_shift(new, old)) if new.sum() and old.sum() else 0.0
+    value = float(score_shift(new, old, promise)) if new.sum() and old.sum() else 0.0
     enough = min(new.sum(), old.sum()) >= limits.requests
     return _result("score-shift", value, limits.score_shift, value > limits.score_shift, enough)
 
 
-def _success(candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:
-    errors, requests = (step.sum() for step in stratify(times, interval, [candidate.errors, candidate.requests]))
+def _success(champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:
+    """No verdict where the champion would have failed as many of its requests, stratum by stratum: it hits both."""
+    failed, sent, also_failed, also_sent = stratify(
+        times, interval, [counter for arm in (candidate, champion) for counter in (arm.errors, arm.requests)]
+    )
+    errors, requests = failed.sum(), sent.sum()
+    rate = np.divide(also_failed, also_sent, out=np.zeros_like(also_sent), where=also_sent > 0)
     value = float(1 - errors / requests) if requests else 0.0
-    bad = requests >= limits.backstop_requests and value < limits.success
-    return _result("success", value, limits.success, bad, requests >= limits.requests)
+    shared = bool((sent * rate).sum() > (1 - limits.success) * requests)
+    bad = requests >= limits.backstop_requests and value < limits.success and not shared
+    return _result("success", value, limits.success, bad, requests >= limits.requests and not shared)

@@ -1,4 +1,4 @@
-"""kustomization.yaml of a release: it follows from the passport and the resources alone, whose hashes it holds.
+"""kustomization.yaml of a release: it follows from passport, resources and promise; it holds the hashes of the files.
 
 Argo CD renders it; `python -m deploy verify` writes it again and finds an edit by hand.
 """
@@ -9,7 +9,9 @@ import hashlib
 
 from prometheus_client.utils import floatToGoString
 
-from deploy.release import FILES, Release, Served, kubernetes_name, parse_passport, place
+from deploy import steps
+from deploy.promise import vector
+from deploy.release import FILES, Promise, Release, Served, kubernetes_name, parse_passport, place
 
 PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
 
@@ -35,17 +37,20 @@ patches:
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
       - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
       - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
-{slow}"""
-SLOW = """\
-      - {{op: replace, path: /metadata/annotations/release~1slow, value: "{bound}"}}
+{slow}{promised}{evidence}"""
+ANNOTATED = """\
+      - {{op: replace, path: /metadata/annotations/release~1{name}, value: "{value}"}}
+"""
+EVIDENCE = """\
+      - {{op: replace, path: /spec/strategy/canary/steps/{step}/analysis/args/{place}/value, value: "{requests}"}}
 """
 
 
-def compose(environment: str, model: str, passport: bytes, resources: bytes) -> Release:
-    """The release that these two files make; its kustomization.yaml follows from them alone."""
+def compose(environment: str, model: str, passport: bytes, resources: bytes, promise: Promise | None = None) -> Release:
+    """The release that these two files make, with what its canary is held to; kustomization.yaml follows from them."""
     record = parse_passport(passport, place(environment, model) / "passport.yaml")
     kustomization = TEMPLATE.format(
-        **_rollout(record.serving, environment),
+        **_rollout(record.serving, environment, promise),
         environment=environment,
         placeholder=PLACEHOLDER,
         image=Release(environment, model, {"passport.yaml": passport}).image,
@@ -53,8 +58,27 @@ def compose(environment: str, model: str, passport: bytes, resources: bytes) -> 
         version=record.version,
         passport=hashlib.sha256(passport).hexdigest(),
         resources=hashlib.sha256(resources).hexdigest(),
+        promised=_promised(promise) if promise else "",
     )
     return Release(environment, model, dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True)))
+
+
+def again(release: Release, promise: Promise | None) -> Release:
+    """The release that its passport and resources make, held to this promise."""
+    both = release.files["passport.yaml"], release.files["resources.yaml"]
+    return compose(release.environment, release.model, *both, promise)
+
+
+def bounds(serving: Served, promise: Promise | None) -> dict[str, str]:
+    """By annotation: above which seconds a request is slow or beyond its budget, each arm by its own measure."""
+    slow_ms, budget_ms = serving.slow_ms, serving.latency_budget_ms
+    found = {
+        "slow": slow_ms,
+        "stable-slow": (promise and promise.slow_ms) or slow_ms,
+        "budget": budget_ms,
+        "stable-budget": (promise and promise.latency_budget_ms) or budget_ms,
+    }
+    return {name: slow(value / 1000) for name, value in found.items() if value is not None}
 
 
 def slow(seconds: float) -> str:
@@ -62,9 +86,15 @@ def slow(seconds: float) -> str:
     return str(floatToGoString(round(seconds, 9)))  # type: ignore[no-untyped-call]
 
 
-def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
+def _promised(promise: Promise) -> str:
+    said = {"champion": promise.champion, "promised-rows": promise.rows, "promised": vector(promise)}
+    return "".join(ANNOTATED.format(name=name, value=value) for name, value in said.items())
+
+
+def _rollout(serving: Served | None, environment: str, promise: Promise | None) -> dict[str, str]:
     """The lines of the kustomization that follow from the strategy."""
-    lines = {"namespace": "", "components": "", "names": "base/names", "target": "kind: Rollout", "slow": ""}
+    lines = {"namespace": "", "components": "", "names": "base/names", "target": "kind: Rollout"}
+    lines |= {"slow": "", "evidence": ""}
     if serving is None:
         return lines
     lines["namespace"] = f"namespace: models-{environment}\n"  # for what the strategy adds
@@ -73,5 +103,18 @@ def _rollout(serving: Served | None, environment: str) -> dict[str, str]:
     if serving.strategy == "serverless":
         return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
     if serving.strategy != "bluegreen":
-        lines["slow"] = SLOW.format(bound=slow(serving.slow_ms / 1000))
+        found = bounds(serving, promise)
+        lines["slow"] = "".join(ANNOTATED.format(name=name, value=value) for name, value in found.items())
+        lines["evidence"] = _evidence(serving.canary.requests)
     return lines
+
+
+def _evidence(requests: int) -> str:
+    """So many requests more at each weight; nothing where that is what the base says anyway."""
+    places = steps.evidence()
+    if [asked for _, _, asked in places] == [str(requests * number) for number in range(1, len(places) + 1)]:
+        return ""
+    return "".join(
+        EVIDENCE.format(step=step, place=place, requests=requests * number)
+        for number, (step, place, _) in enumerate(places, 1)
+    )

@@ -7,15 +7,20 @@ Nothing is committed: the release is a change for a person to look at.
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import math
 from pathlib import Path
 
 from data_schemas import files, landing
 from data_schemas.command import Refusal
 from data_schemas.history import git
-from deploy import aborted, decision, due, history, kustomization, release, rules, signature
+from deploy import aborted, decision, due, history, kustomization, promise, release, rules, signature, steps
 from deploy.manifests.rendering import registry
-from deploy.release import LOCK, Image, Release
-from models import config, passport, product
+from deploy.release import COMPARED, FILES, LOCK, Image, Release
+from models import config, lock, passport, product
+
+CALLED = 20.0  # requests a second of staging's own caller (deploy/environments/staging/caller.yaml)
+GUESSED = (0.2, 1.0, 20.0)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -67,12 +72,19 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
                 "promote a newer model, or take it off that list in a commit that says why."
             )
         former = release.read(candidate.environment, candidate.model)
-        if former is not None and former.files == candidate.files:
+        if former is not None and former.files == same_again(candidate, former).files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
         release.write(candidate)
-        tell(candidate, former, landed=options.push or options.propose)
+        tell(candidate, former, landed=options.push or options.propose, rate=options.rate)
     return candidate
+
+
+def same_again(candidate: Release, former: Release) -> Release:
+    """The candidate with the promise that the former was released with: that it is compared with itself is no news."""
+    if not former.readable or any(candidate.files[name] != former.files.get(name) for name in FILES[1:]):
+        return candidate
+    return kustomization.again(candidate, promise.of_release(former))
 
 
 def to_staging(model: config.Model, reference: str | None, commit: str, proof: str) -> Release:
@@ -101,6 +113,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     strategy = record.serving.strategy if record.serving else "canary"
     refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", strategy))
     refuse_uncommitted(model)
+    refuse_another_lock(name)
     if reason := due.rolled_back(name):
         raise Refusal(
             f"an image of these very sources was aborted ({aborted.PATH}: {reason}), and another build of them is no "
@@ -114,7 +127,8 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
         standing = {"commit": former.image.commit, "proof": former.image.proof}
         same = release.complete(content, image.model_copy(update=standing), built)
         completed = same if same == former.files.get("passport.yaml") else completed
-    return kustomization.compose("staging", name, completed, resources.read_bytes())
+    promised = promise.demand(record, former, str(built))
+    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised)
 
 
 def to_production(name: str, reference: str | None, signed: bool = False) -> Release:
@@ -134,7 +148,9 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
         )
     refuse_never_staged(staging)
     signature.verify(staging.image, signed)
-    return kustomization.compose("production", name, staging.files["passport.yaml"], staging.files["resources.yaml"])
+    where = str(staging.folder / "passport.yaml")
+    promised = promise.demand(staging.passport, release.read("production", name), where)
+    return kustomization.again(dataclasses.replace(staging, environment="production"), promised)
 
 
 def refuse(faults: list[rules.Fault]) -> None:
@@ -156,6 +172,15 @@ def refuse_uncommitted(model: config.Model) -> None:
             raise Refusal(f"{path} is not in Git, so nobody reviewed it; `git add --force {path}` and commit.")
 
 
+def refuse_another_lock(name: str) -> None:
+    """What is released must be what its sources make, by the lock that was reviewed with them."""
+    if found := lock.faults(name, lock.here):
+        raise Refusal(
+            f"models/{name}/dvc.lock does not fit what is beside it ({found[0]}); run `python -m models run {name}` "
+            f"and commit models/{name}."
+        )
+
+
 def refuse_reused(image: Image, name: str, version: str) -> None:
     """An image is built for one version of one model: its digest beside another was pasted from the wrong place."""
     for other in history.with_image(image.digest):
@@ -175,7 +200,28 @@ def refuse_never_staged(staging: Release) -> None:
         )
 
 
-def tell(candidate: Release, former: Release | None, landed: bool) -> None:
+def paced(candidate: Release, rate: float | None) -> list[str]:
+    """How long each weight takes by its traffic: the given, that of the environment's own callers, or three guesses."""
+    serving = candidate.passport.serving
+    strategy, requests = (serving.strategy, serving.canary.requests) if serving else ("canary", 300)
+    if strategy not in COMPARED:
+        return []
+    walk = steps.of(candidate.environment, strategy)
+    known = rate or (CALLED if candidate.environment == "staging" else None)
+    lines = []
+    for each in [known] if known else GUESSED:
+        seconds = steps.takes(walk, requests, each)
+        weights = ", ".join(f"{step.weight} % {told(taken)}" for step, taken in zip(walk.steps, seconds, strict=True))
+        lines.append(f"at {each:g} requests a second: {weights}")
+    pauses = any(line.endswith(told(math.inf)) for line in lines)
+    return lines + ["a model that is called less is better released with `strategy: bluegreen`"] * pauses
+
+
+def told(seconds: float) -> str:
+    return "pauses after an hour, for a person" if math.isinf(seconds) else f"{math.ceil(seconds / 30) / 2:g} min"
+
+
+def tell(candidate: Release, former: Release | None, landed: bool, rate: float | None = None) -> None:
     """What changed, and what a person does next, unless it is committed anyway."""
     name, environment = candidate.model, candidate.environment
     print(f"{candidate.folder}: {name} {candidate.version}")
@@ -188,6 +234,8 @@ def tell(candidate: Release, former: Release | None, landed: bool) -> None:
         print("  then   the cluster starts it at full weight: a first deploy skips the canary steps and their analysis")
     else:
         print(f"  then   if the pods differ, {rules.walk(candidate.passport.serving)}")
+        for line in paced(candidate, rate):
+            print(f"         {line}")
     if landed:
         return
     print("Next, look at it and commit it:")

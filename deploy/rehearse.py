@@ -1,6 +1,6 @@
 """Rehearse a release: champion and candidate as real servers, real rows through a weighted split, judged all the time.
 
-python -m deploy rehearse flight_delay [--champion REV] [--fault errors|latency|scores|crash|never-ready|nan]
+python -m deploy rehearse flight_delay [--champion REV] [--fault errors|latency|scores|crash|never-ready|nan|champion]
 
 Exit code 0: promote. 1: abort. 2: inconclusive, refused, or a planted fault that was not caught.
 """
@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from data_schemas.command import Refusal, working
 from deploy.rehearsal import arms, cluster, faults, manifests, prometheus, proxy, report, traffic
 from deploy.rehearsal.manifests import Manifests
@@ -28,7 +30,8 @@ from deploy.rehearsal.reference import Judge, Reference
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
-from models import config
+from deploy.release import Promise
+from models import config, passport, promise
 from serving import serve
 
 EXIT_CODES = {"promote": 0, "abort": 1, "inconclusive": 2}
@@ -63,11 +66,17 @@ def rehearse(
         folder = Path(temporary)
         candidate = arms.candidate(model)
         champion = arms.champion(model, revision, candidate, folder)
-        if fault:
-            planted = faults.plant(fault, candidate.folder, folder / "candidate", model.serving.slow_ms)
-            candidate = replace(candidate, folder=planted)
+        promised = Promise(champion=champion.version, counts=promise.between(model, champion.onnx, candidate.onnx))
+        release = release.with_promise(promised)
+        slow_ms = passport.slow_ms(model)
+        own, its = candidate.bounds(slow_ms), champion.bounds(slow_ms)
         described = champion.description, candidate.description
-        rehearsal = Rehearsal(name, fault, *described, release.plan, pace, datetime.now(UTC), model.serving.slow_ms)
+        if fault == "champion":
+            candidate = replace(candidate, folder=_other(champion, candidate))
+        elif fault:
+            planted = faults.plant(fault, candidate.folder, folder / "candidate", slow_ms)
+            candidate = replace(candidate, folder=planted)
+        rehearsal = Rehearsal(name, fault, *described, release.plan, pace, datetime.now(UTC), own, its)
         _describe(rehearsal, release)
         for line in _introduction(rehearsal, release):
             screen.say(line)
@@ -77,10 +86,20 @@ def rehearse(
                 with _split(*servers, folder) as proxy:
                     old, new = (Arm(*each) for each in zip(("champion", "candidate"), _addresses(servers), strict=True))
                     split = Traffic(old, new, bodies, pace.rate, pace.seed, proxy)
-                    judge = partial(judging, rehearsal, release, folder)
+                    judge = partial(judging, rehearsal, release, promised, folder)
                     asyncio.run(Walk(rehearsal, split, servers, screen, judge).walk())
         rehearsal.seconds = time.monotonic() - start
     return rehearsal
+
+
+def _other(champion: arms.Bento, candidate: arms.Bento) -> Path:
+    """The champion's Bento, for the candidate's place: what a wrong digest does."""
+    if champion.onnx.read_bytes() == candidate.onnx.read_bytes():
+        raise Refusal(
+            "--fault champion serves the champion in the candidate's place, and both are the same model: nobody could "
+            "tell; name another with --champion REV."
+        )
+    return champion.folder
 
 
 def _addresses(servers: tuple[serve.Server, serve.Server]) -> list[str]:
@@ -128,13 +147,16 @@ def _split(old: serve.Server, new: serve.Server, folder: Path) -> Iterator[proxy
 
 @contextlib.contextmanager
 def judging(
-    rehearsal: Rehearsal, release: Manifests, folder: Path, champion: Meter, candidate: Meter
+    rehearsal: Rehearsal, release: Manifests, promised: Promise, folder: Path, champion: Meter, candidate: Meter
 ) -> Iterator[Judge]:
     """The templates on a Prometheus of their own, which scrapes from now on; the reference where none is installed."""
     if prometheus.find() is None:
-        yield Reference(champion, candidate, rehearsal.pace)
+        yield Reference(champion, candidate, rehearsal.pace, np.array(promised.counts, np.float64))
         return
-    release = release.with_slow(rehearsal.slow_ms / 1000)
+    own, its = rehearsal.bounds, rehearsal.champion_bounds
+    release = release.with_bounds(
+        slow=own.slow_ms, stable_slow=its.slow_ms, budget=own.budget_ms, stable_budget=its.budget_ms
+    )
     pods = [
         prometheus.Pod("champion", cluster.CHAMPION, champion.arm.address),
         prometheus.Pod("candidate", cluster.CANDIDATE, candidate.arm.address),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from data_schemas.command import Refusal
 from data_schemas.files import LOADER
@@ -23,6 +23,9 @@ ENVIRONMENTS = ("staging", "production")  # in the order of promotion
 RELEASES = Path("deploy/releases")
 LOCK = Path("deploy/build/release.lock")  # held by whoever changes RELEASES
 FILES = ("kustomization.yaml", "passport.yaml", "resources.yaml")
+
+BINS = 10  # of a score, over [0, 1], as the service counts them
+COMPARED = ("canary", "gateway")  # strategies in which stable and new pods serve the same callers at the same time
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 # The grammar of a name in a registry, without tag: host with optional port, then lower-case parts.
@@ -53,15 +56,44 @@ class Gate(Record):
     name: str
     limit: Any
     value: Any
-    verdict: Literal["pass", "fail", "off"]
+    verdict: Literal["pass", "pass, below the limit as production is", "fail", "off"]
     reason: str | None = None
+
+
+class Canary(Record):
+    requests: int = Field(default=300, ge=1)  # that a weight waits for
 
 
 class Served(Record):
     """What `serving` of model.yaml says about the cluster."""
 
+    api: int = 1  # a higher one refuses requests that the lower one answered
     strategy: Literal["canary", "gateway", "bluegreen", "serverless"]  # deploy/strategies; canary is the base itself
     slow_ms: float = Field(gt=0)
+    latency_budget_ms: float | None = Field(default=None, gt=0)
+    canary: Canary = Canary()
+
+
+class Promise(Record):
+    """Rows of the test window by [tenth of the champion's score][tenth of this model's], or why there are none."""
+
+    champion: str  # version
+    slow_ms: float | None = Field(default=None, gt=0)  # the champion's own
+    latency_budget_ms: float | None = Field(default=None, gt=0)
+    counts: list[list[int]] | None = None
+    fault: str | None = None
+
+    @field_validator("counts")
+    @classmethod
+    def _square(cls, counts: list[list[int]] | None) -> list[list[int]] | None:
+        whole = counts is None or (len(counts) == BINS and all(len(row) == BINS and min(row) >= 0 for row in counts))
+        if not whole:
+            raise ValueError(f"must be {BINS} lists of {BINS} numbers of rows")
+        return counts
+
+    @property
+    def rows(self) -> int:
+        return sum(map(sum, self.counts or []))
 
 
 class Passport(Record):
@@ -74,6 +106,7 @@ class Passport(Record):
     metrics: dict[str, Interval]
     gates: list[Gate]
     serving: Served | None = None  # of passports from before strategies
+    promises: list[Promise] = []  # about the releases that stood when it was judged
     image: Image | None = None
 
 

@@ -9,8 +9,9 @@ import argparse
 
 from data_schemas import files, landing, pull_request
 from data_schemas.command import Refusal
-from deploy import aborted, decision, history, release, rules
+from deploy import aborted, decision, history, promise, release, rules
 from deploy.history import Entry
+from deploy.kustomization import again
 from deploy.release import FILES, LOCK, Release
 from models import config
 
@@ -29,6 +30,7 @@ def write(options: argparse.Namespace) -> tuple[Release, Release]:
     with files.exclusive(LOCK, "another promotion or rollback"):
         current = present(options.environment, options.model)
         target = choose(current, options.to)
+        restored = promised(target.release, current)
         left = current.image if current.readable else None
         if (left and left.digest == target.release.image.digest) or options.keep:
             left = None  # the same image with other settings, or a person says that it is good
@@ -36,9 +38,20 @@ def write(options: argparse.Namespace) -> tuple[Release, Release]:
             # First: if a kill comes between the two writes, verify names the digest and a second rollback completes it.
             reason = options.reason or f"rolled back from {options.environment} to {target.release.version}"
             aborted.add(left.digest, current.model, reason, left.commit)
-        release.write(target.release)
+        release.write(restored)
     tell(current, target, left.digest if left else None, landed=options.propose)
-    return current, target.release
+    return current, restored
+
+
+def promised(restored: Release, left: Release) -> Release:
+    """The release as it was, held to what the one that is left promised about it, where the cluster must walk it again.
+
+    That is where the cluster no longer has its pods' ReplicaSet (`rollbackWindow` of deploy/base/rollout.yaml).
+    """
+    if set(restored.files) != set(FILES) or again(restored, promise.of_release(restored)).files != restored.files:
+        return restored  # written by an earlier `promote`: its bytes stay
+    found = promise.back(restored, left.version) if left.readable else None
+    return again(restored, found) if found else restored
 
 
 def propose(options: argparse.Namespace) -> int:
@@ -71,11 +84,16 @@ def present(environment: str, model: str) -> Release:
     return current
 
 
+def same(one: Release, other: Release) -> bool:
+    """Whether both run the same, whatever they are compared with on the way there."""
+    return all(one.files.get(name) == other.files.get(name) for name in FILES[1:])
+
+
 def choose(current: Release, version: str | None) -> Entry:
     """The newest earlier release of that version, or the newest that is not on the list of aborted digests."""
     listed = aborted.read()
     had = history.entries(current.environment, current.model, own_line=True)
-    earlier = [entry for entry in had if entry.release.files != current.files and entry.release.readable]
+    earlier = [entry for entry in had if not same(entry.release, current) and entry.release.readable]
     if not earlier:
         raise Refusal(
             f"{current.environment} never had another release of {current.model}, there is nothing earlier; mend the "
@@ -115,7 +133,8 @@ def tell(current: Release, target: Entry, aborted_digest: str | None, landed: bo
     print(
         f"  - if the rollout of {left} was aborted and {restored.version} was stable before it, the cluster serves that"
     )
-    print("    already: the Rollout goes straight to stable, without steps, and Degraded clears.")
+    print("    already: the Rollout goes straight to stable, without steps, and Degraded clears;")
+    print("  - the same where it still has the ReplicaSet of one of the last three releases;")
     print(f"  - otherwise {restored.version} is new there: {rules.walk(restored.passport.serving)};")
     print(f"    to skip the steps: kubectl argo rollouts promote {kubernetes} --full")
     if landed:

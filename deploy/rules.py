@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from data_schemas.command import Refusal
-from deploy import steps
-from deploy.kustomization import compose
+from deploy import promise, steps
+from deploy.kustomization import again
 from deploy.release import FILES, Passport, Release, Served, parse_yaml
 from models import config, passport
 
@@ -123,14 +123,14 @@ def walk(serving: Served | None = None) -> str:
 
 
 def of_release(release: Release, required: Collection[str]) -> list[Fault]:
-    """All rules that need no history."""
+    """All rules of its own files; history is asked only for what a rollback is held to."""
     mend = f"roll back or promote anew, never by hand (uncommitted: `git checkout HEAD -- {release.folder}`)"
     if missing := [name for name in FILES if name not in release.files]:
         return [Fault(release.folder / name, "the file", "is missing", mend) for name in missing]
     file, found = release.folder / "passport.yaml", list[Fault]()
     try:
         found += of_passport(release.passport, release.model, file, required, mend)
-        expected = compose(release.environment, release.model, *(release.files[name] for name in FILES[1:]))
+        expected = again(release, promise.of_release(release))
     except Refusal as refusal:
         return [*found, of_refusal(refusal, file, "the passport", mend)]
     serving = release.passport.serving

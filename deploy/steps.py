@@ -6,16 +6,23 @@ python -m deploy rehearse flight_delay
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml
 from deploy.analysis import durations
 
 ROLLOUT = Path("deploy/base/rollout.yaml")
+ENVIRONMENTS, STRATEGIES = Path("deploy/environments"), Path("deploy/strategies")
+STEP = re.compile(r"/spec/strategy/canary/steps/(\d+)/(.+)")
+PATIENCE = 3600.0  # seconds that a weight waits for its requests: `count` of base/analysis/evidence.yaml
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,50 @@ class Steps:
     @property
     def seconds(self) -> float:
         return sum(step.seconds for step in self.steps)
+
+
+def evidence(path: Path = ROLLOUT) -> list[tuple[int, int, str]]:
+    """Where each weight is told how many requests to wait for: number of the step, of the argument, and its value."""
+    canary = _at(path, read_yaml(path, "restore it with `git checkout`"), "spec", "strategy", "canary", "steps")
+    return [
+        (step, place, str(arg.get("value")))
+        for step, action in enumerate(canary)
+        for place, arg in enumerate((action.get("analysis") or {}).get("args") or [])
+        if arg.get("name") == "requests"
+    ]
+
+
+def of(environment: str, strategy: str) -> Steps:
+    """The steps that an environment and a strategy make of the base's, by their patches."""
+    rollout = read_yaml(ROLLOUT, "restore it with `git checkout`")
+    patches = read_yaml(ENVIRONMENTS / environment / "kustomization.yaml", "restore it with `git checkout`")
+    operations = [each for patch in patches.get("patches") or [] for each in yaml.safe_load(patch.get("patch", "[]"))]
+    if strategy == "gateway":
+        operations += read_yaml(STRATEGIES / strategy / "rollout.yaml", "restore it with `git checkout`")
+    for each in operations:
+        found = STEP.fullmatch(str(each.get("path")))
+        if each.get("op") == "replace" and found:
+            place = rollout["spec"]["strategy"]["canary"]["steps"][int(found[1])]
+            *above, last = found[2].split("/")
+            for key in above:
+                place = place[key]
+            place[last] = each["value"]
+    return plan(rollout, str(ROLLOUT))
+
+
+def takes(walk: Steps, requests: int, rate: float) -> list[float]:
+    """Seconds at each weight, with `rate` requests a second to all pods and `requests` more to the canary a weight.
+
+    Infinite from the weight on that waits longer than an hour, where the rollout pauses for a person.
+    """
+    found, sent = list[float](), 0.0
+    for number, step in enumerate(walk.steps, 1):
+        share = rate * step.weight / 100
+        lacking = max(0.0, requests * number - sent - share * step.seconds)
+        waits = lacking / share if share else math.inf
+        found.append(step.seconds + waits if waits <= PATIENCE else math.inf)
+        sent += share * found[-1] if math.isfinite(found[-1]) else 0.0
+    return found
 
 
 def read(path: Path = ROLLOUT) -> Steps:

@@ -16,9 +16,9 @@ from data_schemas.history import git
 from deploy import aborted, history, release, rules
 from deploy.aborted import Aborted
 from deploy.manifests import check
-from deploy.release import ENVIRONMENTS, FILES, RELEASES, Release
+from deploy.release import ENVIRONMENTS, FILES, RELEASES, Release, parse_yaml
 from deploy.rules import Fault
-from models import champion, config
+from models import champion, config, lock
 
 
 def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes its options
@@ -94,7 +94,7 @@ def faults(of: Release, listed: list[Aborted]) -> list[Fault]:
         found.append(Fault(of.folder, f"models/{of.model}", "is gone while this release runs it", retire))
     if not of.readable:
         return found  # the rules of the files have said why
-    found += of_aborted(of, of.image.digest, listed) + of_onnx(of, of.passport.content.get("onnx", ""))
+    found += of_aborted(of, of.image.digest, listed) + of_onnx(of, of.passport.content.get("onnx", "")) + of_lock(of)
     if of.environment == "production" and not staged(of):
         mend = f"roll back, or promote through staging: `python -m deploy promote {of.model} --to production`"
         wrong = "staging never had these bytes of passport.yaml and resources.yaml, by any commit up to this release's"
@@ -136,6 +136,22 @@ def of_onnx(of: Release, onnx: str) -> list[Fault]:
         mend = "commit the model that was released, or promote the committed one"
         return [Fault(of.folder / "passport.yaml", "content.onnx", wrong, mend)]
     return []
+
+
+def of_lock(of: Release) -> list[Fault]:
+    """The commit that the image was built of must hold what its own sources make, by its own lock."""
+    commit, path = of.image.commit, f"models/{of.model}/dvc.lock"
+    if commit is None or not (held := history.texts(commit, [path])):
+        return []
+    stages = (parse_yaml(held[path].encode()) or {}).get("stages") or {}
+    named = {dep["path"] for stage in stages.values() for dep in stage.get("deps") or []}
+    wanted = [path, f"models/{of.model}/model.yaml", *sorted(named), *(f"{each}.dvc" for each in sorted(named))]
+    tree = {name: text.encode() for name, text in history.texts(commit, wanted).items()}
+    mend = f"`python -m deploy rollback {of.model} --environment {of.environment}`, or promote a newer model"
+    return [
+        Fault(of.folder / "passport.yaml", "image.commit", f"{commit[:10]} held another model: {fault}", mend)
+        for fault in lock.faults(of.model, tree.get)[:1]
+    ]
 
 
 def staged(of: Release) -> bool:

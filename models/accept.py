@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import yaml
-
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml, write
 from models import config, passport, pipeline
@@ -25,15 +23,16 @@ def main(options: argparse.Namespace) -> int:
     passport.refuse_stale(model, told["content"] if isinstance(told["content"], dict) else {})
     try:
         figures = {key: told["dataset"][key] for key in ("rows", "positive_rate")} | {"metrics": told["metrics"]}
-        record = passport.make(model, figures, told["gates"], told["champion"])
+        slow_ms = float(told["serving"]["slow_ms"])  # measured there, if model.yaml does not state it
+        record = passport.make(model, figures, told["gates"], told["champion"], told["promises"], slow_ms)
         names, failed = [gate["name"] for gate in told["gates"]], record["verdict"] != "pass"
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise Refusal(f"{given} is no passport ({error!r}); let `models run` make it again.") from None
     if missing := [name for name in config.Gates.model_fields if name not in names]:
         raise Refusal(f"{given}: the gate {missing[0]} is missing; let `models run` judge {model.name} again.")
     if failed:
         red = ", ".join(gate["name"] for gate in told["gates"] if gate["verdict"] == "fail")
         raise Refusal(f"{given}: the verdict is fail ({red}), and only what passes is built; fix the model.")
-    write(model.build / "passport.yaml", yaml.safe_dump(record, sort_keys=False, width=120))
+    write(model.build / "passport.yaml", passport.text(record))
     print(f"accept {model.name}: version {record['version']}, {len(names)} gates, by the hashes of this tree")
     return 0

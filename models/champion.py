@@ -7,9 +7,10 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml
@@ -19,25 +20,40 @@ if TYPE_CHECKING:
     from models import config
 
 
+ENVIRONMENTS = ("staging", "production")
+
+
 @dataclass(frozen=True)
-class Champion:
+class Standing:
+    """The release of one environment."""
+
     version: str
     onnx: str  # SHA-256
+    served: Mapping[str, Any] = field(default_factory=dict, kw_only=True)  # `serving` of its passport
+
+
+@dataclass(frozen=True)
+class Champion(Standing):
     commit: str  # the newest commit whose file has these bytes
 
+    @property
+    def named(self) -> dict[str, str]:
+        """What a passport says of it."""
+        return {"version": self.version, "onnx": self.onnx, "commit": self.commit}
 
-def passport_path(name: str) -> Path:
+
+def passport_path(name: str, environment: str = "production") -> Path:
     """Written by promotion, never by hand; absent until the first release."""
-    return Path("deploy/releases/production") / name / "passport.yaml"
+    return Path("deploy/releases") / environment / name / "passport.yaml"
 
 
-def standing(name: str) -> Path | None:
-    """Production's passport, or None before the first release; a release that lost its passport is refused."""
-    path = passport_path(name)
+def standing(name: str, environment: str = "production") -> Path | None:
+    """An environment's passport, or None before the first release; a release that lost its passport is refused."""
+    path = passport_path(name, environment)
     if path.is_file():
         return path
     if path.exists() or path.with_name("kustomization.yaml").exists():
-        raise Refusal(f"{path} is no file, yet production has a release; restore it with `git checkout -- {path}`.")
+        raise Refusal(f"{path} is no file, yet {environment} has a release; restore it with `git checkout -- {path}`.")
     return None
 
 
@@ -46,6 +62,18 @@ def find(model: config.Model) -> Champion | None:
     path = standing(model.name)
     if path is None:
         return None
+    release = _read(path)
+    commit = blob(model, release.onnx)[1]
+    return Champion(release.version, release.onnx, commit, served=release.served)
+
+
+def standing_anywhere(model: config.Model) -> list[Standing]:
+    """The releases that a candidate may take the place of, one for each environment that has one."""
+    paths = (standing(model.name, environment) for environment in ENVIRONMENTS)
+    return [_read(path) for path in paths if path is not None]
+
+
+def _read(path: Path) -> Standing:
     mend = f"restore it with `git checkout -- {path}`"
     passport = read_yaml(path, mend)
     try:
@@ -54,7 +82,7 @@ def find(model: config.Model) -> Champion | None:
         raise Refusal(f"{path}: content.onnx or version is missing; {mend}.") from None
     if not re.fullmatch("[0-9a-f]{64}", onnx):
         raise Refusal(f"{path}: content.onnx is no SHA-256; {mend}.")
-    return Champion(version=version, onnx=onnx, commit=blob(model, onnx)[1])
+    return Standing(version, onnx, served=passport.get("serving") or {})
 
 
 def blob(model: config.Model, onnx: str) -> tuple[bytes, str]:
@@ -71,8 +99,17 @@ def blob(model: config.Model, onnx: str) -> tuple[bytes, str]:
     where = f"the history of {model.onnx}" if model.storage == "git" else "the DVC cache and remote"
     mend = "git fetch --unshallow" if model.storage == "git" else "dvc pull --all-commits"
     raise Refusal(
-        f"the model {onnx[:12]} that {passport_path(model.name)} names is nowhere in {where}; fetch it with `{mend}`."
+        f"the model {onnx[:12]} that {_named(model, onnx)} names is nowhere in {where}; fetch it with `{mend}`."
     )
+
+
+def _named(model: config.Model, onnx: str) -> Path:
+    """The passport that speaks of these bytes; production's where none does any more."""
+    for environment in ENVIRONMENTS:
+        path = passport_path(model.name, environment)
+        if path.is_file() and onnx in path.read_text():
+            return path
+    return passport_path(model.name)
 
 
 def _from_git(model: config.Model, commit: str) -> bytes | None:

@@ -12,14 +12,16 @@ import numpy as np
 from data_schemas.command import Refusal
 from models import config, evaluate, metrics, scoring
 
-KEYS = ("champion", "fault", "metrics", "slices")
-NONE: dict[str, Any] = {"champion": None, "fault": None, "metrics": {}, "slices": []}  # before the first release
+KEYS = ("champion", "fault", "metrics", "slices", "shift")
+NONE: dict[str, Any] = {key: {} if key == "metrics" else [] if key == "slices" else None for key in KEYS}  # no champion
+MOST, LEAST_ROWS = 5, 200  # slices that a table of changes names, and the rows of each at least
 
 
-def compare(model: config.Model, champion: bytes) -> dict[str, Any]:
+def compare(model: config.Model, champion: bytes, threshold: float | None = None) -> dict[str, Any]:
     """The champion's figures, and the candidate's minus them with the 95 % interval of a paired bootstrap.
 
-    The champion reads its own inputs from the dataset, so the two may have different features.
+    The champion reads its own inputs from the dataset, so the two may have different features. `threshold` is the one
+    by which it labels (default: the candidate's).
     """
     from data_schemas import tables
 
@@ -45,4 +47,30 @@ def compare(model: config.Model, champion: bytes) -> dict[str, Any]:
             {"column": column, "slice": name} | figures("roc_auc", rows)
             for column, name, rows in evaluate.slices(model, table)
         ],
+        "shift": shift(model, table, theirs, ours, threshold),
     }
+
+
+def shift(
+    model: config.Model, table: Any, before: metrics.Floats, now: metrics.Floats, threshold: float | None
+) -> dict[str, Any]:
+    """What callers will notice: labels that change, labels positive, scores by tenth, the slices that change most."""
+    ours = model.serving.threshold
+    old, new = before >= (ours if threshold is None else threshold), now >= ours
+
+    def rates(rows: Any) -> dict[str, Any]:
+        changed, positive = (old != new)[rows].mean(), [old[rows].mean(), new[rows].mean()]
+        digits = metrics.DIGITS
+        return {
+            "labels": round(float(changed), digits),
+            "positive": [round(float(share), digits) for share in positive],
+        }
+
+    listed: list[dict[str, Any]] = [
+        {"column": column, "slice": name, "rows": int(rows.sum())} | rates(rows)
+        for column, name, rows in evaluate.slices(model, table)
+        if rows.sum() >= LEAST_ROWS
+    ]
+    bins = [np.bincount(metrics.score_bin(scores), minlength=metrics.BINS).tolist() for scores in (before, now)]
+    most = sorted(listed, key=lambda each: -each["labels"])[:MOST]
+    return rates(slice(None)) | {"bins": bins, "slices": most}

@@ -48,6 +48,26 @@ def slices(found: list[dict[str, Any]], comparison: dict[str, Any]) -> Table:
     return head + ["champion", "difference", ""] * bool(known), rows
 
 
+def shift(comparison: dict[str, Any]) -> Table:
+    """What callers will notice of a release, in the champion's place; no rows without a champion."""
+    found = comparison["shift"]
+    head = ["what callers will notice", "before", "with this", ""]
+    if not found:
+        return head, []
+    before, now = found["positive"]
+    rows = [
+        ["labels that change", "", f"{found['labels']:.1%}", "of rows"],
+        ["labelled positive", f"{before:.1%}", f"{now:.1%}", f"{now / before:.2f} times as many" if before else ""],
+    ]
+    for place, (old, new) in enumerate(zip(*found["bins"], strict=True)):
+        rows.append([f"scores from {place / 10:.1f}", f"{old:,}", f"{new:,}", "rows"])
+    for each in found["slices"]:
+        before, now = each["positive"]
+        told = f"{each['labels']:.1%} of {each['rows']:,} labels change"
+        rows.append([f"{each['column']} {each['slice']}: positive", f"{before:.1%}", f"{now:.1%}", told])
+    return head, rows
+
+
 def costs(model: config.Model, measured: dict[str, Any], comparison: dict[str, Any]) -> Table:
     """Size and latency, each beside its limit."""
     size, latency = model.gates.size_mb, model.gates.latency

@@ -14,16 +14,16 @@ import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from data_schemas.command import Refusal, environment_of_tests, working
 from data_schemas.files import read_json, sha256, write, write_json
-from models import champion, config, measure, passport
+from models import champion, config, lock, measure, passport, promise
+
+BELOW: Literal["pass, below the limit as production is"] = "pass, below the limit as production is"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Verdict:
     name: str
     limit: str
     value: str
-    verdict: Literal["pass", "fail", "off"]
+    verdict: Literal["pass", "pass, below the limit as production is", "fail", "off"]
     reason: str | None = None
 
 
@@ -50,23 +50,27 @@ class Evidence:
         from models.compare import compare
 
         assert self.champion is not None
-        return compare(self.model, champion.blob(self.model, self.champion.onnx)[0])
+        content = champion.blob(self.model, self.champion.onnx)[0]
+        return compare(self.model, content, self.champion.served.get("threshold"))
 
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)
     evidence = gather(model)
+    slow_ms = model.serving.slow_ms or evidence.measured["slow_ms"]
     with working(f"judging {model.name}"):
         verdicts = judge(evidence)
-        compared = comparison(evidence)
+        compared, promises = comparison(evidence), promise.every(model, slow_ms)
     record = passport.make(
         model,
         evidence.evaluation,
         [asdict(each) for each in verdicts],
-        asdict(evidence.champion) if evidence.champion else None,
+        evidence.champion.named if evidence.champion else None,
+        promises,
+        slow_ms,
     )
     write_json(model.build / "comparison.json", compared)
-    write(model.build / "passport.yaml", yaml.safe_dump(record, sort_keys=False, width=120))
+    write(model.build / "passport.yaml", passport.text(record))
     show(record)
     return 0 if record["verdict"] == "pass" else 1
 
@@ -76,6 +80,7 @@ def gather(model: config.Model) -> Evidence:
     mend = f"python -m models run {model.name}"
     if not model.onnx.is_file():
         raise Refusal(f"{model.onnx} is missing; make it with `{mend}`.")
+    lock.refuse_stale(model.name)
     onnx, found = sha256(model.onnx), {}
     for name in ("evaluation", "measured"):
         path = model.build / f"{name}.json"
@@ -92,7 +97,7 @@ def comparison(evidence: Evidence) -> dict[str, Any]:
     if evidence.champion is None:
         return NONE
     try:
-        return NONE | {"champion": asdict(evidence.champion)} | evidence.comparison
+        return NONE | {"champion": evidence.champion.named} | evidence.comparison
     except Refusal as refusal:
         return NONE | {"champion": asdict(evidence.champion), "fault": str(refusal)}
 
@@ -124,10 +129,41 @@ def _within(name: str, value: float, limit: float, most: bool, reason: str | Non
 
 
 def _metric(name: str, gate: Any, evidence: Evidence) -> Verdict:
-    value = evidence.evaluation["metrics"][name]["value"]
-    if isinstance(gate, config.AtMost):
-        return _within(name, value, gate.at_most or 0.0, most=True)
-    return _within(name, value, gate.at_least or 0.0, most=False)
+    value, most = evidence.evaluation["metrics"][name]["value"], isinstance(gate, config.AtMost)
+    limit = (gate.at_most if most else gate.at_least) or 0.0
+    verdict = _within(name, value, limit, most)
+    return verdict if verdict.verdict == "pass" else _as_production(verdict, evidence, limit, most)
+
+
+def _as_production(verdict: Verdict, evidence: Evidence, limit: float, most: bool) -> Verdict:
+    """A limit that the champion misses on the same rows keeps nothing bad out: a candidate that is not worse passes it.
+
+    Worse is one whose paired interval lies on the wrong side as a whole. Without a champion nothing is excused.
+    """
+    if not _may_be_below(evidence):
+        return verdict
+    found = evidence.comparison["metrics"][verdict.name]
+    if not _not_worse(found, limit, most):
+        return verdict
+    assert evidence.champion is not None
+    told = f"{evidence.champion.version} in production has {found['champion']:.4g} on the same rows"
+    difference = found["difference"]
+    reason = f"{told}; difference {difference['value']:+.4f} ({difference['low']:+.4f} to {difference['high']:+.4f})"
+    return replace(verdict, verdict=BELOW, reason=reason)
+
+
+def _may_be_below(evidence: Evidence) -> bool:
+    gate = evidence.model.gates.champion
+    return evidence.champion is not None and gate.off is None and gate.below_limits == "allowed"
+
+
+def _not_worse(found: dict[str, Any], limit: float, most: bool) -> bool:
+    """Whether the champion misses the limit and the candidate is no worse; NaN or nothing is no evidence of either."""
+    champion_value, difference = found["champion"], found["difference"]
+    if champion_value is None or difference["low"] is None:
+        return False
+    missed = champion_value > limit if most else champion_value < limit
+    return bool(missed and (difference["low"] <= 0 if most else difference["high"] >= 0))
 
 
 def _slices(name: str, gate: config.SliceAtLeast, evidence: Evidence) -> Verdict:
@@ -140,7 +176,16 @@ def _slices(name: str, gate: config.SliceAtLeast, evidence: Evidence) -> Verdict
             return Verdict(name, f"at least {gate.at_least:g}", "none", "fail", reason)
     worst = min(judged, key=lambda each: each["roc_auc"]["value"])
     reason = f"worst of {len(judged)} slices: {worst['column']} {worst['slice']} ({worst['rows']:,} rows)"
-    return _within(name, worst["roc_auc"]["value"], gate.at_least or 0.0, False, reason)
+    limit = gate.at_least or 0.0
+    verdict = _within(name, worst["roc_auc"]["value"], limit, False, reason)
+    if verdict.verdict == "pass" or not _may_be_below(evidence):
+        return verdict
+    below = [each for each in judged if not each["roc_auc"]["value"] >= limit]
+    known = {(each["column"], each["slice"]): each for each in evidence.comparison["slices"]}
+    found = [known[each["column"], each["slice"]] for each in below]
+    if not all(_not_worse(each, limit, most=False) for each in found):
+        return verdict
+    return replace(verdict, verdict=BELOW, reason=f"{reason}; production is below it in the same {len(found)}")
 
 
 def _champion(name: str, gate: config.Champion, evidence: Evidence) -> Verdict:
@@ -156,13 +201,40 @@ def _champion(name: str, gate: config.Champion, evidence: Evidence) -> Verdict:
     return _within(name, difference["low"], -(gate.margin or 0.0), False, reason)
 
 
+def _shift(name: str, gate: config.Shift, evidence: Evidence) -> Verdict:
+    """Labels that change for callers, unless the team has said of this release that it is meant."""
+    limit = f"at most {gate.labels:.0%} of labels change, positives {gate.positives:g} times as many or as few"
+    if evidence.champion is None:
+        return Verdict(name, limit, "-", "pass", "first release: nobody has had an answer")
+    found = evidence.comparison["shift"]
+    before, now = found["positive"]
+    times = now / before if before else math.inf if now else 1.0
+    value = f"{found['labels']:.1%} of labels change, positives {times:.2f} times as many"
+    if found["labels"] <= gate.labels and 1 / gate.positives <= times <= gate.positives:
+        return Verdict(name, limit, value, "pass")
+    where = f"serving.shift of {evidence.model.folder}/model.yaml"
+    if (meant := evidence.model.serving.shift) is None:
+        return Verdict(name, limit, value, "fail", f'if this is meant, say why: `shift: "<reason>"`, {where}')
+    if meant == evidence.champion.served.get("shift"):
+        why = f"{where} is still the reason of {evidence.champion.version}; give the one of this change"
+        return Verdict(name, limit, value, "fail", why)
+    return Verdict(name, limit, value, "pass", f"meant: {meant}")
+
+
 def _baseline(name: str, gate: config.Baseline, evidence: Evidence) -> Verdict:
     found = evidence.evaluation
     auc, loss, base = found["metrics"]["roc_auc"]["low"], found["metrics"]["log_loss"]["high"], found["base_log_loss"]
     stated = 0.5 if gate.roc_auc is None else gate.roc_auc
     good = auc >= stated and loss < base
     limit = f"ROC AUC at least {stated:g}, log-loss under {base:.4g} (base rate)"
-    return Verdict(name, limit, f"{auc:.4g}, {loss:.4g} (worse bounds)", "pass" if good else "fail")
+    verdict = Verdict(name, limit, f"{auc:.4g}, {loss:.4g} (worse bounds)", "pass" if good else "fail")
+    if good or not _may_be_below(evidence):
+        return verdict
+    compared = evidence.comparison["metrics"]
+    excused = (auc >= stated or _not_worse(compared["roc_auc"], stated, most=False)) and (
+        loss < base or _not_worse(compared["log_loss"], base, most=True)
+    )
+    return replace(verdict, verdict=BELOW, reason="production is no better on the same rows") if excused else verdict
 
 
 def _parity(name: str, gate: config.AtMost, evidence: Evidence) -> Verdict:
@@ -224,6 +296,7 @@ JUDGES: dict[str, Callable[[str, Any, Evidence], Verdict]] = {
     "parity": _parity,
     "latency": _latency,
     "size_mb": _size,
+    "shift": _shift,
     "behaviour": _behaviour,
 }
 
@@ -237,7 +310,7 @@ def show(record: dict[str, Any]) -> None:
     table = Table(title=f"{record['model']} {record['version']}: gates", title_justify="left")
     for column in ("gate", "limit", "value", "verdict"):
         table.add_column(column, overflow="fold")
-    colours = {"pass": "green", "fail": "bold red", "off": "yellow"}
+    colours = {"pass": "green", BELOW: "yellow", "fail": "bold red", "off": "yellow"}
     for gate in record["gates"]:
         # escaped: a test's name holds its parameters in brackets, which are markup
         value = escape(gate["value"]) + (f"\n[dim]{escape(gate['reason'])}[/dim]" if gate["reason"] else "")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_schemas.command import Refusal, working
 from data_schemas.files import sha256, write_json
-from models import config, scoring, train
+from models import champion, config, lock, scoring, train
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 PARITY_ROWS = 10_000
 BATCHES = {"one_row": (1, 1000), "hundred_rows": (100, 300)}  # rows in a call, calls in a round
 ROUNDS = 5
-KEYS = ("onnx", "size_mb", "latency", "parity")
+KEYS = ("onnx", "size_mb", "latency", "parity", "slow_ms")
+# Shares of the latency budget at which every served histogram has a bound (serving/telemetry.py).
+BOUNDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 50)
+SLOW = 90  # percentile of a call above which it is slow
+AROUND_MS = 0.5  # of a request, beside the call: what a first model without a champion is given
 
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)
+    lock.refuse_stale(model.name)
     with working(f"measuring {model.name}"):
         result = measure(model)
     write_json(model.build / "measured.json", result)
@@ -48,7 +53,39 @@ def measure(model: config.Model) -> dict[str, Any]:
         "onnx": sha256(model.onnx),
         "size_mb": round(model.onnx.stat().st_size / 1e6, 4),
         "parity": parity(model, table),
+        "slow_ms": slow_ms(model, table),
     }
+
+
+def slow_ms(model: config.Model, table: pl.DataFrame) -> float:
+    """Above how many milliseconds a request to this model is slow: the champion's bound and what a call takes more.
+
+    Both are timed on this machine, round by round, so a slow machine makes both slow. The answer is the next bound that
+    the served histogram has.
+    """
+    standing = champion.find(model)
+    ours = scoring.session(model.onnx)
+    if standing is None or "slow_ms" not in standing.served:
+        return _bound(model, _slowest(ours, table) + AROUND_MS)
+    theirs = scoring.session(champion.blob(model, standing.onnx)[0])
+    rounds = [(_slowest(ours, table), _slowest(theirs, table)) for _ in range(ROUNDS)]
+    more = min(now for now, _ in rounds) - min(before for _, before in rounds)
+    return _bound(model, max(float(standing.served["slow_ms"]) + more, 0.0))
+
+
+def _slowest(runtime: onnxruntime.InferenceSession, table: pl.DataFrame) -> float:
+    """Milliseconds of processor time that nine in ten calls with one row keep."""
+    import numpy as np
+
+    feeds = [scoring.feed(runtime, table.slice(row, 1)) for row in range(min(50, table.height))]
+    _time(runtime, feeds, 100)  # warm
+    return float(np.percentile(_time(runtime, feeds, 500), SLOW))
+
+
+def _bound(model: config.Model, milliseconds: float) -> float:
+    budget = model.serving.latency_budget_ms
+    found = [budget * share for share in BOUNDS if budget * share >= milliseconds]
+    return round(found[0] if found else budget * BOUNDS[-1], 6)
 
 
 def latency(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml, sha256, sha256_of_tree
 from models import config
 
+SERVED = ("strategy", "api", "latency_budget_ms", "canary", "threshold", "shift")  # of `serving`, what others ask
 KEYS = ("model", "version", "verdict", "content", "dataset", "metrics", "gates", "champion")
 
 
@@ -39,7 +42,31 @@ def version(of: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def make(model: config.Model, evaluation: dict[str, Any], gates: list[dict[str, Any]], champion: Any) -> dict[str, Any]:
+class _Dumper(yaml.SafeDumper):
+    """Lists of whole numbers, such as a row of a promise, on one line."""
+
+
+def _listed(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+    numbers = bool(data) and all(isinstance(each, int) for each in data)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=numbers)
+
+
+_Dumper.add_representer(list, _listed)
+
+
+def text(record: dict[str, Any]) -> str:
+    """The passport as YAML."""
+    return yaml.dump(record, Dumper=_Dumper, sort_keys=False, width=120)
+
+
+def make(
+    model: config.Model,
+    evaluation: dict[str, Any],
+    gates: list[dict[str, Any]],
+    champion: Any,
+    promises: list[dict[str, Any]],
+    slow_ms: float,
+) -> dict[str, Any]:
     """The passport, in the order in which a person reads it."""
     hashes = content(model)
     return {
@@ -56,7 +83,8 @@ def make(model: config.Model, evaluation: dict[str, Any], gates: list[dict[str, 
         "metrics": evaluation["metrics"],
         "gates": gates,
         "champion": champion,
-        "serving": {"strategy": model.serving.strategy, "slow_ms": model.serving.slow_ms},
+        "serving": model.serving.model_dump(include=set(SERVED), exclude_none=True) | {"slow_ms": slow_ms},
+        "promises": promises,
     }
 
 
@@ -81,6 +109,17 @@ def refuse_stale(model: config.Model, recorded: Mapping[str, str]) -> None:
             f"{model.build / 'passport.yaml'}: content.{stale[0]} is not the hash of {what}; "
             f"run `python -m models run {model.name}`."
         )
+
+
+def slow_ms(model: config.Model) -> float:
+    """The bound of model.yaml or, where it has none, the one that was measured and judged."""
+    if model.serving.slow_ms is not None:
+        return model.serving.slow_ms
+    path, mend = model.build / "passport.yaml", f"make it with `python -m models run {model.name}`"
+    try:
+        return float(read_yaml(path, mend, KEYS)["serving"]["slow_ms"])
+    except (KeyError, TypeError, ValueError):
+        raise Refusal(f"{path}: serving.slow_ms is missing; {mend}.") from None
 
 
 def _data(dataset: str) -> str:

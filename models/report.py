@@ -14,10 +14,11 @@ from typing import Any
 from data_schemas.files import read_json, read_yaml, write
 from data_schemas.markdown import table
 from models import compare, config, evaluate, figures, measure
+from models.gates import BELOW
 from models.passport import KEYS
 
 HERE = Path(__file__).parent
-MARKS = {"pass": "✅ pass", "fail": "❌ **fail**", "off": "⚪ off"}
+MARKS = {"pass": "✅ pass", BELOW: f"⚠️ **{BELOW}**", "fail": "❌ **fail**", "off": "⚪ off"}
 LARGEST = 8  # slices of a column in Markdown; the HTML lists all
 
 
@@ -52,6 +53,7 @@ def html(facts: dict[str, Any]) -> str:
     shown = {
         "titles": figures.TITLES,
         "metrics": figures.metrics(evaluation, comparison),
+        "shift": figures.shift(comparison),
         "costs": figures.costs(facts["model"], facts["measured"], comparison),
         "compared": [row[6:] for row in figures.slices(evaluation["slices"], comparison)[1]],
         "note": figures.NOTE if comparison["metrics"] else "",
@@ -76,6 +78,7 @@ def markdown(facts: dict[str, Any]) -> str:
         "### Size and latency",
         "",
         *table(*figures.costs(model, facts["measured"], comparison)),
+        *(["### What callers will notice", "", *table(*figures.shift(comparison))] if comparison["shift"] else []),
         "### Gates",
         "",
         *table(

@@ -75,7 +75,7 @@ def run(model: config.Model, train: bool = True) -> int:
         told = "nothing changed" if idle else "trained nothing: weights and model.onnx are those that the lock names"
         print(f"run {model.name}: {told}.")
     print(f"run {model.name}: {_reproduced(model, committed)}")
-    passed = sum(gate["verdict"] == "pass" for gate in record["gates"])
+    passed = sum(gate["verdict"].startswith("pass") for gate in record["gates"])
     print(f"run {model.name}: version {record['version']}, {passed} of {len(record['gates'])} gates pass: ", end="")
     print(f"{record['verdict'].upper()} ({model.build / 'report.html'})")
     return 0 if record["verdict"] == "pass" else 1
@@ -185,8 +185,8 @@ def _inputs(model: config.Model) -> str:
     files = [*product.files(model), model.build / "evaluation.json"]
     files += [Path("requirements/training.txt"), *passport.code(model)]
     files += Path("models").glob("*.jinja")
-    released = champion.standing(model.name)
-    return sha256_of_tree([*files, released] if released else files)
+    released = (champion.standing(model.name, environment) for environment in champion.ENVIRONMENTS)
+    return sha256_of_tree([*files, *filter(None, released)])
 
 
 def _lock(model: config.Model) -> Path:

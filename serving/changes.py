@@ -19,7 +19,7 @@ Contract = Mapping[str, Any]
 Feature = Mapping[str, Any]
 BREAKS, WIDENS, SAYS = "breaks", "widens", "says otherwise"
 EFFECTS = (BREAKS, WIDENS, SAYS)
-NONE = "none"
+NONE, DROPPED = "none", "dropped"
 # key -> what a caller notices; slow_ms, version and onnx_sha256 are no matter of callers
 WORDS = {
     "threshold": "labels change, scores do not",
@@ -76,15 +76,22 @@ def _request(before: Contract, after: Contract) -> Iterator[Change]:
 
 def _features(before: Contract, after: Contract) -> Iterator[Change]:
     old, new = ({feature["name"]: feature for feature in contract["features"]} for contract in (before, after))
+    was_dropped, dropped = (set(contract.get("dropped", ())) for contract in (before, after))
+    for name in sorted(was_dropped - dropped - set(new)):
+        yield Change(BREAKS, name, DROPPED, NONE, "callers that still send it are refused: the key is unknown")
     for name in [*old, *(name for name in new if name not in old)]:
-        if name not in new:
-            yield Change(BREAKS, name, "a feature", NONE, "callers that send it are refused: the key is unknown")
+        if name not in new and name in dropped:
+            yield Change(SAYS, name, "a feature", DROPPED, "they may stop sending it: it is accepted and ignored")
+        elif name not in new:
+            told = "callers that send it are refused: the key is unknown; name it in serving.dropped, and none is"
+            yield Change(BREAKS, name, "a feature", NONE, told)
         elif name in old:
             yield from _feature(old[name], new[name])
         elif new[name]["nullable"]:
             yield Change(WIDENS, name, NONE, "a feature", "callers may leave it out")
         else:
-            yield Change(BREAKS, name, NONE, "a feature", "callers that do not send it are refused")
+            told = "callers that do not send it are refused; let it be null first, and required with a raised api"
+            yield Change(BREAKS, name, NONE, "a feature", told)
 
 
 def _feature(old: Feature, new: Feature) -> Iterator[Change]:

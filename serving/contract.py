@@ -87,7 +87,8 @@ def derive(model: Model, version: str = "unversioned", onnx_sha256: str | None =
     """contract.json: the request, the limits and what the answers name.
 
     Each feature has name, type (string, integer or number), nullable, min, max (inclusive), above, below (exclusive),
-    allowed, pattern, description, unit and example; what does not apply is null. `version` and `onnx_sha256` identify
+    allowed, pattern, description, unit and example; what does not apply is null. `dropped` are names that are accepted
+    and ignored. `version` and `onnx_sha256` identify
     the file that answers; without them the contract only says what a request is, which is what two commits compare.
     """
     from data_schemas import tables
@@ -111,6 +112,7 @@ def derive(model: Model, version: str = "unversioned", onnx_sha256: str | None =
         "latency_budget_ms": model.serving.latency_budget_ms,
         "slow_ms": model.serving.slow_ms,
         "features": features,
+        "dropped": model.serving.dropped,
     }
 
 

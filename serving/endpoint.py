@@ -45,7 +45,7 @@ class Endpoint:
         self._contract = contract
         self._specification = specification
         self._telemetry = Telemetry(contract)
-        self._decode = decoder(contract)
+        self._decode = decoder(contract, self._telemetry.noticed)
         self._request = models(contract)[0]
         self._bodies = Bodies(contract["max_body_bytes"])
         self._threshold: float = contract["threshold"]

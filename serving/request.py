@@ -17,11 +17,18 @@ Contract = Mapping[str, Any]
 TYPES: dict[str, Any] = {"string": str, "integer": int, "number": float}
 LIMITS = {"ge": "min", "gt": "above", "le": "max", "lt": "below"}
 KNOWN, SHORT = 4096, 64  # values of a pattern that are remembered, and their length at most: a quarter of a megabyte
+DROPPED = Field(
+    default=None, deprecated=True, description="No longer read: accepted and ignored until the API is raised."
+)
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-def decoder(contract: Contract) -> Callable[[bytes], list[tuple[Any, ...]]]:
+def decoder(
+    contract: Contract, noticed: Callable[[str], None] = lambda _: None
+) -> Callable[[bytes], list[tuple[Any, ...]]]:
     """A function from a body to its rows, each a tuple in the order of the features.
+
+    `noticed` is called with each dropped feature that a request still sends, once; its values are not looked at.
 
     Strict: no coercion but an integer where a number is wanted, no unknown keys, no NaN, no infinity. Raises
     ValueError, of which msgspec.DecodeError is one, for what breaks the contract.
@@ -31,11 +38,13 @@ def decoder(contract: Contract) -> Callable[[bytes], list[tuple[Any, ...]]]:
         (field, _struct_type(feature), *([None] if feature["nullable"] else []))
         for field, feature in zip(names, contract["features"], strict=True)
     ]
+    dropped = {f"dropped_{index}": name for index, name in enumerate(contract.get("dropped", ()))}
+    fields += [(field, Any, msgspec.UNSET) for field in dropped]
     row = msgspec.defstruct(
         "Row",
         fields,
         kw_only=True,  # a nullable feature has a default, and one without may follow it
-        rename=names,
+        rename=names | dropped,
         forbid_unknown_fields=True,
         gc=False,  # holds no containers, so the collector need not look at it
     )
@@ -49,8 +58,18 @@ def decoder(contract: Contract) -> Callable[[bytes], list[tuple[Any, ...]]]:
         if feature["pattern"] is not None
     ]
 
+    many = len(names)
+
+    def kept(found: Any) -> list[tuple[Any, ...]]:
+        rows = [as_tuple(row) for row in found]
+        for place, name in enumerate(dropped.values(), many):
+            if any(row[place] is not msgspec.UNSET for row in rows):
+                noticed(name)
+        return [row[:many] for row in rows]
+
     def decode(content: bytes) -> list[tuple[Any, ...]]:
-        rows = [as_tuple(row) for row in typed(content).rows]
+        found = typed(content).rows
+        rows = kept(found) if dropped else [as_tuple(row) for row in found]
         for index, pattern in patterns:
             pattern.check([row[index] for row in rows])
         return rows
@@ -101,6 +120,7 @@ def models(contract: Contract) -> tuple[type[pydantic.BaseModel], type[pydantic.
     """(request, answer) as pydantic models: the typed API, its schema in OpenAPI, and the judge of what is wrong."""
     sample = {feature["name"]: feature["example"] for feature in contract["features"]}
     columns: dict[str, Any] = {feature["name"]: _field(feature) for feature in contract["features"]}
+    columns |= dict.fromkeys(contract.get("dropped", ()), (Any, DROPPED))
     row = create_model("Row", __config__=_strict({"example": sample}), **columns)
     rows = Annotated[
         list[row],  # type: ignore[valid-type]

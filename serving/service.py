@@ -72,7 +72,8 @@ def create(folder: Path) -> Lean:
             route="/predict", input_spec=request, output_spec=answer
         )
         def predict(self, rows: list[pydantic.BaseModel]) -> pydantic.BaseModel:
-            scores = self.predictor.scores([tuple(row.model_dump().values()) for row in rows])
+            names = [feature["name"] for feature in contract["features"]]
+            scores = self.predictor.scores([tuple(row.model_dump(include=set(names)).values()) for row in rows])
             labels = [1 if score >= contract["threshold"] else 0 for score in scores]
             return answer(scores=scores, labels=labels, model=contract["model"], version=contract["version"])
 

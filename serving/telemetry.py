@@ -25,8 +25,10 @@ EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # ten bins of the score; 
 SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 50)
 
 
-def bounds(budget_ms: float, slow_ms: float) -> list[float]:
-    """Upper bounds of the duration histogram in seconds; slow_ms is exactly one of them."""
+def bounds(budget_ms: float, slow_ms: float | None) -> list[float]:
+    """Upper bounds of the duration histogram in seconds; slow_ms, where it is given, is exactly one of them."""
+    if slow_ms is None:
+        return [round(budget_ms * share / 1000, 9) for share in SHARES]
     slow = round(slow_ms / 1000, 9)  # the bound is also a label that a query names: 0.0042, not 0.004200000000000001
     found = (round(budget_ms * share / 1000, 9) for share in SHARES)
     # A bound within a percent of it would only double its series.
@@ -44,6 +46,7 @@ class Telemetry(Collector):
         self._durations = [0] * (len(self._bounds) + 1)
         self._seconds = 0.0
         self._positive = 0.0
+        self._dropped = dict.fromkeys(contract.get("dropped", ()), 0)
         self._bins = [0.0] * (len(EDGES) + 1)
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -65,6 +68,10 @@ class Telemetry(Collector):
         """Count a request answered with anything else."""
         self._timed(seconds)
         self._errors[kind] += 1
+
+    def noticed(self, feature: str) -> None:
+        """Count a request that still sends a dropped feature."""
+        self._dropped[feature] += 1
 
     def _timed(self, seconds: float) -> None:
         self._requests += 1
@@ -88,6 +95,8 @@ class Telemetry(Collector):
         yield duration
         text = "Positive labels; a row of a request of N counts 1/N"
         yield self._counter("ml_positive", text, {None: self._positive})
+        text = "Requests that still send a dropped feature; at none, a raised API may refuse it"
+        yield self._counter("ml_dropped", text, self._dropped, "feature")
         text = "Scores by tenth of [0, 1]; a row of a request of N counts 1/N"
         yield self._counter("ml_score_bin", text, dict(enumerate(self._bins)), "bin")
 

@@ -35,6 +35,7 @@ FIELDS = {
 }
 STRATUM = "seconds"  # the argument that repeats a duration as a plain number, because a query multiplies by it
 HASH = "podTemplateHashValue"
+NAMES = {"model", "namespace", "canary-hash", "stable-hash", "champion"}  # no durations, though one may read as such
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def arguments(templates: Sequence[Object], values: Mapping[str, str], where: str
 
 def compressed(values: Mapping[str, str], factor: float) -> dict[str, str]:
     """Arguments with time compressed: every duration, and `seconds`, which repeats one as a number."""
-    found = {name: durations.compressed(text, factor) for name, text in values.items()}
+    found = {name: text if name in NAMES else durations.compressed(text, factor) for name, text in values.items()}
     if STRATUM in found:
         found[STRATUM] = f"{round(durations.seconds(values[STRATUM], f'argument {STRATUM}') / factor, 3):g}"
     return found

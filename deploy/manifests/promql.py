@@ -23,7 +23,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Query:
-    """`labels`: of grouping and matching (`by`, `on`). `ranges`: seconds of `[45s]`, those of subqueries left out."""
+    """`labels`: of grouping and matching (`by`, `on`), but for those that `label_replace` makes in the query itself.
+
+    `ranges`: seconds of `[45s]`, those of subqueries left out.
+    """
 
     series: tuple[Series, ...]
     labels: frozenset[str]
@@ -38,7 +41,7 @@ def parse(query: str, where: str) -> Query:
         promql_parser.walk(promql_parser.parse(query), lambda node: nodes.append(node))
     except ValueError as error:
         raise Refusal(f"{where} is no PromQL ({error}); mend the query.") from None
-    found, labels, ranges, steps = list[Series](), set[str](), set[float](), set[float]()
+    found, labels, made, ranges, steps = list[Series](), set[str](), set[str](), set[float](), set[float]()
     for node in nodes:
         if isinstance(node, promql_parser.VectorSelector):
             found.append(_series(node))
@@ -47,12 +50,14 @@ def parse(query: str, where: str) -> Query:
             ranges.add(node.range.total_seconds())
         if isinstance(node, promql_parser.SubqueryExpr) and isinstance(node.step, timedelta):
             steps.add(node.step.total_seconds())
+        if isinstance(node, promql_parser.Call) and node.func.name == "label_replace":
+            made.add(node.args[1].val)
         modifier = getattr(node, "modifier", None)
         for named in (modifier, getattr(modifier, "matching", None)):
             labels |= set(getattr(named, "labels", None) or [])
         labels |= set(getattr(modifier, "group_labels", None) or [])
     unique = {(each.metric, *sorted(each.labels.items())): each for each in found}
-    return Query(tuple(unique.values()), frozenset(labels), frozenset(ranges), frozenset(steps))
+    return Query(tuple(unique.values()), frozenset(labels - made), frozenset(ranges), frozenset(steps))
 
 
 def series(query: str) -> list[tuple[str, dict[str, str]]]:

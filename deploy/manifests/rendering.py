@@ -21,9 +21,9 @@ import yaml
 
 from data_schemas.command import Refusal
 from data_schemas.files import LOADER, read_yaml
-from deploy import kustomization
+from deploy.kustomization import compose
 from deploy.manifests import render
-from deploy.release import ENVIRONMENTS, Release
+from deploy.release import BINS, COMPARED, ENVIRONMENTS, Promise, Release
 from deploy.rules import Fault
 
 MANIFESTS = ("deploy/base", "deploy/strategies", "deploy/environments")
@@ -44,6 +44,12 @@ transformers:
     fieldSpecs: [{{path: metadata/annotations, create: true}}]
 """
 VERSION, DIGEST = "0123456789ab", f"sha256:{'5' * 64}"
+PROMISE = Promise(
+    champion="ba9876543210",
+    slow_ms=3.0,
+    latency_budget_ms=10.0,
+    counts=[[300 if abs(row - to) < 2 else 0 for to in range(BINS)] for row in range(BINS)],
+)
 
 RESOURCES = """\
 - {op: replace, path: /spec/replicas, value: 8}
@@ -125,11 +131,13 @@ def specimens(root: Path = Path()) -> list[Release]:
         model = f"{strategy or 'former'}_{MODEL}"
         passport: dict[str, Any] = {
             **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
-            "serving": strategy and {"strategy": strategy, "slow_ms": 7.5},
+            "serving": strategy and {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0},
+            "promises": [PROMISE.model_dump()],
             "image": {"name": f"{image}/{model}", "digest": DIGEST},
         }
         written = yaml.safe_dump(passport).encode()
-        made += [kustomization.compose(environment, model, written, RESOURCES.encode()) for environment in ENVIRONMENTS]
+        promise = PROMISE if strategy in (None, *COMPARED) else None
+        made += [compose(environment, model, written, RESOURCES.encode(), promise) for environment in ENVIRONMENTS]
     return made
 
 

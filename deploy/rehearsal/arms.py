@@ -9,11 +9,13 @@ import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data_schemas.command import Refusal, working
 from data_schemas.files import read_json, write
 from data_schemas.history import NoGit, git
 from deploy import history
+from deploy.rehearsal.meters import Bounds
 from models import champion as released
 from models.config import Model
 from serving import build
@@ -26,12 +28,31 @@ class Bento:
     folder: Path
     description: str
 
+    @property
+    def version(self) -> str:
+        """The model's version, as its answers and metrics name it."""
+        return str(self._contract["version"])
+
+    def bounds(self, slow_ms: float) -> Bounds:
+        """By what its latency is measured; `slow_ms` where its image states no bound of its own."""
+        budget = float(self._contract["latency_budget_ms"])
+        return Bounds(float(self._contract["slow_ms"] or slow_ms), budget)
+
+    @property
+    def onnx(self) -> Path:
+        return self.folder / "src" / "model.onnx"
+
+    @property
+    def _contract(self) -> dict[str, Any]:
+        found: dict[str, Any] = read_json(self.folder / "src" / "contract.json", "python -m serving build <model>")
+        return found
+
 
 def candidate(model: Model) -> Bento:
     """What the working tree holds, built unless it is built already."""
     with working("building the candidate"):
         bento = build.build(model.name)
-    return Bento(bento, f"version {_version(bento)}, of the working tree")
+    return Bento(bento, f"version {Bento(bento, '').version}, of the working tree")
 
 
 def champion(model: Model, revision: str | None, candidate: Bento, folder: Path) -> Bento:
@@ -42,7 +63,7 @@ def champion(model: Model, revision: str | None, candidate: Bento, folder: Path)
     if revision is not None:
         commit = _commit(revision)
         bento = _built_at(model, commit, folder, {})
-        return Bento(bento, f"version {_version(bento)}, of {revision} (commit {commit[:10]})")
+        return Bento(bento, f"version {Bento(bento, '').version}, of {revision} (commit {commit[:10]})")
     production = released.find(model)
     if production is None:
         nobody = "the candidate itself: production has no release to compare it with"
@@ -103,8 +124,3 @@ def _holds(commit: str, path: Path) -> bool:
     except Refusal:
         return False
     return True
-
-
-def _version(bento: Path) -> str:
-    """The model's version, as its answers name it."""
-    return str(read_json(bento / "src" / "contract.json", "python -m serving build <model>")["version"])

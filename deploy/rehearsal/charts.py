@@ -22,8 +22,8 @@ COLOURS = {"champion": "#3b6ea5", "candidate": "#d9822b"}
 CHECKS = {
     "errors": "#b5352c",
     "latency": "#7a4fa3",
-    "positive-up": "#2e8b57",
-    "positive-down": "#8fbc5a",
+    "budget": "#b58cd6",
+    "refusals": "#2e8b57",
     "score-shift": "#c99700",
     "success": "#3b6ea5",
     "downtime": "#d9822b",

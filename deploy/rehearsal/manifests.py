@@ -21,8 +21,10 @@ from data_schemas.files import read_yaml
 from deploy import kustomization, steps
 from deploy.analysis import template
 from deploy.manifests import render
-from deploy.release import Image
+from deploy.promise import vector
+from deploy.release import Image, Promise
 from deploy.steps import Steps
+from models import passport
 from models.config import Model
 
 Object = Mapping[str, Any]
@@ -46,9 +48,15 @@ class Manifests:
     source: str
     notes: tuple[str, ...]
 
-    def with_slow(self, seconds: float) -> Manifests:
-        """With another bound above which a request is slow."""
-        return dataclasses.replace(self, rollout=_slow(self.rollout, seconds))
+    def with_bounds(self, **milliseconds: float) -> Manifests:
+        """With other bounds above which a request is slow or beyond its budget, by annotation."""
+        said = {name.replace("_", "-"): kustomization.slow(value / 1000) for name, value in milliseconds.items()}
+        return dataclasses.replace(self, rollout=_annotated(self.rollout, said))
+
+    def with_promise(self, promise: Promise) -> Manifests:
+        """Held to this promise, about the champion that is rehearsed against."""
+        said = {"champion": promise.champion, "promised": vector(promise), "promised-rows": str(promise.rows)}
+        return dataclasses.replace(self, rollout=_annotated(self.rollout, said))
 
 
 def released(model: Model) -> Manifests:
@@ -67,7 +75,7 @@ def released(model: Model) -> Manifests:
     else:
         objects = _rendered(model, strategy)
         source = f"the {strategy} release of this tree for {ENVIRONMENT}"
-    rollout = _slow(_one(objects, "Rollout"), model.serving.slow_ms / 1000)
+    rollout = _one(objects, "Rollout")
     templates = {str(each["metadata"]["name"]): each for each in objects if each["kind"] == "AnalysisTemplate"}
     plan = steps.plan(rollout, f"Rollout {rollout['metadata']['name']}")
     found = Manifests(rollout, templates, _one(objects, "PodMonitor"), plan, source, tuple(notes))
@@ -118,18 +126,23 @@ def _queries(manifests: Manifests, analysis: steps.Analysis) -> dict[str, str]:
 
 
 def _rendered(model: Model, strategy: str) -> list[dict[str, Any]]:
-    passport = {
+    written = {
         "model": model.name,
         "version": hashlib.sha256(b"rehearsal").hexdigest()[:12],
         "verdict": "pass",
         "content": {},
         "metrics": {},
         "gates": [],
-        "serving": {"strategy": strategy, "slow_ms": model.serving.slow_ms},
+        "serving": {
+            "strategy": strategy,
+            "slow_ms": passport.slow_ms(model),
+            "latency_budget_ms": model.serving.latency_budget_ms,
+            "canary": model.serving.canary.model_dump(),
+        },
         "image": IMAGE.model_dump(),
     }
     resources = (model.folder / "resources.yaml").read_bytes()
-    composed = kustomization.compose(ENVIRONMENT, model.name, yaml.safe_dump(passport).encode(), resources)
+    composed = kustomization.compose(ENVIRONMENT, model.name, yaml.safe_dump(written).encode(), resources)
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=BUILD) as temporary:
         place = Path(temporary, model.name)
@@ -147,9 +160,10 @@ def _unrendered() -> list[dict[str, Any]]:
     return found
 
 
-def _slow(rollout: Object, seconds: float) -> Object:
-    """A copy whose release/slow is this bound, written as the metric's label writes it."""
-    annotations = {**rollout["metadata"].get("annotations", {}), "release/slow": kustomization.slow(seconds)}
+def _annotated(rollout: Object, said: Mapping[str, str]) -> Object:
+    """A copy with these annotations of a release, written as a release writes them."""
+    ours = {f"release/{name}": text for name, text in said.items()}
+    annotations = {**rollout["metadata"].get("annotations", {}), **ours}
     return {**rollout, "metadata": {**rollout["metadata"], "annotations": annotations}}
 
 

@@ -13,8 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from data_schemas.command import Refusal
 from deploy.judge import BINS, Counters
 from deploy.rehearsal.traffic import Arm
+from serving.faults import KINDS
 
 SCRAPE_SECONDS = 1.0  # a server that has not answered by then was not read
+FIGURES = 7  # of an arm, before its bins: requests, errors, refused, durations, fast, within budget, positive
 SILENT_SECONDS = 1.0  # one that was not read for longer stands still: what the client lost is all that counts
 
 
@@ -23,7 +25,8 @@ class Sample:
     """One reading of /metrics, summed over models and versions."""
 
     requests: float = 0.0
-    errors: float = 0.0
+    errors: float = 0.0  # that are the service's fault
+    refused: float = 0.0  # what callers got wrong
     durations: float = 0.0
     positive: float = 0.0
     bins: list[float] = field(default_factory=lambda: [0.0] * BINS)
@@ -56,7 +59,10 @@ def _add(sample: Sample, name: str, labels: dict[str, str], value: float) -> Non
     if name == "ml_requests_total":
         sample.requests += value
     elif name == "ml_errors_total":
-        sample.errors += value
+        if KINDS.get(labels.get("reason", ""), (500,))[0] < 500:
+            sample.refused += value
+        else:
+            sample.errors += value
         sample.reasons[labels.get("reason", "")] = sample.reasons.get(labels.get("reason", ""), 0.0) + value
     elif name == "ml_positive_total":
         sample.positive += value
@@ -72,6 +78,14 @@ def _add(sample: Sample, name: str, labels: dict[str, str], value: float) -> Non
     sample.found.add(name)
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """Milliseconds above which a request to one arm is slow, and beyond its budget."""
+
+    slow_ms: float
+    budget_ms: float
+
+
 class Meter:
     """The counters of one arm over a rehearsal: restarts bridged, and what only the client saw counted as errors."""
 
@@ -79,8 +93,8 @@ class Meter:
         self.arm = arm
         self.last: Sample | None = None
         self.first: Sample | None = None
-        self.bound = math.nan  # seconds; a request above it is slow
-        self._total = np.zeros(5 + BINS)
+        self.bound = self.budget = math.nan  # seconds; a request above it is slow, or beyond its budget
+        self._total = np.zeros(FIGURES + BINS)
         self._rows: list[np.ndarray] = []
         self._read_at = 0.0
 
@@ -108,9 +122,9 @@ class Meter:
                 restarted = bool((after < before).any())
                 self._total = self._total + (after if restarted else after - before)
             self.last, self._read_at = sample, now
-        row = self._total + self.arm.lost * np.eye(5 + BINS)[:2].sum(axis=0)  # requests and errors
+        row = self._total + self.arm.lost * np.eye(FIGURES + BINS)[:2].sum(axis=0)  # requests and errors
         silent = sample is None and now - self._read_at < SILENT_SECONDS
-        self._rows.append(np.full(5 + BINS, np.nan) if silent else row)
+        self._rows.append(np.full(FIGURES + BINS, np.nan) if silent else row)
 
     @property
     def requests(self) -> float:
@@ -123,26 +137,26 @@ class Meter:
 
     @property
     def bins(self) -> np.ndarray:
-        return self._total[5:]
+        return self._total[FIGURES:]
 
     @property
     def positive_rate(self) -> float:
         """Of requests with scores; 0 without any."""
-        return float(self._total[4] / max(self.bins.sum(), 1.0))
+        return float(self._total[6] / max(self.bins.sum(), 1.0))
 
     @property
     def slow(self) -> float:
         """Requests above the bound."""
-        return float(self._total[2] - self._total[3])
+        return float(self._total[3] - self._total[4])
 
     @property
     def slow_share(self) -> float:
-        return self.slow / float(self._total[2]) if self._total[2] else 0.0
+        return self.slow / float(self._total[3]) if self._total[3] else 0.0
 
     def counters(self) -> Counters:
         """What the judge reads, float64 [scrapes]."""
         table = np.stack(self._rows, axis=-1)
-        return Counters(table[0], table[1], table[2], table[3], table[4], table[5:])
+        return Counters(table[0], table[1], table[2], table[3], table[4], table[5], table[FIGURES:])
 
     def reasons(self) -> dict[str, int]:
         """Errors by reason since the first scrape; `lost` are those that only the client saw."""
@@ -152,10 +166,9 @@ class Meter:
         return {name: count for name, count in (counts | {"lost": self.arm.lost}).items() if count > 0}
 
     def _vector(self, sample: Sample) -> np.ndarray:
-        fast = sample.within.get(self.bound, math.nan)
-        return np.array(
-            [sample.requests, sample.errors, sample.durations, fast, sample.positive, *sample.bins], np.float64
-        )
+        fast, within = (sample.within.get(bound, math.nan) for bound in (self.bound, self.budget))
+        counts = [sample.requests, sample.errors, sample.refused, sample.durations, fast, within]
+        return np.array([*counts, sample.positive, *sample.bins], np.float64)
 
 
 async def scrape_both(client: aiohttp.ClientSession, champion: Meter, candidate: Meter, now: float) -> None:
@@ -165,19 +178,18 @@ async def scrape_both(client: aiohttp.ClientSession, champion: Meter, candidate:
         meter.record(sample, now)
 
 
-def agree_on_slow(champion: Meter, candidate: Meter, slow_ms: float) -> float:
-    """Give both meters the histogram bound nearest to `slow_ms` that both servers have, and return it in ms."""
-    for meter in (champion, candidate):
-        missing = NEEDED - (meter.last.found if meter.last else set())
-        if missing:
-            raise Refusal(
-                f"the {meter.arm.name}'s /metrics lacks {', '.join(sorted(missing))}, which the judge reads; "
-                "build it with this repository's serving stage."
-            )
-    assert champion.last is not None
-    assert candidate.last is not None
-    common = [bound for bound in champion.last.within if bound in candidate.last.within and math.isfinite(bound)]
-    if not common:
-        raise Refusal("champion and candidate share no bound of ml_request_duration_seconds; build both alike.")
-    champion.bound = candidate.bound = min(common, key=lambda bound: abs(1000 * bound - slow_ms))
-    return 1000 * champion.bound
+def bound(meter: Meter, wanted: Bounds) -> Bounds:
+    """Give a meter the histogram bounds of its server that are nearest to the wanted ones, and return them."""
+    missing = NEEDED - (meter.last.found if meter.last else set())
+    bounds = [each for each in (meter.last.within if meter.last else ()) if math.isfinite(each)]
+    if missing or not bounds:
+        raise Refusal(
+            f"the {meter.arm.name}'s /metrics lacks {', '.join(sorted(missing)) or 'bounds of its durations'}, which "
+            "the judge reads; build it with this repository's serving stage."
+        )
+    slow, budget = (
+        min(bounds, key=lambda each: abs(1000 * each - milliseconds))
+        for milliseconds in (wanted.slow_ms, wanted.budget_ms)
+    )
+    meter.bound, meter.budget = slow, budget
+    return Bounds(1000 * slow, 1000 * budget)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from deploy.judge import Limits, Result
-from deploy.rehearsal.meters import Meter
+from deploy.rehearsal.meters import Bounds, Meter
 from deploy.steps import Steps
 
 
@@ -43,7 +43,8 @@ class Rehearsal:
     plan: Steps
     pace: Pace
     started: datetime
-    slow_ms: float  # requests above it are slow
+    bounds: Bounds  # of the candidate
+    champion_bounds: Bounds
     judge: str = ""  # who judges, and who splits the requests: a phrase each
     split: str = ""
     notes: list[str] = field(default_factory=list)  # what else a reader must know, a sentence each
@@ -54,6 +55,11 @@ class Rehearsal:
     bad: str = ""  # of an abort: how long, and how many bad answers, it took
     kept: str = ""  # of a promotion: how many requests failed on the way
     seconds: float = 0.0  # from the start of the servers to the verdict
+
+    @property
+    def slow_ms(self) -> float:
+        """Requests to the candidate above it are slow."""
+        return self.bounds.slow_ms
 
     @property
     def factor(self) -> float:

@@ -42,8 +42,8 @@ class Judge(Protocol):
 class Reference:
     """The reference implementation, in the place of the AnalysisTemplates."""
 
-    def __init__(self, champion: Meter, candidate: Meter, pace: Pace) -> None:
-        self._champion, self._candidate, self._pace = champion, candidate, pace
+    def __init__(self, champion: Meter, candidate: Meter, pace: Pace, promise: judge.Array | None) -> None:
+        self._champion, self._candidate, self._pace, self._promise = champion, candidate, pace, promise
         self._times = [0.0]  # of scrapes, seconds since the first
         self._results: list[Result] = []
         self._seen = 0.0  # requests to the candidate before this weight
@@ -58,7 +58,8 @@ class Reference:
         """Called once after each scrape of the meters."""
         self._times.append(now)
         counters = self._champion.counters(), self._candidate.counters()
-        self._results = judge.judge(*counters, np.array(self._times), self._pace.interval, self._pace.limits)
+        times, pace = np.array(self._times), self._pace
+        self._results = judge.judge(*counters, times, pace.interval, self._promise, pace.limits)
         return self._results
 
     def ended(self) -> tuple[str, str] | None:

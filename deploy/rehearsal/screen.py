@@ -27,10 +27,10 @@ COLOURS = {Verdict.HEALTHY: "green", Verdict.ABORT: "bold red", Verdict.INCONCLU
 LABELS = {
     "evidence": "requests to the candidate",
     "errors": "errors, log evidence",
+    "refusals": "requests refused, log evidence",
     "latency": "slow requests, log evidence",
-    "positive-up": "more positive labels, log evidence",
-    "positive-down": "fewer positive labels, log evidence",
-    "score-shift": "score shift, PSI less its noise",
+    "budget": "beyond the budget, log evidence",
+    "score-shift": "scores against the promise, PSI less its noise",
     "success": "success, share without error",
     "downtime": "scrapes missed",
 }

@@ -72,13 +72,18 @@ class Walk:
             return False
         self.champion.begin(champion)
         self.candidate.begin(candidate)
-        wanted = self.rehearsal.slow_ms
-        self.rehearsal.slow_ms = meters.agree_on_slow(self.champion, self.candidate, wanted)
-        if abs(self.rehearsal.slow_ms - wanted) > 0.01 * wanted:
-            self.rehearsal.notes.append(
-                f"The champion's metrics have no bound at {wanted:g} ms, so the cluster's latency check will see "
-                f"nothing in this release; the rehearsal took {self.rehearsal.slow_ms:g} ms, which both have."
-            )
+        done = self.rehearsal
+        for meter, wanted in ((self.champion, done.champion_bounds), (self.candidate, done.bounds)):
+            found = meters.bound(meter, wanted)
+            if meter is self.candidate:
+                done.bounds = found
+            else:
+                done.champion_bounds = found
+            if abs(found.slow_ms - wanted.slow_ms) > 0.01 * wanted.slow_ms:
+                done.notes.append(
+                    f"The {meter.arm.name}'s metrics have no bound at {wanted.slow_ms:g} ms, so the cluster's latency "
+                    f"check will see nothing in this release; the rehearsal took {found.slow_ms:g} ms, which they have."
+                )
         return True
 
     async def _steps(self, client: aiohttp.ClientSession, judge: Judge, background: list[asyncio.Task[None]]) -> None:

@@ -23,7 +23,7 @@ from deploy.judge import Array, Limits, log_evidence, score_shift  # noqa: E402
 
 LIMITS = Limits()
 SCORES = np.array([0.02, 0.15, 0.24, 0.20, 0.14, 0.10, 0.07, 0.05, 0.02, 0.01])  # shares of ten bins, like flights'
-SHARE_LABELLED = 0.30
+PROMISE = np.diag(SCORES * 27_000)  # of a month's test window; the candidate promises the scores of before
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Case:
     name: str
     errors: tuple[float, float] = (0.001, 0.001)  # champion, candidate
     slow: tuple[float, float] = (0.10, 0.10)
-    labelled: tuple[float, float] = (SHARE_LABELLED, SHARE_LABELLED)
+    refused: tuple[float, float] = (0.0, 0.0)  # for what callers get wrong
+    late: tuple[float, float] = (0.001, 0.001)  # beyond the budget
     scores: Array = field(default_factory=lambda: SCORES)  # the candidate's
     incident: tuple[int, int, float, float] | None = None  # first and last stratum, errors and slow share of both arms
     burst: int = 1  # slow requests come in groups of so many in one arm: a stalled process
@@ -81,10 +82,9 @@ def first_aborts(plan: Plan, case: Case, runs: int, seed: int = 7) -> dict[str, 
     traffic = random.poisson(plan.rate * plan.seconds, shape)
     candidate = random.binomial(traffic, weights)
     arms = np.stack([traffic - candidate, candidate], axis=-1)
-    failed = random.binomial(arms, rates[:, 0])
+    failed, refused, late = (random.binomial(arms, share) for share in (rates[:, 0], case.refused, case.late))
     slowed = random.binomial(arms // case.burst, rates[:, 1]) * case.burst
-    answered = arms - failed
-    labelled = random.binomial(answered, case.labelled)
+    answered = np.maximum(arms - failed - refused, 0)
     bins = [
         random.multinomial(answered[..., arm], share).cumsum(axis=1).astype(np.float64)
         for arm, share in enumerate((SCORES, case.scores))
@@ -92,17 +92,20 @@ def first_aborts(plan: Plan, case: Case, runs: int, seed: int = 7) -> dict[str, 
     aborts = {}
     for name, bad, among, tested, tolerated, limit in (
         ("errors", failed, arms, 5.0, 1.0, LIMITS.evidence),
+        ("refusals", refused, arms, 2.0, 1.2, LIMITS.evidence),
         ("latency", slowed, arms, 1.6, 1.2, LIMITS.evidence),
-        ("positive", labelled, answered, 1.3, 1.05, LIMITS.positive),
-        ("positive ", labelled, answered, 1 / 1.3, 1 / 1.05, LIMITS.positive),
+        ("budget", late, arms, 5.0, 1.0, LIMITS.evidence),
     ):
         old_bad, new_bad, old, new = np.moveaxis(np.concatenate([bad, among], axis=-1).astype(np.float64), -1, 0)
         aborts[name] = log_evidence(new_bad, old_bad, new, old, tested, tolerated) > limit
     seen, errors = arms[..., 1].cumsum(axis=1), failed[..., 1].cumsum(axis=1)
     aborts["errors"] &= errors > LIMITS.error_share * seen
+    for name, bad, share in (("refusals", refused, LIMITS.error_share), ("budget", late, LIMITS.budget_share)):
+        aborts[name] &= bad[..., 1].cumsum(axis=1) > share * seen
+    as_champion = (arms[..., 1] * failed[..., 0] / np.maximum(arms[..., 0], 1)).cumsum(axis=1)
     aborts["success"] = (seen >= LIMITS.backstop_requests) & (errors > (1 - LIMITS.success) * seen)
-    aborts["positive"] |= aborts.pop("positive ")
-    aborts["score shift"] = score_shift(bins[1], bins[0]) > LIMITS.score_shift
+    aborts["success"] &= as_champion <= (1 - LIMITS.success) * seen
+    aborts["score shift"] = score_shift(bins[1], bins[0], PROMISE) > LIMITS.score_shift
     aborts["any"] = np.any(list(aborts.values()), axis=0)
     return {name: np.where(hit.any(axis=1), hit.argmax(axis=1), np.inf) for name, hit in aborts.items()}
 
@@ -112,19 +115,23 @@ HEALTHY = [
     Case("both at 1 % errors", errors=(0.01, 0.01)),
     Case("shared incident, four intervals", incident=(12, 15, 0.05, 0.5)),
     Case("slow requests in threes", burst=3),
+    Case("both at 8 % errors", errors=(0.08, 0.08)),
+    Case("one request in ten refused in both", refused=(0.1, 0.1)),
+    Case("one in three refused in both", refused=(0.33, 0.33)),
 ]
 FAULTY = [
     Case("errors 0.1 -> 1 %", errors=(0.001, 0.01)),
     Case("errors 0.1 -> 8 %", errors=(0.001, 0.08)),
     Case("latency +50 %", slow=(0.10, slower(0.10, 1.5))),
     Case("latency +100 %", slow=(0.10, slower(0.10, 2.0))),
-    Case("positive rate x 1.5", labelled=(SHARE_LABELLED, 1.5 * SHARE_LABELLED)),
+    Case("refuses one in ten that the champion takes", refused=(0.0, 0.1)),
+    Case("the same among callers who are careless once in ten", refused=(0.1, 0.19)),
+    Case("beyond the budget 0.1 -> 5 %", late=(0.001, 0.05)),
     Case("score PSI 0.25", scores=shifted(0.25)),
-    Case("both at 8 % errors", errors=(0.08, 0.08)),
 ]
 # A rehearsal: thirty seconds at three weights of ten, judged every second; no errors, and few slow requests.
 REHEARSAL = Plan(rate=150, weights=(0.25, 0.50, 0.75), seconds=1.0)
-CHECKS = ("errors", "latency", "positive", "score shift", "success", "any")
+CHECKS = ("errors", "refusals", "latency", "budget", "score shift", "success", "any")
 
 
 def tables(runs: int) -> list[Table]:

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from rich.console import Console
 
 from deploy.judge import Limits
-from deploy.rehearsal.meters import Meter
+from deploy.rehearsal.meters import Bounds, Meter
 from deploy.rehearsal.record import Pace, Rehearsal
 from deploy.rehearsal.reference import Judge, Reference
 from deploy.rehearsal.screen import Screen
@@ -28,6 +29,7 @@ from tests.support import trees
 from tests.support.repository import commit
 from tests.support.specimens import MODEL, NAME
 
+BOUNDS = Bounds(5.0, 10.0)
 QUICK = Pace(steps=2.0, rate=300.0, warm=20, evidence=10.0, limits=Limits(requests=100, backstop_requests=50))
 
 
@@ -43,7 +45,7 @@ def make_repository(workshop: Path, root: Path) -> None:
 def rehearsal(pace: Pace = QUICK, fault: str | None = None) -> Rehearsal:
     """One that has not begun, of two weights."""
     plan = Steps((Step(25, 60.0), Step(50, 60.0)), ())
-    return Rehearsal(NAME, fault, "the champion", "the candidate", plan, pace, datetime.now(UTC), 5.0)
+    return Rehearsal(NAME, fault, "the champion", "the candidate", plan, pace, datetime.now(UTC), BOUNDS, BOUNDS)
 
 
 def bodies() -> Iterator[bytes]:
@@ -69,4 +71,4 @@ def walk(champion: StubArm, candidate: StubArm, done: Rehearsal | None = None) -
 
 
 def reference(done: Rehearsal) -> Callable[[Meter, Meter], AbstractContextManager[Judge]]:
-    return lambda one, other: nullcontext(Reference(one, other, done.pace))
+    return lambda one, other: nullcontext(Reference(one, other, done.pace, np.eye(10) * 1e4))

@@ -26,38 +26,41 @@ from deploy.judge import (
 SCRAPES = 41
 TIMES = np.arange(SCRAPES, dtype=np.float64) * 0.5
 SHAPE = np.array([0.02, 0.15, 0.24, 0.20, 0.14, 0.10, 0.07, 0.05, 0.02, 0.01])
+PROMISE = np.diag(SHAPE * 30_000)  # the scores of before
 
 
 def arm(
     requests: float = 50,
     errors: float = 0.0,
     slow: float = 0.1,
-    positive: float = 0.3,
+    late: float = 0.0,
+    refused: float = 0.0,
     shape: Array = SHAPE,
 ) -> Counters:
     """Counters that grow evenly: `requests` a scrape, the rest as shares of these (scores: of what was answered)."""
     total = np.arange(SCRAPES, dtype=np.float64) * requests
-    answered = total * (1 - errors)
+    answered = total * (1 - errors - refused)
     return Counters(
         requests=total,
         errors=total * errors,
+        refused=total * refused,
         durations=total,
         fast=total * (1 - slow),
-        positive=answered * positive,
+        within=total * (1 - late),
         bins=shape[:, None] * answered,
     )
 
 
 def check(name: str, champion: Counters, candidate: Counters, limits: Limits | None = None) -> Result:
-    return next(each for each in judge(champion, candidate, TIMES, 1.0, limits) if each.name == name)
+    return next(each for each in judge(champion, candidate, TIMES, 1.0, PROMISE, limits) if each.name == name)
 
 
 def verdict(champion: Counters, candidate: Counters) -> Verdict:
-    return overall(judge(champion, candidate, TIMES, 1.0))
+    return overall(judge(champion, candidate, TIMES, 1.0, PROMISE))
 
 
 def test_identical_arms_are_healthy_in_every_check() -> None:
-    results = judge(arm(150), arm(50), TIMES, 1.0)
+    results = judge(arm(150), arm(50), TIMES, 1.0, PROMISE)
     assert {each.verdict for each in results} == {Verdict.HEALTHY}
     assert overall(results) == Verdict.HEALTHY
 
@@ -67,8 +70,8 @@ def test_identical_arms_are_healthy_in_every_check() -> None:
     [
         ("errors", arm(errors=0.03)),
         ("latency", arm(slow=0.2)),
-        ("positive-up", arm(positive=0.42)),
-        ("positive-down", arm(positive=0.2)),
+        ("refusals", arm(refused=0.05)),
+        ("budget", arm(late=0.05)),
         ("score-shift", arm(shape=SHAPE[::-1])),
         ("success", arm(errors=0.06)),
     ],
@@ -81,15 +84,15 @@ def test_each_fault_aborts_in_its_own_check(name: str, candidate: Counters) -> N
 
 @pytest.mark.parametrize(
     "candidate",
-    [arm(slow=0.11), arm(positive=0.31), arm(positive=0.29), arm(errors=0.004)],
-    ids=["a tenth more slow", "a few more positives", "a few fewer positives", "errors twice as often"],
+    [arm(slow=0.11), arm(errors=0.004)],
+    ids=["a tenth more slow", "errors twice as often"],
 )
 def test_what_is_tolerated_does_not_abort(candidate: Counters) -> None:
     assert verdict(arm(150, errors=0.002), candidate) == Verdict.HEALTHY
 
 
 def test_every_result_says_what_it_catches_in_one_sentence() -> None:
-    for each in judge(arm(), arm(), TIMES, 1.0):
+    for each in judge(arm(), arm(), TIMES, 1.0, PROMISE):
         assert each.catches.endswith(".")
         assert each.catches.count(".") <= 3  # figures have points, too
 
@@ -110,8 +113,7 @@ def test_the_numbers_of_the_production_queries_follow_from_the_ratios() -> None:
     for tested, tolerated, gain, cost in (
         (5.0, 1.0, 1.609, math.log(1 + 4 * share)),
         (1.6, 1.2, 0.2877, math.log((1 + 0.6 * share) / (1 + 0.2 * share))),
-        (1.3, 1.05, 0.2136, math.log((1 + 0.3 * share) / (1 + 0.05 * share))),
-        (1 / 1.3, 1 / 1.05, -0.2136, math.log((1 - 0.230769 * share) / (1 - 0.047619 * share))),
+        (2.0, 1.2, 0.5108, math.log((1 + share) / (1 + 0.2 * share))),
     ):
         value = log_evidence(bad, *rest, tested=tested, tolerated=tolerated)[0]
         assert value == pytest.approx(4 * gain - 13 * cost, abs=0.003)
@@ -129,9 +131,39 @@ def test_an_incident_that_hits_both_does_not_abort() -> None:
     assert unstratified > 4
 
 
-def test_two_arms_that_fail_alike_abort_by_the_backstop_alone() -> None:
-    results = judge(arm(150, errors=0.08), arm(50, errors=0.08), TIMES, 1.0)
-    assert [each.name for each in results if each.verdict == Verdict.ABORT] == ["success"]
+def test_two_arms_that_fail_alike_abort_nothing_and_pass_no_backstop() -> None:
+    results = {each.name: each for each in judge(arm(150, errors=0.08), arm(50, errors=0.08), TIMES, 1.0, PROMISE)}
+    assert results["success"].verdict == Verdict.INCONCLUSIVE
+    assert overall(list(results.values())) == Verdict.INCONCLUSIVE
+
+
+def test_what_callers_get_wrong_in_both_arms_aborts_nothing() -> None:
+    assert verdict(arm(150, refused=0.3), arm(50, refused=0.3)) == Verdict.HEALTHY
+
+
+def test_a_heavier_model_as_measured_is_admitted_and_the_budget_watches_it() -> None:
+    """Its own bound is where it is slow as often as the champion is by its own; few answers are late for both."""
+    assert verdict(arm(150, slow=0.1), arm(50, slow=0.1, late=0.008)) == Verdict.HEALTHY
+    assert verdict(arm(150, late=0.05), arm(50, late=0.05)) == Verdict.HEALTHY
+
+
+def test_a_promise_that_is_missing_is_neither_a_pass_nor_an_abort() -> None:
+    found = {each.name: each for each in judge(arm(150), arm(50, shape=SHAPE[::-1]), TIMES, 1.0, None)}
+    assert found["score-shift"].verdict == Verdict.INCONCLUSIVE
+    assert overall(list(found.values())) == Verdict.INCONCLUSIVE
+
+
+def test_other_scores_are_held_to_the_promise_and_not_to_the_champion() -> None:
+    """Promised is the reverse of every score: that passes, and the champion's own scores in its place do not."""
+    promise = np.fliplr(PROMISE)
+    for shape, said in ((SHAPE[::-1], Verdict.HEALTHY), (SHAPE, Verdict.ABORT)):
+        found = judge(arm(150), arm(50, shape=shape), TIMES, 1.0, promise)
+        assert next(each for each in found if each.name == "score-shift").verdict == said
+
+
+def test_a_small_promise_is_believed_less() -> None:
+    few, many = (score_shift(np.full(10, 500.0), SHAPE * 5000, PROMISE * times) for times in (0.01, 100.0))
+    assert many - few == pytest.approx(36 / (0.01 * PROMISE.sum()), rel=0.2)
 
 
 def test_a_few_errors_against_none_do_not_abort() -> None:
@@ -144,13 +176,13 @@ def test_a_few_errors_against_none_do_not_abort() -> None:
 
 @pytest.mark.parametrize("champion", [arm(150), arm(0)], ids=["with a champion", "without a champion"])
 def test_no_traffic_is_inconclusive_everywhere(champion: Counters) -> None:
-    results = judge(champion, arm(0), TIMES, 1.0)
+    results = judge(champion, arm(0), TIMES, 1.0, PROMISE)
     assert {each.verdict for each in results} == {Verdict.INCONCLUSIVE}
     assert all(math.isfinite(each.value) for each in results)
 
 
 def test_no_champion_is_inconclusive() -> None:
-    results = {each.name: each for each in judge(arm(0), arm(50), TIMES, 1.0)}
+    results = {each.name: each for each in judge(arm(0), arm(50), TIMES, 1.0, PROMISE)}
     assert results.pop("success").verdict == Verdict.HEALTHY  # needs none
     assert {each.verdict for each in results.values()} == {Verdict.INCONCLUSIVE}
     assert all(math.isfinite(each.value) for each in results.values())
@@ -161,24 +193,23 @@ def test_no_champion_and_a_failing_candidate_abort_by_the_backstop() -> None:
 
 
 def test_too_little_traffic_is_inconclusive_and_not_healthy() -> None:
-    results = judge(arm(150), arm(7), TIMES, 1.0)  # 280 requests
+    results = judge(arm(150), arm(7), TIMES, 1.0, PROMISE)  # 280 requests
     assert {each.verdict for each in results} == {Verdict.INCONCLUSIVE}
 
 
 def test_a_candidate_that_fails_every_request_aborts_and_never_passes_a_check_it_gave_no_data_for() -> None:
-    results = {each.name: each for each in judge(arm(150), arm(50, errors=1.0), TIMES, 1.0)}
+    results = {each.name: each for each in judge(arm(150), arm(50, errors=1.0), TIMES, 1.0, PROMISE)}
     assert results["errors"].verdict == Verdict.ABORT
     assert results["success"].verdict == Verdict.ABORT
-    for name in ("positive-up", "positive-down", "score-shift"):
-        assert results[name].verdict == Verdict.INCONCLUSIVE
+    assert results["score-shift"].verdict == Verdict.INCONCLUSIVE
     assert all(math.isfinite(each.value) for each in results.values())
 
 
 @pytest.mark.parametrize("nothing", [math.nan, math.inf])
 def test_counters_that_are_no_numbers_are_inconclusive(nothing: float) -> None:
     none = np.full(SCRAPES, nothing)
-    broken = Counters(none, none, none, none, none, np.full((BINS, SCRAPES), nothing))
-    for results in (judge(arm(), broken, TIMES, 1.0), judge(broken, broken, TIMES, 1.0)):
+    broken = Counters(none, none, none, none, none, none, np.full((BINS, SCRAPES), nothing))
+    for results in (judge(arm(), broken, TIMES, 1.0, PROMISE), judge(broken, broken, TIMES, 1.0, PROMISE)):
         assert {each.verdict for each in results} == {Verdict.INCONCLUSIVE}
         assert all(math.isfinite(each.value) for each in results)
 
@@ -192,7 +223,7 @@ def test_a_missing_series_leaves_the_other_checks_at_work() -> None:
 @pytest.mark.parametrize("scrapes", [0, 1])
 def test_fewer_than_two_scrapes_are_inconclusive(scrapes: int) -> None:
     short = Counters(*(getattr(arm(), field.name)[..., :scrapes] for field in dataclasses.fields(Counters)))
-    assert overall(judge(short, short, TIMES[:scrapes], 1.0)) == Verdict.INCONCLUSIVE
+    assert overall(judge(short, short, TIMES[:scrapes], 1.0, PROMISE)) == Verdict.INCONCLUSIVE
 
 
 def test_a_restart_counts_from_zero() -> None:
@@ -208,7 +239,7 @@ def test_a_restart_of_the_candidate_is_no_evidence_against_it() -> None:
             for value in (getattr(whole, field.name) for field in dataclasses.fields(Counters))
         )
     )
-    results = {each.name: each for each in judge(arm(150), restarted, TIMES, 1.0)}
+    results = {each.name: each for each in judge(arm(150), restarted, TIMES, 1.0, PROMISE)}
     assert overall(list(results.values())) == Verdict.HEALTHY
     assert results["evidence"].value == 50 * (SCRAPES - 2)  # what was counted between the last scrape and the restart
 
@@ -241,11 +272,11 @@ def test_scrapes_fall_into_strata_of_one_interval_though_they_come_late() -> Non
 def test_score_shift_of_equal_samples_stays_under_its_limit_and_psi_is_as_defined() -> None:
     random = np.random.default_rng(0)
     pairs = random.multinomial([300, 900], SHAPE, size=(2000, 2)).astype(np.float64)
-    assert score_shift(pairs[:, 0], pairs[:, 1]).max() < Limits().score_shift
+    assert score_shift(pairs[:, 0], pairs[:, 1], PROMISE).max() < Limits().score_shift
     many = 1e7
     moved = np.roll(SHAPE, 1)
     psi = ((moved - SHAPE) * np.log(moved / SHAPE)).sum()
-    assert score_shift(many * moved, many * SHAPE) == pytest.approx(psi, rel=1e-3)
+    assert score_shift(many * moved, many * SHAPE, many * PROMISE) == pytest.approx(psi, rel=1e-3)
 
 
 def test_identical_arms_rarely_abort_whatever_is_looked_at_and_how_often() -> None:
@@ -263,13 +294,13 @@ def _random_rehearsal_aborts(random: np.random.Generator) -> bool:
     times = np.arange(61, dtype=np.float64) * 0.5
     arms = []
     for sent in (total - new, new):
-        slow, positive = random.binomial(sent, 0.1), random.binomial(sent, 0.3)
-        steps = np.stack([sent, 0 * sent, sent, sent - slow, positive, *random.multinomial(sent, SHAPE).T])
+        slow = random.binomial(sent, 0.1)
+        steps = np.stack([sent, 0 * sent, 0 * sent, sent, sent - slow, sent, *random.multinomial(sent, SHAPE).T])
         table = np.pad(steps.cumsum(axis=1), ((0, 0), (1, 0))).astype(np.float64)
         arms.append(table)
     for end in (*range(10, 61, 10), 61):
         champion, candidate = (_from_table(table[:, :end]) for table in arms)
-        if overall(judge(champion, candidate, times[:end], 1.0)) == Verdict.ABORT:
+        if overall(judge(champion, candidate, times[:end], 1.0, PROMISE)) == Verdict.ABORT:
             return True
     return False
 
@@ -277,8 +308,8 @@ def _random_rehearsal_aborts(random: np.random.Generator) -> bool:
 def _from_steps(requests: Array, errors: Array) -> Counters:
     """Counters of an arm that only answers and fails, from its increments."""
     total, failed = (np.concatenate([[0.0], step.cumsum()]) for step in (requests, errors))
-    return Counters(total, failed, total, total, 0 * total, np.zeros((BINS, len(total))))
+    return Counters(total, failed, 0 * total, total, total, total, np.zeros((BINS, len(total))))
 
 
 def _from_table(table: Array) -> Counters:
-    return Counters(table[0], table[1], table[2], table[3], table[4], table[5:])
+    return Counters(table[0], table[1], table[2], table[3], table[4], table[5], table[6:])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import kustomization, release, rules
+from deploy import kustomization, promise, release, rules
 from deploy.manifests import render, rendering
 from deploy.release import Release
 from tests.deploy.manifests import renders, specimen
@@ -25,9 +25,10 @@ PODS = {
     ("PodMonitor", "specimen"),
 }
 ALONE = {("AnalysisTemplate", f"specimen-{name}") for name in ("success", "downtime")}
+BOUNDS = ("slow", "stable-slow", "budget", "stable-budget")
 COMPARED = {
     ("AnalysisTemplate", f"specimen-{name}")
-    for name in ("errors", "latency", "positive-up", "positive-down", "score-shift", "evidence")
+    for name in ("errors", "refusals", "latency", "budget", "score-shift", "evidence")
 }
 CANARY = PODS | ALONE | COMPARED | {("Service", "specimen-stable")}
 EXPECTED = {
@@ -72,7 +73,7 @@ def test_a_passport_from_before_strategies_is_a_canary(tree: Path) -> None:
     former, canary = (rendered(specimen("production", name), tree) for name in ("former", "canary"))
     assert set(differences(former, canary)) == {
         "Rollout.specimen.metadata.annotations.release/passport",
-        "Rollout.specimen.metadata.annotations.release/slow",
+        *(f"Rollout.specimen.metadata.annotations.release/{name}" for name in BOUNDS),
         "Rollout.specimen.spec.template.spec.containers.0.image",  # of another name
     }
 
@@ -100,7 +101,8 @@ def another(of: Release, version: str = "fedcba987654") -> Release:
     """The same model's next release."""
     passport = of.files["passport.yaml"].replace(rendering.VERSION.encode(), f'"{version}"'.encode())
     passport = passport.replace(rendering.DIGEST.encode(), f"sha256:{'6' * 64}".encode())
-    return kustomization.compose(of.environment, of.model, passport, of.files["resources.yaml"])
+    made = kustomization.compose(of.environment, of.model, passport, of.files["resources.yaml"])
+    return kustomization.again(made, promise.of_release(of))
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[str]:

@@ -17,11 +17,11 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy import kustomization
+from deploy import kustomization, release
 from deploy.manifests import promql, rendering
 from deploy.manifests.rendering import Rendering
 from deploy.manifests.rules.runs import runs
-from models import config
+from models import config, passport
 from serving import build, serve
 from tests.conftest import Once
 from tests.deploy.manifests import renders, specimen
@@ -63,14 +63,16 @@ def exposed(metrics: str) -> Exposed:
 @pytest.fixture(scope="module")
 def rendered() -> list[Rendering]:
     """A release of the real model by every strategy in production, with its own bound of a slow request."""
-    slow = config.load(NAME, check_columns=False).serving.slow_ms
+    model = config.load(NAME, check_columns=False)
+    slow, own = model.serving.slow_ms, passport.version(passport.content(model))
     found = []
     with rendering.copied() as tree:
         for strategy in rendering.strategies():
             of = specimen("production", strategy)
             record = yaml.safe_load(of.files["passport.yaml"]) | {"serving": {"strategy": strategy, "slow_ms": slow}}
-            passport = yaml.safe_dump(record).encode()
-            made = kustomization.compose("production", NAME, passport, of.files["resources.yaml"])
+            written, compared = yaml.safe_dump(record).encode(), strategy in release.COMPARED
+            promise = rendering.PROMISE.model_copy(update={"champion": own}) if compared else None
+            made = kustomization.compose("production", NAME, written, of.files["resources.yaml"], promise)
             found.append(rendering.parse(rendering.texts([made], tree)[0], made))
     return found
 

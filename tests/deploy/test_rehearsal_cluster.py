@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -29,8 +30,9 @@ from deploy.rehearsal.reference import Judge, Reference
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
+from deploy.release import Promise
 from models import config
-from tests.deploy.rehearsals import bodies
+from tests.deploy.rehearsals import BOUNDS, bodies
 from tests.deploy.stub_arm import StubArm
 from tests.deploy.tools import needs_prometheus
 
@@ -75,6 +77,10 @@ class Both:
         return " and ".join(each.lacking() for each in self.judges)
 
 
+# Both stubs draw from the same distribution of scores.
+PROMISED = Promise(champion="stub", counts=[[1000 * (row == to) for to in range(10)] for row in range(10)])
+
+
 class Idle(Traffic):
     """Says that it weighs, and sends the candidate nothing."""
 
@@ -92,13 +98,13 @@ def walk(
 ) -> tuple[Rehearsal, Both]:
     """A whole walk of champion and candidate, seen by both judges."""
     champion, candidate = arms
-    done = Rehearsal("specimen_delay", fault, "", "", release.plan, pace, datetime.now(UTC), 5.0)
+    done = Rehearsal("specimen_delay", fault, "", "", release.plan, pace, datetime.now(UTC), BOUNDS, BOUNDS)
     seen: list[Both] = []
 
     @contextlib.contextmanager
     def judges(one: Meter, other: Meter) -> Iterator[Judge]:
-        with rehearse.judging(done, release, place, one, other) as templates:
-            seen.append(Both(templates, Reference(one, other, pace)))
+        with rehearse.judging(done, release.with_promise(PROMISED), PROMISED, place, one, other) as templates:
+            seen.append(Both(templates, Reference(one, other, pace, np.array(PROMISED.counts, np.float64))))
             yield seen[0]
 
     async def both() -> None:
@@ -121,7 +127,7 @@ slow = partial(pytest.param, marks=pytest.mark.slow)  # ten seconds of real load
     [
         pytest.param("errors", StubArm(errors=0.2), *["errors|success"] * 2, id="errors"),
         slow("latency", StubArm(seconds=0.03), *["slow requests"] * 2, id="latency"),
-        slow("scores", StubArm(shift=0.3), *["score shift|more positives"] * 2, id="scores"),
+        slow("scores", StubArm(shift=0.3), *["scores against the promise"] * 2, id="scores"),
         slow("nan", StubArm(errors=0.4), *["errors|success"] * 2, id="nan"),
         slow("crash", StubArm(), "scrapes missed", "errors|success", id="crash"),
     ],
@@ -161,7 +167,7 @@ def test_a_candidate_that_nobody_calls_is_inconclusive_to_both(release: Manifest
     assert "0 requests reached the candidate, fewer than 100" in done.reason
 
 
-EVIDENCE, DOWNTIME = "sum(ml_requests_total", "# Scrapes of the last ten minutes"
+EVIDENCE, DOWNTIME = "# Only requests", "# Scrapes of the last ten minutes"
 
 
 class Scripted(Prometheus):

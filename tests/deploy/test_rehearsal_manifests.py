@@ -103,7 +103,7 @@ def test_a_range_that_cannot_be_compressed_is_refused_before_anything_starts(fou
 
 def test_a_slow_bound_that_only_one_server_has_is_replaced(found: Manifests) -> None:
     own = found.rollout["metadata"]["annotations"]["release/slow"]
-    other = found.with_slow(0.006)
+    other = found.with_bounds(slow=6.0)
     assert other.rollout["metadata"]["annotations"]["release/slow"] == "0.006"
     assert found.rollout["metadata"]["annotations"]["release/slow"] == own != "0.006"
 

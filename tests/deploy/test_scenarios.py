@@ -9,32 +9,45 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from data_schemas.files import LOADER
 from deploy.analysis import template
 from deploy.analysis.template import Metric
+from deploy.promise import vector
+from deploy.release import Promise
 from tests.conftest import Once
 
 FOLDER = Path("deploy/base/analysis")
 SCRAPE, SCRAPES = 15, 41  # seconds, and how many in ten minutes
+END = f"{SCRAPE * (SCRAPES - 1)}s"
 ARGUMENTS = {
     "model": "specimen-delay",
     "namespace": "models-production",
     "canary-hash": "canary",
     "stable-hash": "stable",
     "slow": "0.005",
+    "stable-slow": "0.002",  # what is measured of a model is its own
+    "budget": "0.02",
+    "stable-budget": "0.01",
+    "champion": "0123456789ab",
 }
 BINS = (0.3, 0.2, 0.12, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.02)  # shares of scores in each tenth of [0, 1]
-NAMES = ("errors", "latency", "positive-up", "positive-down", "score-shift", "success", "downtime", "evidence")
+NAMES = ("errors", "refusals", "latency", "budget", "score-shift", "success", "downtime", "evidence")
+# The candidate promises to hand six of ten rows of each bin on to the next one.
+PROMISE = Promise(
+    champion=ARGUMENTS["champion"],
+    counts=[[400 * (to == row) + 600 * (to == min(row + 1, 9)) for to in range(10)] for row in range(10)],
+)
 
 Share = float | Callable[[int], float]  # of requests; a function of the scrape's number
 
@@ -48,9 +61,11 @@ class Pod:
     arm: str
     rate: float = 5.0  # requests a second
     errors: Share = 0.002
-    slow: Share = 0.10
-    positive: Share = 0.30
+    refused: Share = 0.0  # for a fault of the caller's
+    slow: Share = 0.10  # by its own bound
+    late: Share = 0.0  # beyond its own budget
     bins: tuple[float, ...] = BINS
+    version: str = ARGUMENTS["champion"]
     restart: int | None = None  # the scrape at which its counters begin anew
     down: range = field(default=range(0))  # scrapes that it does not answer
     silent: bool = False  # no series at all
@@ -64,18 +79,22 @@ class Pod:
 
         for scrape in range(1, SCRAPES):
             requests = self.rate * SCRAPE
-            errors = requests * _at(self.errors, scrape)
+            errors, refused = requests * _at(self.errors, scrape), requests * _at(self.refused, scrape)
             add("ml_requests_total{", requests)
             add('ml_errors_total{reason="inference",', errors)
+            add('ml_errors_total{reason="invalid",', refused)
             add("ml_request_duration_seconds_count{", requests)
-            add('ml_request_duration_seconds_bucket{le="0.005",', requests * (1 - _at(self.slow, scrape)))
-            add("ml_positive_total{", (requests - errors) * _at(self.positive, scrape))
+            slow, budget = ("stable-slow", "stable-budget") if self.arm == "stable" else ("slow", "budget")
+            for bound, share in ((slow, self.slow), (budget, self.late)):
+                name = f'ml_request_duration_seconds_bucket{{le="{ARGUMENTS[bound]}",'
+                add(name, requests * (1 - _at(share, scrape)))
             for index, share in enumerate(self.bins):
-                add(f'ml_score_bin_total{{bin="{index}",', (requests - errors) * share)
+                add(f'ml_score_bin_total{{bin="{index}",', (requests - errors - refused) * share)
         counters = {name: self._cumulative(amounts) for name, amounts in steps.items()}
         found = {} if self.silent else {**counters, "up{": [float(each not in self.down) for each in range(SCRAPES)]}
-        labels = f'job="models-production/specimen-delay",rollouts_pod_template_hash="{self.arm}",pod="{number}"}}'
-        return {name + labels: values for name, values in found.items()}
+        pod = f'job="models-production/specimen-delay",rollouts_pod_template_hash="{self.arm}",pod="{number}"}}'
+        own = f'version="{self.version}",'
+        return {name + (pod if name == "up{" else own + pod): values for name, values in found.items()}
 
     def _cumulative(self, amounts: list[float]) -> list[float]:
         at = self.restart or 0
@@ -91,42 +110,88 @@ def incident(scrape: int) -> float:
     return 1 / 6 if 12 <= scrape < 20 else 0.001
 
 
-def shifted(bins: tuple[float, ...]) -> tuple[float, ...]:
-    """Other scores below the threshold: as many positives as before."""
-    low = (bins[0] - 0.12, bins[1], bins[2] + 0.12)
-    return low + bins[3:]
+def flood(scrape: int) -> float:
+    """From the third minute on more requests than anybody takes."""
+    return 0.6 if scrape >= 12 else 0.001
+
+
+def promised(bins: tuple[float, ...] = BINS) -> tuple[float, ...]:
+    """What a canary scores that keeps its promise, where the stable pods have these shares."""
+    table = np.array(PROMISE.counts) / 1000
+    return tuple(float(share) for share in np.array(bins) @ table)
+
+
+MARCH = (0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)  # another month: everybody's scores are others
 
 
 def pods(stable: int = 3, canary: int = 1, **of_canary: Any) -> list[Pod]:
-    return [Pod("stable")] * stable + [Pod("canary", **of_canary)] * canary
+    return [Pod("stable")] * stable + [new(**of_canary)] * canary
+
+
+def new(**of_canary: Any) -> Pod:
+    return Pod("canary", **{"version": "ba9876543210", "bins": promised(), **of_canary})
+
+
+def stables(count: int = 3, **of_stable: Any) -> list[Pod]:
+    return [Pod("stable", **of_stable)] * count
 
 
 SCENARIOS: dict[str, tuple[list[Pod], dict[str, str]]] = {
     # name -> pods, and what is said by each template that does not call them healthy
     "healthy": (pods(), {}),
     "5 % errors": (pods(errors=0.05), {"errors": "abort"}),
+    "6 % errors": (pods(errors=0.06), {"errors": "abort", "success": "abort"}),
     "all 500": (pods(errors=1.0), {"errors": "abort", "success": "abort"}),
-    "all 500, stable as well": ([Pod("stable", errors=1.0)] * 3 + pods(0, errors=1.0), {"success": "abort"}),
-    "never an error anywhere": ([Pod("stable", errors=0.0)] * 3 + pods(0, errors=0.0), {}),
-    "a tenth of a percent of errors, stable none": ([Pod("stable", errors=0.0)] * 3 + pods(0, errors=0.001), {}),
+    "all 500, stable as well": ([*stables(errors=1.0), new(errors=1.0)], {"success": "nothing"}),
+    "never an error anywhere": ([*stables(errors=0.0), new(errors=0.0)], {}),
+    "a tenth of a percent of errors, stable none": ([*stables(errors=0.0), new(errors=0.001)], {}),
+    **{
+        f"careless callers in both arms, {rate} a second": (
+            [*stables(refused=0.1, rate=rate / 4), new(refused=0.1, rate=rate / 4)],
+            {},
+        )
+        for rate in (5, 20, 100)
+    },
+    "a flood in both arms": ([*stables(errors=flood), new(errors=flood)], {"success": "nothing"}),
+    "callers who are careless for two minutes": ([*stables(refused=incident), new(refused=incident)], {}),
+    "a contract that refuses what the champion takes": (pods(refused=0.05), {"refusals": "abort"}),
+    "the same among careless callers": ([*stables(refused=0.1), new(refused=0.3)], {"refusals": "abort"}),
+    "a contract that refuses one in a thousand": (pods(refused=0.001), {}),
     "slower": (pods(slow=0.25), {"latency": "abort"}),
+    "beyond its budget": (pods(late=0.04), {"budget": "abort"}),
+    "beyond their budgets alike": ([*stables(late=0.04), new(late=0.04)], {}),
+    "a few beyond the budget": (pods(late=0.008), {}),
     "a little slower": (pods(slow=0.115), {}),
-    "more positives": (pods(positive=0.45), {"positive-up": "abort"}),
-    "fewer positives": (pods(positive=0.20), {"positive-down": "abort"}),
-    "a few more positives": (pods(positive=0.31), {}),
-    "scores shifted": (pods(bins=shifted(BINS)), {"score-shift": "abort"}),
+    "other scores than promised": (pods(bins=promised(promised())), {"score-shift": "abort"}),
+    "the champion in the candidate's place": (pods(bins=BINS), {"score-shift": "abort"}),
+    "as promised, in another month": ([*stables(bins=MARCH), new(bins=promised(MARCH))], {}),
+    "another champion": ([*stables(version="aaaaaaaaaaaa"), new()], {"score-shift": "nothing", "evidence": "waiting"}),
+    "another champion, bad scores": (
+        [*stables(version="aaaaaaaaaaaa"), new(bins=MARCH)],
+        {"score-shift": "nothing", "evidence": "waiting"},
+    ),
+    "one stable pod of another version": (
+        [*stables(2), *stables(1, version="aaaaaaaaaaaa"), new()],
+        {"score-shift": "nothing", "evidence": "waiting"},
+    ),
+    "one request": (pods(rate=1 / 600), {"success": "nothing", "evidence": "waiting"}),
     "idle": (pods(rate=0.0), {"success": "nothing", "evidence": "waiting"}),
-    "both idle": ([Pod("stable", rate=0.0)] * 3 + pods(0, rate=0.0), {"success": "nothing", "evidence": "waiting"}),
-    "missing series": (pods(silent=True), {"success": "nothing", "downtime": "nothing", "evidence": "waiting"}),
-    "no stable pods": (pods(stable=0), {}),
+    "both idle": ([*stables(rate=0.0), new(rate=0.0)], {"success": "nothing", "evidence": "waiting"}),
+    "missing series": (
+        pods(silent=True),
+        {"success": "nothing", "downtime": "nothing", "evidence": "waiting", "score-shift": "nothing"},
+    ),
+    "no stable pods": (pods(stable=0), {"score-shift": "nothing", "downtime": "nothing", "evidence": "waiting"}),
     "pod restart": (pods(restart=25), {}),
     "stable pod restart": ([Pod("stable", restart=25), *pods(2)], {}),
     "down": (pods(down=range(20, 30)), {"downtime": "abort"}),
     "slow start": (pods(down=range(4)), {}),
-    "shared incident": ([Pod("stable", errors=incident)] * 3 + pods(0, errors=incident), {}),
+    "nobody is reached": ([*stables(down=range(41)), new(down=range(41))], {"downtime": "nothing"}),
+    "nobody is reached for a while": ([*stables(down=range(20, 30)), new(down=range(20, 30))], {}),
+    "shared incident": ([*stables(errors=incident), new(errors=incident)], {}),
     "ten pods": (pods(8, 2), {}),
     "ten pods, 5 % errors": (pods(8, 2, errors=0.05), {"errors": "abort"}),
-    "stable pods with 1 % errors": ([Pod("stable", errors=0.01)] * 3 + pods(0, errors=0.01), {}),
+    "stable pods with 1 % errors": ([*stables(errors=0.01), new(errors=0.01)], {}),
 }
 # What success and failure condition say: 1 it holds, 0 it does not, None there is no value to hold.
 VERDICTS = {"healthy": (1, 0), "abort": (0, 1), "waiting": (0, 0), "nothing": (None, None)}
@@ -138,7 +203,8 @@ def metrics() -> dict[str, Metric]:
     for name in NAMES:
         content = yaml.load((FOLDER / f"{name}.yaml").read_bytes(), Loader=LOADER)  # noqa: S506 - a safe loader
         declared = {each["name"] for each in content["spec"]["args"]}
-        given = {key: value for key, value in ARGUMENTS.items() if key in declared}
+        values = ARGUMENTS | {"promised": vector(PROMISE), "promised-rows": str(PROMISE.rows)}
+        given = {key: value for key, value in values.items() if key in declared}
         (found[name],) = template.metrics([content], template.arguments([content], given, name))
     return found
 
@@ -158,21 +224,24 @@ def expectations(scenario: str, said: dict[str, str]) -> list[dict[str, Any]]:
                 {
                     # Named, so that a failure says which; promtool shows the expression.
                     "expr": f'label_replace(({metric.query}) {operator} bool {limit}, "of", "{named}", "", "")',
-                    "eval_time": f"{SCRAPE * (SCRAPES - 1)}s",
+                    "eval_time": END,
                     "exp_samples": [] if holds is None else [{"labels": f'{{of="{named}"}}', "value": holds}],
                 }
             )
     return tests
 
 
-def scenario(name: str, cast: list[Pod], said: dict[str, str]) -> dict[str, Any]:
-    """A test of promtool."""
+def scenario(name: str, cast: list[Pod], said: dict[str, str], ones: Sequence[str] = ()) -> dict[str, Any]:
+    """A test of promtool: what each template says, and that each further query, of `ones`, gives 1."""
     series = {key: values for number, pod in enumerate(cast) for key, values in pod.series(number).items()}
     written = {key: " ".join(f"{value:.9g}" for value in values) for key, values in series.items()}
     return {
         "interval": f"{SCRAPE}s",
         "input_series": [{"series": key, "values": values} for key, values in written.items()],
-        "promql_expr_test": expectations(name, said),
+        "promql_expr_test": [
+            *expectations(name, said),
+            *({"expr": one, "eval_time": END, "exp_samples": [{"labels": "{}", "value": 1}]} for one in ones),
+        ],
     }
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from data_schemas.command import Refusal
 from deploy.judge import Limits, Verdict
 from deploy.rehearsal import meters, traffic
-from deploy.rehearsal.meters import Meter
+from deploy.rehearsal.meters import Bounds, Meter
 from deploy.rehearsal.record import Pace
 from deploy.rehearsal.screen import LABELS, Screen
 from deploy.rehearsal.traffic import Arm, Traffic
@@ -40,8 +40,7 @@ def test_two_healthy_arms_are_promoted_after_every_weight() -> None:
     [
         ("errors", StubArm(), StubArm(errors=0.3)),
         ("slow requests", StubArm(), StubArm(seconds=0.012)),
-        ("score shift", StubArm(), StubArm(shift=0.25)),
-        ("success", StubArm(errors=0.2), StubArm(errors=0.2)),
+        ("scores against the promise", StubArm(), StubArm(shift=0.25)),
     ],
 )
 def test_each_fault_aborts_and_is_named(check: str, champion: StubArm, candidate: StubArm) -> None:
@@ -172,11 +171,13 @@ def test_metrics_of_other_origin_are_passed_over() -> None:
     text = (
         'python_gc_objects_total 5.0\n# TYPE ml_requests_total counter\nml_requests_total{model="a",version="1"} 3.0\n'
         'ml_requests_total{model="a",version="2"} 4.0\nml_errors_total{model="a",reason="invalid"} 2.0\n'
+        'ml_errors_total{model="a",reason="inference"} 1.0\n'
         'ml_score_bin_total{bin="9"} 1.5\nml_score_bin_total{bin="ten"} 9.0\n'
         'ml_request_duration_seconds_bucket{le="0.005"} 6.0\nml_request_duration_seconds_bucket{le="+Inf"} 7.0\n'
     )
     found = meters.parse(text)
-    assert (found.requests, found.errors, found.bins[9], found.reasons) == (7.0, 2.0, 1.5, {"invalid": 2.0})
+    assert (found.requests, found.errors, found.refused, found.bins[9]) == (7.0, 1.0, 2.0, 1.5)
+    assert found.reasons == {"invalid": 2.0, "inference": 1.0}
     assert found.within[0.005] == 6.0
     assert sum(found.bins) == 1.5
 
@@ -188,14 +189,15 @@ def test_a_server_that_lacks_a_metric_is_refused_by_name() -> None:
     incomplete.found.remove("ml_positive_total")
     lacking.record(incomplete, 0.0)
     with pytest.raises(Refusal, match="the candidate's /metrics lacks ml_positive_total"):
-        meters.agree_on_slow(whole, lacking, 5.0)
+        meters.bound(lacking, Bounds(5.0, 10.0))
 
 
-def test_slow_is_the_bound_nearest_to_the_configured_one_that_both_arms_have() -> None:
+def test_each_arm_is_measured_by_the_bounds_of_its_own_server_that_are_nearest_to_the_wanted_ones() -> None:
     champion, candidate = Meter(Arm("champion", "")), Meter(Arm("candidate", ""))
     champion.record(sample(bounds=(0.002, 0.006, 0.01)), 0.0)
-    candidate.record(sample(bounds=(0.002, 0.005, 0.006)), 0.0)
-    assert meters.agree_on_slow(champion, candidate, 5.0) == 6.0
+    candidate.record(sample(bounds=(0.002, 0.005, 0.009)), 0.0)
+    assert meters.bound(champion, Bounds(5.0, 10.0)) == Bounds(6.0, 10.0)
+    assert meters.bound(candidate, Bounds(5.0, 10.0)) == Bounds(5.0, 9.0)
 
 
 def test_a_check_never_passes_for_lack_of_data() -> None:
@@ -203,11 +205,11 @@ def test_a_check_never_passes_for_lack_of_data() -> None:
     done = walk(StubArm(), StubArm(errors=1.0), rehearsal(Pace(**{**vars(QUICK), "limits": NEVER})))
     for tick in done.ticks:
         verdicts = {each.name: each.verdict for each in tick.results}
-        assert verdicts["score-shift"] == verdicts["positive-up"] == Verdict.INCONCLUSIVE
+        assert verdicts["score-shift"] == Verdict.INCONCLUSIVE
     assert done.verdict == "inconclusive"
 
 
-NEVER = Limits(evidence=1e9, positive=1e9, score_shift=1e9, success=-1.0, requests=30)
+NEVER = Limits(evidence=1e9, score_shift=1e9, success=-1.0, requests=30)
 
 
 def sample(requests: float = 0.0, errors: float = 0.0, bounds: tuple[float, ...] = (0.005,)) -> meters.Sample:

@@ -10,11 +10,24 @@ import pytest
 from data_schemas import command
 from deploy.__main__ import VERBS
 from tests.support import repository
-from tests.support.passports import gate_names, judge
+from tests.support.passports import COUNTS, gate_names, judge, lock
 from tests.support.process import Answer
 from tests.support.specimens import KUBERNETES_NAME, MODEL, NAME, REGISTRY
 
-__all__ = ["MODEL", "Answer", "Tree", "content", "digest", "folder", "gate_names", "image"]
+__all__ = [
+    "COUNTS",
+    "MODEL",
+    "NAME",
+    "Answer",
+    "Tree",
+    "content",
+    "digest",
+    "folder",
+    "gate_names",
+    "image",
+    "judge",
+    "lock",
+]
 
 
 def digest(letter: str) -> str:
@@ -52,6 +65,7 @@ class Tree:
         """
         if onnx is not None:
             (MODEL / "model.onnx").write_text(onnx)
+            (MODEL / "dvc.lock").write_text(lock(NAME))
             self.commit()
         return judge(NAME, **changes)
 

@@ -42,7 +42,7 @@ NEEDED = [
 
 def test_every_gate_has_a_judge_and_a_planted_fault() -> None:
     assert set(gates.JUDGES) == set(config.Gates.model_fields)
-    assert {gate for gate, _, _ in FIGURES} | {"behaviour"} == set(config.Gates.model_fields)
+    assert {gate for gate, _, _ in FIGURES} | {"behaviour", "shift"} == set(config.Gates.model_fields)
 
 
 def test_verdicts_come_in_the_order_of_the_file_and_the_shipped_model_passes(evidence: Evidence) -> None:

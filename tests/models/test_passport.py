@@ -107,14 +107,14 @@ def test_a_missing_or_broken_pin_of_the_data_is_refused(
 )
 @pytest.mark.usefixtures("tree")
 def test_one_gate_that_fails_fails_the_whole(evidence: gates.Evidence, verdicts: list[str], whole: str) -> None:
-    record = passport.make(evidence.model, evidence.evaluation, [{"verdict": each} for each in verdicts], None)
+    record = passport.make(evidence.model, evidence.evaluation, [{"verdict": each} for each in verdicts], None, [], 0.6)
     assert record["verdict"] == whole
 
 
 @pytest.mark.usefixtures("tree")
 def test_the_record_holds_what_promotion_and_people_need(evidence: gates.Evidence) -> None:
     champion = {"version": "0123456789ab", "onnx": "f" * 64, "commit": "c" * 40}
-    record = passport.make(evidence.model, evidence.evaluation, [{"verdict": "pass"}], champion)
+    record = passport.make(evidence.model, evidence.evaluation, [{"verdict": "pass"}], champion, [], 0.6)
     assert set(record["content"]) == {"data", "schema", "code", "requirements", "onnx"}
     assert record["version"] == passport.version(record["content"])
     assert record["metrics"] == evidence.evaluation["metrics"]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from data_schemas.files import read_json, write_json
-from models import charts, compare, config, figures, report
+from models import charts, compare, config, figures, gates, report
 from tests.models.scene import OPTIONS
 from tests.support import trees
 from tests.support.process import Answer
@@ -153,6 +153,12 @@ def against(tree: Path, **changes: Any) -> dict[str, Any]:
             {"column": each["column"], "slice": each["slice"], "champion": 0.4321, "difference": found}
             for each in of_slices
         ],
+        "shift": {
+            "labels": 0.123,
+            "positive": [0.4, 0.3],
+            "bins": [[5] * 10, [6] * 10],
+            "slices": [{"column": "noon", "slice": "late", "rows": 900, "labels": 0.2, "positive": [0.5, 0.4]}],
+        },
     }
     write_json(build / "comparison.json", comparison | changes)
     return comparison | changes
@@ -223,6 +229,22 @@ def test_without_a_champion_nothing_is_compared(tree: Path, write: Callable[[], 
     for text in (page, markdown):
         assert "difference" not in text.replace("largest difference", "")
     assert [cells for cells in rows(markdown).values() if "" in cells[:3]] == []
+
+
+def test_both_say_what_callers_will_notice(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
+    against(tree)
+    for text in write():
+        for words in ("What callers will notice", "12.3%", "0.75 times as many", "noon late", "20.0% of 900 labels"):
+            assert words in text
+    against(tree, shift=None)
+    assert all("What callers will notice" not in text for text in write())
+
+
+def test_a_limit_that_was_excused_is_loud_in_both(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
+    change(tree, lambda record: record["gates"][0].update(verdict=gates.BELOW))
+    page, markdown = write()
+    assert f"⚠️ **{gates.BELOW}**" in markdown
+    assert f'<span class="tag below">{gates.BELOW}</span>' in page
 
 
 def test_why_the_two_could_not_be_compared_is_said(tree: Path, write: Callable[[], tuple[str, str]]) -> None:

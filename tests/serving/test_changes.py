@@ -145,7 +145,7 @@ def test_a_new_feature_breaks_unless_it_may_be_left_out(nullable: bool, effect: 
 
 def test_a_feature_that_goes_breaks_even_if_it_could_be_left_out() -> None:
     (line,) = lines(whole(feature(), feature("y", nullable=True)), whole(feature()))
-    assert line == "breaks: y: a feature -> none: callers that send it are refused: the key is unknown"
+    assert line.startswith("breaks: y: a feature -> none: callers that send it are refused: the key is unknown")
 
 
 @pytest.mark.parametrize(("old", "new"), [("integer", "string"), ("number", "string"), ("string", "number")])

@@ -111,8 +111,8 @@ def ranges_cover_their_strata(of: Rendering) -> Iterator[Fault]:
     """Strata lie end to end: the range is one interval and one scrape, the step and `seconds` are the interval."""
     scrape = max((_scrape(monitor) for monitor in of.of("PodMonitor")), default=SCRAPE)
     for run, each, metric, query in read(of):
-        if not query.steps or metric.interval is None:
-            continue
+        if not query.steps or not query.ranges or metric.interval is None:
+            continue  # of `up` itself, which has a value a scrape
         at = f"spec.metrics ({metric.name}).provider.prometheus.query"
         if query.ranges != {metric.interval + scrape}:
             found = ", ".join(f"{seconds:g} s" for seconds in sorted(query.ranges))
