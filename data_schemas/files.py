@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from data_schemas.command import Refusal
 
 # libyaml where PyYAML was built with it: ten times as fast.
 SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+ANCHOR = re.compile(rb"(?:^|[\s,\[{:-])&[\w-]")  # libyaml's; not the && of a condition
 LARGEST = 100_000  # values in one document, once every alias stands for what it names
 
 
@@ -27,8 +29,8 @@ class LOADER(SAFE):  # type: ignore[misc]
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
-        anchor: Any = b"&" if isinstance(stream, bytes) else "&"
-        self.anchored = not isinstance(stream, bytes | str) or anchor in stream
+        text = stream.encode() if isinstance(stream, str) else stream
+        self.anchored = not isinstance(text, bytes) or ANCHOR.search(text)
 
     def construct_document(self, node: yaml.Node) -> Any:
         if self.anchored and (count := _expanded(node, {})) > LARGEST:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -184,15 +184,18 @@ def parse_yaml(content: bytes) -> Any:
 def parse_passport(content: bytes, where: Path) -> Passport:
     """Read a passport's bytes; a fault becomes a Refusal that names `where` and the field."""
     try:
-        passport = parse_yaml(content)
-    except (yaml.YAMLError, ValueError) as error:
-        raise Refusal(f"{where}: not YAML ({' '.join(str(error).split())}); it must be made anew.") from None
-    try:
-        return Passport.model_validate(passport)
+        return _passport(content)
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise Refusal(f"{where}: {field}: {fault['msg']}; it must be made anew.") from None
+        raise Refusal(f"{where}: {field}: {fault['msg']}; it must be made again.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise Refusal(f"{where}: not YAML ({' '.join(str(error).split())}); it must be made again.") from None
+
+
+@lru_cache(maxsize=512)  # a release is the same bytes in several commits and environments
+def _passport(content: bytes) -> Passport:
+    return Passport.model_validate(parse_yaml(content))
 
 
 def complete(passport: bytes, image: Image, where: Path) -> bytes:

@@ -23,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
     passport.refuse_stale(model, told["content"] if isinstance(told["content"], dict) else {})
     try:
         figures = {key: told["dataset"][key] for key in ("rows", "positive_rate")} | {"metrics": told["metrics"]}
-        slow_ms = float(told["serving"]["slow_ms"])  # measured there, if model.yaml does not state it
+        slow_ms = model.serving.slow_ms or float(told["serving"]["slow_ms"])  # measured there where none is stated
         record = passport.make(model, figures, told["gates"], told["champion"], told["promises"], slow_ms)
         names, failed = [gate["name"] for gate in told["gates"]], record["verdict"] != "pass"
     except (KeyError, TypeError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import chdir
@@ -17,8 +16,6 @@ from tests.deploy.tree import MODEL, Tree
 from tests.support import specimens, trees
 from tests.support.process import signals_kept
 from tests.support.repository import ROOT, commit, git
-
-os.environ.setdefault("GOGC", "800")  # kubectl lives for a moment: without collections it takes a quarter less CPU
 
 ENGINE = ("pyproject.toml", ".gitignore", "deploy/__main__.py", "models/config.py", "requirements/training.txt")
 FABRICATED = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deploy.due import NOBODY
 from tests.deploy.tree import Tree
 from tests.github.hub import Hub
 
@@ -74,7 +75,7 @@ def test_releases_upon_it_need_no_checks_of_their_own(tree: Tree, hub: Hub) -> N
 
 
 def test_the_template_asks_nobody(tree: Tree, hub: Hub) -> None:
-    FORK.write_text("data: {registry: ghcr.io/your-organisation}\n")
+    FORK.write_text(f"data: {{registry: ghcr.io/{NOBODY}}}\n")
     hub.fail("asked")
     assert plan(tree)["models"] == []
 

@@ -12,7 +12,7 @@ import yaml
 from data_schemas import landing
 from tests.deploy.tree import MODEL, Answer, Tree, digest
 from tests.github.hub import Hub
-from tests.support.passports import judge
+from tests.support.passports import judge, lock
 
 OTHER = MODEL.with_name("other")
 
@@ -48,6 +48,8 @@ def run(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
     (MODEL / "model.onnx").write_text("first")
     shutil.copytree(MODEL, OTHER, ignore=shutil.ignore_patterns("build"))
+    for model in (MODEL, OTHER):
+        (model / "dvc.lock").write_text(lock(model.name))
     tree.commit()
     found = Run(tree.capture)
     found.origin, found.released = tmp_path / "origin", tmp_path / "released"

@@ -73,7 +73,6 @@ class Scene:
             "SCENE": str(root),
             "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
             "SCHEMAS": str(schema_folder()),
-            "GOGC": "800",  # kubectl lives for a moment: without collections it takes a quarter less CPU
             "STRICT": "",
         }
 
