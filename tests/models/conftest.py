@@ -12,7 +12,7 @@ import pytest
 
 from data_schemas import landing
 from data_schemas.files import read_json
-from models import config, gates, renew
+from models import config, gates, measure, renew
 from models.__main__ import main
 from tests.models import scene
 from tests.support import gh, specimens, trees
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def model() -> config.Model:
     return config.load(specimens.NAME)
+
+
+@pytest.fixture(autouse=True)
+def _few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is timed in this process is timed seldom: no test asks how long it took."""
+    monkeypatch.setattr(measure, "BATCHES", {"one_row": (1, 30), "hundred_rows": (100, 10)})
+    monkeypatch.setattr(measure, "ROUNDS", 2)
 
 
 @pytest.fixture(scope="session")

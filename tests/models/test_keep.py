@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from data_schemas.command import Refusal
 from models import renew
+from tests.models.scene import answer_here
+from tests.support.repository import git
+from tests.support.trees import make_dvc
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    subprocess.run(["git", "init", "--quiet"], check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+    answer_here(monkeypatch)
+    git("init", "--quiet")
+    make_dvc()
     return tmp_path
 
 
 def remote(url: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "--quiet", "--default", "there", url], check=True)
+    Path(".dvc/config").write_text(f"[core]\n    remote = there\n['remote \"there\"']\n    url = {url}\n")
 
 
 def test_a_folder_of_a_runner_is_no_remote(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

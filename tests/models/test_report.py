@@ -45,6 +45,20 @@ def shipped(built: Path) -> tuple[str, str]:
     return (built / "report.html").read_text(), (built / "report.md").read_text()
 
 
+REALLY = charts.draw
+
+
+@pytest.fixture(autouse=True)
+def _empty_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw them is most of what a report costs, and most tests look at the rest of the page."""
+    monkeypatch.setattr(charts, "draw", lambda *_: {})
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charts, "draw", REALLY)
+
+
 @pytest.fixture
 def write(tree: Path) -> Callable[[], tuple[str, str]]:
     """Run the verb on the tree; HTML and Markdown."""
@@ -187,6 +201,7 @@ def test_both_compare_every_metric_with_the_champion(tree: Path, write: Callable
         assert "(champion 1.234 MB)" in text
 
 
+@pytest.mark.usefixtures("drawn")
 def test_both_compare_every_slice_that_they_show(
     tree: Path, write: Callable[[], tuple[str, str]], model: config.Model
 ) -> None:
@@ -299,6 +314,7 @@ def test_size_and_latency_stand_beside_their_limits(
     assert rows(write()[1])["ONNX file"][1] == "gate is off"
 
 
+@pytest.mark.usefixtures("drawn")
 def test_whatever_a_team_writes_is_text_on_the_page(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
     settings = yaml.safe_load((tree / MODEL / "model.yaml").read_text())
     (tree / MODEL / "model.yaml").write_text(yaml.safe_dump(settings | {"description": HOSTILE}))
@@ -347,6 +363,7 @@ def test_markdown_lists_the_largest_slices_of_each_column(
         assert f"| {column} | {found[0]['slice']} | {found[0]['rows']:,} |" in shipped[1]
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_same_figures_give_the_same_bytes(shipped: tuple[str, str], write: Callable[[], tuple[str, str]]) -> None:
     """The pipeline's were written by another process in another directory."""
     assert write() == shipped
@@ -357,9 +374,9 @@ def test_the_same_figures_give_the_same_charts_in_another_mood(tree: Path) -> No
     import matplotlib
 
     evaluation = read_json(tree / MODEL / "build/evaluation.json", "")
-    before = charts.draw(evaluation)
+    before = REALLY(evaluation)
     with matplotlib.rc_context({"svg.hashsalt": "other", "font.size": 30, "svg.fonttype": "path"}):
-        assert charts.draw(evaluation) == before
+        assert REALLY(evaluation) == before
 
 
 @pytest.mark.parametrize("name", ["passport.yaml", "evaluation.json", "measured.json", "comparison.json"])
