@@ -10,6 +10,7 @@ from data_schemas.command import SINCE, Verb
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": command.noun})
 ENVIRONMENTS = ["staging", "production"]
 PROOFS = ["attestation", "signature", "none"]
+PLATFORMS = ["linux/amd64", "linux/arm64"]
 FAULTS = ["errors", "latency", "scores", "crash", "never-ready", "nan", "champion"]
 
 VERBS = [
@@ -39,6 +40,10 @@ VERBS = [
                 {"metavar": "DIR", "help": "all that one run built, <model>/{image,passport.yaml,model.onnx}"},
             ),
             ("--proof", {"choices": PROOFS, "help": "how the image is signed (staging only; default: not at all)"}),
+            (
+                "--platform",
+                {"choices": PLATFORMS, "help": "of the image (staging only; default: this machine's architecture)"},
+            ),
             ("--signed", {"action": "store_true", "help": "refuse an image that is not signed (production only)"}),
             ("--push", {"action": "store_true", "help": "onto the newest main of origin (staging only)"}),
             ("--propose", {"action": "store_true", "help": "as a pull request into main (production only)"}),

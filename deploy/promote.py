@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import platform
 from pathlib import Path
 
 from data_schemas import files, landing
@@ -63,7 +64,7 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
     with files.exclusive(LOCK, "another promotion or rollback"):
         if options.to == "staging":
             at = commit or git("rev-parse", "HEAD").decode().strip()
-            candidate = to_staging(model, options.image, at, options.proof or "none")
+            candidate = to_staging(model, options.image, at, options.proof or "none", options.platform or here())
         else:
             candidate = to_production(options.model, options.image, options.signed)
         if listed := aborted.find(candidate.image.digest, aborted.read()):
@@ -87,12 +88,18 @@ def same_again(candidate: Release, former: Release) -> Release:
     return kustomization.again(candidate, promise.of_release(former))
 
 
-def to_staging(model: config.Model, reference: str | None, commit: str, proof: str) -> Release:
+def here() -> str:
+    """The platform of an image that was built on this machine."""
+    return "linux/arm64" if platform.machine() in ("arm64", "aarch64") else "linux/amd64"
+
+
+def to_staging(model: config.Model, reference: str | None, commit: str, proof: str, platform: str) -> Release:
     """The release that the built passport, the committed model folder and the pushed image make."""
     name = model.name
     if reference is None:
         raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
-    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | {"proof": proof})
+    told = {"proof": proof, "platform": platform}
+    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | told)
     place = registry()
     if place and not image.name.startswith(f"{place}/"):
         raise Refusal(
@@ -124,7 +131,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     former = release.read("staging", name)
     if former is not None and former.readable:
         # Of two commits that make the same, the first stands: otherwise every push to main would be a release.
-        standing = {"commit": former.image.commit, "proof": former.image.proof}
+        standing = former.image.model_dump(include={"commit", "proof", "platform"})
         same = release.complete(content, image.model_copy(update=standing), built)
         completed = same if same == former.files.get("passport.yaml") else completed
     promised = promise.demand(record, former, str(built))

@@ -44,6 +44,7 @@ class Image(Record):
     digest: Digest
     commit: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")  # what it was built from; older ones lack it
     proof: Literal["attestation", "signature", "none"] | None = None  # who built it can be verified by this
+    platform: Literal["linux/amd64", "linux/arm64"] | None = None  # of the nodes that can run it
 
 
 class Interval(Record):
@@ -203,6 +204,7 @@ def complete(passport: bytes, image: Image, where: Path) -> bytes:
     lines = ["", "image:", f'  name: "{image.name}"', f"  digest: {image.digest}"]
     lines += [f'  commit: "{image.commit}"'] if image.commit else []  # quoted: forty digits alone would be a number
     lines += [f"  proof: {image.proof}"] if image.proof else []
+    lines += [f"  platform: {image.platform}"] if image.platform else []
     completed = passport.rstrip(b"\n") + "\n".join([*lines, ""]).encode()
     try:
         whole = parse_yaml(completed) == {**parse_yaml(passport), "image": image.model_dump(exclude_none=True)}

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from data_schemas import landing
+from deploy import promote
 from tests.conftest import Once
 from tests.deploy.conftest import Grow
 from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder, gate_names, image
@@ -128,6 +129,7 @@ def test_staging_is_pushed_with_its_files_alone_and_the_clone_stays_as_it_is(bui
         "digest": digest("b"),
         "commit": head,
         "proof": "none",
+        "platform": promote.here(),
     }
     assert content(folder("staging")) == before
     assert built.git("status", "--porcelain") == ""
