@@ -4,7 +4,8 @@ python -m models reproduce flight_delay
 
 They must be equivalent: on the rows of the test window no score may differ by more than SCORE, and no metric by more
 than SHARE of the width of its own 95 % interval. Another processor or C library rounds the logarithms of a loss another
-way, and training carries that on, so the same bytes are good news and never a condition. Nothing in the tree changes.
+way, and training carries that on, so the same bytes are good news and never a condition. What was found goes into the
+passport that the next `models run` writes.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import tempfile
 from pathlib import Path
 
 from data_schemas.command import Refusal, working
-from data_schemas.files import sha256, write
-from models import config
+from data_schemas.files import sha256, write, write_json
+from models import config, passport
 
 NOTE = "# trained on "  # begins the first line of dvc.lock, a comment that DVC keeps
 SCORE = 0.02  # of 0 to 1, the largest difference of a score
@@ -34,18 +35,24 @@ def main(options: argparse.Namespace) -> int:
     print(f"reproduce {model.name}: {made_on(model)}; here {machine()}")
     if made == model.onnx.read_bytes():
         print(f"reproduce {model.name}: the very bytes that are committed ({sha256(model.onnx)[:12]}).")
-        return 0
+        return record(model, "identical bytes")
     differences = compare(model, made)
     for name, (found, limit) in differences.items():
         print(f"  {'ok ' if found <= limit else 'RED'}  {name:<18} differs by {found:.5f}, at most {limit:.5f}")
     if all(found <= limit for found, limit in differences.values()):
         print(f"reproduce {model.name}: other bytes, and an equivalent model.")
-        return 0
+        return record(model, "an equivalent model")
     print(
         f"reproduce {model.name}: {model.onnx} is not what the committed sources make here; run `python -m models run "
         f"{model.name}` and commit {model.folder}, or give the pull request the label `train`."
     )
     return 1
+
+
+def record(model: config.Model, found: str) -> int:
+    """For the passport of this very file."""
+    write_json(model.build / passport.REPRODUCED, {"onnx": sha256(model.onnx), "found": found, "on": machine()})
+    return 0
 
 
 def again(model: config.Model) -> bytes:

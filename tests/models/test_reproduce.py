@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import config, reproduce
+from data_schemas.files import sha256
+from models import config, passport, reproduce
 from tests.support import trees
 from tests.support.process import Answer
 from tests.support.specimens import MODEL
@@ -27,12 +29,29 @@ def trained(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return root
 
 
-def test_the_same_bytes_are_said_to_be_the_same(trained: Path, verb: Verb) -> None:
+@pytest.mark.usefixtures("trained")
+def test_the_same_bytes_are_said_to_be_the_same(verb: Verb) -> None:
     before = {path: path.read_bytes() for path in MODEL.rglob("*") if path.is_file()}
     answer = verb("reproduce", MODEL.name)
     assert (answer.code, "the very bytes that are committed" in answer.out) == (0, True), answer
-    assert {path: path.read_bytes() for path in MODEL.rglob("*") if path.is_file()} == before
-    assert trained.is_dir()
+    after = {path: path.read_bytes() for path in MODEL.rglob("*") if path.is_file()}
+    found = json.loads(after.pop(MODEL / "build/reproduced.json"))
+    assert after == before
+    assert found == {"onnx": sha256(MODEL / "model.onnx"), "found": "identical bytes", "on": reproduce.machine()}
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_passport_says_what_was_found_of_its_own_file_alone() -> None:
+    model = config.load(MODEL.name, check_columns=False)
+    figures = {"rows": 1, "positive_rate": 0.5, "metrics": {}}
+    made = [passport.make(model, figures, [], None, [], 1.0)]
+    reproduce.record(model, "identical bytes")
+    made.append(passport.make(model, figures, [], None, [], 1.0))
+    trees.append(model.onnx, "x")
+    made.append(passport.make(model, figures, [], None, [], 1.0))
+    found = {"found": "identical bytes", "on": reproduce.machine()}
+    assert [each.get("reproduced") for each in made] == [None, found, None]
+    assert {each["verdict"] for each in made} == {"pass"}
 
 
 def scores(monkeypatch: pytest.MonkeyPatch, change: Callable[[np.ndarray], np.ndarray]) -> None:
