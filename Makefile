@@ -56,13 +56,8 @@ format: $(READY)  ## mend what `check` can mend by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## the figures of the README
-	$(BIN)/python tests/bench/pipeline.py
-	$(BIN)/python tests/bench/serving.py
-	$(BIN)/python tests/bench/judge.py
-	$(BIN)/python tests/bench/image.py
-	$(BIN)/python tests/bench/affected.py
-	$(BIN)/python tests/bench/verify.py
+bench: $(READY)  ## the figures of the README, or of one PART alone, such as retraining
+	$(foreach part,$(or $(PART),pipeline serving judge image affected verify retraining),$(BIN)/python tests/bench/$(part).py &&) true
 
 # torch stays out of the locks: its CPU build lives elsewhere for most people, so it has its own line above.
 lock: $(READY)  ## compile requirements/*.txt from pyproject.toml; UPGRADE=--upgrade takes the newest versions
