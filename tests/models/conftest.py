@@ -12,7 +12,7 @@ import pytest
 
 from data_schemas import landing
 from data_schemas.files import read_json
-from models import config, gates, measure, renew
+from models import charts, config, gates, measure, renew
 from models.__main__ import main
 from tests.models import scene
 from tests.support import gh, specimens, trees
@@ -22,6 +22,8 @@ from tests.support.repository import git
 if TYPE_CHECKING:
     from tests.conftest import Once
 
+DRAW = charts.draw
+
 
 @pytest.fixture(scope="session")
 def model() -> config.Model:
@@ -29,10 +31,17 @@ def model() -> config.Model:
 
 
 @pytest.fixture(autouse=True)
-def _few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is timed in this process is timed seldom: no test asks how long it took."""
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verbs in this process time seldom and draw nothing: that is most of their cost, and few tests look at it."""
     monkeypatch.setattr(measure, "BATCHES", {"one_row": (1, 30), "hundred_rows": (100, 10)})
     monkeypatch.setattr(measure, "ROUNDS", 2)
+    monkeypatch.setattr(charts, "draw", lambda *_: {})
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what is drawn."""
+    monkeypatch.setattr(charts, "draw", DRAW)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from models.inputs import TENSOR
 from serving import contract as contracts
 from serving.predictor import Predictor
 from serving.request import decoder
+from tests.models.scene import answer_here
 from tests.support import found
 from tests.support.process import run
 from tests.support.repository import ROOT
@@ -43,6 +44,7 @@ TYPES = {"tensor(string)": "string", "tensor(int64)": "integer", "tensor(float)"
 def model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> config.Model:
     """With its repository as current directory."""
     monkeypatch.chdir(found.root(request))
+    answer_here(monkeypatch)
     stale(Path.cwd(), name := request.param)
     return config.load(name)
 
