@@ -31,7 +31,9 @@ class Hub:
         if self.file.is_file():  # found again by another part of the same test
             return
         folder.mkdir(parents=True, exist_ok=True)
-        script = f'exec {shlex.quote(sys.executable)} -ISE {shlex.quote(__file__)} {shlex.quote(str(self.file))} "$@"'
+        # Imported and not run, so that Python compiles it once and not with each of a test's many calls.
+        code = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import hub; sys.exit(hub.answer())"
+        script = f'exec {shlex.quote(sys.executable)} -ISE -c {shlex.quote(code)} {shlex.quote(str(self.file))} "$@"'
         (folder / "gh").write_text(f"#!/bin/sh\n{script}\n")
         (folder / "gh").chmod(0o755)
         self.write(
@@ -302,5 +304,5 @@ def _named(pull: State) -> str | None:
     return str(pull["head"]["repo"]["full_name"]) if pull["head"]["repo"] else None
 
 
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
+def answer() -> int:
+    return main(Path(sys.argv[1]), sys.argv[2:])
