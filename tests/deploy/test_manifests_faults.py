@@ -86,18 +86,11 @@ def name(of: Release) -> str:
     return f"{of.environment}-{of.passport.serving.strategy if of.passport.serving else 'former'}"
 
 
-@pytest.fixture(scope="module")
-def as_they_are() -> dict[str, str]:
-    with rendering.copied() as tree:
-        found, refused = check.render_all(rendering.specimens(), tree)
-    assert refused == []
-    return {name(of): text for of, text in found}
-
-
 @renders
 @pytest.mark.parametrize("of", rendering.specimens(), ids=name)
-def test_the_manifests_as_they_are_have_no_fault(of: Release, as_they_are: dict[str, str]) -> None:
-    assert [str(each) for _, each in faults(of, as_they_are[name(of)])] == []
+def test_the_manifests_as_they_are_have_no_fault(of: Release, specimen_texts: list[str]) -> None:
+    text = specimen_texts[rendering.specimens().index(of)]
+    assert [str(each) for _, each in faults(of, text)] == []
     need_schemas()
     assert schemas().catalog.lacking == {}
 
