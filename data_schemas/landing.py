@@ -147,10 +147,10 @@ def tree(branch: str) -> Iterator[None]:
                 yield
         finally:
             # Twice forced, because one that was interrupted while it was made stays locked.
-            _quietly("worktree", "unlock", str(place))
-            _quietly("worktree", "remove", "--force", "--force", str(place))
-            shutil.rmtree(place, ignore_errors=True)
-            _quietly("worktree", "prune")
+            if not _quietly("worktree", "remove", "--force", "--force", str(place)):
+                _quietly("worktree", "unlock", str(place))
+                shutil.rmtree(place, ignore_errors=True)
+                _quietly("worktree", "prune")
 
 
 def committed(edit: Edit) -> str | None:
@@ -199,9 +199,13 @@ def _is_ancestor(commit: str, of: str) -> bool:
     return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
-def _quietly(*words: str) -> None:
-    with contextlib.suppress(Refusal):
+def _quietly(*words: str) -> bool:
+    """Whether Git did it."""
+    try:
         git(*words)
+    except Refusal:
+        return False
+    return True
 
 
 def _same(standing: str) -> bool:
