@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from data_schemas import landing
-from deploy import promote
+from deploy import diff, promote
 from tests.conftest import Once
 from tests.deploy.conftest import Grow
 from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder, gate_names, image
@@ -20,6 +20,7 @@ from tests.support.process import signals_kept
 from tests.support.repository import commit, git
 
 IMAGE, OTHER = image("b"), image("d")
+COMPARED = diff.compared  # which the fixture `share` replaces
 
 
 class Shared(Tree):
@@ -90,6 +91,7 @@ def share(
     hub = gh.install(tmp_path / "bin", monkeypatch)
     hub.strangers("release/staging", "promote/specimen_delay", "rollback/production/specimen_delay")
     monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
+    monkeypatch.setattr(diff, "compared", lambda _: ([], []))  # the decision renders before and after
 
     def share(make: Make) -> Shared:
         made = once(make.__name__, lambda place: make(grown, place))
@@ -202,8 +204,11 @@ def propose(tree: Shared, *more: str) -> Answer:
     return tree.deploy("promote", "specimen_delay", "--to", "production", "--propose", *more)
 
 
-def test_production_is_proposed_with_exactly_its_files_and_the_decision(built: Shared) -> None:
+def test_production_is_proposed_with_exactly_its_files_and_the_decision(
+    built: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     built.push()
+    monkeypatch.setattr(diff, "compared", COMPARED)
     answer = propose(built)
     assert answer.code == 0, answer.error
     where = str(folder("production"))
@@ -220,6 +225,7 @@ def test_production_is_proposed_with_exactly_its_files_and_the_decision(built: S
         "No cluster told that staging is healthy",
         "python -m deploy rollback specimen_delay --environment production --propose",
         "a canary walks",
+        "production/specimen_delay (canary)",
         "The gate `champion` compared both: +0.01 on the same rows.",
     ):
         assert told in body, told
@@ -254,7 +260,10 @@ def twice(share: Callable[[Make], Shared]) -> Shared:
     return share(make_twice)
 
 
-def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(twice: Shared) -> None:
+def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(
+    twice: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diff, "compared", COMPARED)
     answer = roll_back(twice, "--reason", "its rollout `was` aborted", "--to", "")
     assert answer.code == 0, answer.error
     branch, where = "rollback/production/specimen_delay", str(folder("production"))
@@ -266,6 +275,7 @@ def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(twice
         earlier, "show", f"{{}}:{where}/passport.yaml"
     )
     assert "**Why:** its rollout &#96;was&#96; aborted" in twice.body()
+    assert "production/specimen_delay (canary)" in twice.body()
     assert twice.git("status", "--porcelain") == ""
 
 
