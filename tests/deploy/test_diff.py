@@ -116,6 +116,9 @@ def test_without_any_release_a_change_of_the_base_shows_in_specimens(main: Tree)
 
 @renders
 def test_a_change_of_one_strategy_or_environment_shows_there_only(four: Tree) -> None:
+    shutil.rmtree("deploy/strategies/gateway")  # no specimen is rendered beside the releases
+    four.commit()
+    four.git("branch", "--force", "main")
     plant(Path(), "deploy/strategies/bluegreen/smoke.yaml", '"200"', '"300"')
     assert titles(four.deploy("diff").out) == [
         "staging/specimen_1 (bluegreen), and the same in production/specimen_1 (bluegreen)"

@@ -67,7 +67,7 @@ def make_workshop(root: Path) -> None:
     import models.__main__
 
     with chdir(root), signals_kept():  # in this process, which has imported or will import all that they need
-        for main, *words in ((data_schemas.__main__, "ingest", DATASET_NAME), (models.__main__, "run", NAME)):
-            stage = main.__package__
-            assert command.run(stage, main.VERBS, words) == 0, f"python -m {stage} {' '.join(words)} failed"
+        ingested = command.run("data_schemas", data_schemas.__main__.VERBS, ["ingest", DATASET_NAME])
+        assert ingested == 0, "the specimen's data could not be ingested"
+        assert command.run("models", models.__main__.VERBS, ["run", NAME]) == 0, "the specimen could not be made"
     commit(root)
