@@ -20,8 +20,8 @@ from models.champion import Champion
 from models.compare import compare
 from models.gates import Evidence, Verdict
 from tests.models.planted import verdict
-from tests.models.scene import answer_here
 from tests.support import trees
+from tests.support.dvc import answer_here
 from tests.support.process import Answer
 from tests.support.repository import commit, git
 from tests.support.specimens import MODEL

@@ -28,8 +28,8 @@ from models.inputs import TENSOR
 from serving import contract as contracts
 from serving.predictor import Predictor
 from serving.request import decoder
-from tests.models.scene import answer_here
 from tests.support import found
+from tests.support.dvc import answer_here
 from tests.support.process import run
 from tests.support.repository import ROOT
 

@@ -8,7 +8,7 @@ import pytest
 
 from data_schemas.command import Refusal
 from models import renew
-from tests.models.scene import answer_here
+from tests.support.dvc import answer_here
 from tests.support.repository import git
 from tests.support.trees import make_dvc
 

@@ -15,8 +15,8 @@ import yaml
 
 from data_schemas.command import Refusal
 from models import pipeline
-from tests.models.scene import answer_here
 from tests.support import trees
+from tests.support.dvc import answer_here
 from tests.support.repository import ROOT, git
 
 FILE = Path("models/small/dvc.yaml")

@@ -16,8 +16,8 @@ from data_schemas.command import Refusal
 from models import champion, config, gates, measure, pipeline, report
 from models import run as run_verb
 from models.__main__ import READING, VERBS
-from tests.models.scene import answer_here
 from tests.support import trees
+from tests.support.dvc import answer_here
 from tests.support.process import Answer
 from tests.support.repository import commit, git
 from tests.support.specimens import DATASET, MODEL

@@ -13,8 +13,8 @@ import yaml
 
 from models import pipeline
 from models import run as run_verb
-from tests.models.scene import answer_here
 from tests.support import trees
+from tests.support.dvc import answer_here
 from tests.support.process import Answer, run
 from tests.support.repository import commit, git
 from tests.support.specimens import MODEL

@@ -16,8 +16,8 @@ import yaml
 
 from models import config, pipeline
 from models import run as run_verb
-from tests.models.scene import answer_here
 from tests.support import trees
+from tests.support.dvc import answer_here
 from tests.support.process import Answer
 from tests.support.repository import git
 from tests.support.specimens import MODEL
