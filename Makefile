@@ -1,12 +1,16 @@
 # Makes the environment, then calls the verbs. `make` alone lists what there is.
-# CUDA instead of CPU, or another index: see "PyTorch" in README.md.
+# CPU instead of CUDA, or another index: see "PyTorch" in README.md.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+TORCH_BACKEND ?=
 MODEL ?= flight_delay
 BASE ?= main
 
 BIN := .venv/bin
 READY := .venv/ready
+# The index that pip is told of, which uv does not read; certificates are the machine's, as with pip.
+INSTALL = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/pip config get global.index-url 2>/dev/null || true)}" \
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
 STAGES := data_schemas models serving deploy
 PROOF := (^|/)tests/|(^|/)test_|conftest
 
@@ -18,11 +22,12 @@ help:  ## list the targets
 env: $(READY)  ## make the environment in .venv
 
 # Made anew when a lock or the torch line changes; a broken install leaves no `ready`, so the next call goes on.
-$(READY): requirements/development.txt
+$(READY): requirements/development.txt requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.x")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(INSTALL) $(TORCH) $(if $(TORCH_BACKEND),--torch-backend=$(TORCH_BACKEND))
+	$(INSTALL) --require-hashes -r requirements/development.txt
 	touch $(READY)
 
 rehearse: $(READY)  ## the main job: the pipeline of MODEL, its build, and the rehearsal of its release
@@ -51,20 +56,14 @@ format: $(READY)  ## mend what `check` can mend by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## the figures of the README
-	$(BIN)/python tests/bench/pipeline.py
-	$(BIN)/python tests/bench/serving.py
-	$(BIN)/python tests/bench/judge.py
-	$(BIN)/python tests/bench/image.py
-	$(BIN)/python tests/bench/affected.py
-	$(BIN)/python tests/bench/verify.py
+bench: $(READY)  ## the figures of the README, or of one PART alone, such as retraining
+	$(foreach part,$(or $(PART),pipeline serving judge image affected verify retraining),$(BIN)/python tests/bench/$(part).py &&) true
 
 # torch stays out of the locks: its CPU build lives elsewhere for most people, so it has its own line above.
-lock: $(READY)  ## compile requirements/*.txt from pyproject.toml anew
-	test -x $(BIN)/uv || $(BIN)/pip install --quiet uv
-	$(foreach group,development training serving,$(BIN)/uv pip compile --quiet --group $(group) --python-version 3.11 \
-		--generate-hashes --no-header $(if $(filter-out development,$(group)),--constraint requirements/development.txt) \
-		--output-file requirements/$(group).txt &&) true
+lock: $(READY)  ## compile requirements/*.txt from pyproject.toml; UPGRADE=--upgrade takes the newest versions
+	$(foreach group,uv development training serving,$(BIN)/uv pip compile --quiet --group $(group) --python-version 3.11 \
+		--generate-hashes --no-header $(if $(filter-out uv development,$(group)),--constraint requirements/development.txt) \
+		--output-file requirements/$(group).txt $(UPGRADE) &&) true
 
 clean:  ## remove what verbs made; the environment stays
 	rm -rf models/*/build deploy/build data_schemas/*/build .bentoml

@@ -13,7 +13,14 @@ VERBS = [
     Verb(
         "ingest",
         "read a dataset from its source, check it, and pin its version",
-        [DATASET, ("--accept", {"action": "store_true", "help": "take changed data as the new version"})],
+        [
+            DATASET,
+            ("--accept", {"action": "store_true", "help": "take changed data as the new version"}),
+            (
+                "--pinned",
+                {"action": "store_true", "help": "only bring the pinned version, whatever the source has now"},
+            ),
+        ],
     ),
     Verb(
         "validate",

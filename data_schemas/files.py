@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,33 @@ import yaml
 from data_schemas.command import Refusal
 
 # libyaml where PyYAML was built with it: ten times as fast.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+ANCHOR = re.compile(rb"(?:^|[\s,\[{:-])&[\w-]")  # libyaml's; not the && of a condition
+LARGEST = 100_000  # values in one document, once every alias stands for what it names
+
+
+class LOADER(SAFE):  # type: ignore[misc]
+    """A safe loader that refuses a few lines whose aliases stand for billions of values, before anything walks them."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        text = stream.encode() if isinstance(stream, str) else stream
+        self.anchored = not isinstance(text, bytes) or ANCHOR.search(text)
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        if self.anchored and (count := _expanded(node, {})) > LARGEST:
+            raise yaml.YAMLError(f"its aliases make {count:.0e} values of it, more than {LARGEST:,}; write them out")
+        return super().construct_document(node)
+
+
+def _expanded(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values a node holds with its aliases put in; endless where it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")  # until it is known
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        inner = parts if isinstance(node, yaml.CollectionNode) else []
+        known[id(node)] = 1 + sum(_expanded(each, known) for each in inner)
+    return known[id(node)]
 
 
 def sha256(path: Path) -> str:

@@ -33,14 +33,19 @@ def git(*arguments: str, root: Path = Path(), given: bytes = b"") -> bytes:
 
 
 def contents(commit: str, paths: Sequence[str]) -> dict[str, str]:
-    """The text of files as a commit has them; without those that it does not have. Git is asked once for all."""
+    """The text of files as a commit has them; without those that it does not have."""
+    return {path: content.decode(errors="replace") for path, content in blobs(commit, paths).items()}
+
+
+def blobs(commit: str, paths: Sequence[str]) -> dict[str, bytes]:
+    """The bytes of files as a commit has them; without those that it does not have. Git is asked once for all."""
     names = "".join(f"{commit}:{path}\n" for path in paths)
-    answer, found, at = git("cat-file", "--batch", given=names.encode()), {}, 0
+    answer, found, at = git("cat-file", "--batch", given=names.encode()), dict[str, bytes](), 0
     for path in paths:
         about, at = answer[at : answer.index(b"\n", at)].split(), answer.index(b"\n", at) + 1
         if about[-1] != b"missing":
             size = int(about[-1])
-            found[path] = answer[at : at + size].decode(errors="replace")
+            found[path] = answer[at : at + size]
             at += size + 1
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,8 @@ MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 def main(options: argparse.Namespace) -> int:
+    if options.pinned:
+        return bring(options.dataset)
     dataset, console = options.dataset, Console()
     with files.exclusive(tables.build(dataset) / "ingest.lock", f"ingest {dataset}"), _staging(dataset) as staged:
         months = _write(dataset, staged, console)
@@ -45,6 +48,56 @@ def main(options: argparse.Namespace) -> int:
     span = f"{months[0]} to {months[-1]}"
     console.print(f"{dataset}: {inspection.total:,} rows, {span}; version {version.short}, {state}.", soft_wrap=True)
     return 0
+
+
+def bring(dataset: str) -> int:
+    """Put the pinned version in place: what is here, DVC's cache or remote, or the source while it still gives it.
+
+    A source that has gone on by now is no fault of a change that is checked against the pinned version.
+    """
+    pinned, data, console = pointer.pinned(dataset), tables.data(dataset), Console()
+    if pinned is None:
+        path = pointer.path(dataset)
+        raise Refusal(f"{path} is missing; pin the data with `python -m data_schemas ingest {dataset}`, and commit it.")
+    with files.exclusive(tables.build(dataset) / "ingest.lock", f"ingest {dataset}"):
+        if pointer.measure(data) == pinned:
+            console.print(f"{dataset}: version {pinned.short} is here, as pinned.", soft_wrap=True)
+            return 0
+        reason = _pull(dataset)
+        if pointer.measure(data) == pinned:
+            console.print(f"{dataset}: version {pinned.short}, from DVC, as pinned.", soft_wrap=True)
+            return 0
+        with _staging(dataset) as staged:
+            for month in _write(dataset, staged, console)[pinned.nfiles :]:  # that the source has gained since
+                (staged / f"{month}.parquet").unlink()
+            if (found := pointer.measure(staged)) != pinned:
+                raise Refusal(_unproven(dataset, pinned, found, reason))
+            _place(staged, data)
+    console.print(f"{dataset}: version {pinned.short}, from the source, as pinned.", soft_wrap=True)
+    return 0
+
+
+def _pull(dataset: str) -> str:
+    """Let DVC bring the pinned data; what it said where it could not."""
+    command = [sys.executable, "-m", "dvc", "pull", "--quiet", "--force", str(pointer.path(dataset))]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    lines = [line.removeprefix("ERROR: ") for line in done.stderr.strip().splitlines() if line.startswith("ERROR: ")]
+    return " ".join((lines or ["DVC has not got it"])[0].split())[:200].rstrip(".")
+
+
+def _unproven(dataset: str, pinned: Version, found: Version, reason: str) -> str:
+    told = (
+        f"the pinned data {pinned.short} of {dataset} cannot be brought: {reason}, and its source gives {found.short}"
+    )
+    if os.environ.get("STRANGER"):  # set by ci.yml
+        return (
+            f"{told}; a pull request of a fork gets no credentials, so nothing is proven here; somebody who may write "
+            "to this repository pushes the branch to it."
+        )
+    return (
+        f"{told}; `dvc push` it from a machine that has it to a remote that this one reaches, or take what the source "
+        f"gives with `python -m data_schemas ingest {dataset} --accept`."
+    )
 
 
 @contextmanager

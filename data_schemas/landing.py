@@ -1,12 +1,14 @@
 """Bring a change upon the newest state of a branch of `origin`: pushed, or proposed as a pull request.
 
 Verbs with `--push` or `--propose` end here. The change is made in a tree of its own, so nothing of the clone that a
-person works in is touched; and it is made anew whenever somebody else was faster, so of many at once none is lost.
+person works in is touched; and it is made again whenever somebody else was faster, so of many at once none is lost.
+What runs the code of a model, where no token may be, writes what it would land (`carry`); a later job does (`carried`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -14,12 +16,14 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from data_schemas import pull_request
 from data_schemas.command import Refusal
+from data_schemas.files import read_json
 from data_schemas.history import git
 
 MAIN = "main"
@@ -30,6 +34,8 @@ BOT = {"name": "github-actions[bot]", "email": "41898282+github-actions[bot]@use
 # What a push says when somebody else was faster; all else that it says will be the same a second later.
 FASTER = re.compile(r"fetch first|non-fast-forward|stale info|cannot lock ref|failed to update ref|incorrect old value")
 NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")  # those of a person's clone need what the tree has not got
+PATCH, SAID = "change.patch", "said.json"
+FILE_MODES = {"100644", "100755", "000000"}  # the last of a file that is gone; neither a link nor another repository
 PROTECTED = re.compile(r"GH006|GH013|protected branch|rule violations")
 
 
@@ -104,6 +110,31 @@ def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | N
     return pull_request.open_or_renew(base, branch, edit.title, edit.body, edit.closed)
 
 
+def carry(edit: Edit, folder: Path) -> None:
+    """Write what changed in this tree, and what to say of it, to `folder`: for a job that may push and trains nothing.
+
+    Two files: a binary patch, and the edit as JSON.
+    """
+    git("add", "--all")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PATCH).write_bytes(git("diff", "--cached", "--binary", "--full-index", "--no-renames", "--no-ext-diff"))
+    (folder / SAID).write_text(json.dumps(asdict(edit)))
+
+
+def carried(folder: Path, within: Sequence[str]) -> Edit:
+    """Apply here what `carry` wrote. Code of a model ran beside it, so only files that match `within` may differ."""
+    said = read_json(folder / SAID, "the job that trains", Edit.__dataclass_fields__)
+    if not all(isinstance(said[key], str) for key in Edit.__dataclass_fields__):
+        raise Refusal(f"{folder / SAID}: title, body and closed are texts; run the job that trains again.")
+    git("apply", "--index", "--binary", str(folder / PATCH))
+    for line in git("diff", "--cached", "--raw", "--no-renames", "-z", "HEAD").decode().split("\0:"):
+        about, _, path = line.removesuffix("\0").partition("\0")
+        mode = about.removeprefix(":").split()[1]
+        if mode not in FILE_MODES or not any(fnmatch(path, each) for each in within):
+            raise Refusal(f"{folder / PATCH} changes {path} (mode {mode}), which no training makes; look at that run.")
+    return Edit(*(said[key] for key in Edit.__dataclass_fields__))
+
+
 @contextlib.contextmanager
 def tree(branch: str) -> Iterator[None]:
     """A fresh tree of the newest commit of origin's `branch` as current directory; gone afterwards."""
@@ -116,10 +147,10 @@ def tree(branch: str) -> Iterator[None]:
                 yield
         finally:
             # Twice forced, because one that was interrupted while it was made stays locked.
-            _quietly("worktree", "unlock", str(place))
-            _quietly("worktree", "remove", "--force", "--force", str(place))
-            shutil.rmtree(place, ignore_errors=True)
-            _quietly("worktree", "prune")
+            if not _quietly("worktree", "remove", "--force", "--force", str(place)):
+                _quietly("worktree", "unlock", str(place))
+                shutil.rmtree(place, ignore_errors=True)
+                _quietly("worktree", "prune")
 
 
 def committed(edit: Edit) -> str | None:
@@ -168,9 +199,13 @@ def _is_ancestor(commit: str, of: str) -> bool:
     return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
-def _quietly(*words: str) -> None:
-    with contextlib.suppress(Refusal):
+def _quietly(*words: str) -> bool:
+    """Whether Git did it."""
+    try:
         git(*words)
+    except Refusal:
+        return False
+    return True
 
 
 def _same(standing: str) -> bool:

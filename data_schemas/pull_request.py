@@ -1,6 +1,7 @@
-"""Pull requests of a branch, by GitHub's `gh`; without it a person opens them.
+"""Pull requests of this repository's own branches, by GitHub's `gh`; without it a person opens them.
 
-data_schemas/landing.py pushes the branches.
+data_schemas/landing.py pushes the branches. GitHub is asked by owner and branch and answers with forks of the same
+owner, too, so whatever was not proposed from this repository itself is left out: nobody else's pull request is touched.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ import os
 import re
 import shutil
 import subprocess
+from typing import Any
 
 from data_schemas.command import Refusal
+from data_schemas.history import git
+
+ADDRESS = re.compile(r"(?:https://|ssh://)?(?:[^@/]+@)?([\w.-]+\.\w+)(?::\d+)?[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
 
 def open_or_renew(base: str, branch: str, title: str, text: str, close_with: str | None) -> str:
     """Open it, or give the open one this title and text; `close_with` closes it at once, with this reason."""
-    body = [f"--title={title}", "--body-file=-"]
+    content = {"title": title, "body": text}
     try:
-        found = json.loads(_gh("pr", "list", "--head", branch, "--base", base, "--state=open", "--json=number,url"))
-        if found:
-            number, address = str(found[0]["number"]), str(found[0]["url"])
-            _gh("pr", "edit", number, *body, given=text)
+        if found := _of(branch, "open", base):
+            number, address = found[0]["number"], str(found[0]["html_url"])
+            _api("PATCH", f"pulls/{number}", content)
         else:
-            address = _gh("pr", "create", "--head", branch, "--base", base, *body, given=text).split()[-1]
-            number = address.rpartition("/")[2]
+            made = _api("POST", "pulls", {**content, "head": branch, "base": base})
+            number, address = made["number"], str(made["html_url"])
         if close_with:
-            _gh("pr", "close", number, f"--comment={close_with}")
+            _close(number, close_with)
     except _NoGitHub as reason:
         _warn(f"{branch} is pushed, but no pull request was opened: {reason} Or open it by hand with the text below.")
         print(text)
@@ -40,38 +44,105 @@ def open_or_renew(base: str, branch: str, title: str, text: str, close_with: str
 def withdraw(branch: str, reason: str) -> None:
     """Close the open pull request of a branch, which must not be merged any more."""
     with contextlib.suppress(_NoGitHub):
-        for each in json.loads(_gh("pr", "list", "--head", branch, "--state=open", "--json=number")):
-            _gh("pr", "close", str(each["number"]), f"--comment={reason}")
+        for each in _of(branch, "open"):
+            _close(each["number"], reason)
             print(f"closed: the pull request of {branch}")
 
 
 def dispatch(branch: str) -> None:
-    """Start the workflow that DISPATCH names on a branch: GitHub starts nothing for what its own token pushed."""
+    """Start the workflow that DISPATCH names on a branch: what GitHub's own token proposes waits for a click.
+
+    report.yml writes the verdict onto the commit as the status `required`, which branch rules count.
+    """
     if checks := os.environ.get("DISPATCH"):
         try:
-            _gh("workflow", "run", checks, "--ref", branch)
+            _api("POST", f"actions/workflows/{checks}/dispatches", {"ref": branch})
         except _NoGitHub as reason:
             raise Refusal(f"{branch} is pushed, but {checks} was not started: {reason}") from None
 
 
 def closed(base: str, branch: str) -> str | None:
     """The branch's newest pull request, if it was closed and none is open."""
-    words = ("pr", "list", "--head", branch, "--base", base, "--state=all", "--json=state,url")
     try:
-        found = json.loads(_gh(*words))
+        found = _of(branch, "all", base)
     except _NoGitHub:
         return None
-    states = [each["state"] for each in found]  # the newest first
-    return str(found[0]["url"]) if states[:1] == ["CLOSED"] and "OPEN" not in states else None
+    if not found or any(each["state"] == "open" for each in found) or found[0].get("merged_at"):
+        return None
+    return str(found[0]["html_url"])
 
 
-class _NoGitHub(Exception):
+def keep_issue(title: str, text: str | None) -> str | None:
+    """One open issue of this title by whoever asks: opened, renewed, or closed where there is no text; its address."""
+    fields = {"state": "open", "creator": os.environ.get("CREATOR", "github-actions[bot]"), "per_page": "100"}
+    open_ones = [each for each in _api("GET", "issues", fields) if each["title"] == title]
+    if not open_ones:
+        return str(_api("POST", "issues", {"title": title, "body": text})["html_url"]) if text else None
+    number, address = open_ones[0]["number"], str(open_ones[0]["html_url"])
+    _api("PATCH", f"issues/{number}", {"body": text} if text else {"state": "closed"})
+    return address if text else None
+
+
+def succeeded(workflow: str, branch: str) -> list[str]:
+    """Commits of a branch of this repository for which a workflow succeeded, the newest first."""
+    fields = {"branch": branch, "status": "success", "per_page": "50"}
+    runs = _api("GET", f"actions/workflows/{workflow}/runs", fields)["workflow_runs"]
+    own = (each for each in runs if each["event"] != "pull_request" and _is_own(each["head_repository"]))
+    return [str(each["head_sha"]) for each in own]
+
+
+def repository() -> tuple[str, str]:
+    """Host and owner/name of origin; never gh's default, which in the clone of a fork is the fork's parent."""
+    if known := os.environ.get("GITHUB_REPOSITORY"):
+        return os.environ.get("GITHUB_SERVER_URL", "https://github.com").rpartition("/")[2], known
+    address = git("remote", "get-url", "origin").decode().strip()
+    if (found := ADDRESS.fullmatch(address)) is None:
+        raise _NoGitHub(f"origin ({address}) is no repository of GitHub.")
+    return found[1], found[2]
+
+
+class _NoGitHub(Refusal):
     """Why, and what to do."""
 
 
-def _gh(*words: str, given: str = "") -> str:
+def _of(branch: str, state: str, base: str | None = None) -> list[dict[str, Any]]:
+    """Pull requests that this repository's own branch has, the newest first."""
+    _demand_gh()
+    owner = repository()[1].partition("/")[0]
+    fields = {"head": f"{owner}:{branch}", "state": state, "sort": "created", "direction": "desc", "per_page": "100"}
+    found = _api("GET", "pulls", fields | ({"base": base} if base else {}))
+    return [each for each in found if each["head"]["ref"] == branch and _is_own(each["head"]["repo"])]
+
+
+def _is_own(found: dict[str, Any] | None) -> bool:
+    """None is a fork that was deleted."""
+    return found is not None and found["full_name"].lower() == repository()[1].lower()
+
+
+def _close(number: int, reason: str) -> None:
+    _api("POST", f"issues/{number}/comments", {"body": reason})
+    _api("PATCH", f"pulls/{number}", {"state": "closed"})
+
+
+def _api(method: str, path: str, fields: dict[str, str]) -> Any:
+    """GitHub's answer by REST: `gh pr edit` reads reviewers, which a workflow's token may not where one is a team."""
+    _demand_gh()
+    host, name = repository()
+    words = ["api", "--hostname", host, "--method", method, f"repos/{name}/{path}"]
+    given = ""
+    if method == "GET":
+        words += [word for key, value in fields.items() for word in ("-f", f"{key}={value}")]
+    else:
+        words, given = [*words, "--input", "-"], json.dumps(fields)
+    return json.loads(_gh(*words, given=given) or "null")
+
+
+def _demand_gh() -> None:
     if shutil.which("gh") is None:
         raise _NoGitHub("gh is not on PATH; install it.")
+
+
+def _gh(*words: str, given: str = "") -> str:
     done = subprocess.run(["gh", *words], input=given, capture_output=True, text=True, check=False)
     if not done.returncode:
         return done.stdout.strip()
@@ -81,9 +152,9 @@ def _gh(*words: str, given: str = "") -> str:
             "this repository lets workflows open none; allow it in Settings, Actions, General, Workflow permissions, "
             "and run this again."
         )
-    if "gh auth login" in done.stderr or "GH_TOKEN" in done.stderr or "none of the git remotes" in said:
-        raise _NoGitHub(f"gh knows no GitHub repository or account here ({said}); log in with `gh auth login`.")
-    raise Refusal(f"gh {' '.join(words[:2])} failed ({said}); mend that and run again.")
+    if "gh auth login" in done.stderr or "GH_TOKEN" in done.stderr:
+        raise _NoGitHub(f"gh knows no GitHub account here ({said}); log in with `gh auth login`.")
+    raise Refusal(f"gh {words[0]} {' '.join(words[4:6])} failed ({said}); fix that and run again.")
 
 
 def _warn(text: str) -> None:

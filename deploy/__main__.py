@@ -9,6 +9,8 @@ from data_schemas.command import SINCE, Verb
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": command.noun})
 ENVIRONMENTS = ["staging", "production"]
+PROOFS = ["attestation", "signature", "none"]
+PLATFORMS = ["linux/amd64", "linux/arm64"]
 FAULTS = ["errors", "latency", "scores", "crash", "never-ready", "nan", "champion"]
 
 VERBS = [
@@ -30,9 +32,19 @@ VERBS = [
         "promote",
         "release a model: the built one to staging, or what staging runs to production",
         [
-            MODEL,
+            ("model", {**MODEL[1], "nargs": "?"}),
             ("--to", {"choices": ENVIRONMENTS, "required": True}),
             ("--image", {"metavar": "REF@sha256:…", "help": "the pushed image (staging only)"}),
+            (
+                "--released",
+                {"metavar": "DIR", "help": "all that one run built, <model>/{image,passport.yaml,model.onnx}"},
+            ),
+            ("--proof", {"choices": PROOFS, "help": "how the image is signed (staging only; default: not at all)"}),
+            (
+                "--platform",
+                {"choices": PLATFORMS, "help": "of the image (staging only; default: this machine's architecture)"},
+            ),
+            ("--signed", {"action": "store_true", "help": "refuse an image that is not signed (production only)"}),
             ("--push", {"action": "store_true", "help": "onto the newest main of origin (staging only)"}),
             ("--propose", {"action": "store_true", "help": "as a pull request into main (production only)"}),
             ("--rate", {"type": float, "metavar": "N", "help": "requests a second, to say how long each step takes"}),
@@ -61,7 +73,19 @@ VERBS = [
             ("--aborted", {"metavar": "IMAGE", "help": "only if the environment still has this one"}),
         ],
     ),
-    Verb("due", "say as JSON which models staging should have by this commit and has not"),
+    Verb(
+        "due",
+        "say as JSON which models staging should have by this commit and has not",
+        [("--proved", {"metavar": "WORKFLOW", "help": "none, unless GitHub says that it succeeded for this commit"})],
+    ),
+    Verb(
+        "vulnerabilities",
+        "keep one issue about known vulnerabilities that a newer version fixes",
+        [
+            ("--list", {"action": "store_true", "help": "say as JSON which images the environments run"}),
+            ("--found", {"metavar": "DIR", "help": "reports of grype, one JSON file for each image and for the locks"}),
+        ],
+    ),
     Verb("status", "show which version each environment has, since when, by which commit, and how good it is"),
 ]
 

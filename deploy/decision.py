@@ -20,8 +20,8 @@ from models.report import MARKS
 PARTS = {"data": "data", "schema": "schema", "code": "code", "requirements": "packages", "onnx": "model file"}
 
 
-def of_promotion(made: Release, former: Release | None, verified: str | None = None) -> Edit:
-    """`verified`: the image that the cluster told to be healthy in staging."""
+def of_promotion(made: Release, former: Release | None, verified: str | None = None, signed: str = "") -> Edit:
+    """`verified`: the image that the cluster told to be healthy in staging. `signed`: who signed it, a sentence."""
     name, environment = made.model, made.environment
     what = "what staging runs, byte for byte" if environment == "production" else "what main has, gated again and built"
     lines = [
@@ -31,6 +31,7 @@ def of_promotion(made: Release, former: Release | None, verified: str | None = N
         *_same_rows(made),
         *_gates(made),
         *(["## Staging", "", _staging(made, verified), ""] if environment == "production" else []),
+        *([signed, ""] if signed else []),
         "## In the cluster",
         "",
         f"Once merged, {_walk(made, former)}.",
@@ -99,7 +100,7 @@ def _same_rows(of: Release) -> list[str]:
 def _gates(of: Release) -> list[str]:
     passed = sum(gate.verdict.startswith("pass") for gate in of.passport.gates)
     rows = [
-        [gate.name, str(gate.limit), str(gate.value), MARKS[gate.verdict], gate.reason or ""]
+        [*map(plain, (gate.name, str(gate.limit), str(gate.value))), MARKS[gate.verdict], plain(gate.reason or "")]
         for gate in of.passport.gates
     ]
     summary = f"{passed} of {len(rows)} gates passed"

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from data_schemas import landing, pull_request
 from data_schemas.command import Refusal
 from data_schemas.history import git
 from deploy import aborted, release
@@ -26,30 +27,46 @@ NOBODY = "your-organisation"  # of the template: it deploys nothing
 MADE_OF = ("data_schemas/", "models/", "serving/", "requirements/")  # where all that a passport and an image have is
 
 
-def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes its options
-    print(json.dumps(plan()))
+def main(options: argparse.Namespace) -> int:
+    print(json.dumps(plan(options.proved)))
     return 0
 
 
-def plan() -> dict[str, Any]:
+def plan(proved: str | None = None) -> dict[str, Any]:
+    """`proved`: the workflow that must have succeeded for this commit on main."""
     place = registry() or ""
     models: list[str] = []
     skipped = {}
+    named = bool(place) and NOBODY not in place.split("/")
+    unproved = unproven(proved) if proved and named else None
     try:
         release.parse_image(f"{place or 'none'}/model@sha256:{'0' * 64}")
     except Refusal:
         mend = "write a host and a path in lower case, without https://, such as ghcr.io/you"
         raise Refusal(f"{FORK}: data.registry: {place} is no place of images; {mend}.") from None
     for name in config.names():
-        if not place or NOBODY in place.split("/"):
+        if not named:
             skipped[name] = f"{FORK} names no registry of yours yet ({place or 'none'}); write it there to release"
-        elif reason := kept_back(name):
+        elif reason := kept_back(name) or unproved:
             skipped[name] = reason
         elif len(models) == JOBS:
             skipped[name] = f"{JOBS} models are due before it, as many as one run releases; the next run has it"
         else:
             models.append(name)
     return {"models": models, "registry": place, "host": place.partition("/")[0], "skipped": skipped}
+
+
+def unproven(workflow: str) -> str | None:
+    """Why this commit may not be released yet; None where the workflow succeeded for it on main.
+
+    Or for one that differs from it in releases alone: those are what releasing and promoting commit, and the token of a
+    workflow that pushes one starts no checks.
+    """
+    for commit in pull_request.succeeded(workflow, landing.MAIN):
+        if _known(commit) and all(path.startswith(f"{release.RELEASES}/") for path in changed(commit)):
+            return None
+    head = git("rev-parse", "HEAD").decode().strip()[:10]
+    return f"{workflow} has not succeeded for main as it is now ({head}); the release starts when it has"
 
 
 def kept_back(name: str) -> str | None:

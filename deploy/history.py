@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from data_schemas.command import Refusal
-from data_schemas.history import contents, git
+from data_schemas.history import blobs, git
 from deploy.release import FILES, RELEASES, Release, every, place
 
 
@@ -67,10 +67,10 @@ def uncommitted(*paths: str | Path) -> list[str]:
     return [line[3:] for line in listed.decode().split("\0") if line]
 
 
-def texts(commit: str, paths: Sequence[str]) -> dict[str, str]:
-    """The text of files as a commit has them; nothing of a commit that this clone has not."""
+def files(commit: str, paths: Sequence[str]) -> dict[str, bytes]:
+    """The bytes of files as a commit has them; nothing of a commit that this clone has not."""
     try:
-        return contents(commit, paths)
+        return blobs(commit, paths)
     except Refusal:
         return {}
 

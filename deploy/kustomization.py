@@ -11,7 +11,7 @@ from prometheus_client.utils import floatToGoString
 
 from deploy import steps
 from deploy.promise import vector
-from deploy.release import FILES, Promise, Release, Served, kubernetes_name, parse_passport, place
+from deploy.release import FILES, Passport, Promise, Release, Served, kubernetes_name, parse_passport, place
 
 PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
 
@@ -37,10 +37,16 @@ patches:
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
       - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
       - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
-{slow}{promised}{evidence}"""
+{slow}{promised}{evidence}{nodes}"""
 ANNOTATED = """\
       - {{op: replace, path: /metadata/annotations/release~1{name}, value: "{value}"}}
 """
+NODES = """\
+  - target: {{{target}}}
+    patch: |-
+      - {{op: add, path: {path}/nodeSelector/kubernetes.io~1arch, value: {architecture}}}
+"""
+POD = "/spec/template/spec"
 EVIDENCE = """\
       - {{op: replace, path: /spec/strategy/canary/steps/{step}/analysis/args/{place}/value, value: "{requests}"}}
 """
@@ -59,6 +65,7 @@ def compose(environment: str, model: str, passport: bytes, resources: bytes, pro
         passport=hashlib.sha256(passport).hexdigest(),
         resources=hashlib.sha256(resources).hexdigest(),
         promised=_promised(promise) if promise else "",
+        nodes=_nodes(record),
     )
     return Release(environment, model, dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True)))
 
@@ -107,6 +114,18 @@ def _rollout(serving: Served | None, environment: str, promise: Promise | None) 
         lines["slow"] = "".join(ANNOTATED.format(name=name, value=value) for name, value in found.items())
         lines["evidence"] = _evidence(serving.canary.requests)
     return lines
+
+
+def _nodes(record: Passport) -> str:
+    """Pods only where the image can run. Not for a Knative Service, which refuses a node selector by default."""
+    strategy = record.serving.strategy if record.serving else "canary"
+    if record.image is None or record.image.platform is None or strategy == "serverless":
+        return ""
+    places = {"kind: Rollout|Deployment": POD}
+    if strategy == "bluegreen":
+        places["kind: AnalysisTemplate, name: model-smoke"] = "/spec/metrics/0/provider/job/spec/template/spec"
+    architecture = record.image.platform.partition("/")[2]
+    return "".join(NODES.format(target=target, path=path, architecture=architecture) for target, path in places.items())
 
 
 def _evidence(requests: int) -> str:

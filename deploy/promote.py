@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import platform
 from pathlib import Path
 
 from data_schemas import files, landing
 from data_schemas.command import Refusal
 from data_schemas.history import git
-from deploy import aborted, decision, due, history, kustomization, promise, release, rules, steps
+from deploy import aborted, decision, due, history, kustomization, promise, release, rules, signature, steps
 from deploy.manifests.rendering import registry
 from deploy.release import COMPARED, FILES, LOCK, Image, Release
 from models import config, lock, passport, product
@@ -24,42 +25,15 @@ GUESSED = (0.2, 1.0, 20.0)
 
 
 def main(options: argparse.Namespace) -> int:
-    if options.push:
-        return push(options)
+    if options.push or options.released:
+        from deploy import staging
+
+        return staging.push(options)
+    if not options.model:
+        raise Refusal("no model is named; give one of models/.")
     if options.propose:
         return propose(options)
     write(options)
-    return 0
-
-
-def push(options: argparse.Namespace) -> int:
-    """Staging's release onto the newest main, by the passport made here; a pull request where main is closed."""
-    if options.to != "staging":
-        raise Refusal("--push is for staging, which follows main; production is reviewed: give --propose.")
-    name, proved = options.model, git("rev-parse", "HEAD").decode().strip()
-    model = config.load(name, check_columns=False)
-    brought = {path: path.absolute() for path in (model.build / "passport.yaml", model.onnx) if path.is_file()}
-
-    def apply() -> landing.Edit | None:
-        if not due.same(name, proved):
-            print(f"main has another {name} by now than {proved[:10]}; that one has a release of its own.")
-            return None
-        if reason := due.kept_back(name):  # another run was faster, or it was rolled back since
-            print(f"nothing to release: {reason}.")
-            return None
-        for path, source in brought.items():  # what Git does not hold
-            if not path.exists():
-                files.write(path, source.read_bytes())
-        former = release.read("staging", name)
-        made = write(options, proved)
-        return decision.of_promotion(made, former) if made else None
-
-    try:
-        if commit := landing.push(landing.MAIN, apply):
-            print(f"pushed: {commit}")
-    except landing.Protected as closed:
-        address = landing.propose(landing.MAIN, f"release/{name}", apply)
-        print(f"{closed} Proposed instead: {address}")
     return 0
 
 
@@ -76,7 +50,7 @@ def propose(options: argparse.Namespace) -> int:
             return None
         former = release.read("production", name)
         made = write(options)
-        return decision.of_promotion(made, former, options.verified) if made else None
+        return decision.of_promotion(made, former, options.verified, signature.told(made.image)) if made else None
 
     if address := landing.propose(landing.MAIN, f"promote/{name}", apply):
         print(f"Merging this promotes {name} to production: {address}")
@@ -89,9 +63,10 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
     rules.walk()  # before anything is written, so that a broken Rollout changes nothing
     with files.exclusive(LOCK, "another promotion or rollback"):
         if options.to == "staging":
-            candidate = to_staging(model, options.image, commit or git("rev-parse", "HEAD").decode().strip())
+            at = commit or git("rev-parse", "HEAD").decode().strip()
+            candidate = to_staging(model, options.image, at, options.proof or "none", options.platform or here())
         else:
-            candidate = to_production(options.model, options.image)
+            candidate = to_production(options.model, options.image, options.signed)
         if listed := aborted.find(candidate.image.digest, aborted.read()):
             raise Refusal(
                 f"{candidate.image.digest} is on the list of aborted digests ({aborted.PATH}: {listed.reason}); "
@@ -113,12 +88,18 @@ def same_again(candidate: Release, former: Release) -> Release:
     return kustomization.again(candidate, promise.of_release(former))
 
 
-def to_staging(model: config.Model, reference: str | None, commit: str) -> Release:
+def here() -> str:
+    """The platform of an image that was built on this machine."""
+    return "linux/arm64" if platform.machine() in ("arm64", "aarch64") else "linux/amd64"
+
+
+def to_staging(model: config.Model, reference: str | None, commit: str, proof: str, platform: str) -> Release:
     """The release that the built passport, the committed model folder and the pushed image make."""
     name = model.name
     if reference is None:
         raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
-    image = release.parse_image(reference, commit)
+    told = {"proof": proof, "platform": platform}
+    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | told)
     place = registry()
     if place and not image.name.startswith(f"{place}/"):
         raise Refusal(
@@ -150,14 +131,15 @@ def to_staging(model: config.Model, reference: str | None, commit: str) -> Relea
     former = release.read("staging", name)
     if former is not None and former.readable:
         # Of two commits that make the same, the first stands: otherwise every push to main would be a release.
-        same = release.complete(content, image.model_copy(update={"commit": former.image.commit}), built)
+        standing = former.image.model_dump(include={"commit", "proof", "platform"})
+        same = release.complete(content, image.model_copy(update=standing), built)
         completed = same if same == former.files.get("passport.yaml") else completed
     promised = promise.demand(record, former, str(built))
     return kustomization.compose("staging", name, completed, resources.read_bytes(), promised)
 
 
-def to_production(name: str, reference: str | None) -> Release:
-    """Staging's passport and resources, which Git must hold."""
+def to_production(name: str, reference: str | None, signed: bool = False) -> Release:
+    """Staging's passport and resources, which Git must hold, of an image of which it is verified who signed it."""
     if reference is not None:
         raise Refusal("--image is for staging; production takes the digest that staging runs.")
     staging = release.read("staging", name)
@@ -172,6 +154,7 @@ def to_production(name: str, reference: str | None) -> Release:
             f"{', '.join(changed)}: not committed, so staging never had it; commit it and let staging run it first."
         )
     refuse_never_staged(staging)
+    signature.verify(staging.image, signed)
     where = str(staging.folder / "passport.yaml")
     promised = promise.demand(staging.passport, release.read("production", name), where)
     return kustomization.again(dataclasses.replace(staging, environment="production"), promised)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -43,6 +43,8 @@ class Image(Record):
     name: ImageName
     digest: Digest
     commit: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")  # what it was built from; older ones lack it
+    proof: Literal["attestation", "signature", "none"] | None = None  # who built it can be verified by this
+    platform: Literal["linux/amd64", "linux/arm64"] | None = None  # of the nodes that can run it
 
 
 class Interval(Record):
@@ -183,21 +185,26 @@ def parse_yaml(content: bytes) -> Any:
 def parse_passport(content: bytes, where: Path) -> Passport:
     """Read a passport's bytes; a fault becomes a Refusal that names `where` and the field."""
     try:
-        passport = parse_yaml(content)
-    except (yaml.YAMLError, ValueError) as error:
-        raise Refusal(f"{where}: not YAML ({' '.join(str(error).split())}); it must be made anew.") from None
-    try:
-        return Passport.model_validate(passport)
+        return _passport(content)
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise Refusal(f"{where}: {field}: {fault['msg']}; it must be made anew.") from None
+        raise Refusal(f"{where}: {field}: {fault['msg']}; it must be made again.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise Refusal(f"{where}: not YAML ({' '.join(str(error).split())}); it must be made again.") from None
+
+
+@lru_cache(maxsize=512)  # a release is the same bytes in several commits and environments
+def _passport(content: bytes) -> Passport:
+    return Passport.model_validate(parse_yaml(content))
 
 
 def complete(passport: bytes, image: Image, where: Path) -> bytes:
     """The passport with its image appended; not one byte of what the models stage wrote is touched."""
     lines = ["", "image:", f'  name: "{image.name}"', f"  digest: {image.digest}"]
     lines += [f'  commit: "{image.commit}"'] if image.commit else []  # quoted: forty digits alone would be a number
+    lines += [f"  proof: {image.proof}"] if image.proof else []
+    lines += [f"  platform: {image.platform}"] if image.platform else []
     completed = passport.rstrip(b"\n") + "\n".join([*lines, ""]).encode()
     try:
         whole = parse_yaml(completed) == {**parse_yaml(passport), "image": image.model_dump(exclude_none=True)}

@@ -141,12 +141,12 @@ def of_onnx(of: Release, onnx: str) -> list[Fault]:
 def of_lock(of: Release) -> list[Fault]:
     """The commit that the image was built of must hold what its own sources make, by its own lock."""
     commit, path = of.image.commit, f"models/{of.model}/dvc.lock"
-    if commit is None or not (held := history.texts(commit, [path])):
+    if commit is None or not (held := history.files(commit, [path])):
         return []
-    stages = (parse_yaml(held[path].encode()) or {}).get("stages") or {}
+    stages = (parse_yaml(held[path]) or {}).get("stages") or {}
     named = {dep["path"] for stage in stages.values() for dep in stage.get("deps") or []}
     wanted = [path, f"models/{of.model}/model.yaml", *sorted(named), *(f"{each}.dvc" for each in sorted(named))]
-    tree = {name: text.encode() for name, text in history.texts(commit, wanted).items()}
+    tree = history.files(commit, wanted)
     mend = f"`python -m deploy rollback {of.model} --environment {of.environment}`, or promote a newer model"
     return [
         Fault(of.folder / "passport.yaml", "image.commit", f"{commit[:10]} held another model: {fault}", mend)

@@ -10,7 +10,7 @@ from data_schemas.command import SINCE, Verb, noun, run, use_utf8
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": noun})
 # They write nothing themselves, so they keep no other verb out: they read, or start verbs that do the writing.
-READING = {"affected", "ci", "renew", "required", "retrain"}
+READING = {"affected", "ci", "relock", "renew", "required", "retrain"}
 
 VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
@@ -31,14 +31,30 @@ VERBS = [
     Verb("renew", "run what is stale on the newest commit of a branch, and push it: for who has no machine", [
         ("model", {**MODEL[1], "nargs": "?", "help": "a folder of models/ (default: each whose lock is stale)"}),
         ("--push", {"metavar": "BRANCH", "required": True, "help": "the branch of origin; not main"}),
+        ("--write", {"metavar": "DIR", "help": "push nothing: leave there what would be pushed"}),
+        ("--read", {"metavar": "DIR", "help": "train nothing: push what --write left there"}),
     ]),
     Verb("retrain", "take the newest data, slide the windows and run; propose it if it is better than the champion", [
         ("model", {**MODEL[1], "nargs": "?"}),
         ("--propose", {"action": "store_true", "help": "upon origin's main, as a pull request with the verdict"}),
+        ("--write", {"metavar": "DIR", "help": "propose nothing: leave there what would be proposed"}),
+        ("--read", {"metavar": "DIR", "help": "train nothing: propose what --write left there"}),
         ("--scheduled", {"action": "store_true", "help": "only a model that production runs; nothing else has aged"}),
         ("--list", {"action": "store_true", "help": "only say as JSON which models it would be"}),
     ]),
-    Verb("affected", "say as JSON which models, stages and checks a change affects", [SINCE]),
+    Verb("reproduce", "train again, hold the result against the committed model, and put that back", [MODEL]),
+    Verb("accept", "take the verdict of another machine: its figures, with the hashes of this tree", [
+        MODEL,
+        ("--passport", {"metavar": "FILE", "help": "that of `models run` there (default: build/gate/passport.yaml)"}),
+    ]),
+    Verb("relock", "compile requirements/*.txt with the newest versions that are a week old", [
+        ("--write", {"metavar": "DIR", "help": "upon origin's main, and leave there what would be proposed"}),
+        ("--read", {"metavar": "DIR", "help": "propose what --write left there as a pull request"}),
+    ]),
+    Verb("affected", "say as JSON which models, stages and checks a change affects", [
+        SINCE,
+        ("--everything", {"action": "store_true", "help": "plan all there is, whatever differs"}),
+    ]),
     Verb("ci", "run what ci.yml would run for this branch, or one of its jobs", [
         ("job", {"nargs": "?", "help": "such as code, data, gates, release (default: all that the change needs)"}),
         ("noun", {"nargs": "?", "help": "the job's model or dataset"}),

@@ -20,28 +20,28 @@ from typing import Any
 from data_schemas.command import Refusal, environment_of_tests
 from models import affected, change, stages
 
+BRING = "python -m data_schemas ingest {dataset} --pinned"  # whatever the source gives by now
 # In order. A job of a folder says so by {part}, of tests/, {dataset} or {model}; those of a model are named as its
 # stages. {since} is where the change starts.
 JOBS = {
     "code": ["make check", "python -m pytest tests/test_readme.py"],
     "tests": ["python -m pytest tests/{part}"],
     "data": [
-        "python -m data_schemas ingest {dataset}",
+        BRING,
         "python -m data_schemas validate {dataset}",
         "python -m pytest tests/data_schemas/test_every_dataset.py -k [{dataset}]",
     ],
-    # The lock fits what is committed, and training from it gives, twice over, the very bytes that are committed.
+    # The lock fits what is committed, and training from it again gives an equivalent model.
     "train": [
         "python -m models run {model} --check",
-        "python -m data_schemas ingest {dataset}",
+        BRING,
         "python -m data_schemas validate {dataset} --report models/{model}/build/validation.json",
-        "python -m models train {model}",
-        "python -m models export {model}",
-        "python -m models run {model} --check",
+        "python -m models reproduce {model}",
     ],
     # A stale lock is red here, too: a change of figures alone trains nothing.
     "gates": [
         "python -m models run {model} --check",
+        BRING,
         "python -m models run {model}",
         "python -m pytest tests/models/test_every_model.py -k [{model}]",
     ],
@@ -49,12 +49,12 @@ JOBS = {
         "python -m serving contract {model} --since {since} --report models/{model}/build/contract.md",
         "python -m serving build {model}",
     ],
-    "rehearse": ["python -m data_schemas ingest {dataset}", "python -m deploy rehearse {model}"],
+    "rehearse": [BRING, "python -m deploy rehearse {model}"],
     "manifests": ["python -m deploy verify", "python -m deploy diff --since {since} --report deploy/build/diff.md"],
     # In no plan: before a release the committed model is judged once more, and nothing is made that nobody reviewed.
     "release": [
         "python -m models run {model} --check",
-        "python -m data_schemas ingest {dataset}",
+        BRING,
         "python -m models run {model} --no-train",
     ],
 }

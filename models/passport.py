@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 
 from data_schemas.command import Refusal
-from data_schemas.files import read_yaml, sha256, sha256_of_tree
+from data_schemas.files import read_json, read_yaml, sha256, sha256_of_tree
 from models import config
 
 SERVED = ("strategy", "api", "latency_budget_ms", "canary", "threshold", "shift")  # of `serving`, what others ask
+REPRODUCED = "reproduced.json"
 KEYS = ("model", "version", "verdict", "content", "dataset", "metrics", "gates", "champion")
 
 
@@ -85,7 +86,15 @@ def make(
         "champion": champion,
         "serving": model.serving.model_dump(include=set(SERVED), exclude_none=True) | {"slow_ms": slow_ms},
         "promises": promises,
+        **_reproduced(model, hashes["onnx"]),
     }
+
+
+def _reproduced(model: config.Model, onnx: str) -> dict[str, Any]:
+    """What `models reproduce` found of this file on another machine, where it was asked; it decides nothing."""
+    path = model.build / REPRODUCED
+    found = read_json(path, f"python -m models reproduce {model.name}") if path.is_file() else {}
+    return {"reproduced": {key: found[key] for key in ("found", "on")}} if found.get("onnx") == onnx else {}
 
 
 def refuse_stale(model: config.Model, recorded: Mapping[str, str]) -> None:

@@ -3,7 +3,8 @@
 python -m models renew flight_delay --push my-branch
 
 It works in a tree of its own and by child processes, so that modules are those of the branch. What is pushed is what
-the branch's sources make, good or bad: the checks of its pull request judge it.
+the branch's sources make, good or bad: the checks of its pull request judge it. A child finds no token in its
+environment but could read that of its parent, so train.yml runs `--write` without one, then `--read` elsewhere.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from data_schemas import landing, pull_request
@@ -21,6 +23,7 @@ from data_schemas.history import git
 from models.change import folders
 
 TOKENS = ("GH_TOKEN", "GITHUB_TOKEN")
+MADE = ("models/{model}/dvc.lock", "models/{model}/model.onnx", "models/{model}/weights/*")  # what training changes
 LOCAL = Path(".dvc/config.local")  # DVC's settings of one clone; Git ignores it
 
 
@@ -28,6 +31,8 @@ def main(options: argparse.Namespace) -> int:
     branch, clone = options.push, Path.cwd()
     if branch == landing.MAIN:
         raise Refusal(f"{branch} takes pull requests, not pushes; name the branch of one by --push.")
+    if options.read:
+        return land(branch, Path(options.read).absolute())
 
     def apply() -> landing.Edit | None:
         share_cache(clone)
@@ -40,6 +45,23 @@ def main(options: argparse.Namespace) -> int:
             return None
         return landing.Edit(f"Train {', '.join(names)}")
 
+    if options.write:
+        with landing.tree(branch):
+            if edit := apply():
+                landing.carry(edit, clone / options.write)
+        return 0
+    return _push(branch, apply)
+
+
+def land(branch: str, folder: Path) -> int:
+    """Push what `--write` left in the folder: by a job that has a token and runs nothing of the branch."""
+    if not folder.is_dir():
+        print("renew: nothing was trained: nothing to push.")
+        return 0
+    return _push(branch, lambda: landing.carried(folder, [each.format(model="*") for each in MADE]))
+
+
+def _push(branch: str, apply: Callable[[], landing.Edit | None]) -> int:
     if commit := landing.push(branch, apply):
         print(f"pushed to {branch}: {commit}")
         pull_request.dispatch(branch)
@@ -64,7 +86,19 @@ def keep(name: str) -> None:
     from models import config
 
     if config.load(name, check_columns=False).storage == "dvc":
+        _refuse_to_lose()
         _dvc("push", f"models/{name}/dvc.yaml:export")
+
+
+def _refuse_to_lose() -> None:
+    """A remote that is a folder of the runner is gone with it, and the commit would name bytes that nobody has."""
+    if os.environ.get("GITHUB_ACTIONS"):
+        name = _dvc("config", "core.remote")
+        if "://" not in (place := _dvc("config", f"remote.{name}.url")):
+            raise Refusal(
+                f".dvc/config: the remote {name} is the folder {place} of this runner, which is gone after the job; "
+                "name one that lasts, such as s3://…, and let .github/actions/credentials reach it."
+            )
 
 
 def verb(*words: str) -> int:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +53,15 @@ def main(options: argparse.Namespace) -> int:
     if options.list:
         print(json.dumps(plan(options.model, options.scheduled)))
         return 0
+    if options.read:
+        return land(Path(options.read).absolute())
     if not options.model:
         raise Refusal("no model is named; give one of models/, or --list to see which there are.")
     if options.scheduled and (reason := kept_back(options.model)):
         print(f"retrain {options.model}: skipped, {reason}.")
         return 0
+    if options.write:
+        return write(options.model, Path(options.write).absolute())
     return propose(options.model) if options.propose else here(options.model)
 
 
@@ -95,19 +101,52 @@ def here(name: str) -> int:
 
 def propose(name: str) -> int:
     clone = Path.cwd()
+    return _propose(name, lambda: _retrained(name, clone))
 
-    def apply() -> landing.Edit | None:
-        renew.share_cache(clone)
-        before = _state(name)
-        if not _prepare(before):
-            return None
-        renew.run(name)
-        renew.keep(name)
-        return _edit(before, _state(name), _verdict(before.model))
 
+def write(name: str, folder: Path) -> int:
+    """Leave what would be proposed in folder/<model>: by a job that runs the model's code and so has no token."""
+    clone = Path.cwd()
+    with landing.tree(landing.MAIN):
+        if edit := _retrained(name, clone):
+            landing.carry(edit, folder / name)
+    return 0
+
+
+def land(folder: Path) -> int:
+    """Propose what `write` left, each model in a pull request of its own: by a job that trains nothing."""
+    failed = []
+    for name in sorted(path.name for path in folder.glob("*/")):
+        try:
+            _propose(name, partial(_carried, name, folder / name))
+        except Refusal as refusal:
+            failed.append(name)
+            print(f"retrain {name}: {refusal}")
+    return 1 if failed else 0
+
+
+def _carried(name: str, folder: Path) -> landing.Edit:
+    pin = str(pointer.path(_state(name).model.dataset))
+    return landing.carried(
+        folder, [*(each.format(model=name) for each in renew.MADE), f"models/{name}/model.yaml", pin]
+    )
+
+
+def _propose(name: str, apply: Callable[[], landing.Edit | None]) -> int:
     if address := landing.propose(landing.MAIN, f"retrain/{name}", apply):
         print(f"retrain {name}: {address}")
     return 0
+
+
+def _retrained(name: str, clone: Path) -> landing.Edit | None:
+    """Made in the tree that is the current directory; None where there is nothing new to train on."""
+    renew.share_cache(clone)
+    before = _state(name)
+    if not _prepare(before):
+        return None
+    renew.run(name)
+    renew.keep(name)
+    return _edit(before, _state(name), _verdict(before.model))
 
 
 def _state(name: str) -> State:

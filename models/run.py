@@ -17,7 +17,7 @@ from data_schemas import pointer, tables
 from data_schemas.command import Refusal
 from data_schemas.files import read_yaml, sha256, sha256_of_tree, write
 from data_schemas.history import NoGit, git
-from models import champion, config, passport, pipeline, product
+from models import champion, config, passport, pipeline, product, reproduce
 
 STAGES = ("validate", "profile", "train", "export", "evaluate")  # of dvc.yaml
 STEPS = ("measure", "gates", "report")  # what follows the pipeline, in order
@@ -44,13 +44,13 @@ def run(model: config.Model, train: bool = True) -> int:
         )
     if model.storage == "dvc" and _lock(model).is_file():
         _bring(model, train)
-    data = tables.data(model.dataset)
+    data, pinned = tables.data(model.dataset), pointer.pinned(model.dataset)
     if not data.is_dir():
         from data_schemas import ingest
 
-        if code := ingest.main(argparse.Namespace(dataset=model.dataset, accept=False)):
+        if code := ingest.main(argparse.Namespace(dataset=model.dataset, accept=False, pinned=pinned is not None)):
             return code
-    elif pointer.measure(data) != pointer.pinned(model.dataset):  # DVC would rewrite the pointer to fit, silently
+    elif pointer.measure(data) != pinned:  # DVC would rewrite the pointer to fit, silently
         mend = f"python -m data_schemas ingest {model.dataset}"
         raise Refusal(f"{data} is not the version that {data}.dvc pins; bring it, or see what differs, with `{mend}`.")
     before, stood = _lock(model).read_bytes() if _lock(model).is_file() else b"", _times(model)
@@ -59,6 +59,8 @@ def run(model: config.Model, train: bool = True) -> int:
     finally:
         if not train and _lock(model).read_bytes() != before:  # figures of another machine, or a stage that refused
             write(_lock(model), before)
+    if train and stood != _times(model) and not code:
+        reproduce.note(_lock(model))
     if code:
         print(f"run {model.name}: the pipeline stopped (see above); nothing after it ran.", file=sys.stderr)
         return code

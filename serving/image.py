@@ -29,6 +29,7 @@ from models import config
 from serving import build
 
 DOCKERFILE = Path("serving/Dockerfile")
+FROM = re.compile(r"(?m)^FROM (\S+) AS base$")
 PINNED = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 # What of pip's settings says where packages are and how to get there; the rest is about this machine.
@@ -98,11 +99,11 @@ def main(options: argparse.Namespace) -> int:
 def pinned(base: str | None) -> str:
     """The image to build upon, `base` or the Dockerfile's; one without a digest is refused."""
     if base is None:
-        found = re.search(r"(?m)^ARG BASE=(\S+)$", DOCKERFILE.read_text())
+        found = FROM.search(DOCKERFILE.read_text())
         if found is None or not PINNED.fullmatch(found[1]):
             raise Refusal(
                 f"{DOCKERFILE} pins no base yet; write the digest that `docker pull python:3.11-slim` prints into its "
-                "line ARG BASE, or give a base as --base python:3.11-slim@sha256:…."
+                "line FROM … AS base, or give a base as --base python:3.11-slim@sha256:…."
             )
         return found[1]
     if not PINNED.fullmatch(base):
@@ -133,10 +134,10 @@ def works(name: str) -> bool:
 def make(builder: str, bento: Path, base: str, image: str, log: Path) -> str:
     """Build the image and return its digest; what the builder said is in `log`."""
     proxies = [word for name in os.environ if name.lower() in PROXIES for word in ("--build-arg", name)]
-    with _secrets() as secrets, log.open("wb") as output:
+    with _dockerfile(base) as file, _secrets() as secrets, log.open("wb") as output:
         done = subprocess.run(
             [
-                *(builder, "build", "--file", str(DOCKERFILE), "--tag", image, "--build-arg", f"BASE={base}"),
+                *(builder, "build", "--file", str(file), "--tag", image, *_labels()),
                 *(*proxies, *secrets, str(bento)),
             ],
             env={**os.environ, "DOCKER_BUILDKIT": "1"},  # an old docker knows secrets only so
@@ -151,6 +152,28 @@ def make(builder: str, bento: Path, base: str, image: str, log: Path) -> str:
     if asked.returncode or not asked.stdout.strip():
         raise Refusal(f"{builder} built {image} but does not tell its digest ({asked.stderr.strip()}); build it again.")
     return asked.stdout.strip()
+
+
+@contextlib.contextmanager
+def _dockerfile(base: str) -> Iterator[Path]:
+    """The Dockerfile, or a copy of it that builds on another base."""
+    text = DOCKERFILE.read_text()
+    if (found := FROM.search(text)) and found[1] == base:
+        yield DOCKERFILE
+        return
+    with tempfile.TemporaryDirectory(prefix="image-") as folder:
+        copy = Path(folder, DOCKERFILE.name)
+        copy.write_text(FROM.sub(f"FROM {base} AS base", text))
+        yield copy
+
+
+def _labels() -> list[str]:
+    """Where an image on GitHub comes from: its registry gives the package to this repository by `source`."""
+    server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
+    if not server or not name:
+        return []
+    labels = {"source": f"{server}/{name}", "revision": os.environ.get("GITHUB_SHA", "")}
+    return [word for key, value in labels.items() for word in ("--label", f"org.opencontainers.image.{key}={value}")]
 
 
 def push(builder: str, image: str, log: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import promql_parser
@@ -36,11 +37,16 @@ class Query:
 
 def parse(query: str, where: str) -> Query:
     """Read a query; `where` names object and field for the Refusal of one that Prometheus would not take."""
-    nodes: list[Any] = []
     try:
-        promql_parser.walk(promql_parser.parse(query), lambda node: nodes.append(node))
+        return _read(query)
     except ValueError as error:
         raise Refusal(f"{where} is no PromQL ({error}); mend the query.") from None
+
+
+@lru_cache(maxsize=256)  # each rule asks for every query of a release, and a promise has a hundred cells
+def _read(query: str) -> Query:
+    nodes: list[Any] = []
+    promql_parser.walk(promql_parser.parse(query), lambda node: nodes.append(node))
     found, labels, made, ranges, steps = list[Series](), set[str](), set[str](), set[float](), set[float]()
     for node in nodes:
         if isinstance(node, promql_parser.VectorSelector):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -32,7 +33,8 @@ def parse(rendered: str) -> list[dict[str, Any]]:
 
 def text(folder: Path) -> str:
     """The YAML of a kustomization's objects."""
-    done = subprocess.run([*renderer(), str(folder)], capture_output=True, text=True, check=False)
+    brief = {"GOGC": "800", **os.environ}  # it lives for a moment: without collections it takes a quarter less CPU
+    done = subprocess.run([*renderer(), str(folder)], env=brief, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = re.sub(r'^(?:.*"command failed" err=|[Ee]rror: )', "", " ".join(done.stderr.split()))
         raise Refusal(f"{folder}: kustomize cannot render it ({reason}); mend the file that it names.")

@@ -54,7 +54,7 @@ def lay_out(root: Path) -> Path:
 
 
 def run_ingest(accept: bool = False) -> int:
-    return ingest.main(argparse.Namespace(dataset=DATASET_NAME, accept=accept))
+    return ingest.main(argparse.Namespace(dataset=DATASET_NAME, accept=accept, pinned=False))
 
 
 def verb(*words: str) -> int:

@@ -33,3 +33,9 @@ def test_a_folder_holds_what_the_commit_had_of_these_paths(commit: str) -> None:
 def test_of_paths_that_the_commit_lacks_there_is_an_empty_folder(commit: str) -> None:
     with history.archived(commit, ["nothing"], without="*.bin") as folder:
         assert list(folder.iterdir()) == []
+
+
+@pytest.mark.usefixtures("commit")
+def test_a_file_that_is_no_text_keeps_its_bytes() -> None:
+    Path("model").write_bytes(b"\x08\xff\xfe\n\n")
+    assert history.blobs(repository.commit(), ["model", "nothing"]) == {"model": b"\x08\xff\xfe\n\n"}

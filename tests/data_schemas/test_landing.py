@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from data_schemas import history, landing, pull_request
 from data_schemas.command import Refusal
 from data_schemas.landing import Edit
 from tests.conftest import Once
+from tests.github.hub import Hub
 from tests.support import gh as stand_in
 from tests.support import trees
 from tests.support.repository import ROOT, commit, git
@@ -58,6 +58,11 @@ def clone(once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 
 @pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    return tmp_path / "origin"
+
+
+@pytest.fixture
 def here(clone: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     root = clone("here")
     monkeypatch.chdir(root)
@@ -65,9 +70,12 @@ def here(clone: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """GitHub's command, which notes what it is asked; `open` is what `pr list` answers."""
-    return stand_in.install(tmp_path, monkeypatch)
+def gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """GitHub, on which a stranger's fork has proposed branches of every name that these tests use."""
+    hub = stand_in.install(tmp_path, monkeypatch)
+    hub.strangers("promote/x", "retrain/x", "release/x")
+    yield hub
+    hub.demand_untouched()
 
 
 def add(name: str = "new", text: str = "new") -> Callable[[], Edit]:
@@ -191,45 +199,43 @@ def test_an_edit_that_fails_leaves_no_tree(here: Path) -> None:
     assert Path.cwd() == here
 
 
-def test_a_proposal_is_a_branch_with_a_pull_request(here: Path, gh: Path) -> None:
-    assert landing.propose("main", "promote/x", add()) == "https://example.org/pull/7"
-    assert tip(gh / "origin", "promote/x") == "Add new by github-actions[bot]"
-    assert git("rev-parse", "promote/x~1", root=gh / "origin") == git("rev-parse", "main", root=gh / "origin")
-    listed, created = (gh / "gh.calls").read_text().splitlines()
-    assert listed.startswith("pr list --head promote/x --base main --state=open")
-    assert created == "pr create --head promote/x --base main --title=Add new --body-file=-"
-    assert (gh / "body").read_text() == "the **body**"
+def test_a_proposal_is_a_branch_with_a_pull_request(here: Path, gh: Hub, origin: Path) -> None:
+    assert landing.propose("main", "promote/x", add()) == gh.own()["html_url"]
+    assert tip(origin, "promote/x") == "Add new by github-actions[bot]"
+    assert git("rev-parse", "promote/x~1", root=origin) == git("rev-parse", "main", root=origin)
+    assert gh.calls() == ["POST pulls"]
+    assert (gh.own()["head"]["ref"], gh.own()["base"]["ref"]) == ("promote/x", "main")
+    assert (gh.own()["title"], gh.own()["body"]) == ("Add new", "the **body**")
     assert here.is_dir()
 
 
-def test_a_proposal_is_renewed_in_its_place_and_the_same_one_stays(here: Path, gh: Path) -> None:
-    landing.propose("main", "promote/x", add())
-    first = git("rev-parse", "promote/x", root=gh / "origin")
-    (gh / "open").write_text('[{"number": 7, "url": "https://example.org/pull/7"}]')
-    assert landing.propose("main", "promote/x", add()) == "https://example.org/pull/7"
-    assert git("rev-parse", "promote/x", root=gh / "origin") == first, "approvals would be dismissed"
+def test_a_proposal_is_renewed_in_its_place_and_the_same_one_stays(here: Path, gh: Hub, origin: Path) -> None:
+    address = landing.propose("main", "promote/x", add())
+    first = git("rev-parse", "promote/x", root=origin)
+    assert landing.propose("main", "promote/x", add()) == address
+    assert git("rev-parse", "promote/x", root=origin) == first, "approvals would be dismissed"
     landing.push("main", add("other"))
     landing.propose("main", "promote/x", add(text="newer"))
-    assert git("show", "promote/x:new", root=gh / "origin") == "newer"
-    assert git("rev-parse", "promote/x~1", root=gh / "origin") == git("rev-parse", "main", root=gh / "origin")
-    assert (gh / "gh.calls").read_text().splitlines()[-1].startswith("pr edit 7 ")
+    assert git("show", "promote/x:new", root=origin) == "newer"
+    assert git("rev-parse", "promote/x~1", root=origin) == git("rev-parse", "main", root=origin)
+    assert gh.calls() == ["POST pulls", *[f"PATCH pulls/{gh.own()['number']}"] * 2]
     assert here.is_dir()
 
 
-def test_what_main_has_is_not_proposed(here: Path, gh: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_main_has_is_not_proposed(here: Path, gh: Hub, origin: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert landing.propose("main", "promote/x", add("here", "here")) is None
     assert landing.propose("main", "promote/x", lambda: None) is None
     assert "nothing to propose" in capsys.readouterr().out
-    assert git("branch", "--list", "promote/x", root=gh / "origin") == ""
-    assert here.is_dir()
+    assert git("branch", "--list", "promote/x", root=origin) == ""
+    assert (here.is_dir(), gh.calls()) == (True, [])
 
 
 def test_checks_are_dispatched_where_github_would_start_none(
-    here: Path, gh: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path, gh: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISPATCH", "ci.yml")
     landing.propose("main", "promote/x", add())
-    assert (gh / "gh.calls").read_text().splitlines()[-1] == "workflow run ci.yml --ref promote/x"
+    assert gh.dispatched() == ["promote/x"]
     assert here.is_dir()
 
 
@@ -238,46 +244,48 @@ def for_the_record(text: str = "new") -> Callable[[], Edit]:
 
 
 def test_a_proposal_for_the_record_is_closed_with_its_reason_and_starts_no_checks(
-    here: Path, gh: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path, gh: Hub, origin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISPATCH", "ci.yml")
-    assert landing.propose("main", "retrain/x", for_the_record()) == "https://example.org/pull/7"
-    assert (gh / "gh.calls").read_text().splitlines()[-1] == "pr close 7 --comment=Not better."
-    assert tip(gh / "origin", "retrain/x").startswith("Add new"), "the evidence is gone"
-    (gh / "open").write_text('[{"number": 9, "url": "https://example.org/pull/9"}]')
+    assert landing.propose("main", "retrain/x", for_the_record()) == gh.own()["html_url"]
+    assert (gh.own()["state"], gh.own()["comments"]) == ("closed", ["Not better."])
+    assert tip(origin, "retrain/x").startswith("Add new"), "the evidence is gone"
     landing.propose("main", "retrain/x", for_the_record("newer"))
-    assert (gh / "gh.calls").read_text().splitlines()[-1] == "pr close 9 --comment=Not better."
+    assert (gh.own()["state"], gh.own()["comments"]) == ("closed", ["Not better."])
+    assert gh.dispatched() == []
     assert here.is_dir()
 
 
 @pytest.mark.parametrize(
     ("states", "text", "again"),
     [
-        (["CLOSED", "MERGED"], "new", False),
-        (["CLOSED"], "newer", True),
-        (["OPEN"], "new", True),
-        (["MERGED"], "new", True),
+        (["merged", "closed"], "new", False),
+        (["closed"], "newer", True),
+        (["closed", "open"], "new", True),
+        (["merged"], "new", True),
         ([], "new", True),
     ],
 )
 def test_what_was_closed_for_the_record_is_not_proposed_every_week(
-    here: Path, gh: Path, capsys: pytest.CaptureFixture[str], states: list[str], text: str, again: bool
+    here: Path, gh: Hub, capsys: pytest.CaptureFixture[str], states: list[str], text: str, again: bool
 ) -> None:
-    """Also when main has moved on by something else."""
+    """Also when main has moved on by something else; states of its pull requests, the oldest first."""
     landing.propose("main", "retrain/x", for_the_record())
     landing.push("main", add("other"))
-    (gh / "all").write_text(json.dumps([{"state": state, "url": "https://example.org/pull/7"} for state in states]))
+    gh.forget()
+    for state in states:
+        gh.propose("retrain/x", state=state)
     found = landing.propose("main", "retrain/x", for_the_record(text))
-    assert found == ("https://example.org/pull/7" if again else None)
-    assert ("pull/7 proposed the very same and was closed" in capsys.readouterr().out) is not again
+    assert (found is not None) == again
+    assert ("proposed the very same and was closed" in capsys.readouterr().out) is not again
     assert here.is_dir()
 
 
 def test_checks_that_cannot_be_started_are_told(
-    here: Path, gh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    here: Path, gh: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pull_request.dispatch("work")
-    assert not (gh / "gh.calls").exists()
+    assert gh.calls() == []
     monkeypatch.setenv("DISPATCH", "ci.yml")
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     with pytest.raises(Refusal, match=r"work is pushed, but ci\.yml was not started: gh is not on PATH; install it\."):
@@ -296,14 +304,14 @@ def test_checks_that_cannot_be_started_are_told(
     ],
 )
 def test_where_no_pull_request_can_be_opened_the_branch_and_its_text_are_there(
-    here: Path, gh: Path, fail: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    here: Path, gh: Hub, origin: Path, fail: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FAIL", fail)
+    gh.fail(fail)
     assert landing.propose("main", "promote/x", add()) == "promote/x"
     said = capsys.readouterr().out
     assert told in said
     assert "the **body**" in said
-    assert tip(gh / "origin", "promote/x").startswith("Add new")
+    assert tip(origin, "promote/x").startswith("Add new")
     assert here.is_dir()
 
 
@@ -321,7 +329,7 @@ def test_a_person_without_gh_opens_it_by_hand(
     assert here.is_dir()
 
 
-def test_whatever_asks_origin_has_the_token(here: Path, gh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_asks_origin_has_the_token(here: Path, gh: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Origin may be private, and no token lies in .git."""
     landing.propose("main", "promote/x", add())
     landing.push("main", add("other"))
@@ -338,7 +346,7 @@ def test_whatever_asks_origin_has_the_token(here: Path, gh: Path, monkeypatch: p
     assert len(remote) > 2
     assert [words for words in remote if "credential.helper=" not in words] == []
     assert here.is_dir()
-    assert gh.is_dir()
+    assert gh.calls()
 
 
 def test_a_token_is_handed_over_by_gh_and_stands_in_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +358,7 @@ def test_a_token_is_handed_over_by_gh_and_stands_in_no_command(monkeypatch: pyte
 
 
 def test_somebody_elses_commits_upon_a_proposal_are_not_overwritten(
-    here: Path, gh: Path, clone: Callable[[str], Path]
+    here: Path, gh: Hub, origin: Path, clone: Callable[[str], Path]
 ) -> None:
     landing.propose("main", "promote/x", add())
     other = clone("other")
@@ -359,7 +367,8 @@ def test_somebody_elses_commits_upon_a_proposal_are_not_overwritten(
     git("push", "--quiet", "origin", "promote/x", root=other)
     with pytest.raises(Refusal, match=r"has commits of somebody else .*`git push origin --delete promote/x`"):
         landing.propose("main", "promote/x", add(text="newer"))
-    assert tip(gh / "origin", "promote/x") == "mine by o"
+    assert tip(origin, "promote/x") == "mine by o"
+    assert len(gh.calls()) == 1
     assert here.is_dir()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import chdir
@@ -10,15 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy.manifests import check
+from deploy.manifests import check, rendering
 from tests.conftest import Once
 from tests.deploy.rehearsals import make_repository
 from tests.deploy.tree import MODEL, Tree
 from tests.support import specimens, trees
 from tests.support.process import signals_kept
 from tests.support.repository import ROOT, commit, git
-
-os.environ.setdefault("GOGC", "800")  # kubectl lives for a moment: without collections it takes a quarter less CPU
 
 ENGINE = ("pyproject.toml", ".gitignore", "deploy/__main__.py", "models/config.py", "requirements/training.txt")
 FABRICATED = {
@@ -99,6 +97,21 @@ def released(enter: Callable[[str], Tree]) -> Tree:
 def three(enter: Callable[[str], Tree]) -> Tree:
     """After the releases "a", "b" and "c" in both environments."""
     return enter("abc")
+
+
+@pytest.fixture(scope="session")
+def specimen_texts(once: Once) -> list[str]:
+    """What each of rendering.specimens() renders to among the manifests as they are."""
+
+    def make(folder: Path) -> None:
+        with rendering.copied() as tree:
+            found, refused = check.render_all(rendering.specimens(), tree)
+        assert refused == []
+        folder.mkdir()
+        (folder / "texts.json").write_text(json.dumps([text for _, text in found]))
+
+    found: list[str] = json.loads((once("specimen-texts", make) / "texts.json").read_text())
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,17 @@ def four(main: Tree) -> Tree:
     return main
 
 
+@pytest.fixture
+def plain(four: Tree) -> Tree:
+    """`four` with the canary as only strategy and specimen_0 as only model: no specimen is rendered."""
+    shutil.rmtree("deploy/strategies")
+    shutil.rmtree("deploy/releases/staging/specimen_1")
+    shutil.rmtree("deploy/releases/production/specimen_1")
+    four.commit()
+    four.git("branch", "--force", "main")
+    return four
+
+
 def keep(listed: Sequence[Release]) -> None:
     for each in listed:
         each.folder.mkdir(parents=True, exist_ok=True)
@@ -65,19 +76,24 @@ def titles(out: str) -> list[str]:
 
 
 @renders
-def test_a_change_that_the_cluster_does_not_see_is_one_line(four: Tree) -> None:
+def test_a_change_that_the_cluster_does_not_see_is_one_line(plain: Tree) -> None:
     (Path("deploy/base/README.md")).write_text("words\n")
-    answer = four.deploy(*ASKED)
+    answer = plain.deploy(*ASKED)
     assert (answer.code, answer.error) == (0, "")
-    assert answer.out == f"Nothing changes in the cluster since {four.git('rev-parse', 'main')[:10]}.\n"
+    assert answer.out == f"Nothing changes in the cluster since {plain.git('rev-parse', 'main')[:10]}.\n"
     assert REPORT.read_text() == "## Manifests\n\nNothing changes in the cluster.\n\n"
 
 
 @renders
-def test_what_is_released_in_the_same_way_changes_once_and_specimens_stand_for_the_rest(four: Tree) -> None:
+def test_what_is_released_in_the_same_way_changes_once_and_specimens_stand_for_the_rest(
+    four: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Mock(wraps=render.text)
+    monkeypatch.setattr(render, "text", text)
     plant(Path(), *PERIOD)
     answer = four.deploy(*ASKED)
     assert answer.code == 0
+    assert text.call_count == 2, "each side is rendered by one call"
     assert titles(answer.out) == [
         "staging/specimen_0 (canary), and the same in staging/specimen_1 (bluegreen), production/specimen_0 (canary), "
         "production/specimen_1 (bluegreen), specimen staging/gateway, specimen production/gateway"
@@ -100,6 +116,9 @@ def test_without_any_release_a_change_of_the_base_shows_in_specimens(main: Tree)
 
 @renders
 def test_a_change_of_one_strategy_or_environment_shows_there_only(four: Tree) -> None:
+    shutil.rmtree("deploy/strategies/gateway")  # no specimen is rendered beside the releases
+    four.commit()
+    four.git("branch", "--force", "main")
     plant(Path(), "deploy/strategies/bluegreen/smoke.yaml", '"200"', '"300"')
     assert titles(four.deploy("diff").out) == [
         "staging/specimen_1 (bluegreen), and the same in production/specimen_1 (bluegreen)"
@@ -124,15 +143,6 @@ def test_another_version_shows_its_digest_and_renders_nothing_else(four: Tree, m
     for letter in "67":
         assert f"/specimen_0@sha256:{letter * 64}\n" in out
     assert [len(call.args[0]) for call in texts.call_args_list] == [2, 2]
-
-
-@renders
-def test_each_side_is_rendered_by_one_call(four: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = Mock(wraps=render.text)
-    monkeypatch.setattr(render, "text", text)
-    plant(Path(), *PERIOD)
-    four.deploy("diff")
-    assert text.call_count == 2
 
 
 @renders
@@ -180,27 +190,27 @@ def test_argo_cd_itself_is_rendered(four: Tree) -> None:
 
 
 @renders
-def test_what_main_got_meanwhile_is_no_change_of_the_branch(four: Tree) -> None:
-    four.git("checkout", "--quiet", "main")
+def test_what_main_got_meanwhile_is_no_change_of_the_branch(plain: Tree) -> None:
+    plain.git("checkout", "--quiet", "main")
     plant(Path(), *PERIOD)
-    four.commit()
-    four.git("checkout", "--quiet", "change")
-    assert "Nothing changes" in four.deploy("diff").out
+    plain.commit()
+    plain.git("checkout", "--quiet", "change")
+    assert "Nothing changes" in plain.deploy("diff").out
 
 
 @renders
-def test_a_side_that_cannot_be_rendered_is_named(four: Tree) -> None:
+def test_a_side_that_cannot_be_rendered_is_named(plain: Tree) -> None:
     sound = Path("deploy/base/kustomization.yaml").read_text()
     plant(Path(), "deploy/base/kustomization.yaml", "  - podmonitor.yaml", "  - monitor.yaml")
-    answer = four.deploy(*ASKED)
+    answer = plain.deploy(*ASKED)
     assert (answer.code, answer.out) == (2, "")
     assert answer.error.startswith("deploy diff: the working tree: ")
-    four.commit()
-    four.git("branch", "--force", "main")
+    plain.commit()
+    plain.git("branch", "--force", "main")
     Path("deploy/base/kustomization.yaml").write_text(sound)
-    answer = four.deploy(*ASKED)
+    answer = plain.deploy(*ASKED)
     assert (answer.code, answer.out, REPORT.exists()) == (2, "", False)
-    assert f"deploy diff: {four.git('rev-parse', 'main')[:10]}: " in answer.error
+    assert f"deploy diff: {plain.git('rev-parse', 'main')[:10]}: " in answer.error
     assert "kustomize cannot render it" in answer.error
     assert "/commit-" not in answer.error
 

@@ -10,21 +10,24 @@ import pytest
 import yaml
 
 from data_schemas import landing
+from deploy import diff, promote
 from tests.conftest import Once
 from tests.deploy.conftest import Grow
 from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder, gate_names, image
+from tests.github.hub import Hub
 from tests.support import gh, trees
-from tests.support.process import program, signals_kept
+from tests.support.process import signals_kept
 from tests.support.repository import commit, git
 
 IMAGE, OTHER = image("b"), image("d")
+COMPARED = diff.compared  # which the fixture `share` replaces
 
 
 class Shared(Tree):
     """The tree with an origin, whose main others change, and `gh`; answers of verbs and what is on origin."""
 
     origin: Path
-    gh: Path  # the folder of its stand-in
+    hub: Hub
 
     def push(self) -> Answer:
         return self.deploy("promote", "specimen_delay", "--to", "staging", "--image", IMAGE, "--push")
@@ -37,7 +40,7 @@ class Shared(Tree):
         return set(self.on(branch, "diff", "--name-only", "{0}~1", "{0}").splitlines())
 
     def body(self) -> str:
-        return (self.gh / "body").read_text()
+        return str(self.hub.own()["body"])
 
     def elsewhere(self, path: Path | str, text: str) -> None:
         """Somebody else's commit on main."""
@@ -85,19 +88,22 @@ def share(
     once: Once, grown: Grow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[[Make], Shared]]:
     """A clone as current directory and its origin beside it, copied from those that `make` makes once."""
-    gh.install(tmp_path / "bin", monkeypatch)
+    hub = gh.install(tmp_path / "bin", monkeypatch)
+    hub.strangers("release/staging", "promote/specimen_delay", "rollback/production/specimen_delay")
     monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
+    monkeypatch.setattr(diff, "compared", lambda _: ([], []))  # the decision renders before and after
 
     def share(make: Make) -> Shared:
         made = once(make.__name__, lambda place: make(grown, place))
         monkeypatch.chdir(trees.copy(made, tmp_path / "place") / "repository")
         tree = Shared(capsys)
-        tree.origin, tree.gh = tmp_path / "place/origin", tmp_path / "bin"
+        tree.origin, tree.hub = tmp_path / "place/origin", hub
         tree.git("remote", "set-url", "origin", str(tree.origin))
         return tree
 
     with signals_kept():
         yield share
+    hub.demand_untouched()
 
 
 @pytest.fixture
@@ -124,6 +130,8 @@ def test_staging_is_pushed_with_its_files_alone_and_the_clone_stays_as_it_is(bui
         "name": "registry.example.org/specimens/specimen-delay",
         "digest": digest("b"),
         "commit": head,
+        "proof": "none",
+        "platform": promote.here(),
     }
     assert content(folder("staging")) == before
     assert built.git("status", "--porcelain") == ""
@@ -133,9 +141,10 @@ def test_pushed_twice_it_changes_nothing(built: Shared) -> None:
     built.push()
     tip = built.on("main", "rev-parse", "{}")
     answer = built.push()
-    assert (answer.code, "nothing to release: staging has it" in answer.out) == (0, True)
+    assert (answer.code, "nothing to release of specimen_delay: staging has it" in answer.out) == (0, True)
     other = built.deploy("promote", "specimen_delay", "--to", "staging", "--image", OTHER, "--push")
-    assert (other.code, "nothing to release: staging has it" in other.out) == (0, True), "of two runs the first stands"
+    told = "nothing to release of specimen_delay: staging has it"
+    assert (other.code, told in other.out) == (0, True), "of two runs the first stands"
     assert built.on("main", "rev-parse", "{}") == tip
 
 
@@ -163,8 +172,8 @@ def test_where_main_is_closed_it_is_proposed(built: Shared) -> None:
     answer = built.push()
     assert answer.code == 0, answer.error
     assert "origin lets nobody push to main" in answer.out
-    assert "https://example.org/pull/7" in answer.out
-    assert len(built.files("release/specimen_delay")) == 2
+    assert built.hub.own()["html_url"] in answer.out
+    assert len(built.files("release/staging")) == 2
 
 
 @pytest.mark.parametrize(
@@ -195,8 +204,11 @@ def propose(tree: Shared, *more: str) -> Answer:
     return tree.deploy("promote", "specimen_delay", "--to", "production", "--propose", *more)
 
 
-def test_production_is_proposed_with_exactly_its_files_and_the_decision(built: Shared) -> None:
+def test_production_is_proposed_with_exactly_its_files_and_the_decision(
+    built: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     built.push()
+    monkeypatch.setattr(diff, "compared", COMPARED)
     answer = propose(built)
     assert answer.code == 0, answer.error
     where = str(folder("production"))
@@ -204,8 +216,7 @@ def test_production_is_proposed_with_exactly_its_files_and_the_decision(built: S
     version = yaml.safe_load(built.on("main", "show", "{}:deploy/releases/staging/specimen_delay/passport.yaml"))[
         "version"
     ]
-    created = gh.calls(built.gh)[-1]
-    assert f"--title=Promote specimen_delay {version} to production" in created
+    assert built.hub.own()["title"] == f"Promote specimen_delay {version} to production"
     body = built.body()
     for told in (
         "what staging runs, byte for byte",
@@ -214,6 +225,7 @@ def test_production_is_proposed_with_exactly_its_files_and_the_decision(built: S
         "No cluster told that staging is healthy",
         "python -m deploy rollback specimen_delay --environment production --propose",
         "a canary walks",
+        "production/specimen_delay (canary)",
         "The gate `champion` compared both: +0.01 on the same rows.",
     ):
         assert told in body, told
@@ -248,7 +260,10 @@ def twice(share: Callable[[Make], Shared]) -> Shared:
     return share(make_twice)
 
 
-def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(twice: Shared) -> None:
+def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(
+    twice: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diff, "compared", COMPARED)
     answer = roll_back(twice, "--reason", "its rollout `was` aborted", "--to", "")
     assert answer.code == 0, answer.error
     branch, where = "rollback/production/specimen_delay", str(folder("production"))
@@ -260,6 +275,7 @@ def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(twice
         earlier, "show", f"{{}}:{where}/passport.yaml"
     )
     assert "**Why:** its rollout &#96;was&#96; aborted" in twice.body()
+    assert "production/specimen_delay (canary)" in twice.body()
     assert twice.git("status", "--porcelain") == ""
 
 
@@ -277,14 +293,16 @@ def test_what_was_rolled_back_is_not_promoted_as_another_build_of_the_same(twice
     assert (answer.code, "an image of these very sources was aborted" in answer.error) == (2, True)
     twice.git("push", "--quiet", "origin", "HEAD:main")
     answer = twice.deploy("promote", "specimen_delay", "--to", "staging", "--image", OTHER, "--push")
-    assert (answer.code, "nothing to release: what this commit has was rolled back" in answer.out) == (0, True)
+    told = "nothing to release of specimen_delay: what this commit has was rolled back"
+    assert (answer.code, told in answer.out) == (0, True)
 
 
 def test_a_rollback_closes_the_promotion_that_is_open(twice: Shared) -> None:
-    opened = """case "$*" in "pr list "*promote/*) echo '[{"number": 9}]'; exit ;; esac\n"""
-    program(twice.gh, "gh", opened + gh.SCRIPT.format(folder=twice.gh))
+    number = twice.hub.propose("promote/specimen_delay")
     assert roll_back(twice).code == 0
-    assert "pr close 9 --comment=specimen_delay is being rolled back" in "\n".join(gh.calls(twice.gh))
+    closed = twice.hub.pull(number)
+    assert closed["state"] == "closed"
+    assert closed["comments"][0].startswith("specimen_delay is being rolled back")
 
 
 def test_what_is_landed_asks_nobody_to_commit_it(built: Shared) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.deploy.manifests import renders, specimen
 from tests.support.repository import ROOT
 from tests.support.specimens import SPECIMENS
 
+Text = Callable[[Release], str]
 Objects = dict[tuple[str, str], dict[str, Any]]  # by kind and name
 STRATEGIES = rendering.strategies()
 PODS = {
@@ -42,15 +43,26 @@ FOUND = [path.parent for root in (ROOT, SPECIMENS) for path in sorted(root.glob(
 
 
 @pytest.fixture(scope="module")
-def tree() -> Iterator[Path]:
-    with rendering.copied() as folder:
-        yield folder
+def text(specimen_texts: list[str]) -> Text:
+    """What a release renders to."""
+    known = dict(zip(map(written, rendering.specimens()), specimen_texts, strict=True))
+
+    def text(of: Release) -> str:
+        if written(of) not in known:
+            with rendering.copied() as tree:
+                (known[written(of)],) = rendering.texts([of], tree)
+        return known[written(of)]
+
+    return text
 
 
-def rendered(of: Release, tree: Path) -> Objects:
+def written(of: Release) -> tuple[bytes, ...]:
+    return (str(of.folder).encode(), *of.files.values())
+
+
+def rendered(of: Release, text: Text) -> Objects:
     """The objects, of a model named `specimen` whatever its strategy."""
-    (text,) = rendering.texts([of], tree)
-    objects = rendering.parse(text.replace(release.kubernetes_name(of.model), "specimen"), of).objects
+    objects = rendering.parse(text(of).replace(release.kubernetes_name(of.model), "specimen"), of).objects
     return {(each.kind, each.name): each.content for each in objects}
 
 
@@ -62,15 +74,15 @@ def workload(objects: Objects) -> dict[str, Any]:
 @renders
 @pytest.mark.parametrize("environment", release.ENVIRONMENTS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_every_strategy_has_its_objects(strategy: str, environment: str, tree: Path) -> None:
-    objects = rendered(specimen(environment, strategy), tree)
+def test_every_strategy_has_its_objects(strategy: str, environment: str, text: Text) -> None:
+    objects = rendered(specimen(environment, strategy), text)
     caller = {("Deployment", "specimen-caller")} if environment == "staging" and strategy != "serverless" else set()
     assert set(objects) == EXPECTED[strategy] | caller
 
 
 @renders
-def test_a_passport_from_before_strategies_is_a_canary(tree: Path) -> None:
-    former, canary = (rendered(specimen("production", name), tree) for name in ("former", "canary"))
+def test_a_passport_from_before_strategies_is_a_canary(text: Text) -> None:
+    former, canary = (rendered(specimen("production", name), text) for name in ("former", "canary"))
     assert set(differences(former, canary)) == {
         "Rollout.specimen.metadata.annotations.release/passport",
         *(f"Rollout.specimen.metadata.annotations.release/{name}" for name in BOUNDS),
@@ -80,10 +92,10 @@ def test_a_passport_from_before_strategies_is_a_canary(tree: Path) -> None:
 
 @renders
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_two_releases_differ_in_digest_version_and_passport_only(strategy: str, tree: Path) -> None:
+def test_two_releases_differ_in_digest_version_and_passport_only(strategy: str, text: Text) -> None:
     of = specimen("staging", strategy)
-    before = rendered(of, tree)
-    changed = differences(before, rendered(another(of), tree))
+    before = rendered(of, text)
+    changed = differences(before, rendered(another(of), text))
     callers = {"Deployment.specimen-caller.spec.template.spec.containers.0.image"}
     smoke = {"AnalysisTemplate.specimen-smoke.spec.metrics.0.provider.job.spec.template.spec.containers.0.image"}
     owner = "Service" if strategy == "serverless" else "Rollout"
@@ -118,8 +130,8 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
 
 
 @renders
-def test_environments_differ_in_namespace_pauses_and_callers_only(tree: Path) -> None:
-    staging, production = (rendered(specimen(each, "canary"), tree) for each in release.ENVIRONMENTS)
+def test_environments_differ_in_namespace_pauses_and_callers_only(text: Text) -> None:
+    staging, production = (rendered(specimen(each, "canary"), text) for each in release.ENVIRONMENTS)
     del staging["Deployment", "specimen-caller"]
     steps = "Rollout.specimen.spec.strategy.canary.steps"
     assert set(differences(staging, production)) == {
@@ -130,9 +142,9 @@ def test_environments_differ_in_namespace_pauses_and_callers_only(tree: Path) ->
 
 @renders
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_the_models_own_replicas_and_resources_are_what_runs(strategy: str, tree: Path) -> None:
+def test_the_models_own_replicas_and_resources_are_what_runs(strategy: str, text: Text) -> None:
     of = specimen("production", strategy)
-    objects = rendered(of, tree)
+    objects = rendered(of, text)
     values = {each["path"]: each["value"] for each in yaml.safe_load(of.files["resources.yaml"])}
     spec = workload(objects)["spec"]
     assert spec["template"]["spec"]["containers"][0]["resources"] == values[rules.RESOURCES]
@@ -143,30 +155,30 @@ def test_the_models_own_replicas_and_resources_are_what_runs(strategy: str, tree
 
 @renders
 @pytest.mark.parametrize("strategy", ["canary", "gateway"])
-def test_the_models_own_slow_bound_reaches_the_query(strategy: str, tree: Path) -> None:
-    annotations = workload(rendered(specimen("production", strategy), tree))["metadata"]["annotations"]
+def test_the_models_own_slow_bound_reaches_the_query(strategy: str, text: Text) -> None:
+    annotations = workload(rendered(specimen("production", strategy), text))["metadata"]["annotations"]
     assert annotations["release/slow"] == "0.0075"  # 7.5 ms, as the label `le` of the histogram writes it
 
 
 @renders
 @pytest.mark.parametrize("version", ["123456789012", "0123456789e1", "000000000000"])
 @pytest.mark.parametrize("strategy", ["canary", "serverless"])
-def test_a_version_that_looks_like_a_number_stays_text(strategy: str, version: str, tree: Path) -> None:
-    objects = rendered(another(specimen("staging", strategy), version), tree)
+def test_a_version_that_looks_like_a_number_stays_text(strategy: str, version: str, text: Text) -> None:
+    objects = rendered(another(specimen("staging", strategy), version), text)
     assert workload(objects)["spec"]["template"]["metadata"]["labels"][VERSION] == version
 
 
 @renders
-def test_probes_ask_what_bentoml_answers(tree: Path) -> None:
-    container = workload(rendered(specimen("production", "canary"), tree))["spec"]["template"]["spec"]["containers"][0]
+def test_probes_ask_what_bentoml_answers(text: Text) -> None:
+    container = workload(rendered(specimen("production", "canary"), text))["spec"]["template"]["spec"]["containers"][0]
     paths = {name: container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")}
     assert paths == {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
 
 
 @renders
-def test_objects_name_the_file_that_they_come_from(tree: Path) -> None:
+def test_objects_name_the_file_that_they_come_from(text: Text) -> None:
     of = specimen("staging", "gateway")
-    objects = rendering.parse(rendering.texts([of], tree)[0], of).objects
+    objects = rendering.parse(text(of), of).objects
     files = {(each.kind, each.name): str(each.file) for each in objects}
     assert files["HTTPRoute", "gateway-specimen"] == "deploy/strategies/gateway/httproute.yaml"
     assert files["AnalysisTemplate", "gateway-specimen-errors"] == "deploy/base/analysis/errors.yaml"
@@ -174,9 +186,9 @@ def test_objects_name_the_file_that_they_come_from(tree: Path) -> None:
 
 
 @renders
-def test_what_is_rendered_bears_no_annotation_of_the_checks(tree: Path) -> None:
+def test_what_is_rendered_bears_no_annotation_of_the_checks(text: Text) -> None:
     of = specimen("production", "canary")
-    assert rendering.ORIGIN not in (shown := str(rendered(of, tree)))
+    assert rendering.ORIGIN not in (shown := str(rendered(of, text)))
     assert f"'{rendering.MARK}'" not in shown
     assert rendering.ORIGIN.encode() not in of.files["kustomization.yaml"]
 

@@ -61,10 +61,11 @@ def exposed(metrics: str) -> Exposed:
 
 
 @pytest.fixture(scope="module")
-def rendered() -> list[Rendering]:
+def rendered(rehearsed: Path) -> list[Rendering]:
     """A release of the real model by every strategy in production, with its own bound of a slow request."""
-    model = config.load(NAME, check_columns=False)
-    slow, own = model.serving.slow_ms, passport.version(passport.content(model))
+    with chdir(rehearsed):
+        model = config.load(NAME, check_columns=False)
+        slow, own = model.serving.slow_ms, passport.version(passport.content(model))
     found = []
     with rendering.copied() as tree:
         for strategy in rendering.strategies():

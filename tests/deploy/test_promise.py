@@ -140,7 +140,7 @@ def test_a_model_says_how_many_requests_its_weights_wait_for(released: Tree) -> 
     answer = released.promote("staging", "b")
     assert answer.code == 0, answer.error
     written = yaml.safe_load((folder("staging") / "kustomization.yaml").read_text())
-    operations = yaml.safe_load(written["patches"][-1]["patch"])
+    operations = [each for patch in written["patches"] for each in yaml.safe_load(patch.get("patch", "[]"))]
     asked = [each["value"] for each in operations if each["path"].startswith("/spec/strategy/canary/steps/")]
     assert asked == ["50", "100", "150"]
     walk = steps.of("staging", "canary")

@@ -12,7 +12,7 @@ import yaml
 
 from data_schemas import files
 from data_schemas.command import Refusal
-from deploy import release
+from deploy import promote, release
 from tests.deploy.tree import MODEL, Tree, content, digest, folder, gate_names
 
 BUILT = MODEL / "build/passport.yaml"
@@ -40,6 +40,8 @@ def test_promotion_to_staging_adds_only_the_image_to_the_passport(tree: Tree) ->
         "name": "registry.example.org/specimens/specimen-delay",
         "digest": digest("a"),
         "commit": tree.git("rev-parse", "HEAD"),
+        "proof": "none",
+        "platform": promote.here(),
     }
     assert yaml.safe_load(written) == {**yaml.safe_load(BUILT.read_bytes()), "image": image}
 

@@ -126,7 +126,7 @@ slow = partial(pytest.param, marks=pytest.mark.slow)  # ten seconds of real load
     ("fault", "candidate", "template", "check"),
     [
         pytest.param("errors", StubArm(errors=0.2), *["errors|success"] * 2, id="errors"),
-        slow("latency", StubArm(seconds=0.03), *["slow requests"] * 2, id="latency"),
+        slow("latency", StubArm(seconds=0.03), *["slow requests|beyond the budget"] * 2, id="latency"),
         slow("scores", StubArm(shift=0.3), *["scores against the promise"] * 2, id="scores"),
         slow("nan", StubArm(errors=0.4), *["errors|success"] * 2, id="nan"),
         slow("crash", StubArm(), "scrapes missed", "errors|success", id="crash"),

@@ -38,6 +38,16 @@ def test_a_file_that_the_lock_does_not_name_is_not_released(tree: Tree) -> None:
     assert "model.onnx is not the file that the lock names" in tree.promote("staging").error
 
 
+def test_verify_reads_a_file_that_is_no_text_as_git_holds_it(tree: Tree) -> None:
+    (MODEL / "model.onnx").write_bytes(b"\x08\xff\xfe")
+    (MODEL / "dvc.lock").write_text(lock(MODEL.name))
+    tree.commit()
+    judge(MODEL.name)
+    assert tree.promote("staging").code == 0
+    tree.commit()
+    assert tree.deploy("verify").code == 0
+
+
 def test_verify_names_a_release_whose_commit_held_another_model(tree: Tree) -> None:
     """As an earlier `promote` would have taken it."""
     tree.build("a")

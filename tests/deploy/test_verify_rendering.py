@@ -38,8 +38,11 @@ def small(whole: Tree) -> Tree:
 
 @renders
 def test_what_promote_wrote_renders_to_no_fault(whole: Tree) -> None:
+    rendering.FORK.parent.mkdir(parents=True)
+    rendering.FORK.write_text("data: {registry: registry.example.org/specimens/}\n")  # which their images are of
     answer = whole.deploy("verify")
     assert answer.code == 0, answer.out
+    assert "registry of deploy/argocd/fork.yaml" not in answer.out
     assert "Held against Kubernetes 1." in answer.out
     assert "gateway" in answer.out
     assert "2 releases" in answer.out
@@ -84,8 +87,6 @@ def test_a_fault_of_one_release_alone_is_named(small: Tree) -> None:
 @renders
 def test_an_image_of_another_registry_than_the_forks_is_named(small: Tree) -> None:
     rendering.FORK.parent.mkdir(parents=True)
-    rendering.FORK.write_text("data: {registry: registry.example.org/specimens/}\n")
-    assert "registry of deploy/argocd/fork.yaml" not in small.deploy("verify").out
     rendering.FORK.write_text("data: {registry: registry.example.org/other}\n")
     answer = small.deploy("verify")
     assert answer.code == 1

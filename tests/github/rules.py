@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.github import trust
 from tests.github.commands import commands
 from tests.github.expressions import evaluate
 from tests.github.workflows import EXPRESSION, File, read
@@ -194,3 +195,4 @@ RULES: dict[str, Rule] = {
         required,
     )
 }  # fmt: skip
+RULES |= trust.RULES

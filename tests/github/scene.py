@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import yaml
 from models.required import ASKED
 from tests.deploy.manifests import schema_folder
 from tests.github import workflows
+from tests.github.hub import REPOSITORY, Hub
 from tests.github.runner import Job, Runner
 from tests.support import repository, specimens, trees
 from tests.support.passports import judge
@@ -28,13 +30,6 @@ from tests.support.repository import ROOT
 
 BIN = Path(sys.executable).parent  # of this environment
 SERVING = {"strategy": "canary", "slow_ms": 0.6}
-GH = """#!/bin/sh
-echo "$@" >> "$SCENE/gh.calls"
-case "$1 $2" in
-"pr list") echo "[]" ;;
-"pr create") cat > "$SCENE/body.md"; echo https://example.org/pull/1 ;;
-esac
-"""
 # Its digest follows from what is built, as a real builder's does.
 DOCKER = r"""#!/bin/bash
 digest=$SCENE/digest
@@ -46,6 +41,10 @@ image) case "$*" in *RepoDigests*) name=${@: -1}; echo "${name%:*}@sha256:$(cat 
        *) echo "sha256:$(cat "$digest")" ;; esac ;;
 esac
 """
+NOTHING = (
+    *("docker/login-action@", "anchore/sbom-action@", "sigstore/cosign-installer@"),
+    "$/.github/actions/credentials",
+)
 COSIGN = '#!/bin/sh\necho "$@" >> "$SCENE/cosign.calls"\n'
 # Of tests/, what jobs run or check; the rest would take minutes, or run this again.
 TESTS = (
@@ -64,15 +63,16 @@ class Scene:
         self.runs = itertools.count(1)
         self.tools = root / "tools"
         self.tools.mkdir()
-        for name, script in {"gh": GH, "docker": DOCKER, "cosign": COSIGN}.items():
+        self.hub = Hub(root / "hub")
+        for name, script in {"docker": DOCKER, "cosign": COSIGN}.items():
             (self.tools / name).write_text(script)
             (self.tools / name).chmod(0o755)
         self.environment = {
-            "PATH": os.pathsep.join([str(self.tools), str(BIN), os.environ["PATH"]]),
+            **self.hub.environment,
+            "PATH": os.pathsep.join([str(self.tools), str(self.hub.folder), str(BIN), os.environ["PATH"]]),
             "SCENE": str(root),
             "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
             "SCHEMAS": str(schema_folder()),
-            "GOGC": "800",  # kubectl lives for a moment: without collections it takes a quarter less CPU
             "STRICT": "",
         }
 
@@ -119,14 +119,27 @@ class Scene:
         return set(self.git("diff", "--name-only", f"{branch}~1", branch, at=self.origin).split())
 
     def pull_request(self, branch: str, *jobs: str) -> Runner:
-        """ci.yml on what merging the branch would give, which here is the branch.
+        """ci.yml on what merging the branch gives, a commit of GitHub's whose first parent is main as it is now.
 
         Of the jobs between `plan` and `required` these are run, by default all; the others count as passed.
         """
-        base = self.git("merge-base", "main", branch, at=self.origin)
-        event = {"pull_request": {"number": 1, "base": {"sha": base}}}
+        tree = self.git("merge-tree", "--write-tree", "main", branch, at=self.origin)
+        parents = ["-p", "main", "-p", branch, "-m", f"Merge {branch}"]
+        merged = self.git("commit-tree", tree, *parents, at=self.origin)
+        self.git("update-ref", "refs/pull/1/merge", merged, at=self.origin)
+        # That of the last push, which main may have left behind long ago.
+        stale = self.git("rev-list", "--max-parents=0", "main", at=self.origin).splitlines()[0]
+        head = {"repo": {"full_name": REPOSITORY}, "sha": self.git("rev-parse", branch, at=self.origin)}
+        event = {"pull_request": {"number": 1, "base": {"sha": stale}, "head": head}}
         passed = {name: Job("success") for name in ASKED if jobs and name not in jobs}
-        return self.run("ci", "pull_request", event, branch, jobs=passed)
+        return self.run("ci", "pull_request", event, "refs/pull/1/merge", jobs=passed)
+
+    def released(self, **options: Any) -> Runner:
+        """release.yml after ci.yml succeeded for the newest commit of main."""
+        sha = self.git("rev-parse", "main", at=self.origin)
+        self.hub.ran("ci.yml", sha)
+        about = {"event": "push", "conclusion": "success", "head_repository": {"full_name": REPOSITORY}}
+        return self.run("release", "workflow_run", {"workflow_run": about | {"head_sha": sha}}, **options)
 
     def run(
         self,
@@ -152,7 +165,8 @@ class Scene:
             shutil.copytree(self.cache, folder / ".dvc/cache", copy_function=os.link)
             (folder / "deploy/build").mkdir()
             (folder / "deploy/build/alive").symlink_to(self.alive)
-            os.utime(folder / "requirements/development.txt", (0, 0))  # older than the environment
+            for lock in ("development", "uv"):
+                os.utime(folder / f"requirements/{lock}.txt", (0, 0))  # older than the environment
 
         def folder(label: str) -> Path:
             (place / label).mkdir(parents=True)
@@ -162,14 +176,18 @@ class Scene:
             "$/.github/actions/setup": setup,
             "actions/upload-artifact@": lambda inputs, job: upload(inputs, job, place / "artifacts"),
             "actions/download-artifact@": lambda inputs, job: download(inputs, job, place / "artifacts"),
-            **dict.fromkeys(("docker/login-action@", "anchore/sbom-action@", "actions/attest@"), lambda *_: None),
+            "actions/attest@": lambda inputs, _: self.hub.attest(
+                f"{inputs['subject-name']}@{inputs['subject-digest']}"
+            ),
+            **dict.fromkeys(NOTHING, lambda *_: None),
         }
         github = {
             "event_name": event_name,
             "event": {"repository": {"private": False}, **event},
-            "ref": f"refs/heads/{branch}",
+            "ref": branch if branch.startswith("refs/") else f"refs/heads/{branch}",
             "sha": sha,
             "actor": "someone",
+            "repository": REPOSITORY,
             "token": "",
         }
         file = workflows.read(ROOT / f".github/workflows/{name}.yml")
@@ -179,11 +197,15 @@ class Scene:
 
 
 def upload(inputs: dict[str, str], job: Path, artifacts: Path) -> None:
-    """What the paths match, below their common folder."""
+    """What the paths match, by their place below the folder that all paths have in common, up to their wildcards."""
     found = [path for line in inputs["path"].split() for path in sorted(job.glob(line))]
     files = [each for path in found for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file()]
-    common = Path(os.path.commonpath([path.parent for path in files])) if files else job
-    (artifacts / inputs["name"]).mkdir(parents=True, exist_ok=True)
+    if not files:
+        if inputs.get("if-no-files-found") == "error":
+            raise OSError("no files were found")
+        return
+    roots = [job / re.split(r"/?[^/]*[*?]", line)[0] for line in inputs["path"].split()]
+    common = Path(os.path.commonpath([root.parent if root.is_file() else root for root in roots]))
     for path in files:
         target = artifacts / inputs["name"] / path.relative_to(common)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +213,14 @@ def upload(inputs: dict[str, str], job: Path, artifacts: Path) -> None:
 
 
 def download(inputs: dict[str, str], job: Path, artifacts: Path) -> None:
-    shutil.copytree(artifacts / inputs["name"], job / inputs["path"], dirs_exist_ok=True)
+    """One by its name, which has to be there; or all that match a pattern, each in a folder unless they are merged."""
+    if "name" in inputs:
+        shutil.copytree(artifacts / inputs["name"], job / inputs["path"], dirs_exist_ok=True)
+        return
+    merged = inputs.get("merge-multiple") == "true"
+    for found in sorted(artifacts.glob(inputs["pattern"])):
+        target = job / inputs["path"] if merged else job / inputs["path"] / found.name
+        shutil.copytree(found, target, dirs_exist_ok=True)
 
 
 def copy_model(root: Path, name: str) -> None:

@@ -21,7 +21,8 @@ CI = workflows.read(Path(".github/workflows/ci.yml"))
 PULL = {
     "event_name": "pull_request",
     "sha": "1" * 40,
-    "event": {"pull_request": {"number": 1, "base": {"sha": "2" * 40}}},
+    "event": {"pull_request": {"number": 1, "base": {"sha": "2" * 40}, "head": {"repo": {"full_name": "team/fork"}}}},
+    "repository": "team/fork",
 }
 ALL = ["train", "gates", "build", "rehearse"]
 SINCE = "9" * 40
@@ -40,6 +41,7 @@ case "$*" in
 "models ci rehearse"*) mkdir -p deploy/build/1 && echo "traffic of $4" > deploy/build/1/report.md ;;
 "models ci manifests"*) mkdir -p deploy/build && echo "objects" > deploy/build/diff.md ;;
 esac
+[ -z "$STRANGER" ] || echo "$3" >> "$(dirname "$TOLD")/strangers"
 [ -z "$FAIL" ] || case "$*" in *"$FAIL"*) exit 1 ;; esac
 case "$*" in "models affected"*) echo "$PLAN" ;; esac"""
 
@@ -50,6 +52,8 @@ class Run:
     def __init__(self, root: Path, plan: dict[str, Any] | str, fail: str = "", github: dict[str, Any] = PULL) -> None:
         self.root = root
         self.uploaded: list[str] = []
+        self.credentials: list[str] = []
+        self.newest: set[str] = set()
         program(root / "bin", "python", PYTHON.format(python=shlex.quote(sys.executable)))
         environment = {
             "PATH": first_on_path(root / "bin"),
@@ -57,11 +61,16 @@ class Run:
             "FAIL": fail,
             "TOLD": str(root / "told"),
         }
-        uses = {"$/.github/actions/setup": self.setup, "actions/upload-artifact@": self.upload}
+        uses = {
+            "$/.github/actions/setup": self.setup,
+            "$/.github/actions/credentials": lambda *_: self.credentials.append("given"),
+            "actions/upload-artifact@": self.upload,
+        }
         self.jobs = Runner(CI, self.folder, uses, github, root / "temporary", environment=environment).run()
         told = (root / "told").read_text().splitlines()
         self.called = [line for line in told if not line.startswith(("models affected", "models required", " ", "}"))]
-        self.base = next(line.rpartition(" ")[2] for line in told if line.startswith("models affected"))
+        self.asked = next(line for line in told if line.startswith("models affected"))
+        self.base = self.asked.split()[3]
 
     def folder(self, job: str) -> Path:
         path = self.root / job
@@ -70,6 +79,7 @@ class Run:
 
     def setup(self, inputs: dict[str, str], folder: Path) -> None:
         assert inputs["for"] in {"required", "plan", "code", "manifests", "model", "tests"}
+        self.newest.add(inputs.get("newest", ""))
         for name in ("deploy", "models"):
             (folder / name).mkdir()
         for path in (ROOT / "pyproject.toml", ROOT / "data_schemas", *(ROOT / "models").glob("*.py")):
@@ -191,7 +201,7 @@ def test_a_plan_that_says_nothing_turns_required_red(ci: Callable[..., Run], pla
 @pytest.mark.parametrize(
     ("github", "base"),
     [
-        (PULL, "2" * 40),
+        (PULL, "HEAD^1"),
         ({"event_name": "merge_group", "event": {"merge_group": {"base_sha": "3" * 40}}}, "3" * 40),
         ({"event_name": "push", "event": {"before": "4" * 40, "created": False}}, "4" * 40),
         ({"event_name": "push", "event": {"before": "0" * 40, "created": True}}, "origin/main"),
@@ -201,6 +211,39 @@ def test_a_plan_that_says_nothing_turns_required_red(ci: Callable[..., Run], pla
 )
 def test_a_change_is_what_differs_from_where_it_goes(ci: Callable[..., Run], github: dict[str, Any], base: str) -> None:
     assert ci(NOTHING, github=github).base == base
+
+
+EVERY_WEEK = {"event_name": "schedule", "event": {}}
+
+
+@pytest.mark.parametrize(
+    ("github", "everything"),
+    [
+        (EVERY_WEEK, True),
+        ({"event_name": "workflow_dispatch", "event": {"inputs": {"everything": True}}}, True),
+        ({"event_name": "workflow_dispatch", "event": {"inputs": {"everything": False}}}, False),
+        (PULL, False),
+    ],
+    ids=["weekly", "asked for", "by a bot", "a pull request"],
+)
+def test_everything_is_planned_every_week_and_when_it_is_asked_for(
+    ci: Callable[..., Run], github: dict[str, Any], everything: bool
+) -> None:
+    assert ci(NOTHING, github=github).asked.endswith(" --everything") is everything
+
+
+def test_the_newest_python_is_for_the_weekly_run(tmp_path: Path) -> None:
+    assert Run(tmp_path / "week", EVERYTHING, github=EVERY_WEEK).newest - {""} == {"true"}
+    assert Run(tmp_path / "pull", EVERYTHING).newest - {""} == {"false"}
+
+
+@pytest.mark.parametrize(("owner", "given"), [("team/fork", 3), ("stranger/fork", 0), ("team/another-fork", 0)])
+def test_a_fork_gets_no_credentials_and_is_told_so_by_the_verbs(ci: Callable[..., Run], owner: str, given: int) -> None:
+    event = {"pull_request": {"number": 1, "head": {"repo": {"full_name": owner}}}}
+    run = ci(EVERYTHING, github=PULL | {"event": event})
+    assert len(run.credentials) == given
+    strangers = (run.root / "strangers").read_text().split() if (run.root / "strangers").exists() else []
+    assert bool(strangers) is not bool(given)
 
 
 @pytest.mark.parametrize("name", ["x; touch owned", "$(touch owned)", "`touch owned`", "../x"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from deploy.due import NOBODY
 from tests.github import workflows
 from tests.github.tools import INSTALL, schemas, zizmor
 from tests.support.process import first_on_path, program
-from tests.support.repository import ROOT
+from tests.support.repository import ROOT, git
 
 GITHUB = ROOT / ".github"  # with the teams of a fork, where it is one: the tree of tests has others
 FORKED = NOBODY not in (ROOT / "deploy/argocd/fork.yaml").read_text()
 TEAMS_OWN = ("models/", "data_schemas/")  # of which a fork may have none
 OWNERS = [line.split() for line in (GITHUB / "CODEOWNERS").read_text().splitlines() if line and line[0] != "#"]
 RULESETS = {path.stem: json.loads(path.read_text()) for path in (GITHUB / "rulesets").glob("*.json")}
+ORIGIN = "https://github.com/team/fork"
 
 
 def _owners(path: str) -> list[str]:
@@ -70,7 +72,7 @@ def test_the_branch_rules_ask_for_a_job_that_every_pull_request_has() -> None:
     ci = workflows.read(Path(".github/workflows/ci.yml"))
     assert check["context"] in ci.jobs
     assert {"pull_request", "merge_group"} <= ci.triggers
-    assert "name" not in ci.jobs[check["context"]], "a name would replace the job's own as what the rule looks for"
+    assert ci.jobs[check["context"]]["name"] == check["context"], "the name is what the rule looks for"
     assert check["integration_id"] == 15368, "GitHub Actions, so that no other app or token reports it"
     assert {"deletion", "non_fast_forward"} <= rules.keys()
 
@@ -87,11 +89,16 @@ def test_a_ruleset_is_active_on_main_and_named_like_its_file(name: str) -> None:
 
 
 def test_apply_replaces_the_rules_that_are_there_and_makes_the_others(tmp_path: Path) -> None:
-    script = f'echo "$@" >> {tmp_path}/told; case "$*" in *includes_parents*) echo "checks 7" ;; esac'
-    program(tmp_path, "gh", script)
+    script = f'echo "$GH_REPO" >> {tmp_path}/told; echo "$@" >> {tmp_path}/told; '
+    program(tmp_path, "gh", f'{script}case "$*" in *includes_parents*) echo "checks 7" ;; esac')
     environment = os.environ | {"PATH": first_on_path(tmp_path)}
-    subprocess.run([GITHUB / "rulesets/apply"], env=environment, check=True, capture_output=True)
-    assert (tmp_path / "told").read_text().splitlines()[1:] == [
+    shutil.copytree(GITHUB / "rulesets", tmp_path / "rulesets")
+    for words in (["init", "--quiet"], ["remote", "add", "origin", ORIGIN], ["remote", "add", "upstream", "parent"]):
+        git(*words, root=tmp_path)
+    subprocess.run([tmp_path / "rulesets/apply"], env=environment, check=True, capture_output=True)
+    told = (tmp_path / "told").read_text().splitlines()
+    assert set(told[::2]) == {ORIGIN}, "gh's own default may be the template"
+    assert told[3::2] == [
         "api --silent --method PUT repos/{owner}/{repo}/rulesets/7 --input checks.json",
         "api --silent --method POST repos/{owner}/{repo}/rulesets --input review.json",
     ]

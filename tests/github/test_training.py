@@ -11,13 +11,18 @@ import pytest
 
 from tests.github import workflows
 from tests.github.runner import Action, Runner
+from tests.github.scene import download, upload
 from tests.support.process import first_on_path, program
 
-PYTHON = """\
+PYTHON = r"""
 shift
 echo "$*; $GH_TOKEN; $DISPATCH" >> "$TOLD"
 case "$*" in *--list*) echo "$PLAN" ;; esac
-case "$*" in *renew*) exit $CODE ;; esac"""
+case "$*" in
+*"--write "*) for folder; do :; done; mkdir -p "$folder/one" && echo change > "$folder/one/change.patch" ;;
+*"--read "*) words=$*; words=${words#*--read }; [ -f "${words%% *}/one/change.patch" ] || exit 3 ;;
+esac
+case "$*" in *renew*--write*) exit $CODE ;; esac"""
 GH = 'echo "gh $*" >> "$TOLD"'
 OURS = {"head": {"repo": {"full_name": "team/fork"}}, "number": 5}
 LABELLED = {"pull_request": OURS, "label": {"name": "train"}}
@@ -29,20 +34,28 @@ class Run:
     def __init__(self, root: Path, name: str, github: dict[str, Any], code: int = 0, **variables: str) -> None:
         self.root = root
         self.checked_out: list[str] = []
+        self.prepared: list[str] = []
+        self.credentials: list[str] = []
         program(root / "bin", "python", PYTHON)
         program(root / "bin", "gh", GH)
         environment = {
+            "GITHUB_REPOSITORY": "team/fork",
             "PATH": first_on_path(root / "bin"),
             "TOLD": str(root / "told"),
             "PLAN": github.pop("plan", '{"models": ["one", "two"], "skipped": {}}'),
             "CODE": str(code),
         }
+        artifacts = root / "artifacts"
         uses: dict[str, Action] = {
             "$/.github/actions/setup": self.setup,
+            "$/.github/actions/credentials": lambda inputs, _: self.credentials.append(inputs.get("access", "reader")),
+            "actions/upload-artifact@": lambda inputs, job: upload(inputs, job, artifacts),
+            "actions/download-artifact@": lambda inputs, job: download(inputs, job, artifacts),
             "actions/create-github-app-token@": lambda *_: {"token": "app"},
         }
         file = workflows.read(Path(f".github/workflows/{name}.yml"))
         github = {"repository": "team/fork", "token": "own", "head_ref": "", "ref_name": "main", "event": {}} | github
+        github["event"]["repository"] = {"default_branch": "main"}
         self.jobs = Runner(file, self.folder, uses, github, root / "temporary", variables, environment).run()
         self.results = {name: job.result for name, job in self.jobs.items()}
         self.called = (root / "told").read_text().splitlines() if (root / "told").exists() else []
@@ -53,6 +66,7 @@ class Run:
 
     def setup(self, inputs: dict[str, str], folder: Path) -> None:
         self.checked_out.append(inputs.get("ref", ""))
+        self.prepared.append(inputs["for"])
         if inputs["for"] != "plan":
             (folder / ".venv/bin").mkdir(parents=True)
             (folder / ".venv/bin/python").symlink_to(self.root / "bin/python")
@@ -64,13 +78,16 @@ def workflow(tmp_path: Path) -> Callable[..., Run]:
 
 
 @pytest.mark.parametrize("code", [0, 2])
-def test_the_label_trains_its_branch_and_is_taken_off_whatever_comes_of_it(
+def test_the_label_trains_its_branch_without_a_token_and_pushes_by_mains_own_verb(
     workflow: Callable[..., Run], code: int
 ) -> None:
     run = workflow("train", {"event_name": "pull_request", "head_ref": "work", "event": LABELLED}, code=code)
-    assert run.called == ["models renew --push work; own; ci.yml", "gh pr edit 5 --remove-label train"]
-    assert run.checked_out == ["work"]
-    assert run.results == {"renew": "failure" if code else "success"}
+    trained, *pushed, unlabelled = run.called
+    assert trained == "models renew --push work --write trained; ; ", "a token was there"
+    assert pushed == ([] if code else ["models renew --push work --read trained; own; ci.yml"])
+    assert unlabelled == "gh api --method DELETE repos/team/fork/issues/5/labels/train"
+    assert run.checked_out == ["work", "main"]
+    assert run.results == {"train": "failure" if code else "success", "push": "success"}, run.jobs["push"].log
 
 
 @pytest.mark.parametrize(
@@ -83,15 +100,18 @@ def test_the_label_trains_its_branch_and_is_taken_off_whatever_comes_of_it(
 )
 def test_nothing_else_trains(workflow: Callable[..., Run], event: dict[str, Any]) -> None:
     run = workflow("train", {"event_name": "pull_request", "head_ref": "work", "event": event})
-    assert (run.results, run.called) == ({"renew": "skipped"}, [])
+    assert (run.results, run.called) == ({"train": "skipped", "push": "skipped"}, [])
 
 
 @pytest.mark.parametrize(("model", "called"), [("", "models renew"), ("one", "models renew one")])
 def test_it_is_started_by_hand_on_a_branch(workflow: Callable[..., Run], model: str, called: str) -> None:
     event = {"inputs": {"model": model}}
     run = workflow("train", {"event_name": "workflow_dispatch", "ref_name": "work", "event": event})
-    assert run.called == [f"{called} --push work; own; ci.yml"]
-    assert run.checked_out == ["work"]
+    assert run.called == [
+        f"{called} --push work --write trained; ; ",
+        "models renew --push work --read trained; own; ci.yml",
+    ]
+    assert run.checked_out == ["work", "main"]
 
 
 @pytest.mark.parametrize(
@@ -112,17 +132,20 @@ def test_each_model_of_the_list_is_retrained(workflow: Callable[..., Run], githu
     run = workflow("retrain", github)
     plan, *others = run.called
     assert plan == f"models retrain {called}; ; "
-    assert others == [f"models retrain {name} --propose; own; ci.yml" for name in ("one", "two")]
+    *trained, proposed = others
+    assert trained == [f"models retrain {name} --write proposed; ; " for name in ("one", "two")], "a token was there"
+    assert proposed == "models retrain --read proposed --propose; own; ci.yml"
+    assert (run.prepared, run.credentials) == (["plan", "train", "train", "propose"], ["writer", "writer"])
 
 
 def test_what_an_app_pushes_is_checked_without_being_asked_for(workflow: Callable[..., Run]) -> None:
     run = workflow("retrain", {"event_name": "schedule"}, APP_CLIENT_ID="12")
-    assert run.called[1] == "models retrain one --propose; app; "
+    assert run.called[-1] == "models retrain --read proposed --propose; app; "
 
 
 def test_where_nothing_is_to_be_retrained_no_job_starts(workflow: Callable[..., Run]) -> None:
     run = workflow("retrain", {"event_name": "schedule", "plan": json.dumps({"models": [], "skipped": {"one": "why"}})})
-    assert run.results == {"plan": "success", "retrain": "skipped"}
+    assert run.results == {"plan": "success", "train": "skipped", "propose": "skipped"}
 
 
 @pytest.mark.parametrize("name", ["x; touch owned", "$(touch owned)", "`touch owned`"])

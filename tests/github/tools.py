@@ -26,6 +26,8 @@ FALSE_ALARMS = {
     'unknown permission scope "attestations"': "a scope of tokens since 2024",
     'label "ubuntu-24.04" is unknown': "a hosted runner since 2024",
     'specifying action "$/': "`uses: $/…` names the repository's own action since July 2026; rules.py looks for it",
+    'unexpected key "queue"': "of `concurrency`, since May 2026",
+    'unexpected key "deployment"': "of `environment`, since 2026",
     'undefined variable "vars"': "the repository's configuration variables, since 2023",
 }
 
@@ -52,7 +54,7 @@ def schemas(paths: list[Path]) -> Findings:
 
 def zizmor(paths: list[Path]) -> Findings:
     """What zizmor finds in files and folders."""
-    options = ["--offline", "--quiet", "--strict-collection", "--no-progress", "--format", "json"]
+    options = ["--offline", "--quiet", "--persona=pedantic", "--strict-collection", "--no-progress", "--format", "json"]
     found: Findings = defaultdict(list)
     for each in json.loads(_run([str(BIN / "zizmor"), *options, *map(str, paths)], {0, *range(11, 15)})):
         (place, *_) = [each for each in each["locations"] if each["symbolic"]["kind"] == "Primary"]

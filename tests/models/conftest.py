@@ -12,7 +12,7 @@ import pytest
 
 from data_schemas import landing
 from data_schemas.files import read_json
-from models import config, gates, renew
+from models import charts, config, gates, measure, renew
 from models.__main__ import main
 from tests.models import scene
 from tests.support import gh, specimens, trees
@@ -22,10 +22,26 @@ from tests.support.repository import git
 if TYPE_CHECKING:
     from tests.conftest import Once
 
+DRAW = charts.draw
+
 
 @pytest.fixture(scope="session")
 def model() -> config.Model:
     return config.load(specimens.NAME)
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verbs in this process time seldom and draw nothing: that is most of their cost, and few tests look at it."""
+    monkeypatch.setattr(measure, "BATCHES", {"one_row": (1, 30), "hundred_rows": (100, 10)})
+    monkeypatch.setattr(measure, "ROUNDS", 2)
+    monkeypatch.setattr(charts, "draw", lambda *_: {})
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what is drawn."""
+    monkeypatch.setattr(charts, "draw", DRAW)
 
 
 @pytest.fixture(scope="session")
@@ -113,17 +129,20 @@ def plan(verb: Callable[..., Answer]) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def remote(once: Once, forked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def remote(once: Once, forked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of `origin`, which stands in for GitHub, and of `here`, its clone on main, as current directory.
 
-    `gh` is that of tests/support/gh.py.
+    `hub` is GitHub, where strangers have proposed branches of the names that these verbs use.
     """
     made = once("exchange", lambda root: scene.make_exchange(root, forked))
     shutil.copytree(made / "origin", tmp_path / "origin")
     monkeypatch.chdir(trees.copy(made / "here", tmp_path / "here"))
     git("remote", "set-url", "origin", str(tmp_path / "origin"))
     monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
-    return gh.install(tmp_path, monkeypatch)
+    hub = gh.install(tmp_path, monkeypatch)
+    hub.strangers(f"retrain/{specimens.NAME}", f"retrain/{scene.SECOND.name}", "work")
+    yield tmp_path
+    hub.demand_untouched()
 
 
 @pytest.fixture

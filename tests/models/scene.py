@@ -5,20 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import io
 import os
-import runpy
 import shutil
-import subprocess
-import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pytest
 
 from tests.support import trees
 from tests.support.repository import commit, git
@@ -114,31 +108,6 @@ def sample(rows: int, seed: int) -> pl.DataFrame:
     late = np.random.default_rng(seed).random(rows) < table["humid"].to_numpy() / 120
     features = [name for name in table.columns if name not in ("flight_date", "flight", "arr_delay")]
     return table.select(features).with_columns(target=pl.Series(late.astype(np.int8)))
-
-
-def answer_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let DVC answer in this process where it starts no stage: one of its own takes a second to import it each time."""
-    started = subprocess.run
-
-    def run(command: list[str], *words: Any, **settings: Any) -> subprocess.CompletedProcess[Any]:
-        if command[1:3] in (["-m", "models.pipeline"], ["-m", "dvc"]) and command[3] != "repro":
-            with contextlib.chdir(settings.get("cwd") or "."):
-                return _as_main(command)
-        return started(command, *words, **settings)
-
-    monkeypatch.setattr(subprocess, "run", run)
-
-
-def _as_main(command: list[str]) -> subprocess.CompletedProcess[str]:
-    out, error, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
-        patch.setattr(sys, "argv", command[2:])
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
-            try:
-                runpy.run_module(command[2], run_name="__main__")
-            except SystemExit as end:
-                code = int(end.code or 0)
-    return subprocess.CompletedProcess(command, code, out.getvalue(), error.getvalue())
 
 
 class Verbs:

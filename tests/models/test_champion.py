@@ -20,7 +20,8 @@ from models.champion import Champion
 from models.compare import compare
 from models.gates import Evidence, Verdict
 from tests.models.planted import verdict
-from tests.models.scene import answer_here
+from tests.support import trees
+from tests.support.dvc import answer_here
 from tests.support.process import Answer
 from tests.support.repository import commit, git
 from tests.support.specimens import MODEL
@@ -182,14 +183,15 @@ def test_with_dvc_storage_the_champion_comes_from_the_cache(
     answer_here(monkeypatch)
     monkeypatch.chdir(tmp_path)
     git("init", "--quiet")
-    dvc = [sys.executable, "-m", "dvc"]
-    subprocess.run([*dvc, "init", "--quiet"], check=True)
-    write(MODEL / "dvc.yaml", "stages: {export: {wdir: ../.., cmd: cp made models/specimen_delay/model.onnx, "
-          "deps: [made], outs: [models/specimen_delay/model.onnx]}}\n")  # fmt: skip
+    trees.make_dvc()
+    write(MODEL / "dvc.yaml", f"stages: {{export: {{wdir: ../.., cmd: 'true', outs: [{ONNX}]}}}}\n")
+    Path(".gitignore").write_text("*.onnx\n")
     commits = []
     for content in ("older", "newer"):
-        write(Path("made"), content)
-        subprocess.run([*dvc, "repro", "--quiet", str(MODEL / "dvc.yaml")], check=True)
+        write(ONNX, content)
+        subprocess.run(
+            [sys.executable, "-m", "dvc", "commit", "--quiet", "--force", str(MODEL / "dvc.yaml")], check=True
+        )
         commits.append(commit())
     stored = model.model_copy(update={"storage": "dvc"})
     assert champion.blob(stored, hashlib.sha256(b"older").hexdigest()) == (b"older", commits[0])

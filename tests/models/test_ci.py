@@ -81,11 +81,11 @@ def test_what_the_plan_leaves_out_is_not_run(called: list[str], monkeypatch: pyt
 
 
 def test_a_red_stage_ends_its_model_and_nothing_else(called: list[str], verb: Callable[..., Answer]) -> None:
-    FAIL.append("models export")
+    FAIL.append("models reproduce")
     answer = verb("ci")
     assert answer.code == 1
     assert answer.out.splitlines()[-1].startswith("ci: RED: train specimen_delay, 5 jobs in ")
-    assert "ci train specimen_delay: `python -m models export specimen_delay` failed (1)" in answer.out
+    assert "ci train specimen_delay: `python -m models reproduce specimen_delay` failed (1)" in answer.out
     assert not any("serving build" in line for line in called)
     assert called[-1] == DIFF.format("main" * 40)
 
@@ -133,7 +133,7 @@ def test_a_release_judges_the_committed_model_and_trains_nothing(
     assert verb("ci", "release", "specimen_delay").code == 0
     assert called == [
         "python -m models run specimen_delay --check",
-        "python -m data_schemas ingest specimen_trips",
+        "python -m data_schemas ingest specimen_trips --pinned",
         "python -m models run specimen_delay --no-train",
     ]
 

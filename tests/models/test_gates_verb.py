@@ -116,7 +116,7 @@ def compared(root: Path) -> dict[str, Any]:
 @pytest.fixture
 def challenged(tiny: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`tiny` in Git, where production runs the worse model of `small`; the behaviour tests are not run again."""
-    trees.configure(tiny, {"gates.behaviour": OFF})
+    trees.configure(tiny, {"gates.behaviour": OFF, "serving.shift": "the worse model said too much"})
     monkeypatch.setattr(metrics, "RESAMPLES", 40)
     shipped = (tiny / MODEL / "model.onnx").read_bytes()
     shutil.copy(small / MODEL / "model.onnx", tiny / MODEL / "model.onnx")
@@ -190,7 +190,7 @@ def test_a_champion_that_cannot_be_compared_is_a_failure_that_says_why(
     assert said in found["fault"]
     assert (found["metrics"], found["slices"], found["champion"]["version"]) == ({}, [], "0123456789ab")
     record = yaml.safe_load((challenged / MODEL / "build/passport.yaml").read_text())
-    assert [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"] == ["champion"]
+    assert [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"] == ["champion", "shift"]
     assert verb("report", "specimen_delay").code == 0
 
 

@@ -72,8 +72,7 @@ def test_parity_looks_at_rows_with_nulls_and_unknown_names(
 
 
 @pytest.mark.usefixtures("tree")
-def test_latency_is_timed_for_one_row_and_for_a_hundred(table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "BATCHES", {"one_row": (1, 30), "hundred_rows": (100, 30)})
+def test_latency_is_timed_for_one_row_and_for_a_hundred(table: pl.DataFrame) -> None:
     found = measure.latency(config.load("specimen_delay"), table)
     assert set(found) == {"one_row", "hundred_rows"}
     for each in found.values():
@@ -87,10 +86,7 @@ def test_too_few_rows_to_time_are_refused(table: pl.DataFrame) -> None:
         measure.latency(config.load("specimen_delay"), table.head(99))
 
 
-def test_what_was_measured_names_the_bytes_it_is_about(
-    tree: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(measure, "BATCHES", {"one_row": (1, 3), "hundred_rows": (100, 3)})
+def test_what_was_measured_names_the_bytes_it_is_about(tree: Path, verb: Callable[..., Answer]) -> None:
     assert verb("measure", "specimen_delay").code == 0
     found = json.loads((tree / MODEL / "build/measured.json").read_text())
     assert found["onnx"] == sha256(tree / MODEL / "model.onnx")

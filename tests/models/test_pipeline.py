@@ -15,7 +15,8 @@ import yaml
 
 from data_schemas.command import Refusal
 from models import pipeline
-from tests.models.scene import answer_here
+from tests.support import trees
+from tests.support.dvc import answer_here
 from tests.support.repository import ROOT, git
 
 FILE = Path("models/small/dvc.yaml")
@@ -29,8 +30,7 @@ def stage(
     monkeypatch.chdir(tmp_path)
     answer_here(monkeypatch)
     git("init", "--quiet")
-    Path(".dvc").mkdir()
-    Path(".dvc/config").touch()  # all that DVC asks for
+    trees.make_dvc()
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     FILE.parent.mkdir(parents=True)
 
@@ -51,8 +51,10 @@ Stage = Callable[[str], tuple[int, str, str]]
 
 
 def test_a_stage_speaks_for_itself_and_dvc_is_silent(stage: Stage) -> None:
-    assert stage("echo words; echo more >&2; touch made") == (0, "words\n", "more\n")
-    assert stage("echo words; echo more >&2; touch made") == (0, "", "")  # nothing changed
+    """And it reads nothing from the terminal, which would keep it for ever."""
+    command = "cat; echo words; echo more >&2; touch made"
+    assert stage(command) == (0, "words\n", "more\n")
+    assert stage(command) == (0, "", "")  # nothing changed
 
 
 @pytest.mark.parametrize("code", [1, 2])
@@ -68,21 +70,22 @@ def test_a_stage_that_cannot_say_why_it_ended_is_named(stage: Stage) -> None:
     assert "exited with -9; mend that, then run again." in error
 
 
-def refused(stage: Stage, *words: str) -> None:
-    """By a run and by a question, in one sentence each."""
-    code, out, error = stage("touch made")
-    assert (code, out, len(error.splitlines())) == (2, "", 1), error
+def refused(*words: str) -> str:
+    """In one sentence, which the question brings up and the run prints."""
     with pytest.raises(Refusal) as refusal:
         pipeline.status(FILE)
-    for sentence in (error.removeprefix("models run: ").strip(), str(refusal.value)):
-        assert "\n" not in sentence
-        assert all(word in sentence for word in words), sentence
+    sentence = str(refusal.value)
+    assert "\n" not in sentence
+    assert all(word in sentence for word in words), sentence
+    return sentence
 
 
 @pytest.mark.parametrize("content", ["stages: [", "stages: 5", "schema: '9.0'"])
-def test_a_broken_lock_is_named_with_its_mend(stage: Stage, content: str) -> None:
+@pytest.mark.usefixtures("stage")
+def test_a_broken_lock_is_named_with_its_mend(content: str) -> None:
+    declare("touch made")
     FILE.with_name("dvc.lock").write_text(content)
-    refused(stage, "DVC refuses: ", "`git checkout -- models/small/dvc.lock`")
+    refused("DVC refuses: ", "`git checkout -- models/small/dvc.lock`")
 
 
 def test_a_broken_pointer_is_named_with_its_mend(stage: Stage) -> None:
@@ -95,7 +98,9 @@ def test_a_broken_pointer_is_named_with_its_mend(stage: Stage) -> None:
 
 def test_a_tree_outside_of_git_is_refused_as_that(stage: Stage) -> None:
     Path(".git").rename("elsewhere")
-    refused(stage, "is not a git repository, which DVC needs; run in a clone")
+    code, out, error = stage("touch made")
+    sentence = refused("is not a git repository, which DVC needs; run in a clone")
+    assert (code, out, error) == (2, "", f"models run: {sentence}\n")
 
 
 @pytest.mark.parametrize("held", ["the whole tree", "one path"])
@@ -116,10 +121,6 @@ def test_another_process_of_dvc_is_waited_for(held: str) -> None:
             pipeline.status(FILE)
         assert process.stdin is not None
         process.stdin.close()
-
-
-def test_a_stage_reads_nothing_from_the_terminal(stage: Stage) -> None:
-    assert stage("cat; touch made") == (0, "", "")
 
 
 def waiting(script: str) -> subprocess.Popen[str]:

@@ -11,8 +11,10 @@ import pytest
 
 from data_schemas.command import Refusal
 from models import renew
-from tests.models.scene import SECOND, Verbs, answer_here
+from tests.github.hub import Hub
+from tests.models.scene import SECOND, Verbs
 from tests.support import trees
+from tests.support.dvc import answer_here
 from tests.support.process import Answer, run
 from tests.support.repository import ROOT, commit, git
 from tests.support.specimens import MODEL
@@ -41,7 +43,7 @@ def test_what_a_run_makes_is_pushed_to_its_branch(remote: Path, verbs: Verbs, ve
     assert listed == ["Train specimen_delay", "", f"{MODEL}/dvc.lock", f"{MODEL}/model.onnx"]
     assert tip(remote, "main") == before
     assert git("status", "--porcelain") == "", "the clone was touched"
-    assert not (remote / "gh.calls").exists(), "nobody asked for checks"
+    assert Hub(remote / "hub").calls() == [], "nobody asked for checks"
 
 
 def test_each_model_whose_lock_is_stale_is_run(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
@@ -128,10 +130,10 @@ def test_checks_are_started_for_what_was_pushed_alone(
     """GitHub starts none for what its own token pushed."""
     monkeypatch.setenv("DISPATCH", "ci.yml")
     verb("renew", "--push", "work")
-    assert not (remote / "gh.calls").exists()
+    assert Hub(remote / "hub").calls() == []
     verbs.effects[RUN] = train
     verb("renew", "specimen_delay", "--push", "work")
-    assert (remote / "gh.calls").read_text() == "workflow run ci.yml --ref work\n"
+    assert Hub(remote / "hub").dispatched() == ["work"]
 
 
 def test_a_branch_that_moved_on_meanwhile_is_run_again(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:

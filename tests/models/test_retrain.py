@@ -16,6 +16,7 @@ from data_schemas import pointer
 from data_schemas.files import sha256, write
 from data_schemas.pointer import Version
 from models import champion, config, renew, retrain, slide
+from tests.github.hub import Hub
 from tests.models.scene import SECOND, Verbs, shrink
 from tests.support import trees
 from tests.support.process import Answer, run
@@ -67,7 +68,11 @@ def release(name: str = "specimen_delay", onnx: str = "0" * 64) -> None:
 
 
 def asked(remote: Path) -> list[str]:
-    return (remote / "gh.calls").read_text().splitlines() if (remote / "gh.calls").exists() else []
+    return Hub(remote / "hub").calls()
+
+
+def proposed(remote: Path) -> dict[str, Any]:
+    return Hub(remote / "hub").own()
 
 
 def branches(remote: Path) -> list[str]:
@@ -82,9 +87,9 @@ def test_a_better_model_is_a_pull_request_with_the_verdict_first(
     assert data
     answer = verb("retrain", "specimen-delay", "--propose")
     assert (answer.code, answer.error) == (0, "")
-    assert answer.out == "retrain specimen_delay: https://example.org/pull/7\n"
+    assert answer.out == f"retrain specimen_delay: {proposed(remote)['html_url']}\n"
     assert (children.called, children.shared) == ([INGEST, SLIDE, RUN], [remote / "here"])
-    assert (remote / "body").read_text().splitlines() == [
+    assert proposed(remote)["body"].splitlines() == [
         "**Better than the champion `0123456789ab`. ROC AUC against 0123456789ab: +0.0200, on the same rows; lower "
         "bound of the paired 95 % interval: 0.0123, above 0; no gate fails.**",
         "",
@@ -93,9 +98,9 @@ def test_a_better_model_is_a_pull_request_with_the_verdict_first(
         "",
         "## the report",
     ]
-    _, created = asked(remote)
-    assert created.startswith(f"pr create --head {BRANCH} --base main --title=Retrain specimen_delay on data up to ")
-    assert new.test.last in created
+    assert asked(remote) == ["POST pulls"]
+    assert proposed(remote)["head"]["ref"] == BRANCH
+    assert proposed(remote)["title"] == f"Retrain specimen_delay on data up to {new.test.last}"
     changed = git("show", "--name-only", "--format=", BRANCH, root=remote / "origin").splitlines()
     assert changed == ["data_schemas/specimen_trips/data.dvc", f"{MODEL}/dvc.lock", f"{MODEL}/model.yaml"]
     assert git("status", "--porcelain") == "", "the clone was touched"
@@ -120,12 +125,12 @@ def test_one_that_is_not_better_is_opened_for_the_record_and_closed_with_the_rea
     children.effects[RUN] = judge(gate, others)
     children.codes[RUN] = int("fail" in (others, gate["verdict"]))
     assert verb("retrain", "specimen_delay", "--propose").code == 0
-    _, created, closed = asked(remote)
-    assert created.startswith("pr create ")
-    assert closed.startswith("pr close 7 --comment=Not better than the champion `0123456789ab`. ")
+    (closed,) = proposed(remote)["comments"]
+    assert (proposed(remote)["state"], asked(remote)[0]) == ("closed", "POST pulls")
+    assert closed.startswith("Not better than the champion `0123456789ab`. ")
     assert told in closed
     assert closed.endswith(f"The branch `{BRANCH}` is kept with all of it.")
-    assert (remote / "body").read_text().startswith("**Not better than the champion")
+    assert proposed(remote)["body"].startswith("**Not better than the champion")
     assert BRANCH in branches(remote)
 
 
@@ -145,9 +150,9 @@ def test_what_was_not_compared_stays_open_for_a_person(
 ) -> None:
     children.effects[RUN] = run
     assert verb("retrain", "specimen_delay", "--propose").code == 0
-    assert told in (remote / "body").read_text()
-    assert "A person decides by this report." in (remote / "body").read_text()
-    assert [line.split()[1] for line in asked(remote)] == ["list", "create"]
+    assert told in proposed(remote)["body"]
+    assert "A person decides by this report." in proposed(remote)["body"]
+    assert asked(remote) == ["POST pulls"]
 
 
 def test_checks_are_started_where_github_would_start_none(
@@ -155,7 +160,7 @@ def test_checks_are_started_where_github_would_start_none(
 ) -> None:
     monkeypatch.setenv("DISPATCH", "ci.yml")
     assert verb("retrain", "specimen_delay", "--propose").code == 0
-    assert asked(remote)[-1] == f"workflow run ci.yml --ref {BRANCH}"
+    assert Hub(remote / "hub").dispatched() == [BRANCH]
     assert children.called[-1] == RUN
 
 
@@ -163,7 +168,7 @@ def test_checks_are_started_where_github_would_start_none(
 def test_data_or_windows_alone_are_enough(remote: Path, children: Verbs, verb: Callable[..., Answer], new: str) -> None:
     del children.effects[SLIDE if new == "data" else INGEST]
     assert verb("retrain", "specimen_delay", "--propose").code == 0
-    body, data = (remote / "body").read_text(), pointer.pinned("specimen_trips")
+    body, data = proposed(remote)["body"], pointer.pinned("specimen_trips")
     assert data
     assert ("- The windows stayed.\n" in body) is (new == "data")
     assert (f"- data: specimen_trips `{data.short}`\n" in body) is (new == "windows")
@@ -208,7 +213,7 @@ def test_a_text_is_cut_to_what_a_pull_request_holds(remote: Path, children: Verb
 
     children.effects[RUN] = run
     assert verb("retrain", "specimen_delay", "--propose").code == 0
-    assert 50_000 < len((remote / "body").read_text()) < 65_536
+    assert 50_000 < len(proposed(remote)["body"]) < 65_536
 
 
 def test_bytes_that_git_does_not_hold_are_kept_before_the_proposal(
@@ -332,13 +337,43 @@ def test_all_of_it_for_real(remote: Path, cloned: Path) -> None:
     git("push", "--quiet", "--force", "origin", "HEAD:main", root=clone)
     answer = run("models", "retrain", "specimen_delay", "--propose", "--scheduled", root=clone)
     assert answer.code == 0, answer.error
-    body = (remote / "body").read_text()
+    body = proposed(remote)["body"]
     assert body.startswith("**Not better than the champion `0123456789ab`. ROC AUC against 0123456789ab: -0.")
     assert "- train: 2013-01 -> 2013-10\n- valid: 2013-02 -> 2013-11\n- test: 2013-03 -> 2013-12\n" in body
     assert ": specimen_delay `" in body
     assert "### Gates" in body
-    assert asked(remote)[-1].startswith("pr close 7 --comment=Not better")
+    assert proposed(remote)["comments"][0].startswith("Not better")
     git("fetch", "--quiet", "origin", root=clone)
     git("checkout", "--quiet", "--detach", f"origin/{BRANCH}", root=clone)
     checked = run("models", "run", "specimen_delay", "--check", root=clone)
     assert checked.code == 0, checked.out
+
+
+def test_what_one_job_trained_another_proposes_without_training(
+    remote: Path, children: Verbs, verb: Callable[..., Answer]
+) -> None:
+    """The first has no token; the second runs nothing of the model and proposes the very same."""
+    assert verb("retrain", "specimen_delay", "--write", "out").code == 0
+    assert (asked(remote), branches(remote)) == ([], ["main", "work"])
+    called = list(children.called)
+    answer = verb("retrain", "--read", "out", "--propose")
+    assert (answer.code, answer.out) == (0, f"retrain specimen_delay: {proposed(remote)['html_url']}\n")
+    assert children.called == called
+    assert proposed(remote)["body"].startswith("**Better than the champion `0123456789ab`.")
+    changed = git("show", "--name-only", "--format=", BRANCH, root=remote / "origin").splitlines()
+    assert changed == ["data_schemas/specimen_trips/data.dvc", f"{MODEL}/dvc.lock", f"{MODEL}/model.yaml"]
+
+
+def test_a_change_beside_what_training_makes_is_not_proposed(
+    remote: Path, children: Verbs, verb: Callable[..., Answer]
+) -> None:
+    def run() -> None:
+        judge(BETTER)()
+        trees.append(MODEL / "network.py")
+        trees.append(Path(".github/workflows/ci.yml"))
+
+    children.effects[RUN] = run
+    assert verb("retrain", "specimen_delay", "--write", "out").code == 0
+    answer = verb("retrain", "--read", "out", "--propose")
+    assert (answer.code, "which no training makes" in answer.out) == (1, True)
+    assert (asked(remote), branches(remote)) == ([], ["main", "work"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,8 @@ from models import champion, config, gates, measure, pipeline, report
 from models import run as run_verb
 from models.__main__ import READING, VERBS
 from tests.support import trees
-from tests.support.process import Answer, run
+from tests.support.dvc import answer_here
+from tests.support.process import Answer
 from tests.support.repository import commit, git
 from tests.support.specimens import DATASET, MODEL
 
@@ -26,13 +26,11 @@ BUILD = MODEL / "build"
 
 
 @pytest.fixture
-def own(shop: Path, tmp_path: Path) -> Path:
-    """A repository of one's own in which the pipeline ran."""
-    return trees.copy(shop, tmp_path / "own")
-
-
-def whole_run(root: Path) -> Answer:
-    return run("models", "run", "specimen_delay", root=root)
+def own(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of one's own in which the pipeline ran, as current directory."""
+    monkeypatch.chdir(trees.copy(shop, tmp_path / "own"))
+    answer_here(monkeypatch)
+    return tmp_path / "own"
 
 
 def state(root: Path) -> dict[str, tuple[int, bytes]]:
@@ -42,21 +40,21 @@ def state(root: Path) -> dict[str, tuple[int, bytes]]:
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in paths if path.is_file()}
 
 
-def test_nothing_changed_runs_nothing(own: Path) -> None:
+def test_nothing_changed_runs_nothing(own: Path, verb: Callable[..., Answer]) -> None:
     before = state(own)
-    answer = whole_run(own)
+    answer = verb("run", "specimen_delay")
     assert (answer.code, answer.error) == (0, "")
     assert "run specimen_delay: nothing changed.\n" in answer.out
     assert "model.onnx has the committed bytes" in answer.out
     assert state(own) == before
 
 
-def test_a_stage_that_fails_stops_the_pipeline_and_no_verdict_is_given(own: Path) -> None:
+def test_a_stage_that_fails_stops_the_pipeline_and_no_verdict_is_given(own: Path, verb: Callable[..., Answer]) -> None:
     """Evaluation refuses a column that is none."""
     before = state(own)
     settings = (own / MODEL / "model.yaml").read_bytes()
     trees.configure(own, {"slices.airport": "categories"})
-    answer = whole_run(own)
+    answer = verb("run", "specimen_delay")
     assert answer.code == 2
     assert "slices: 'airport' is no column of specimen_trips" in answer.error
     assert len(answer.error.splitlines()) == 2
@@ -65,11 +63,10 @@ def test_a_stage_that_fails_stops_the_pipeline_and_no_verdict_is_given(own: Path
     assert "version" not in answer.out
     after = state(own)
     assert [name for name in before if name in after and after[name] != before[name]] == []
-    gate = [sys.executable, "-m", "models", "gates", "specimen_delay"]
     (own / MODEL / "model.yaml").write_bytes(settings)
-    done = subprocess.run(gate, cwd=own, capture_output=True, text=True, check=False)
-    assert done.returncode == 2  # the old passport is not taken for another model's
-    assert f"{BUILD}/evaluation.json is missing; make it with `python -m models run specimen_delay`" in done.stderr
+    judged = verb("gates", "specimen_delay")
+    assert judged.code == 2  # the old passport is not taken for another model's
+    assert f"{BUILD}/evaluation.json is missing; make it with `python -m models run specimen_delay`" in judged.error
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.models.scene import answer_here
 from tests.support import trees
+from tests.support.dvc import answer_here
 from tests.support.process import Answer, run
 from tests.support.repository import git
 from tests.support.specimens import MODEL

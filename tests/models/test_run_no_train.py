@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from models import pipeline
 from models import run as run_verb
-from tests.models.scene import answer_here
 from tests.support import trees
+from tests.support.dvc import answer_here
 from tests.support.process import Answer, run
 from tests.support.repository import commit, git
 from tests.support.specimens import MODEL
@@ -87,14 +88,17 @@ def test_what_would_have_to_be_made_anew_is_refused_and_stays_as_it_is(verb: Cal
 def test_dvc_cannot_train_whatever_it_believes(verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
     """If the question before it were wrong, the stage would refuse."""
     trees.configure(Path(), {"training.seed": 8})
-    shutil.rmtree(MODEL / "build")  # so that stages before it run, and are written into the lock
-    trees.append("data_schemas/specimen_trips/schema.py", "\n")
+    # So that a stage before it runs, and is written into the lock.
+    content = yaml.safe_load((MODEL / "dvc.yaml").read_text())
+    content["stages"]["validate"]["cmd"] = "echo '{}' > models/${model}/build/validation.json"
+    (MODEL / "dvc.yaml").write_text(yaml.safe_dump(content))
     before = {name: content for name, (_, content) in made().items()}
     monkeypatch.setattr(run_verb, "stale", lambda _: [])
     answer = verb("run", "specimen_delay", "--no-train")
     assert answer.code == 2
     assert "models train: models/specimen_delay/weights would be made anew, and --no-train" in answer.error
     assert "evaluate specimen_delay" not in answer.out
+    assert (MODEL / "build/validation.json").read_text() == "{}\n"
     assert {name: content for name, (_, content) in made().items()} == before
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from models import pipeline
-from tests.models.scene import answer_here
+from models import config, pipeline
+from models import run as run_verb
 from tests.support import trees
-from tests.support.process import Answer, run
+from tests.support.dvc import answer_here
+from tests.support.process import Answer
 from tests.support.repository import git
 from tests.support.specimens import MODEL
 
@@ -33,12 +37,14 @@ def pushed(once: Once, shop: Path) -> Path:
 def push(root: Path, shop: Path) -> None:
     """A repository whose model is in its remote, a folder, and neither in Git nor in the tree nor in DVC's cache."""
     trees.copy(shop, root)
-    trees.configure(root, {"gates.behaviour": {"off": "not what these tests are about"}})
     trees.store(root, "dvc")
-    answer = run("models", "run", "specimen_delay", root=root)  # takes what is there into the cache
-    assert answer.code == 0, answer.error
-    assert git("status", "--porcelain", root=root) == ""
-    assert run("dvc", "push", "--quiet", root=root).code == 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(root):
+        answer_here(patch)
+        assert pipeline.bring(MODEL / "dvc.yaml", [WEIGHTS, ONNX]) == {}  # takes what is there into the cache
+        assert git("status", "--porcelain") == ""
+        dvc = [sys.executable, "-m", "dvc", "push", "--quiet", f"{MODEL}/dvc.yaml:train", f"{MODEL}/dvc.yaml:export"]
+        assert subprocess.run(dvc, check=False).returncode == 0
+        (MODEL / "build/judged").write_text(run_verb._inputs(config.load("specimen_delay")))
     for name in objects(root):
         (root / CACHE / name).unlink()
     shutil.rmtree(root / WEIGHTS)
@@ -74,8 +80,10 @@ def repros(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return calls
 
 
-def test_a_model_that_is_in_the_remote_is_judged_and_nothing_is_trained(clone: Path, shop: Path) -> None:
-    answer = run("models", "run", "specimen_delay", "--no-train", root=clone)
+def test_a_model_that_is_in_the_remote_is_judged_and_nothing_is_trained(
+    clone: Path, shop: Path, verb: Callable[..., Answer]
+) -> None:
+    answer = verb("run", "specimen_delay", "--no-train")
     assert answer.code == 0, answer.error
     assert "run specimen_delay: nothing changed.\n" in answer.out
     assert "model.onnx has the committed bytes" in answer.out

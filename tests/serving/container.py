@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from serving import serve
+from serving import image, serve
 
 # Kept between runs, since it takes a minute to make. Whoever can pull python:3.11-slim may tag that one so.
 STAND_IN = "localhost/python-stand-in"
@@ -25,7 +26,7 @@ HARDENED = [
     "--ulimit=nofile=4096:4096",  # podman would raise both, which it may not everywhere
     "--ulimit=nproc=4096:4096",
 ]
-INSTALL = "apt-get install podman runc buildah mmdebstrap"
+INSTALL = "apt-get install podman runc buildah mmdebstrap debian-archive-keyring"
 REGISTRY = """\
 version: 0.1
 log: {{level: error}}
@@ -52,7 +53,13 @@ def podman(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
 
 
 def base() -> str:
-    """The stand-in by its digest: Debian 12 with its Python 3.11 and pip, which no registry is needed for."""
+    """The stand-in by its digest: Debian 12 with its Python 3.11 and pip, which no registry is needed for.
+
+    A hosted runner reaches the registry of the real one, and takes that.
+    """
+    if os.environ.get("GITHUB_ACTIONS") and podman("image", "exists", STAND_IN, check=False).returncode:
+        podman("pull", "--quiet", f"docker.io/library/{image.pinned(None)}")
+        podman("tag", f"docker.io/library/{image.pinned(None)}", STAND_IN)
     if podman("image", "exists", STAND_IN, check=False).returncode:
         words = ["--quiet", "--variant=minbase", "--include=python3,python3-pip"]
         words += [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "locale", "man")]  # as -slim does
@@ -63,15 +70,15 @@ def base() -> str:
     return f"{STAND_IN}@{inspect(STAND_IN)['Digest']}"
 
 
-def inspect(image: str) -> dict[str, Any]:
-    (found,) = json.loads(podman("image", "inspect", image).stdout)
+def inspect(name: str) -> dict[str, Any]:
+    (found,) = json.loads(podman("image", "inspect", name).stdout)
     return dict(found)
 
 
 @contextlib.contextmanager
-def running(image: str, *options: str) -> Iterator[tuple[str, int]]:
+def running(name: str, *options: str) -> Iterator[tuple[str, int]]:
     """A hardened container: its id, and the port of the service in it, which need not be ready yet."""
-    started = podman("run", "--detach", *HARDENED, *options, "--publish=127.0.0.1::3000", image).stdout.strip()
+    started = podman("run", "--detach", *HARDENED, *options, "--publish=127.0.0.1::3000", name).stdout.strip()
     try:
         yield started, int(podman("port", started, "3000").stdout.rpartition(":")[2])
     finally:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import uuid
 from collections.abc import Iterator
@@ -106,7 +107,11 @@ def test_buildah_builds_the_same(built: str, repository_of_image: Path) -> None:
 
 def test_a_build_without_a_digest_stops_at_the_words_that_ask_for_it(bento: Path, tmp_path: Path) -> None:
     file = tmp_path / "Dockerfile"
-    file.write_text(re.sub(r"(?m)^(ARG BASE=.*@sha256:)\S+$", r"\1fill-in-the-digest", image.DOCKERFILE.read_text()))
+    file.write_text(
+        re.sub(
+            r"(?m)^(FROM python.*@sha256:)\S+ AS base$", r"\1fill-in-the-digest AS base", image.DOCKERFILE.read_text()
+        )
+    )
     for builder in ("podman", "buildah"):
         if image.works(builder):
             words = [builder, "build", "--file", str(file), str(bento)]
@@ -198,3 +203,20 @@ def test_what_is_pushed_is_found_in_the_registry_by_the_digest_that_is_reported(
         container.podman("rmi", "--force", f"{name}:7")
     with pytest.raises(Refusal, match=rf"{builder} could not push {name}:8: .*; log in to its registry"):
         image.push(builder, f"{name}:8", tmp_path / "log")
+
+
+def docker(built_repository: Path, bento: Path, tmp_path: Path) -> None:
+    """The builder of releases: built on the real base, pushed to a registry here, and found by the digest it tells."""
+    assert bento.is_dir()
+    with container.registry(tmp_path) as (place, _):
+        words = ["image", toy.NAME, "--builder", "docker", "--tag", f"{place}/team/toy:7", "--push"]
+        command = [sys.executable, "-m", "serving", *words]
+        done = subprocess.run(command, cwd=built_repository, capture_output=True, text=True, check=False, timeout=600)
+        assert done.returncode == 0, done.stderr
+        (reference,) = re.findall(rf"pushed +({place}/team/toy@sha256:[0-9a-f]{{64}})", done.stdout)
+        asked = subprocess.run(["docker", "pull", "--quiet", reference], capture_output=True, text=True, check=False)
+        assert asked.returncode == 0, asked.stderr
+
+
+if image.works("docker"):  # its engine and Docker Hub are on a hosted runner, which no package of Debian brings
+    test_docker_builds_and_pushes_as_a_release_does = docker

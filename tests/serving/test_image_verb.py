@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def stub(folder: Path, name: str, probe: int = 0, build: int = 0, says: str = ""
     """A builder whose probe and build end so; it notes its arguments and the secrets that it was handed."""
     (folder / name).write_text(
         f'#!/bin/sh\necho "$@" >> {folder}/{name}.calls\n{SECRETS.replace("{folder}", str(folder))}'
+        f"[ $1 != build ] || /bin/cp $3 {folder}/Dockerfile 2>&-\n"
         f"case $1 in {image.BUILDERS[name].probe}) exit {probe};; build) echo '{says}'; exit {build};; esac\n"
         f"echo {DIGEST}\n"
     )
@@ -81,13 +83,13 @@ def test_a_command_without_its_engine_is_passed_over(path: Path) -> None:
 
 def test_a_base_without_a_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "DOCKERFILE", tmp_path / "Dockerfile")
-    image.DOCKERFILE.write_text("# ARG BASE=none\nARG BASE=python:3.11-slim@sha256:fill-in-the-digest\nFROM ${BASE}\n")
-    with pytest.raises(Refusal, match=r"Dockerfile pins no base yet; write the digest .* into its line ARG BASE"):
+    image.DOCKERFILE.write_text("# FROM none AS base\nFROM python:3.11-slim@sha256:fill-in-the-digest AS base\n")
+    with pytest.raises(Refusal, match=r"Dockerfile pins no base yet; write the digest .* into its line FROM"):
         image.pinned(None)
     assert image.pinned(BASE) == BASE
     with pytest.raises(Refusal, match=r"--base python:3\.11-slim could change unseen"):
         image.pinned("python:3.11-slim")
-    image.DOCKERFILE.write_text(f"ARG BASE={BASE}\nFROM ${{BASE}}\n")
+    image.DOCKERFILE.write_text(f"FROM {BASE} AS base\nFROM base\n")
     assert image.pinned(None) == BASE
 
 
@@ -112,8 +114,10 @@ def test_every_builder_is_asked_the_same_and_tells_the_digest(
     assert done.code == 0, done.error
     name = f"{toy.NAME}:{bento.name}"
     where = bento.relative_to(toy_repository)
-    build = f"build --file serving/Dockerfile --tag {name} --build-arg BASE={BASE} {where}"
-    assert calls(path, builder) == [image.BUILDERS[builder].probe, build, f"{asked} {name}"]
+    probe, build, last = calls(path, builder)
+    assert (probe, last) == (image.BUILDERS[builder].probe, f"{asked} {name}")
+    assert re.fullmatch(rf"build --file \S+/Dockerfile --tag {name} {where}", build)
+    assert (path / "Dockerfile").read_text() == image.FROM.sub(f"FROM {BASE} AS base", image.DOCKERFILE.read_text())
     first, digest, pushed, promoted = done.out.splitlines()
     assert first.startswith(f"image {toy.NAME}: {name}, built by {builder} in ")
     assert DIGEST in digest
@@ -215,3 +219,25 @@ def test_push_without_a_registry_is_refused_before_anything_is_built(path: Path,
     done = toy.verb(built_repository, "image", toy.NAME, "--base", BASE, "--push")
     assert (done.code, "--push needs a registry" in done.error) == (2, True)
     assert not (path / "podman.calls").exists()
+
+
+def test_on_github_the_image_says_which_repository_and_commit_it_is_of(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the first label GitHub's registry gives the package to this repository, and not to its neighbour's fork."""
+    for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_SHA"):
+        monkeypatch.delenv(name, raising=False)
+    stub(path, "docker")
+    make(path, "docker")
+    assert "--label" not in calls(path, "docker")[0]
+    for name, value in (("SERVER_URL", "https://github.com"), ("REPOSITORY", "team/fork"), ("SHA", "1" * 40)):
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+    make(path, "docker")
+    labels = "--label org.opencontainers.image.source=https://github.com/team/fork "
+    assert f"{labels}--label org.opencontainers.image.revision={'1' * 40} " in calls(path, "docker")[2]
+
+
+def test_the_dockerfile_as_it_stands_is_used_for_its_own_base(path: Path) -> None:
+    stub(path, "docker")
+    image.make("docker", path / "bento", image.pinned(None), "toy:1", path / "image.log")
+    assert calls(path, "docker")[0].startswith(f"build --file {image.DOCKERFILE} ")

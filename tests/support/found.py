@@ -11,11 +11,18 @@ from tests.support.repository import ROOT
 from tests.support.specimens import SPECIMENS
 
 
-def parameters(stage: str, mark: str) -> list[Any]:
-    """A parameter for each folder; those of the repository share a process, because verbs there exclude each other."""
+def parameters(stage: str, mark: str, slow: bool = False) -> list[Any]:
+    """A parameter for each folder; those of the repository share a process, because verbs there exclude each other.
+
+    With `slow` a test of those is: what it does costs seconds for a specimen and minutes for a team's.
+    """
     ours, specimens = ({path.parent.name for path in (at / stage).glob(f"*/{mark}")} for at in (ROOT, SPECIMENS))
     groups = dict.fromkeys(specimens, "specimens") | dict.fromkeys(ours, "repository")
-    return [pytest.param(name, marks=pytest.mark.xdist_group(group)) for name, group in sorted(groups.items())]
+    marks = {"specimens": [], "repository": [pytest.mark.slow] if slow else []}
+    return [
+        pytest.param(name, marks=[pytest.mark.xdist_group(group), *marks[group]])
+        for name, group in sorted(groups.items())
+    ]
 
 
 def root(request: pytest.FixtureRequest) -> Path:

@@ -11,6 +11,8 @@ GIT = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_SYSTEM": os.devnull,
     **{f"GIT_{role}_{field}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")},
+    # Each commit, fetch and push would start another process that finds nothing to tidy.
+    **{"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "maintenance.auto", "GIT_CONFIG_VALUE_0": "false"},
 }
 # Git exports these to its hooks, and they outrank the current directory: the tests' commits would be the user's.
 LOCAL = [name for name in os.environ if name.startswith("GIT_")]

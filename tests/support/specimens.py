@@ -6,10 +6,11 @@ No test reads the models, data, releases, addresses or teams of the repository i
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
+from contextlib import chdir
 from pathlib import Path
 
+from data_schemas import command
+from tests.support.process import signals_kept
 from tests.support.repository import ROOT, commit, git
 
 SPECIMENS = ROOT / "tests/specimens"
@@ -62,7 +63,11 @@ def make_workshop(root: Path) -> None:
     """A repository in which the pipeline ran: data, DVC's cache and build products are there, the rest is committed."""
     lay_out(root)
     git("init", "--quiet", "--initial-branch=main", root=root)
-    for words in (("data_schemas", "ingest", DATASET_NAME), ("models", "run", NAME)):
-        done = subprocess.run([sys.executable, "-m", *words], cwd=root, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"python -m {' '.join(words)} failed:\n{done.stdout}{done.stderr}"
+    import data_schemas.__main__
+    import models.__main__
+
+    with chdir(root), signals_kept():  # in this process, which has imported or will import all that they need
+        ingested = command.run("data_schemas", data_schemas.__main__.VERBS, ["ingest", DATASET_NAME])
+        assert ingested == 0, "the specimen's data could not be ingested"
+        assert command.run("models", models.__main__.VERBS, ["run", NAME]) == 0, "the specimen could not be made"
     commit(root)

@@ -1,0 +1,54 @@
+"""Compile the locks together with the newest versions that fit: `python -m models relock`
+
+Dependabot changes the lines of a lock one by one, and then they fit each other no more. Every month locks.yml does this
+in a job without rights, since a package may run code as it is read, and another job proposes what came of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import subprocess
+from pathlib import Path
+
+from data_schemas import landing
+from data_schemas.command import Refusal
+
+BRANCH = "locks"
+COOLDOWN = datetime.timedelta(days=7)  # what was withdrawn by then never comes in
+TEXT = """The newest versions that fit each other, a week after their release. The checks install and try them.
+
+A change of `requirements/training.txt` makes every model stale: give this pull request the label `train`, or run
+`python -m models run` for each and commit. torch and bentoml stay: they are pinned in pyproject.toml, by a person."""
+
+
+def main(options: argparse.Namespace) -> int:
+    clone = Path.cwd()
+    if options.read:
+        return land(clone / options.read)
+    if not options.write:
+        compile_locks(clone)
+        return 0
+    with landing.tree(landing.MAIN):
+        compile_locks(clone)
+        landing.carry(landing.Edit("Renew the locks", TEXT), clone / options.write)
+    return 0
+
+
+def land(folder: Path) -> int:
+    def apply() -> landing.Edit | None:
+        return landing.carried(folder, ["requirements/*.txt"])
+
+    if address := landing.propose(landing.MAIN, BRANCH, apply):
+        print(f"relock: {address}")
+    return 0
+
+
+def compile_locks(clone: Path) -> None:
+    """In the current directory, by the tools of that clone's environment."""
+    until = (datetime.datetime.now(datetime.UTC) - COOLDOWN).date()
+    tools = clone / ".venv/bin"
+    upgrade = f"UPGRADE=--upgrade --exclude-newer {until}"
+    done = subprocess.run(["make", "lock", "--assume-old=.venv/ready", f"BIN={tools}", upgrade], check=False)
+    if done.returncode:
+        raise Refusal(f"`make lock` ended with {done.returncode} (see above); fix that and run again.")

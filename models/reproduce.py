@@ -1,0 +1,117 @@
+"""Train again from the committed sources and hold the result against the committed model.
+
+python -m models reproduce flight_delay
+
+They must be equivalent: on the rows of the test window no score may differ by more than SCORE, and no metric by more
+than SHARE of the width of its own 95 % interval. Another processor or C library rounds the logarithms of a loss another
+way, and training carries that on, so the same bytes are good news and never a condition. What was found goes into the
+passport that the next `models run` writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import platform
+import re
+import tempfile
+from pathlib import Path
+
+from data_schemas.command import Refusal, working
+from data_schemas.files import sha256, write, write_json
+from models import config, passport
+
+NOTE = "# trained on "  # begins the first line of dvc.lock, a comment that DVC keeps
+SCORE = 0.02  # of 0 to 1, the largest difference of a score
+SHARE = 0.25  # of the width of a metric's interval, its largest difference
+
+
+def main(options: argparse.Namespace) -> int:
+    model = config.load(options.model)
+    if not model.onnx.is_file():
+        raise Refusal(f"{model.onnx} is missing; make it with `python -m models run {model.name}` and commit it.")
+    with working(f"training {model.name} again"):
+        made = again(model)
+    print(f"reproduce {model.name}: {made_on(model)}; here {machine()}")
+    if made == model.onnx.read_bytes():
+        print(f"reproduce {model.name}: the very bytes that are committed ({sha256(model.onnx)[:12]}).")
+        return record(model, "identical bytes")
+    differences = compare(model, made)
+    for name, (found, limit) in differences.items():
+        print(f"  {'ok ' if found <= limit else 'RED'}  {name:<18} differs by {found:.5f}, at most {limit:.5f}")
+    if all(found <= limit for found, limit in differences.values()):
+        print(f"reproduce {model.name}: other bytes, and an equivalent model.")
+        return record(model, "an equivalent model")
+    print(
+        f"reproduce {model.name}: {model.onnx} is not what the committed sources make here; run `python -m models run "
+        f"{model.name}` and commit {model.folder}, or give the pull request the label `train`."
+    )
+    return 1
+
+
+def record(model: config.Model, found: str) -> int:
+    """For the passport of this very file."""
+    write_json(model.build / passport.REPRODUCED, {"onnx": sha256(model.onnx), "found": found, "on": machine()})
+    return 0
+
+
+def again(model: config.Model) -> bytes:
+    """The ONNX file of a network that was trained now, saved, and loaded again, as `train` and `export` do."""
+    from models import export, train
+
+    network = train.network(model)
+    rows = train.table(model, model.windows.train), train.table(model, model.windows.valid)
+    with tempfile.TemporaryDirectory(prefix="reproduce-") as folder, train.guarded(model):
+        network.fit(*rows, model.training).save(Path(folder))
+        graph = export.strip(network.load(Path(folder)).to_onnx())
+    content: bytes = graph.SerializeToString(deterministic=True)
+    return content
+
+
+def compare(model: config.Model, made: bytes) -> dict[str, tuple[float, float]]:
+    """Name -> (difference, limit) of the scores and of each metric that has a gate, on the rows of the test window."""
+    import numpy as np
+
+    from models import metrics, scoring, train
+
+    table = train.table(model, model.windows.test)
+    target = table["target"].to_numpy().astype(np.float64)
+    committed, new = (scoring.scores(scoring.session(each), table) for each in (model.onnx, made))
+    if not np.isfinite(new).all():
+        return {"score": (float("inf"), SCORE)}
+    found = {"score": (float(np.abs(committed - new).max()), SCORE)}
+    counts = metrics.resamples(len(target))
+    for name, metric in metrics.METRICS.items():
+        if getattr(model.gates, name).off is None:
+            draws = metric(target, committed, counts)
+            low, high = np.nanpercentile(draws[1:], [2.5, 97.5])
+            value = metric(target, new, counts[:1])[0]
+            found[name] = (abs(float(value - draws[0])), SHARE * float(high - low))
+    return found
+
+
+def machine() -> str:
+    """What training's last bits depend on: architecture, C library and PyTorch's build."""
+    library, number = platform.libc_ver()
+    return f"{platform.machine()}, {library or platform.system()} {number or platform.release()}, torch {_torch()}"
+
+
+def _torch() -> str:
+    """Its version with its build, such as 2.13.0+cpu, which its metadata does not name; importing it takes seconds."""
+    found = importlib.util.find_spec("torch")
+    text = Path(found.origin).with_name("version.py").read_text() if found and found.origin else ""
+    return next(iter(re.findall(r"(?m)^__version__ = '(.+)'", text)), "none")
+
+
+def made_on(model: config.Model) -> str:
+    """What the first line of dvc.lock says of the machine that trained the committed model."""
+    lock = model.folder / "dvc.lock"
+    line = lock.read_text().partition("\n")[0] if lock.is_file() else ""
+    return f"committed from {line.removeprefix(NOTE)}" if line.startswith(NOTE) else "nothing says where it was trained"
+
+
+def note(lock: Path) -> None:
+    """Write this machine into the first line of a lock whose model was just trained here."""
+    lines = lock.read_text().splitlines(keepends=True)
+    kept = lines[1:] if lines and lines[0].startswith(NOTE) else lines
+    write(lock, f"{NOTE}{machine()}\n" + "".join(kept))

@@ -1,0 +1,169 @@
+"""Who signed what production takes: a missing tool is no pass, and neither is somebody else's signature."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_schemas.command import Refusal
+from deploy import signature
+from deploy.release import Image
+from tests.github.hub import Hub
+from tests.serving import container
+
+NAME, DIGEST = "ghcr.io/team/m", f"sha256:{'a' * 64}"
+IDENTITY = "https://github.com/team/fork/.github/workflows/release.yml@refs/heads/main"
+
+
+def image(proof: str | None) -> Image:
+    return Image.model_validate({"name": NAME, "digest": DIGEST, "proof": proof})
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without gh and without cosign; a folder of its PATH is `bin`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bin").mkdir()
+    for tool in ("git", "sh"):
+        (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("GITHUB_REPOSITORY", "team/fork")
+    for name in ("GITHUB_SERVER_URL", "GH_TOKEN", "ATTESTATION_TOKEN", "COSIGN_LOG"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def tool(place: Path, name: str, code: int = 0) -> None:
+    """A stand-in that notes its words and its token."""
+    path = place / "bin" / name
+    path.write_text(
+        f'#!/bin/sh\necho "$@; $GH_TOKEN" >> "{place}/{name}.calls"\necho "Error: nobody signed" >&2\nexit {code}\n'
+    )
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("proof", ["attestation", None])
+def test_without_a_tool_nothing_passes_and_both_are_named(place: Path, proof: str | None) -> None:
+    with pytest.raises(Refusal, match=r"neither cosign nor gh is on PATH, .* install it"):
+        signature.verify(image(proof))
+    assert place.is_dir()
+
+
+def test_a_signature_alone_is_for_cosign(place: Path) -> None:
+    tool(place, "gh")
+    with pytest.raises(Refusal, match="cosign is not on PATH"):
+        signature.verify(image("signature"))
+
+
+def test_what_says_that_nobody_signed_it_is_refused_where_images_are_signed(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signature.verify(image("none"))
+    assert "not signed: nothing but its passport says who built" in capsys.readouterr().out
+    assert signature.told(image("none")).startswith("⚠️ The image is not signed")
+    with pytest.raises(Refusal, match="is not signed, and images of this repository are"):
+        signature.verify(image("none"), demanded=True)
+    assert place.is_dir()
+
+
+def test_an_attestation_has_to_be_of_the_release_workflow_on_main(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool(place, "gh")
+    monkeypatch.setenv("GH_TOKEN", "app")
+    monkeypatch.setenv("ATTESTATION_TOKEN", "own")
+    signature.verify(image("attestation"), demanded=True)
+    workflow = "team/fork/.github/workflows/release.yml"
+    asked = f"attestation verify oci://{NAME}@{DIGEST} --repo team/fork --signer-workflow {workflow}"
+    assert (place / "gh.calls").read_text() == f"{asked} --source-ref refs/heads/main; own\n"
+    assert "✅ The image is signed by" in signature.told(image("attestation"))
+
+
+def test_without_gh_cosign_asks_for_the_same_workflow(place: Path) -> None:
+    tool(place, "cosign")
+    signature.verify(image("attestation"))
+    asked = f"verify --certificate-identity {IDENTITY} --certificate-oidc-issuer {signature.ISSUER} {NAME}@{DIGEST}"
+    assert (place / "cosign.calls").read_text() == f"{asked}; \n"
+
+
+@pytest.mark.parametrize(("proof", "name"), [("attestation", "gh"), ("signature", "cosign")])
+def test_what_a_tool_refuses_is_refused_with_its_words(place: Path, proof: str, name: str) -> None:
+    tool(place, name, code=1)
+    with pytest.raises(Refusal, match=r"has no valid signature of this repository \(Error: nobody signed\)"):
+        signature.verify(image(proof))
+
+
+def test_an_image_that_somebody_else_attested_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Hub(place / "hub")
+    monkeypatch.setenv("PATH", f"{hub.folder}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(Refusal, match="no attestations found"):
+        signature.verify(image("attestation"))
+    hub.attest(f"{NAME}@{DIGEST}")
+    signature.verify(image("attestation"))
+    monkeypatch.setenv("GITHUB_REPOSITORY", "stranger/fork")
+    with pytest.raises(Refusal, match="no attestations found"):
+        signature.verify(image("attestation"))
+
+
+# With the real cosign, by key and without a public log
+
+# cosign is in no package of Debian; workflows install it for the tests, and whoever has it on PATH runs this.
+IS_THERE = shutil.which("cosign") is not None and shutil.which("docker-registry") is not None
+
+
+def really(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COSIGN_PASSWORD", "")
+    signature.KEY.parent.mkdir(parents=True)
+    with container.registry(tmp_path) as (address, _):
+        first, second = (pushed(address, name) for name in ("first", "second"))
+        for name in ("ours", "theirs"):
+            subprocess.run(
+                ["cosign", "generate-key-pair", "--output-key-prefix", name], check=True, capture_output=True
+            )
+        subprocess.run(["cosign", "signing-config", "create", "--out", "none.json"], check=True, capture_output=True)
+        for who, each in (("ours", first), ("theirs", second)):
+            words = ["sign", "--yes", "--key", f"{who}.key", "--signing-config", "none.json", "--allow-http-registry"]
+            reference = f"{each.name}@{each.digest}"
+            subprocess.run(["cosign", *words, reference], check=True, capture_output=True)
+        shutil.copy("ours.pub", signature.KEY)
+        signature.verify(first, demanded=True)
+        with pytest.raises(Refusal, match="has no valid signature of this repository"):
+            signature.verify(second)
+
+
+if IS_THERE:
+    test_the_real_cosign_takes_our_key_and_refuses_somebody_elses = really
+
+
+def pushed(address: str, name: str) -> Image:
+    """The smallest image that a registry takes: no layer, and a configuration of its own."""
+
+    def put(kind: str, content: bytes) -> str:
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        connection = http.client.HTTPConnection(address, timeout=10)
+        path, kind_of = f"/v2/team/{name}/manifests/{digest}", "application/vnd.oci.image.manifest.v1+json"
+        if kind == "blobs":
+            connection.request("POST", f"/v2/team/{name}/blobs/uploads/")
+            begun = connection.getresponse()
+            begun.read()
+            path = f"{begun.headers['Location'].partition(address)[2]}&digest={digest}"
+            kind_of = "application/octet-stream"
+        connection.request("PUT", path, content, {"Content-Type": kind_of})
+        assert connection.getresponse().status == 201
+        connection.close()
+        return digest
+
+    about: dict[str, Any] = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
+    config = json.dumps(about | {"config": {"Labels": {"name": name}}})
+    described = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": put("blobs", config.encode())}
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
+    content = json.dumps(manifest | {"config": described | {"size": len(config)}}).encode()
+    digest = put("manifests", content)
+    return Image.model_validate({"name": f"{address}/team/{name}", "digest": digest, "proof": "signature"})

@@ -1,0 +1,66 @@
+"""What `make env` and the workflows install, and by which words: the download itself needs the addresses of others."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.github import workflows
+
+UV = Path("requirements/uv.txt")
+
+
+def words(*settings: str) -> list[str]:
+    """The lines that `make env` would run, in a tree without an environment."""
+    command = ["make", "--dry-run", "--always-make", "env", "BIN=.venv/bin", *settings]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.replace("\\\n", " ").splitlines()
+
+
+def test_uv_comes_from_a_lock_of_its_own_and_installs_the_rest() -> None:
+    lines = words()
+    (pip,) = (line for line in lines if "pip install" in line and "uv pip" not in line)
+    assert pip.endswith("--require-hashes -r requirements/uv.txt")
+    torch, lock = (line for line in lines if "uv pip install" in line)
+    assert torch.split()[-1] == "torch==2.13.0", "without a backend the line is as a person knows it"
+    assert lock.endswith("--require-hashes -r requirements/development.txt")
+    assert lines.index(pip) < lines.index(torch) < lines.index(lock)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "auto", "cu130"])
+def test_a_build_of_torch_is_asked_for_by_name_and_not_by_an_address(backend: str) -> None:
+    (torch,) = (line for line in words(f"TORCH_BACKEND={backend}") if "torch==" in line)
+    assert torch.split()[-2:] == ["torch==2.13.0", f"--torch-backend={backend}"]
+    assert "://" not in torch
+
+
+def test_this_uv_knows_the_option(tmp_path: Path) -> None:
+    uv = next((path for path in (Path(".venv/bin/uv"),) if path.exists()), None)
+    if uv:  # an environment that was made before uv came has none
+        told = subprocess.run([str(uv), "pip", "install", "--help"], capture_output=True, text=True, check=True).stdout
+        assert "--torch-backend" in told
+    assert tmp_path.is_dir()
+
+
+def test_runners_take_the_cpu_build_and_no_variable_decides_it() -> None:
+    action = workflows.read(Path(".github/actions/setup/action.yml"))
+    (env,) = (step.run for step in action.steps() if "make env" in step.run)
+    assert env == "make env TORCH_BACKEND=cpu"
+    for file in workflows.every():
+        assert "TORCH" not in file.text.replace("TORCH_BACKEND=cpu", ""), file.path
+
+
+def test_the_lock_of_uv_is_one_package_with_hashes() -> None:
+    text = UV.read_text()
+    assert re.findall(r"(?m)^([\w-]+)==", text) == ["uv"]
+    assert text.count("--hash=sha256:") > 3
+    groups = tomllib.loads(Path("pyproject.toml").read_text())["dependency-groups"]
+    assert [each.partition(">")[0] for each in groups["uv"]] == ["uv"]
+
+
+def test_the_archive_of_debian_is_trusted_wherever_a_base_is_made() -> None:
+    assert "debian-archive-keyring" in Path(".ci/run").read_text()

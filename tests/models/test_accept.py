@@ -1,0 +1,88 @@
+"""`accept`: of what the job says that ran a model's code only the figures are taken; every hash is this tree's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from models import config, passport
+from tests.support.process import Answer
+from tests.support.specimens import MODEL
+
+Verb = Callable[..., Answer]
+
+
+@pytest.fixture
+def told(tree: Path, tmp_path: Path) -> Callable[..., str]:
+    """The path of the other machine's passport; `changes` replace keys of a passing one."""
+    assert tree.is_dir()
+    record: dict[str, Any] = yaml.safe_load((MODEL / "build/passport.yaml").read_text())
+    for gate in record["gates"]:
+        gate["verdict"] = "pass"
+    record |= {"verdict": "pass", "content": passport.content(config.load(MODEL.name, check_columns=False))}
+    (MODEL / "build/passport.yaml").unlink()
+
+    def write(**changes: Any) -> str:
+        path = tmp_path / "passport.yaml"
+        path.write_text(yaml.safe_dump(record | changes, sort_keys=False))
+        return str(path)
+
+    return write
+
+
+def accepted() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((MODEL / "build/passport.yaml").read_text())
+    return found
+
+
+def test_figures_are_taken_and_the_rest_is_this_trees(told: Callable[..., str], verb: Verb) -> None:
+    forged = {"model": "another", "version": "0" * 12, "serving": {"strategy": "bluegreen"}, "more": "of it"}
+    metrics = {"roc_auc": {"value": 0.7, "low": 0.6, "high": 0.8}}
+    answer = verb("accept", MODEL.name, "--passport", told(**forged, metrics=metrics))
+    assert (answer.code, answer.error) == (0, "")
+    model = config.load(MODEL.name, check_columns=False)
+    assert accepted()["metrics"] == metrics
+    assert accepted()["model"] == MODEL.name
+    assert accepted()["version"] == passport.version(passport.content(model))
+    assert accepted()["serving"]["strategy"] == model.serving.strategy
+    assert "more" not in accepted()
+
+
+@pytest.mark.parametrize("part", ["onnx", "code", "data", "schema", "requirements"])
+def test_another_hash_is_refused(told: Callable[..., str], verb: Verb, part: str) -> None:
+    content = passport.content(config.load(MODEL.name, check_columns=False)) | {part: "0" * 64}
+    answer = verb("accept", MODEL.name, "--passport", told(content=content))
+    assert (answer.code, f"content.{part} is not the hash of" in answer.error) == (2, True)
+    assert not (MODEL / "build/passport.yaml").exists()
+
+
+def test_code_that_changed_on_the_way_is_refused(told: Callable[..., str], verb: Verb) -> None:
+    path = told()
+    (MODEL / "network.py").write_text("layers = 2\n")
+    answer = verb("accept", MODEL.name, "--passport", path)
+    assert (answer.code, "content.code is not the hash of" in answer.error) == (2, True)
+
+
+def test_a_gate_that_fails_or_is_missing_is_refused_whatever_the_verdict_says(
+    told: Callable[..., str], verb: Verb
+) -> None:
+    gates = yaml.safe_load(Path(told()).read_text())["gates"]
+    answer = verb("accept", MODEL.name, "--passport", told(gates=[*gates[:-1], gates[-1] | {"verdict": "fail"}]))
+    assert (answer.code, f"the verdict is fail ({gates[-1]['name']})" in answer.error) == (2, True)
+    answer = verb("accept", MODEL.name, "--passport", told(gates=gates[:-1]))
+    assert (answer.code, f"the gate {gates[-1]['name']} is missing" in answer.error) == (2, True)
+
+
+@pytest.mark.parametrize("changes", [{"gates": 1}, {"gates": [1]}, {"dataset": []}, {"content": "x"}, {"dataset": {}}])
+def test_what_is_no_passport_is_one_sentence(told: Callable[..., str], verb: Verb, changes: dict[str, Any]) -> None:
+    answer = verb("accept", MODEL.name, "--passport", told(**changes))
+    assert (answer.code, answer.error.count("\n")) == (2, 1)
+
+
+def test_the_behaviour_tests_are_the_last_of_the_gates() -> None:
+    """They are a model's own code, in a process of its own, and nothing is measured after it."""
+    assert list(config.Gates.model_fields)[-1] == "behaviour"

@@ -1,0 +1,126 @@
+"""`reproduce`: training again must give an equivalent model, and the same bytes are good news only."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_schemas.files import sha256
+from models import config, passport, reproduce
+from tests.support import trees
+from tests.support.process import Answer
+from tests.support.specimens import MODEL
+
+Verb = Callable[..., Answer]
+
+
+@pytest.fixture
+def trained(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small model that was trained and exported, in a tree of its own; training it again gives `again`."""
+    root = tmp_path / "trained"
+    shutil.copytree(small, root, symlinks=True)
+    trees.configure(root, {"windows.test": {"first": "2013-03", "last": "2013-03"}})
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.mark.usefixtures("trained")
+def test_the_same_bytes_are_said_to_be_the_same(verb: Verb) -> None:
+    before = {path: path.read_bytes() for path in MODEL.rglob("*") if path.is_file()}
+    answer = verb("reproduce", MODEL.name)
+    assert (answer.code, "the very bytes that are committed" in answer.out) == (0, True), answer
+    after = {path: path.read_bytes() for path in MODEL.rglob("*") if path.is_file()}
+    found = json.loads(after.pop(MODEL / "build/reproduced.json"))
+    assert after == before
+    assert found == {"onnx": sha256(MODEL / "model.onnx"), "found": "identical bytes", "on": reproduce.machine()}
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_passport_says_what_was_found_of_its_own_file_alone() -> None:
+    model = config.load(MODEL.name, check_columns=False)
+    figures = {"rows": 1, "positive_rate": 0.5, "metrics": {}}
+    made = [passport.make(model, figures, [], None, [], 1.0)]
+    reproduce.record(model, "identical bytes")
+    made.append(passport.make(model, figures, [], None, [], 1.0))
+    trees.append(model.onnx, "x")
+    made.append(passport.make(model, figures, [], None, [], 1.0))
+    found = {"found": "identical bytes", "on": reproduce.machine()}
+    assert [each.get("reproduced") for each in made] == [None, found, None]
+    assert {each["verdict"] for each in made} == {"pass"}
+
+
+def scores(monkeypatch: pytest.MonkeyPatch, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Training again gives other bytes, whose scores are changed so."""
+    from models import scoring
+
+    real = scoring.scores
+    made = b"other bytes"
+    monkeypatch.setattr(reproduce, "again", lambda _: made)
+    session = scoring.session
+    monkeypatch.setattr(scoring, "session", lambda each: "new" if each == made else session(each))
+    kept = scoring.session(MODEL / "model.onnx")
+    monkeypatch.setattr(
+        scoring, "scores", lambda each, table: change(real(kept, table)) if each == "new" else real(each, table)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "red"),
+    [
+        (lambda score: score + 1e-6 * (-1.0) ** np.arange(len(score)), None),
+        (lambda score: np.where(np.arange(len(score)) == 7, score + 0.021, score), "score"),
+        (lambda score: np.where(np.arange(len(score)) == 7, np.nan, score), "score"),
+        (lambda score: np.clip(score + 0.019, 0, 1), "calibration_error"),
+    ],
+    ids=["a little noise", "one score", "no number", "all of them by less than a score may"],
+)
+def test_other_bytes_must_be_an_equivalent_model(
+    trained: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch, change: Callable[..., object], red: str | None
+) -> None:
+    scores(monkeypatch, change)  # type: ignore[arg-type]
+    answer = verb("reproduce", MODEL.name)
+    assert answer.code == (1 if red else 0), answer.out
+    assert ("other bytes, and an equivalent model" in answer.out) is (red is None)
+    named = [line.split()[1] for line in answer.out.splitlines() if line.startswith("  RED")]
+    assert (red in named) if red else (named == [])
+    if red:
+        assert f"run `python -m models run {MODEL.name}` and commit" in answer.out
+        assert "the label `train`" in answer.out
+    assert trained.is_dir()
+
+
+def test_the_lock_says_on_which_machine_it_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / "dvc.lock"
+    lock.write_text("schema: '2.0'\nstages: {}\n")
+    for library in ("glibc 2.36", "glibc 2.41"):
+        monkeypatch.setattr("models.reproduce.platform.libc_ver", lambda library=library: tuple(library.split()))
+        reproduce.note(lock)
+        first, *others = lock.read_text().splitlines()
+        assert first.startswith("# trained on ")
+        assert f", {library}, torch 2." in first
+        assert others == ["schema: '2.0'", "stages: {}"]
+
+
+def test_dvc_keeps_the_line_as_it_rewrites_the_lock(tmp_path: Path) -> None:
+    from dvc.utils.serialize import modify_yaml  # type: ignore[import-untyped]
+
+    lock = tmp_path / "dvc.lock"
+    lock.write_text("schema: '2.0'\nstages:\n  train:\n    cmd: true\n")
+    reproduce.note(lock)
+    with modify_yaml(str(lock)) as content:
+        content["stages"]["train"]["cmd"] = "false"
+    assert lock.read_text().startswith(reproduce.NOTE)
+    assert "cmd: 'false'" in lock.read_text()
+
+
+def test_what_is_not_there_is_one_sentence(trained: Path, verb: Verb) -> None:
+    (MODEL / "model.onnx").unlink()
+    answer = verb("reproduce", MODEL.name)
+    assert (answer.code, "model.onnx is missing; make it with" in answer.error) == (2, True)
+    assert trained.is_dir()
+    assert config.load(MODEL.name).name == MODEL.name

@@ -1,0 +1,38 @@
+"""DVC inside the test's process: one of its own takes a second to import it each time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import runpy
+import subprocess
+import sys
+import warnings
+from typing import Any
+
+import pytest
+
+
+def answer_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let DVC answer in this process where it starts no stage."""
+    started = subprocess.run
+
+    def run(command: list[str], *words: Any, **settings: Any) -> subprocess.CompletedProcess[Any]:
+        if command[1:3] in (["-m", "models.pipeline"], ["-m", "dvc"]) and command[3] != "repro":
+            with contextlib.chdir(settings.get("cwd") or "."):
+                return _as_main(command)
+        return started(command, *words, **settings)
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+def _as_main(command: list[str]) -> subprocess.CompletedProcess[str]:
+    out, error, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
+        patch.setattr(sys, "argv", command[2:])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+            try:
+                runpy.run_module(command[2], run_name="__main__")
+            except SystemExit as end:
+                code = int(end.code or 0)
+    return subprocess.CompletedProcess(command, code, out.getvalue(), error.getvalue())
