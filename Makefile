@@ -62,7 +62,8 @@ bench: $(READY)  ## the figures of the README, or of one PART alone, such as ret
 # torch stays out of the locks: its CPU build lives elsewhere for most people, so it has its own line above.
 lock: $(READY)  ## compile requirements/*.txt from pyproject.toml; UPGRADE=--upgrade takes the newest versions
 	$(foreach group,uv development training serving,$(BIN)/uv pip compile --quiet --group $(group) --python-version 3.11 \
-		--generate-hashes --no-header $(if $(filter-out uv development,$(group)),--constraint requirements/development.txt) \
+		--generate-hashes --no-header --override requirements/without-torch.in \
+		$(if $(filter-out uv development,$(group)),--constraint requirements/development.txt) \
 		--output-file requirements/$(group).txt $(UPGRADE) &&) true
 
 clean:  ## remove what verbs made; the environment stays

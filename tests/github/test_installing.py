@@ -16,7 +16,11 @@ UV = Path("requirements/uv.txt")
 
 def words(*settings: str) -> list[str]:
     """The lines that `make env` would run, in a tree without an environment."""
-    command = ["make", "--dry-run", "--always-make", "env", "BIN=.venv/bin", *settings]
+    return words_of("env", *settings)
+
+
+def words_of(target: str, *settings: str) -> list[str]:
+    command = ["make", "--dry-run", "--always-make", target, "BIN=.venv/bin", *settings]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.replace("\\\n", " ").splitlines()
 
@@ -29,6 +33,14 @@ def test_uv_comes_from_a_lock_of_its_own_and_installs_the_rest() -> None:
     assert torch.split()[-1] == "torch==2.13.0", "without a backend the line is as a person knows it"
     assert lock.endswith("--require-hashes -r requirements/development.txt")
     assert lines.index(pip) < lines.index(torch) < lines.index(lock)
+
+
+def test_no_setting_of_the_project_keeps_torch_out_of_an_install() -> None:
+    """`uv pip install torch` would end well and install nothing under an override that locks need."""
+    assert "uv" not in tomllib.loads(Path("pyproject.toml").read_text())["tool"]
+    locks = [line for line in words_of("lock") if "uv pip compile" in line]
+    assert locks
+    assert all("--override requirements/without-torch.in" in line for line in locks)
 
 
 @pytest.mark.parametrize("backend", ["cpu", "auto", "cu130"])
