@@ -27,6 +27,7 @@ from tests.conftest import Once
 from tests.deploy.manifests import renders, specimen
 from tests.support.specimens import NAME
 
+pytestmark = pytest.mark.xdist_group("metrics")  # one server answers them all
 OPERATOR = {"job", "namespace", "pod", "container", "endpoint", "instance"}  # labels by which a PodMonitor scrapes
 PROMETHEUS = {"up": OPERATOR}  # series that Prometheus makes itself of every scrape
 Exposed = dict[str, dict[str, set[str]]]  # metric -> label -> its values
