@@ -202,8 +202,8 @@ def main(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="serving-") as home, start(bento, port, Path(home), options.host) as server:
         started = time.perf_counter()
         server.wait_ready()
-        _announce(server, name, version, bento, time.perf_counter() - started)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt):  # from the first line that says how to stop it
+            _announce(server, name, version, bento, time.perf_counter() - started)
             server.wait()
             raise Refusal(f"the server stopped by itself: {server.last_line()}")
         print(f"\nserve {name}: stopped")
