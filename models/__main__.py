@@ -48,7 +48,7 @@ VERBS = [
         ("--passport", {"metavar": "FILE", "help": "that of `models run` there (default: build/gate/passport.yaml)"}),
     ]),
     Verb("relock", "compile requirements/*.txt with the newest versions that are a week old", [
-        ("--write", {"metavar": "DIR", "help": "upon origin's main, and leave there what would be proposed"}),
+        ("--write", {"metavar": "DIR", "help": "on origin's main, and leave there what would be proposed"}),
         ("--read", {"metavar": "DIR", "help": "propose what --write left there as a pull request"}),
     ]),
     Verb("affected", "say as JSON which models, stages and checks a change affects", [
