@@ -128,7 +128,7 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
         # A verb that is told to end unwinds like an interrupted one, so that no server or half-written file is left.
         for ending in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(ending) != signal.SIG_IGN:  # as under nohup
-                signal.signal(ending, _end)
+                signal.signal(ending, end_on_signal)
         with _alone(stage, lock):
             return int(importlib.import_module(f"{stage}.{options.verb}").main(options))
     except Refusal as refusal:
@@ -147,7 +147,7 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
         return 130
 
 
-def _end(number: int, _: object) -> None:
+def end_on_signal(number: int, _: object) -> None:
     raise Ended(128 + number)
 
 

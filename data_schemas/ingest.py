@@ -43,7 +43,7 @@ def main(options: argparse.Namespace) -> int:
             pointer.pin(dataset, version)  # before the data: a kill in between is mended by running again
         if pointer.measure(tables.data(dataset)) != version:
             _place(staged, tables.data(dataset))
-        _record(dataset)
+        record(dataset)
     state = "as pinned" if pinned == version else f"now pinned in {pointer.path(dataset)}; commit that file"
     span = f"{months[0]} to {months[-1]}"
     console.print(f"{dataset}: {inspection.total:,} rows, {span}; version {version.short}, {state}.", soft_wrap=True)
@@ -63,7 +63,7 @@ def bring(dataset: str) -> int:
         if pointer.measure(data) == pinned:
             console.print(f"{dataset}: version {pinned.short} is here, as pinned.", soft_wrap=True)
             return 0
-        reason = _pull(dataset)
+        reason = pull(dataset)
         if pointer.measure(data) == pinned:
             console.print(f"{dataset}: version {pinned.short}, from DVC, as pinned.", soft_wrap=True)
             return 0
@@ -77,7 +77,7 @@ def bring(dataset: str) -> int:
     return 0
 
 
-def _pull(dataset: str) -> str:
+def pull(dataset: str) -> str:
     """Let DVC bring the pinned data; what it said where it could not."""
     command = [sys.executable, "-m", "dvc", "pull", "--quiet", "--force", str(pointer.path(dataset))]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
@@ -146,7 +146,7 @@ def _place(staged: Path, data: Path) -> None:
     shutil.rmtree(previous, ignore_errors=True)
 
 
-def _record(dataset: str) -> None:
+def record(dataset: str) -> None:
     """Copy the data into DVC's cache, from where `dvc push` and `dvc checkout` take it. Reaches no network."""
     command = [sys.executable, "-m", "dvc", "commit", "--quiet", str(pointer.path(dataset))]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)

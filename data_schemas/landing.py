@@ -66,7 +66,7 @@ def push(branch: str, apply: Callable[[], Edit | None]) -> str | None:
             if edit is None or not (commit := committed(edit)):
                 return None
             try:
-                refused = _push(branch)
+                refused = push_head(branch)
             except (KeyboardInterrupt, SystemExit):
                 look = f"git fetch origin && git log origin/{branch}"
                 raise Refusal(
@@ -105,7 +105,7 @@ def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | N
         # Unless it is the very same: a new commit would only dismiss approvals and run checks again.
         if not _same(standing):
             lease = f"--force-with-lease=refs/heads/{branch}:{standing}"
-            if refused := _push(branch, lease):
+            if refused := push_head(branch, lease):
                 raise Refusal(f"pushing {branch} failed ({pull_request.first(refused)}); mend that and run again.")
     return pull_request.open_or_renew(base, branch, edit.title, edit.body, edit.closed)
 
@@ -166,7 +166,7 @@ def _fetch(branch: str) -> None:
     reference = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
     for number in range(3):
         try:
-            git(*_credentials(), "fetch", "--quiet", "--no-tags", "origin", reference)
+            git(*credentials(), "fetch", "--quiet", "--no-tags", "origin", reference)
             return
         except Refusal as refusal:  # another fetch in this clone holds the lock of the reference
             if "lock" not in str(refusal) or number == 2:
@@ -174,18 +174,18 @@ def _fetch(branch: str) -> None:
             time.sleep(0.2)
 
 
-def _push(branch: str, *options: str) -> str:
+def push_head(branch: str, *options: str) -> str:
     """Push HEAD; what Git says when it is refused, or nothing."""
     words = ["push", "--porcelain", *options, "origin", f"HEAD:refs/heads/{branch}"]
-    done = subprocess.run(["git", *NO_HOOKS, *_credentials(), *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(["git", *NO_HOOKS, *credentials(), *words], capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).strip() or "no reason given" if done.returncode else ""
 
 
 def _brought(branch: str) -> str:
     """The newest commit of origin's `branch`, fetched; empty where there is no such branch."""
-    standing = git(*_credentials(), "ls-remote", "origin", f"refs/heads/{branch}").decode().partition("\t")[0]
+    standing = git(*credentials(), "ls-remote", "origin", f"refs/heads/{branch}").decode().partition("\t")[0]
     if standing:
-        git(*_credentials(), "fetch", "--quiet", "--no-tags", "origin", standing)
+        git(*credentials(), "fetch", "--quiet", "--no-tags", "origin", standing)
     return standing
 
 
@@ -215,7 +215,7 @@ def _same(standing: str) -> bool:
     )
 
 
-def _credentials() -> list[str]:
+def credentials() -> list[str]:
     """On a runner no token lies in .git; the one in the environment is handed over by gh, never by a command line."""
     if not os.environ.get("GH_TOKEN"):
         return []

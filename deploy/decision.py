@@ -29,7 +29,7 @@ def of_promotion(made: Release, former: Release | None, verified: str | None = N
         "",
         *_beside(made, former),
         *_same_rows(made),
-        *_gates(made),
+        *gate_lines(made),
         *(["## Staging", "", _staging(made, verified), ""] if environment == "production" else []),
         *([signed, ""] if signed else []),
         "## In the cluster",
@@ -97,7 +97,7 @@ def _same_rows(of: Release) -> list[str]:
     return [f"Each column is of its own test window. The gate `champion` compared both: {plain(gate.reason)}.", ""]
 
 
-def _gates(of: Release) -> list[str]:
+def gate_lines(of: Release) -> list[str]:
     passed = sum(gate.verdict.startswith("pass") for gate in of.passport.gates)
     rows = [
         [*map(plain, (gate.name, str(gate.limit), str(gate.value))), MARKS[gate.verdict], plain(gate.reason or "")]

@@ -66,14 +66,14 @@ def slow_ms(model: config.Model, table: pl.DataFrame) -> float:
     standing = champion.find(model)
     ours = scoring.session(model.onnx)
     if standing is None or "slow_ms" not in standing.served:
-        return _bound(model, _slowest(ours, table) + AROUND_MS)
+        return _bound(model, slowest(ours, table) + AROUND_MS)
     theirs = scoring.session(champion.blob(model, standing.onnx)[0])
-    rounds = [(_slowest(ours, table), _slowest(theirs, table)) for _ in range(ROUNDS)]
+    rounds = [(slowest(ours, table), slowest(theirs, table)) for _ in range(ROUNDS)]
     more = min(now for now, _ in rounds) - min(before for _, before in rounds)
     return _bound(model, max(float(standing.served["slow_ms"]) + more, 0.0))
 
 
-def _slowest(runtime: onnxruntime.InferenceSession, table: pl.DataFrame) -> float:
+def slowest(runtime: onnxruntime.InferenceSession, table: pl.DataFrame) -> float:
     """Milliseconds of processor time that nine in ten calls with one row keep."""
     import numpy as np
 

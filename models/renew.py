@@ -86,15 +86,15 @@ def keep(name: str) -> None:
     from models import config
 
     if config.load(name, check_columns=False).storage == "dvc":
-        _refuse_to_lose()
-        _dvc("push", f"models/{name}/dvc.yaml:export")
+        refuse_to_lose()
+        dvc("push", f"models/{name}/dvc.yaml:export")
 
 
-def _refuse_to_lose() -> None:
+def refuse_to_lose() -> None:
     """A remote that is a folder of the runner is gone with it, and the commit would name bytes that nobody has."""
     if os.environ.get("GITHUB_ACTIONS"):
-        name = _dvc("config", "core.remote")
-        if "://" not in (place := _dvc("config", f"remote.{name}.url")):
+        name = dvc("config", "core.remote")
+        if "://" not in (place := dvc("config", f"remote.{name}.url")):
             raise Refusal(
                 f".dvc/config: the remote {name} is the folder {place} of this runner, which is gone after the job; "
                 "name one that lasts, such as s3://…, and let .github/actions/credentials reach it."
@@ -112,8 +112,8 @@ def share_cache(clone: Path) -> None:
     """Let DVC here, in a fresh tree, use the settings and the cache of that clone: what it knows is not made again."""
     if (clone / LOCAL).is_file():
         shutil.copyfile(clone / LOCAL, LOCAL)
-    place = _dvc("cache", "dir", at=clone)
-    _dvc("config", "--local", "cache.dir", str(clone / place))
+    place = dvc("cache", "dir", at=clone)
+    dvc("config", "--local", "cache.dir", str(clone / place))
 
 
 def _verb_or_refuse(*words: str) -> int:
@@ -123,7 +123,7 @@ def _verb_or_refuse(*words: str) -> int:
     return code
 
 
-def _dvc(*words: str, at: Path = Path()) -> str:
+def dvc(*words: str, at: Path = Path()) -> str:
     command = [sys.executable, "-m", "dvc", *words]
     done = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False)
     if done.returncode:

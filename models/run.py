@@ -171,16 +171,16 @@ def _judge(model: config.Model) -> None:
     options = argparse.Namespace(model=model.name)
     for step in (measure, gates, report):
         step.main(options)
-    write(model.build / "judged", _inputs(model))
+    write(model.build / "judged", judged_from(model))
 
 
 def _judged(model: config.Model) -> bool:
     """Whether the recorded verdict is about exactly what stands here now."""
     paths = [model.build / name for name in (*PRODUCTS, "judged")]
-    return all(path.is_file() for path in paths) and paths[-1].read_bytes() == _inputs(model).encode()
+    return all(path.is_file() for path in paths) and paths[-1].read_bytes() == judged_from(model).encode()
 
 
-def _inputs(model: config.Model) -> str:
+def judged_from(model: config.Model) -> str:
     """One hash of all that a verdict depends on, this machine apart."""
     files = [*product.files(model), model.build / "evaluation.json"]
     files += [Path("requirements/training.txt"), *passport.code(model)]

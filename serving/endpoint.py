@@ -44,10 +44,10 @@ class Endpoint:
         self._app = app
         self._contract = contract
         self._specification = specification
-        self._telemetry = Telemetry(contract)
-        self._decode = decoder(contract, self._telemetry.noticed)
+        self.telemetry = Telemetry(contract)
+        self._decode = decoder(contract, self.telemetry.noticed)
         self._request = models(contract)[0]
-        self._bodies = Bodies(contract["max_body_bytes"])
+        self.bodies = Bodies(contract["max_body_bytes"])
         self._threshold: float = contract["threshold"]
         self._tail = {"model": contract["model"], "version": contract["version"]}
         self._encode = msgspec.json.Encoder().encode
@@ -78,12 +78,12 @@ class Endpoint:
         try:
             content, positives, scores = await self._answer(scope, receive)
         except RefusedError as refusal:
-            self._telemetry.failed(time.perf_counter() - started, refusal.fault.kind)
+            self.telemetry.failed(time.perf_counter() - started, refusal.fault.kind)
             await self._tell(refusal.fault, receive, send)
         except DisconnectedError:
             pass
         else:
-            self._telemetry.answered(time.perf_counter() - started, scores, positives)
+            self.telemetry.answered(time.perf_counter() - started, scores, positives)
             await _send(send, 200, content, JSON)
         finally:
             self._in_flight -= 1
@@ -101,7 +101,7 @@ class Endpoint:
         """(body of a 200, positive rows, scores), or RefusedError."""
         if self._in_flight > IN_FLIGHT:
             raise RefusedError("overload", "service", "has too many requests at once; try again")
-        body = await self._bodies.read(scope, receive) or b"{}"  # as BentoML reads an empty one
+        body = await self.bodies.read(scope, receive) or b"{}"  # as BentoML reads an empty one
         try:
             rows = self._decode(body)
         except ValueError as error:  # msgspec's own errors among them
@@ -143,7 +143,7 @@ class Endpoint:
 
     async def _metrics(self, send: Send) -> None:
         await _send(
-            send, 200, self._telemetry.exposition(), (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+            send, 200, self.telemetry.exposition(), (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
         )
 
 

@@ -82,17 +82,17 @@ class Pattern:
 
     def __init__(self, pattern: str, nullable: bool) -> None:
         self._search = re.compile(python_pattern(pattern)).search
-        self._known: set[str | None] = {None} if nullable else set()
+        self.known: set[str | None] = {None} if nullable else set()
 
     def check(self, values: list[str]) -> None:
         """ValueError unless all match."""
-        if self._known.issuperset(values):
+        if self.known.issuperset(values):
             return
-        for value in set(values) - self._known:
+        for value in set(values) - self.known:
             if self._search(value) is None:
                 raise ValueError("text that does not match its pattern")
-            if len(self._known) < KNOWN and len(value) <= SHORT:
-                self._known.add(value)
+            if len(self.known) < KNOWN and len(value) <= SHORT:
+                self.known.add(value)
 
 
 def _struct_type(feature: Mapping[str, Any]) -> Any:

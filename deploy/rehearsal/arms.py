@@ -62,7 +62,7 @@ def champion(model: Model, revision: str | None, candidate: Bento, folder: Path)
     """
     if revision is not None:
         commit = _commit(revision)
-        bento = _built_at(model, commit, folder, {})
+        bento = built_at(model, commit, folder, {})
         return Bento(bento, f"version {Bento(bento, '').version}, of {revision} (commit {commit[:10]})")
     production = released.find(model)
     if production is None:
@@ -70,7 +70,7 @@ def champion(model: Model, revision: str | None, candidate: Bento, folder: Path)
         return dataclasses.replace(candidate, description=nobody)
     commit = _promoted(model.name, released.passport_path(model.name).read_bytes()) or production.commit
     # model.onnx need not be part of a commit (`storage: dvc`).
-    bento = _built_at(model, commit, folder, {model.onnx: released.blob(model, production.onnx)[0]})
+    bento = built_at(model, commit, folder, {model.onnx: released.blob(model, production.onnx)[0]})
     # Not the Bento's own version: a passport fits the tree that it was made in, which need not be that of the commit.
     return Bento(bento, f"version {production.version}, which production runs (built of commit {commit[:10]})")
 
@@ -92,7 +92,7 @@ def _commit(revision: str) -> str:
         ) from None
 
 
-def _built_at(model: Model, commit: str, folder: Path, added: dict[Path, bytes]) -> Path:
+def built_at(model: Model, commit: str, folder: Path, added: dict[Path, bytes]) -> Path:
     """The Bento that a commit's own code builds of its own model, in a copy of the commit with some files `added`."""
     tree = folder / "champion"
     for path in (model.folder / "model.yaml", model.onnx, Path("serving/build.py")):

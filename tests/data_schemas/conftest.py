@@ -57,7 +57,7 @@ def inside(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Spare the second that DVC takes; the list holds the datasets that would have been recorded."""
     datasets: list[str] = []
-    monkeypatch.setattr(ingest, "_record", datasets.append)
+    monkeypatch.setattr(ingest, "record", datasets.append)
     return datasets
 
 

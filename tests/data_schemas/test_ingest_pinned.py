@@ -29,7 +29,7 @@ def pinned(tree: Path, source_gives: Give, monkeypatch: pytest.MonkeyPatch) -> p
     assert tree.is_dir()
     source_gives(m01=make_trips(1), m02=make_trips(2))
     assert run_ingest() == 0
-    monkeypatch.setattr(ingest, "_pull", lambda _: "DVC has not got it")
+    monkeypatch.setattr(ingest, "pull", lambda _: "DVC has not got it")
     monkeypatch.delenv("STRANGER", raising=False)
     return pointer.measure(tables.data(DATASET))
 
@@ -39,7 +39,7 @@ def lose() -> None:
 
 
 def test_what_is_here_is_not_asked_for_again(pinned: pointer.Version, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest, "_pull", lambda _: pytest.fail("DVC was asked"))
+    monkeypatch.setattr(ingest, "pull", lambda _: pytest.fail("DVC was asked"))
     assert bring() == 0
     assert pointer.measure(tables.data(DATASET)) == pinned
 

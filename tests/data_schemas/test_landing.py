@@ -340,7 +340,7 @@ def test_whatever_asks_origin_has_the_token(here: Path, gh: Hub, monkeypatch: py
         return history.git(*words, given=given)
 
     monkeypatch.setattr(landing, "git", record)
-    monkeypatch.setattr(landing, "_credentials", lambda: ["-c", "credential.helper="])
+    monkeypatch.setattr(landing, "credentials", lambda: ["-c", "credential.helper="])
     landing.propose("main", "promote/x", add(text="newer"))
     remote = [words for words in asked if {"ls-remote", "fetch", "push"} & set(words)]
     assert len(remote) > 2
@@ -351,10 +351,10 @@ def test_whatever_asks_origin_has_the_token(here: Path, gh: Hub, monkeypatch: py
 
 def test_a_token_is_handed_over_by_gh_and_stands_in_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GH_TOKEN", raising=False)
-    assert landing._credentials() == []
+    assert landing.credentials() == []
     monkeypatch.setenv("GH_TOKEN", "a-secret")
-    assert "!gh auth git-credential" in landing._credentials()[-1]
-    assert "a-secret" not in str(landing._credentials())
+    assert "!gh auth git-credential" in landing.credentials()[-1]
+    assert "a-secret" not in str(landing.credentials())
 
 
 def test_somebody_elses_commits_upon_a_proposal_are_not_overwritten(
@@ -396,7 +396,7 @@ def test_who_is_interrupted_while_it_is_pushed_is_told_to_look(here: Path, monke
     def interrupted(*_: str) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(landing, "_push", interrupted)
+    monkeypatch.setattr(landing, "push_head", interrupted)
     with pytest.raises(Refusal, match="main may have it or not; look: `git fetch origin && git log origin/main`"):
         landing.push("main", add())
     assert here.is_dir()

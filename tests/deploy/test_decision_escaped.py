@@ -14,7 +14,7 @@ def test_a_gate_cannot_put_html_or_a_mention_into_the_decision(tree: Tree) -> No
     tree.build("a", gates=gates)
     assert tree.promote("staging").code == 0
     (made,) = release.every()
-    text = "\n".join(decision._gates(made))
+    text = "\n".join(decision.gate_lines(made))
     assert text.count("</details>") == 1
     for told in ("<img", "@team", "`x`"):
         assert told not in text

@@ -212,7 +212,7 @@ def test_the_champion_is_what_production_runs(here: Path, monkeypatch: pytest.Mo
         assert added == {ONNX: ONNX.read_bytes()}  # the passport may be that of another tree
         return built
 
-    monkeypatch.setattr(arms, "_built_at", built_at)
+    monkeypatch.setattr(arms, "built_at", built_at)
     found = arms.champion(config.load("specimen_delay"), None, arms.Bento(here, ""), here)
     assert found.folder == built
     assert found.description.startswith("version 0123456789ab, which production runs (built of commit ")
@@ -227,7 +227,7 @@ def test_the_champion_is_built_from_the_commit_that_brought_it_to_staging(
         trees.append(Path("deploy/releases", environment, "specimen_delay/passport.yaml"), passport)
         commit()
     built_at = Mock(return_value=built)
-    monkeypatch.setattr(arms, "_built_at", built_at)
+    monkeypatch.setattr(arms, "built_at", built_at)
     arms.champion(config.load("specimen_delay"), None, arms.Bento(here, ""), here)
     assert built_at.call_args.args[1] == git("rev-parse", "HEAD~1")
 

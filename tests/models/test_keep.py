@@ -30,13 +30,13 @@ def test_a_folder_of_a_runner_is_no_remote(place: Path, monkeypatch: pytest.Monk
     remote(str(place / "bytes"))
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     with pytest.raises(Refusal, match=r"the remote there is the folder .*bytes of this runner, which is gone after"):
-        renew._refuse_to_lose()
+        renew.refuse_to_lose()
     monkeypatch.delenv("GITHUB_ACTIONS")
-    renew._refuse_to_lose()
+    renew.refuse_to_lose()
 
 
 def test_one_with_an_address_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remote("s3://bucket/models")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    renew._refuse_to_lose()
+    renew.refuse_to_lose()
     assert place.is_dir()

@@ -156,7 +156,7 @@ def ended() -> bool:
 def test_however_a_run_is_ended_its_stage_ends(end: signal.Signals) -> None:
     """Polars, once used, replaces the handler of Ctrl-C by one that interrupts no endless wait."""
     script = "import polars, signal; polars.DataFrame({'a': [1]}).lazy().collect(); from data_schemas import command;"
-    with waiting(f"{script} signal.signal(15, command._end); pipeline.repro(Path({str(FILE)!r}))") as process:
+    with waiting(f"{script} signal.signal(15, command.end_on_signal); pipeline.repro(Path({str(FILE)!r}))") as process:
         process.send_signal(end)
         assert process.wait(15) != 0
     until(ended)

@@ -200,7 +200,7 @@ def test_bytes_that_git_does_not_hold_are_in_the_remote_before_the_commit(
     remote: Path, verbs: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, storage: str
 ) -> None:
     told: list[tuple[tuple[str, ...], str]] = []
-    monkeypatch.setattr(renew, "_dvc", lambda *words: told.append((words, tip(remote))))
+    monkeypatch.setattr(renew, "dvc", lambda *words: told.append((words, tip(remote))))
     before = tip(remote)
     verbs.effects[RUN] = lambda: trees.configure(Path(), {"storage": storage, "training.seed": 8})
     assert verb("renew", "specimen_delay", "--push", "work").code == 0

@@ -121,7 +121,7 @@ class Stages:
 @pytest.fixture
 def stages(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
     """In a tree whose verdict is about what stands there."""
-    (tree / BUILD / "judged").write_text(run_verb._inputs(config.load("specimen_delay")))
+    (tree / BUILD / "judged").write_text(run_verb.judged_from(config.load("specimen_delay")))
     return Stages(monkeypatch)
 
 

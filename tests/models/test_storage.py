@@ -44,7 +44,7 @@ def push(root: Path, shop: Path) -> None:
         assert git("status", "--porcelain") == ""
         dvc = [sys.executable, "-m", "dvc", "push", "--quiet", f"{MODEL}/dvc.yaml:train", f"{MODEL}/dvc.yaml:export"]
         assert subprocess.run(dvc, check=False).returncode == 0
-        (MODEL / "build/judged").write_text(run_verb._inputs(config.load("specimen_delay")))
+        (MODEL / "build/judged").write_text(run_verb.judged_from(config.load("specimen_delay")))
     for name in objects(root):
         (root / CACHE / name).unlink()
     shutil.rmtree(root / WEIGHTS)

@@ -258,10 +258,10 @@ def test_many_allowed_values_are_cut_short_in_an_error() -> None:
 def test_a_pattern_remembers_what_matched_within_bounds() -> None:
     pattern = request.Pattern("^[a-z]+[0-9]*$", nullable=True)
     pattern.check(["a", None, "b", "a" * 5000])  # type: ignore[list-item]
-    assert pattern._known == {None, "a", "b"}
+    assert pattern.known == {None, "a", "b"}
     for number in range(5000):
         pattern.check([f"a{number}"])
-    assert len(pattern._known) == request.KNOWN
+    assert len(pattern.known) == request.KNOWN
     for _ in range(2):  # what did not match is not remembered as if it had
         with pytest.raises(ValueError, match="does not match"):
             pattern.check(["a", "A"])

@@ -199,7 +199,7 @@ def test_a_huge_body_neither_fills_memory_nor_blocks_the_probes(server: Any) -> 
 
 
 def test_a_body_that_does_not_arrive_is_408(endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "_bodies", body.Bodies(4000, seconds=0.2))
+    monkeypatch.setattr(endpoint, "bodies", body.Bodies(4000, seconds=0.2))
     monkeypatch.setattr(body, "DRAIN_SECONDS", 0.1)
 
     async def silent() -> Any:
@@ -215,8 +215,8 @@ def test_a_caller_that_leaves_gets_no_answer_and_is_not_counted(endpoint: Any) -
 
     with pytest.raises(IndexError):  # nothing was sent
         asyncio.run(ask(endpoint, b"", gone))
-    assert b'ml_requests_total{model="specimen_toy",version=' in endpoint._telemetry.exposition()
-    assert re.search(rb"ml_requests_total{[^}]*} 0\.0", endpoint._telemetry.exposition())
+    assert b'ml_requests_total{model="specimen_toy",version=' in endpoint.telemetry.exposition()
+    assert re.search(rb"ml_requests_total{[^}]*} 0\.0", endpoint.telemetry.exposition())
 
 
 def test_more_requests_at_once_than_allowed_are_503_at_once(endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
