@@ -66,12 +66,12 @@ def merge_base(since: str) -> str:
 
 
 @contextmanager
-def archived(commit: str, paths: Sequence[str], without: str | None = None) -> Iterator[Path]:
-    """A temporary folder with what a commit has at or under these paths, but for files of the pattern `without`."""
+def archived(commit: str, paths: Sequence[str] = (), without: Sequence[str] = ()) -> Iterator[Path]:
+    """A temporary folder with what a commit has at or under these paths (default: all), but for these patterns."""
     there = [path for path in paths if git("ls-tree", commit, "--", path)]  # Git refuses an archive of what is not
     with tempfile.TemporaryDirectory(prefix="commit-") as folder:
-        if there:
-            spared = [f":(exclude){without}"] if without else []
+        if there or not paths:
+            spared = [f":(exclude){pattern}" for pattern in without]
             content = git("archive", "--format=zip", commit, "--", *there, *spared)
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 archive.extractall(folder)

@@ -7,9 +7,7 @@ gone is a fault: what runs must have an owner. Retire the release, then the fold
 from __future__ import annotations
 
 import argparse
-import ast
 import os
-from pathlib import Path
 
 from data_schemas.command import Refusal, working
 from data_schemas.history import git
@@ -31,7 +29,7 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
         listed = []
     sound = []
     for each in releases:
-        own = rules.of_release(each, gates_then(each))
+        own = rules.of_release(each, gates_of(each))
         found += own + faults(each, listed)
         if not own:
             sound.append(each)  # another's kustomization.yaml is not what follows from its passport
@@ -167,18 +165,9 @@ def introduced(of: Release) -> str | None:
     return git("rev-list", "-1", "HEAD", "--", str(of.folder)).decode().strip() or None
 
 
-def gates_then(of: Release) -> list[str]:
-    """The gates that there were when staging first had this passport: one added since judges only later passports."""
-    today = rules.required_gates()
-    if not of.readable or {gate.name for gate in of.passport.gates} >= set(today):
-        return today
-    first = [entry.commit for entry in history.entries("staging", of.model) if same(entry.release, of)][-1:]
-    source = history.show(first[0], Path(config.__name__.replace(".", "/")).with_suffix(".py")) if first else None
-    for node in ast.parse(source or b"").body:
-        if isinstance(node, ast.ClassDef) and node.name == config.Gates.__name__:
-            fields = [each.target for each in node.body if isinstance(each, ast.AnnAssign)]
-            return [field.id for field in fields if isinstance(field, ast.Name)]
-    return today
+def gates_of(release: Release) -> list[str]:
+    """The gates that a release must have passed: those there were when its passport was made."""
+    return (release.passport.judged_by if release.readable else None) or rules.required_gates()
 
 
 def same(one: Release, other: Release) -> bool:

@@ -83,6 +83,7 @@ def make(
         },
         "metrics": evaluation["metrics"],
         "gates": gates,
+        "judged_by": list(config.Gates.model_fields),  # all there are: a gate added later judges later passports
         "champion": champion,
         "serving": model.serving.model_dump(include=set(SERVED), exclude_none=True) | {"slow_ms": slow_ms},
         "promises": promises,

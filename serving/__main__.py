@@ -14,7 +14,12 @@ VERBS = [
     Verb(
         "contract",
         "Say what a change does to those who call a model; exit 1 where it breaks their requests.",
-        [MODEL, SINCE, ("--report", {"metavar": "FILE", "help": "where it goes as Markdown"})],
+        [
+            MODEL,
+            SINCE,
+            ("--report", {"metavar": "FILE", "help": "where it goes as Markdown"}),
+            ("--json", {"metavar": "FILE", "help": "compare nothing: write the contract there as JSON"}),
+        ],
     ),
     Verb(
         "serve",

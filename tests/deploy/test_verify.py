@@ -243,14 +243,12 @@ def test_staging_may_not_be_given_what_was_aborted_before(tree: Tree) -> None:
 
 
 def test_a_gate_that_is_new_judges_only_later_passports(released: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = Path("models/config.py")
-    config.write_text(
-        config.read_text().replace("    behaviour: Behaviour\n", "    behaviour: Behaviour\n    new: AtMost\n")
-    )
-    released.commit()
     monkeypatch.setattr("deploy.rules.required_gates", lambda: ["roc_auc", "new"])
     answer = released.deploy("verify")
     assert answer.code == 0, answer.out
+    replace(STAGING / "passport.yaml", "- behaviour\n", "- behaviour\n- new\n")
+    assert "gate new: is missing" in released.deploy("verify").out
+    released.git("checkout", "--", str(STAGING))
     assert "gate new: is missing" in released.promote("production").error
 
 

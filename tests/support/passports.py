@@ -27,6 +27,7 @@ def judge(model: str, /, **changes: Any) -> dict[str, Any]:
         "content": hashes,
         "metrics": dict.fromkeys(TITLES, figure),
         "gates": gates,
+        "judged_by": gate_names(),
         "champion": None,
         "promises": [
             {"champion": version, "counts": COUNTS}
