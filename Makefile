@@ -11,7 +11,7 @@ READY := .venv/ready
 # The index that pip is told of, which uv does not read; certificates are the machine's, as with pip.
 INSTALL = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/pip config get global.index-url 2>/dev/null || true)}" \
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
-STAGES := data_schemas models serving deploy
+STAGES := repo data_schemas models serving deploy
 PROOF := (^|/)tests/|(^|/)test_|conftest
 
 .PHONY: help env rehearse test test-all check ci format bench lock clean
@@ -50,7 +50,7 @@ check: $(READY)  ## lint, format, types and the direction of imports; changes no
 		"tests $$(git ls-files '*.py' | grep -E '$(PROOF)' | xargs cat | wc -l) of 19000"
 
 ci: $(READY)  ## what ci.yml runs for this branch and its uncommitted changes against BASE, with the same verdict
-	$(BIN)/python -m models ci --since $(BASE)
+	$(BIN)/python -m repo ci --since $(BASE)
 
 format: $(READY)  ## mend what `check` can mend by itself
 	$(BIN)/ruff check --fix .

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from data_schemas import command
-from data_schemas.command import Verb
+from repo.lib import command
+from repo.lib.command import Verb
 
 DATASET = ("dataset", {"help": "a folder of data_schemas/, such as flights"})
 

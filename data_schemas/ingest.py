@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from data_schemas import files, pointer, tables, validate
-from data_schemas.command import Ended, Refusal, described
+from data_schemas import pointer, tables, validate
 from data_schemas.pointer import Version
+from repo.lib import files
+from repo.lib.refusal import Ended, Refusal, described
 
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from data_schemas import files, tables
-from data_schemas.command import Refusal
+from data_schemas import tables
+from repo.lib import files
+from repo.lib.refusal import Refusal
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from data_schemas import files, tables
+from data_schemas import tables
+from repo.lib import files
 
 BINS = 10  # of a number, fewer where quantiles coincide
 CATEGORIES = 20  # of a free text column, the most frequent; an allowed set is listed whole

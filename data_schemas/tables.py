@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from data_schemas.command import Ended, Refusal, described
+from repo.lib.refusal import Ended, Refusal, described
 
 if TYPE_CHECKING:
     import polars as pl

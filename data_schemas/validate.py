@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from data_schemas import files, pointer, tables
-from data_schemas.command import Refusal
+from data_schemas import pointer, tables
 from data_schemas.violations import Case, Violation, check, parse
+from repo.lib import files
+from repo.lib.refusal import Refusal
 
 SHOWN = 3  # cases of a violation on screen; the report has more
 

@@ -12,7 +12,7 @@ from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 from pandera.polars import Column
 
 from data_schemas import tables
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 
 CASES = 5  # shown of each violation
 WIDTH = 60  # characters shown of a value

@@ -9,10 +9,10 @@ from __future__ import annotations
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from data_schemas import files
-from data_schemas.command import Refusal
 from deploy import history
 from deploy.release import LOCK, RELEASES, Digest, Record, parse_yaml
+from repo.lib import files
+from repo.lib.refusal import Refusal
 
 PATH = RELEASES / "aborted.yaml"
 MEND = f"restore it with `git checkout -- {PATH}`, or mend the entry"

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from data_schemas.command import Refusal
-from data_schemas.history import git
-from data_schemas.landing import Edit
-from data_schemas.markdown import plain, table
 from deploy import aborted, diff, history, rules
 from deploy.release import Gate, Release, kubernetes_name, parse_yaml
 from models.figures import TITLES
 from models.gates import BELOW
 from models.report import MARKS
+from repo.lib.git import git
+from repo.lib.markdown import plain, table
+from repo.lib.origin import Edit
+from repo.lib.refusal import Refusal
 
 PARTS = {"data": "data", "schema": "schema", "code": "code", "requirements": "packages", "onnx": "model file"}
 

@@ -21,15 +21,16 @@ from pathlib import Path
 
 import yaml
 
-from data_schemas.command import Refusal, working
-from data_schemas.files import LOADER, write
-from data_schemas.history import archived, merge_base
-from data_schemas.markdown import fenced
 from deploy import release
 from deploy.manifests import render, rendering
 from deploy.manifests.check import ARGOCD, BATCH
 from deploy.manifests.rendering import MANIFESTS
 from deploy.release import RELEASES, Release, kubernetes_name
+from repo.lib.command import working
+from repo.lib.files import LOADER, write
+from repo.lib.git import archived, merge_base
+from repo.lib.markdown import fenced
+from repo.lib.refusal import Refusal
 
 LONGEST = 20_000  # characters of the report: a comment holds 65,536 of all reports
 NAMED = 8  # of those that changed in the same way

@@ -13,15 +13,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from data_schemas import landing, pull_request
-from data_schemas.command import Refusal
-from data_schemas.history import git
 from deploy import aborted, release
 from deploy.manifests.rendering import FORK, registry
 from models import config
-from models.affected import changed
-from models.change import Change
 from models.retrain import JOBS
+from repo.lib import origin, pull_request
+from repo.lib.change import Change
+from repo.lib.git import git
+from repo.lib.refusal import Refusal
+from repo.plan import changed
 
 NOBODY = "your-organisation"  # of the template: it deploys nothing
 MADE_OF = ("data_schemas/", "models/", "serving/", "requirements/")  # where all that a passport and an image have is
@@ -62,7 +62,7 @@ def unproven(workflow: str) -> str | None:
     Or for one that differs from it in releases alone: those are what releasing and promoting commit, and the token of a
     workflow that pushes one starts no checks.
     """
-    for commit in pull_request.succeeded(workflow, landing.MAIN):
+    for commit in pull_request.succeeded(workflow, origin.MAIN):
         if _known(commit) and all(path.startswith(f"{release.RELEASES}/") for path in changed(commit)):
             return None
     head = git("rev-parse", "HEAD").decode().strip()[:10]

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from data_schemas import files
-from data_schemas.command import Refusal
+from repo.lib import files
+from repo.lib.refusal import Refusal
 
 # Outside deploy/releases and ignored by Git: nobody sees what a killed run leaves there, and the next run removes it.
 STAGED = Path("deploy/build/release")

@@ -11,9 +11,9 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
-from data_schemas.command import Refusal
-from data_schemas.history import blobs, git
 from deploy.release import FILES, RELEASES, Release, every, place
+from repo.lib.git import blobs, git
+from repo.lib.refusal import Refusal
 
 
 @dataclass(frozen=True)

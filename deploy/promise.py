@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from data_schemas.command import Refusal
 from deploy import history
 from deploy.release import COMPARED, Passport, Promise, Release
+from repo.lib.refusal import Refusal
 
 CHAMPION = re.compile(rb'release~1champion, value: "([^"\s]+)"')
 

@@ -12,13 +12,13 @@ import math
 import platform
 from pathlib import Path
 
-from data_schemas import files, landing
-from data_schemas.command import Refusal
-from data_schemas.history import git
 from deploy import aborted, decision, due, history, kustomization, promise, release, rules, signature, steps
 from deploy.manifests.rendering import registry
 from deploy.release import COMPARED, FILES, LOCK, Image, Release
 from models import config, lock, passport, product
+from repo.lib import files, origin
+from repo.lib.git import git
+from repo.lib.refusal import Refusal
 
 CALLED = 20.0  # requests a second of staging's own caller (deploy/environments/staging/caller.yaml)
 GUESSED = (0.2, 1.0, 20.0)
@@ -43,7 +43,7 @@ def propose(options: argparse.Namespace) -> int:
         raise Refusal("--propose is for production, which is reviewed; staging follows main: give --push.")
     name = options.model
 
-    def apply() -> landing.Edit | None:
+    def apply() -> origin.Edit | None:
         staging = release.read("staging", name)
         if options.verified and staging is not None and staging.readable and staging.reference != options.verified:
             print(f"staging has {staging.reference} now, not {options.verified}: nothing to propose of that one.")
@@ -52,7 +52,7 @@ def propose(options: argparse.Namespace) -> int:
         made = write(options)
         return decision.of_promotion(made, former, options.verified, signature.told(made.image)) if made else None
 
-    if address := landing.propose(landing.MAIN, f"promote/{name}", apply):
+    if address := origin.propose(origin.MAIN, f"promote/{name}", apply):
         print(f"Merging this promotes {name} to production: {address}")
     return 0
 

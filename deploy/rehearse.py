@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data_schemas.command import Refusal, working
 from deploy.rehearsal import arms, cluster, faults, manifests, prometheus, proxy, report, traffic
 from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.meters import Meter
@@ -32,6 +31,8 @@ from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
 from deploy.release import Promise
 from models import config, passport, promise
+from repo.lib.command import working
+from repo.lib.refusal import Refusal
 from serving import serve
 
 EXIT_CODES = {"promote": 0, "abort": 1, "inconclusive": 2}

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from data_schemas.command import Refusal
-from data_schemas.files import LOADER
 from deploy import folder
+from repo.lib.files import LOADER
+from repo.lib.refusal import Refusal
 
 ENVIRONMENTS = ("staging", "production")  # in the order of promotion
 RELEASES = Path("deploy/releases")

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 
-from data_schemas import files, landing, pull_request
-from data_schemas.command import Refusal
 from deploy import aborted, decision, history, promise, release, rules
 from deploy.history import Entry
 from deploy.kustomization import again
 from deploy.release import FILES, LOCK, Release
 from models import config
+from repo.lib import files, origin, pull_request
+from repo.lib.refusal import Refusal
 
 
 def main(options: argparse.Namespace) -> int:
@@ -58,7 +58,7 @@ def propose(options: argparse.Namespace) -> int:
     """The same as a pull request; of an aborted rollout only while its version is what Git says."""
     name, environment = options.model, options.environment
 
-    def apply() -> landing.Edit | None:
+    def apply() -> origin.Edit | None:
         found = release.read(environment, name)
         if options.aborted and found is not None and found.readable and found.reference != options.aborted:
             print(f"{environment} has {found.reference} now, not the aborted {options.aborted}: nothing to roll back.")
@@ -66,7 +66,7 @@ def propose(options: argparse.Namespace) -> int:
         left, restored = write(options)
         return decision.of_rollback(left, restored, options.reason)
 
-    if address := landing.propose(landing.MAIN, f"rollback/{environment}/{name}", apply):
+    if address := origin.propose(origin.MAIN, f"rollback/{environment}/{name}", apply):
         print(f"Merging this rolls {name} back in {environment}: {address}")
         pull_request.withdraw(f"promote/{name}", f"{name} is being rolled back in {environment}: {address}")
     return 0

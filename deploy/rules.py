@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from data_schemas.command import Refusal
 from deploy import promise, steps
 from deploy.kustomization import again
 from deploy.release import FILES, Passport, Release, Served, parse_yaml
 from models import config, passport
+from repo.lib.refusal import Refusal
 
 REPLICAS = "/spec/replicas"
 RESOURCES = "/spec/template/spec/containers/0/resources"

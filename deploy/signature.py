@@ -13,9 +13,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from data_schemas import pull_request
-from data_schemas.command import Refusal
 from deploy.release import Image
+from repo.lib import pull_request
+from repo.lib.refusal import Refusal
 
 WORKFLOW = ".github/workflows/release.yml"
 ISSUER = "https://token.actions.githubusercontent.com"

@@ -10,11 +10,11 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_schemas import files, landing
-from data_schemas.command import Refusal
-from data_schemas.history import git
 from deploy import decision, due, promote, release
 from models import config
+from repo.lib import files, origin
+from repo.lib.git import git
+from repo.lib.refusal import Refusal
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def push(options: argparse.Namespace) -> int:
     proved = git("rev-parse", "HEAD").decode().strip()
     refused: dict[str, Refusal] = {}
 
-    def apply() -> landing.Edit | None:
+    def apply() -> origin.Edit | None:
         refused.clear()
         edits = [edit for each in built if (edit := _land(each, proved, options, refused))]
         if not edits:
@@ -44,13 +44,13 @@ def push(options: argparse.Namespace) -> int:
             if len(edits) == 1
             else f"Promote {', '.join(each.title.split()[1] for each in edits)} to staging"
         )
-        return landing.Edit(title, "\n\n---\n\n".join(each.body for each in edits))
+        return origin.Edit(title, "\n\n---\n\n".join(each.body for each in edits))
 
     try:
-        if commit := landing.push(landing.MAIN, apply):
+        if commit := origin.push(origin.MAIN, apply):
             print(f"pushed: {commit}")
-    except landing.Protected as closed:
-        address = landing.propose(landing.MAIN, "release/staging", apply)
+    except origin.Protected as closed:
+        address = origin.propose(origin.MAIN, "release/staging", apply)
         print(f"{closed} Proposed instead: {address}")
     if len(built) == 1 and refused:
         raise next(iter(refused.values()))
@@ -59,7 +59,7 @@ def push(options: argparse.Namespace) -> int:
     return 1 if refused else 0
 
 
-def _land(built: Built, proved: str, options: argparse.Namespace, refused: dict[str, Refusal]) -> landing.Edit | None:
+def _land(built: Built, proved: str, options: argparse.Namespace, refused: dict[str, Refusal]) -> origin.Edit | None:
     """In a fresh tree of main: the release of one model, or None, having said why there is none."""
     name = built.model
     if not due.same(name, proved):

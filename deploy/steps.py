@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from data_schemas.command import Refusal
-from data_schemas.files import read_yaml
 from deploy.analysis import durations
+from repo.lib.files import read_yaml
+from repo.lib.refusal import Refusal
 
 ROLLOUT = Path("deploy/base/rollout.yaml")
 ENVIRONMENTS, STRATEGIES = Path("deploy/environments"), Path("deploy/strategies")

@@ -9,14 +9,15 @@ from __future__ import annotations
 import argparse
 import os
 
-from data_schemas.command import Refusal, working
-from data_schemas.history import git
 from deploy import aborted, history, release, rules
 from deploy.aborted import Aborted
 from deploy.manifests import check
 from deploy.release import ENVIRONMENTS, FILES, RELEASES, Release, parse_yaml
 from deploy.rules import Fault
 from models import champion, config, lock
+from repo.lib.command import working
+from repo.lib.git import git
+from repo.lib.refusal import Refusal
 
 
 def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes its options

@@ -11,11 +11,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data_schemas import pull_request
-from data_schemas.command import Refusal
-from data_schemas.files import read_json
-from data_schemas.markdown import plain, table
 from deploy import release
+from repo.lib import pull_request
+from repo.lib.files import read_json
+from repo.lib.markdown import plain, table
+from repo.lib.refusal import Refusal
 
 TITLE = "Known vulnerabilities that a newer version fixes"
 LONGEST = 200  # rows: an issue holds 65,536 characters

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_schemas.command import SINCE, Verb, noun, run, use_utf8
+from repo.lib.command import Verb, noun, run, use_utf8
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": noun})
 # They write nothing themselves, so they keep no other verb out: they read, or start verbs that do the writing.
-READING = {"affected", "ci", "relock", "renew", "required", "retrain"}
+READING = {"renew", "retrain"}
 
 VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
@@ -46,23 +46,6 @@ VERBS = [
     Verb("accept", "take the verdict of another machine: its figures, with the hashes of this tree", [
         MODEL,
         ("--passport", {"metavar": "FILE", "help": "that of `models run` there (default: build/gate/passport.yaml)"}),
-    ]),
-    Verb("relock", "compile requirements/*.txt with the newest versions that are a week old", [
-        ("--write", {"metavar": "DIR", "help": "on origin's main, and leave there what would be proposed"}),
-        ("--read", {"metavar": "DIR", "help": "propose what --write left there as a pull request"}),
-    ]),
-    Verb("affected", "say as JSON which models, stages and checks a change affects", [
-        SINCE,
-        ("--everything", {"action": "store_true", "help": "plan all there is, whatever differs"}),
-    ]),
-    Verb("ci", "run what ci.yml would run for this branch, or one of its jobs", [
-        ("job", {"nargs": "?", "help": "such as code, data, gates, release (default: all that the change needs)"}),
-        ("noun", {"nargs": "?", "help": "the job's model or dataset"}),
-        SINCE,
-    ]),
-    Verb("required", "hold the results of ci.yml's jobs against its plan; exit 1 names the red ones", [
-        ("--needs", {"metavar": "JSON", "required": True, "help": "what GitHub's `toJSON(needs)` gives"}),
-        ("--report", {"metavar": "FILE", "help": "where the verdict goes as Markdown"}),
     ]),
 ]  # fmt: skip
 

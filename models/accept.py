@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from data_schemas.command import Refusal
-from data_schemas.files import read_yaml, write
 from models import config, passport, pipeline
+from repo.lib.files import read_yaml, write
+from repo.lib.refusal import Refusal
 
 
 def main(options: argparse.Namespace) -> int:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_schemas.command import Refusal
-from data_schemas.files import read_yaml
-from data_schemas.history import git
+from repo.lib.files import read_yaml
+from repo.lib.git import git
+from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
     from models import config

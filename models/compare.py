@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from data_schemas.command import Refusal
 from models import config, evaluate, metrics, scoring
+from repo.lib.refusal import Refusal
 
 KEYS = ("champion", "fault", "metrics", "slices", "shift")
 NONE: dict[str, Any] = {key: {} if key == "metrics" else [] if key == "slices" else None for key in KEYS}  # no champion

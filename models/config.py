@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from data_schemas.command import Refusal
-from data_schemas.files import read_yaml
+from repo.lib.files import read_yaml
+from repo.lib.refusal import Refusal
 
 MODELS = Path("models")
 Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from data_schemas import command
+from repo.lib import command
 
 ROOT = Path(__file__).parents[1]
 

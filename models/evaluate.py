@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_schemas.command import Refusal, working
-from data_schemas.files import sha256, write_json
 from models import config, metrics, scoring, train
+from repo.lib.command import working
+from repo.lib.files import sha256, write_json
+from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from data_schemas.command import Refusal, working
-from data_schemas.files import sha256, write
 from models import config, product, train
+from repo.lib.command import working
+from repo.lib.files import sha256, write
+from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
     import onnx

@@ -19,9 +19,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from data_schemas.command import Refusal, environment_of_tests, working
-from data_schemas.files import read_json, sha256, write, write_json
 from models import champion, config, lock, measure, passport, promise
+from repo.lib.command import environment_of_tests, working
+from repo.lib.files import read_json, sha256, write, write_json
+from repo.lib.refusal import Refusal
 
 BELOW: Literal["pass, below the limit as production is"] = "pass, below the limit as production is"
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from data_schemas.command import Refusal
-from data_schemas.files import LOADER
+from repo.lib.files import LOADER
+from repo.lib.refusal import Refusal
 
 STAGES = ("train", "export", "evaluate")  # what a passport is about
 Read = Callable[[str], bytes | None]  # a path from the root -> its bytes, None where there is none

@@ -11,9 +11,10 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from data_schemas.command import Refusal, working
-from data_schemas.files import sha256, write_json
 from models import champion, config, lock, scoring, train
+from repo.lib.command import working
+from repo.lib.files import sha256, write_json
+from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
     import onnxruntime

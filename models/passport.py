@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from data_schemas.command import Refusal
-from data_schemas.files import read_json, read_yaml, sha256, sha256_of_tree
 from models import config
+from repo.lib.files import read_json, read_yaml, sha256, sha256_of_tree
+from repo.lib.refusal import Refusal
 
 SERVED = ("strategy", "api", "latency_budget_ms", "canary", "threshold", "shift")  # of `serving`, what others ask
 REPRODUCED = "reproduced.json"
@@ -34,7 +34,7 @@ def content(model: config.Model) -> dict[str, str]:
 def code(model: config.Model) -> list[Path]:
     """The sources that made, measured and judged the model."""
     dataset = Path("data_schemas") / model.dataset
-    folders = (Path("data_schemas"), dataset, Path("models"), model.folder)
+    folders = (Path("repo/lib"), Path("data_schemas"), dataset, Path("models"), model.folder)
     return [path for folder in folders for path in folder.glob("*.py")] + [model.folder / "model.yaml"]
 
 

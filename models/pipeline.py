@@ -19,8 +19,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from data_schemas.command import Refusal
 from models.product import NO_TRAIN
+from repo.lib.refusal import Refusal
 
 
 def repro(pipeline: Path, train: bool = True) -> int:

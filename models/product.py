@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
     from models import config

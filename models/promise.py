@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from data_schemas.command import Refusal
 from models import champion, config, metrics, scoring
+from repo.lib.refusal import Refusal
 
 Entry = dict[str, Any]
 SERVED = ("slow_ms", "latency_budget_ms")  # by which a release's own latency is measured

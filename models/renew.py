@@ -17,10 +17,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from data_schemas import landing, pull_request
-from data_schemas.command import Refusal
-from data_schemas.history import git
-from models.change import folders
+from repo.lib import origin, pull_request
+from repo.lib.change import folders
+from repo.lib.git import git
+from repo.lib.refusal import Refusal
 
 TOKENS = ("GH_TOKEN", "GITHUB_TOKEN")
 MADE = ("models/{model}/dvc.lock", "models/{model}/model.onnx", "models/{model}/weights/*")  # what training changes
@@ -29,12 +29,12 @@ LOCAL = Path(".dvc/config.local")  # DVC's settings of one clone; Git ignores it
 
 def main(options: argparse.Namespace) -> int:
     branch, clone = options.push, Path.cwd()
-    if branch == landing.MAIN:
+    if branch == origin.MAIN:
         raise Refusal(f"{branch} takes pull requests, not pushes; name the branch of one by --push.")
     if options.read:
         return land(branch, Path(options.read).absolute())
 
-    def apply() -> landing.Edit | None:
+    def apply() -> origin.Edit | None:
         share_cache(clone)
         names = [options.model] if options.model else stale()
         for name in names:
@@ -43,12 +43,12 @@ def main(options: argparse.Namespace) -> int:
         if not git("status", "--porcelain"):
             print(f"renew: on {branch} {options.model or 'every model'} is what its sources make: nothing to push.")
             return None
-        return landing.Edit(f"Train {', '.join(names)}")
+        return origin.Edit(f"Train {', '.join(names)}")
 
     if options.write:
-        with landing.tree(branch):
+        with origin.tree(branch):
             if edit := apply():
-                landing.carry(edit, clone / options.write)
+                origin.carry(edit, clone / options.write)
         return 0
     return _push(branch, apply)
 
@@ -58,11 +58,11 @@ def land(branch: str, folder: Path) -> int:
     if not folder.is_dir():
         print("renew: nothing was trained: nothing to push.")
         return 0
-    return _push(branch, lambda: landing.carried(folder, [each.format(model="*") for each in MADE]))
+    return _push(branch, lambda: origin.carried(folder, [each.format(model="*") for each in MADE]))
 
 
-def _push(branch: str, apply: Callable[[], landing.Edit | None]) -> int:
-    if commit := landing.push(branch, apply):
+def _push(branch: str, apply: Callable[[], origin.Edit | None]) -> int:
+    if commit := origin.push(branch, apply):
         print(f"pushed to {branch}: {commit}")
         pull_request.dispatch(branch)
     return 0

@@ -11,11 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from data_schemas.files import read_json, read_yaml, write
-from data_schemas.markdown import table
 from models import compare, config, evaluate, figures, measure
 from models.gates import BELOW
 from models.passport import KEYS
+from repo.lib.files import read_json, read_yaml, write
+from repo.lib.markdown import table
 
 HERE = Path(__file__).parent
 MARKS = {"pass": "✅ pass", BELOW: f"⚠️ **{BELOW}**", "fail": "❌ **fail**", "off": "⚪ off"}

@@ -17,9 +17,10 @@ import re
 import tempfile
 from pathlib import Path
 
-from data_schemas.command import Refusal, working
-from data_schemas.files import sha256, write, write_json
 from models import config, passport
+from repo.lib.command import working
+from repo.lib.files import sha256, write, write_json
+from repo.lib.refusal import Refusal
 
 NOTE = "# trained on "  # begins the first line of dvc.lock, a comment that DVC keeps
 SCORE = 0.02  # of 0 to 1, the largest difference of a score

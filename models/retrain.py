@@ -17,12 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_schemas import landing, pointer
-from data_schemas.command import Refusal
-from data_schemas.files import read_yaml
-from data_schemas.history import git
+from data_schemas import pointer
 from models import champion, renew
-from models.change import folders
+from repo.lib import origin
+from repo.lib.change import folders
+from repo.lib.files import read_yaml
+from repo.lib.git import git
+from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
     from models.config import Model
@@ -107,9 +108,9 @@ def propose(name: str) -> int:
 def write(name: str, folder: Path) -> int:
     """Leave what would be proposed in folder/<model>: by a job that runs the model's code and so has no token."""
     clone = Path.cwd()
-    with landing.tree(landing.MAIN):
+    with origin.tree(origin.MAIN):
         if edit := _retrained(name, clone):
-            landing.carry(edit, folder / name)
+            origin.carry(edit, folder / name)
     return 0
 
 
@@ -125,20 +126,18 @@ def land(folder: Path) -> int:
     return 1 if failed else 0
 
 
-def _carried(name: str, folder: Path) -> landing.Edit:
+def _carried(name: str, folder: Path) -> origin.Edit:
     pin = str(pointer.path(_state(name).model.dataset))
-    return landing.carried(
-        folder, [*(each.format(model=name) for each in renew.MADE), f"models/{name}/model.yaml", pin]
-    )
+    return origin.carried(folder, [*(each.format(model=name) for each in renew.MADE), f"models/{name}/model.yaml", pin])
 
 
-def _propose(name: str, apply: Callable[[], landing.Edit | None]) -> int:
-    if address := landing.propose(landing.MAIN, f"retrain/{name}", apply):
+def _propose(name: str, apply: Callable[[], origin.Edit | None]) -> int:
+    if address := origin.propose(origin.MAIN, f"retrain/{name}", apply):
         print(f"retrain {name}: {address}")
     return 0
 
 
-def _retrained(name: str, clone: Path) -> landing.Edit | None:
+def _retrained(name: str, clone: Path) -> origin.Edit | None:
     """Made in the tree that is the current directory; None where there is nothing new to train on."""
     renew.share_cache(clone)
     before = _state(name)
@@ -197,7 +196,7 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _edit(before: State, after: State, verdict: Verdict) -> landing.Edit:
+def _edit(before: State, after: State, verdict: Verdict) -> origin.Edit:
     from models.slide import told_of
 
     name, branch = before.model.name, f"retrain/{before.model.name}"
@@ -216,7 +215,7 @@ def _edit(before: State, after: State, verdict: Verdict) -> landing.Edit:
     ]
     closed = f"{verdict.told} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
     title = f"Retrain {name} on data up to {after.model.windows.test.last}"
-    return landing.Edit(title, "\n".join(lines)[:LONGEST], closed)
+    return origin.Edit(title, "\n".join(lines)[:LONGEST], closed)
 
 
 def _version(data: pointer.Version | None) -> str:

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 from data_schemas import pointer, tables
-from data_schemas.command import Refusal
-from data_schemas.files import read_yaml, sha256, sha256_of_tree, write
-from data_schemas.history import NoGit, git
 from models import champion, config, passport, pipeline, product, reproduce
+from repo.lib.files import read_yaml, sha256, sha256_of_tree, write
+from repo.lib.git import NoGit, git
+from repo.lib.refusal import Refusal
 
 STAGES = ("validate", "profile", "train", "export", "evaluate")  # of dvc.yaml
 STEPS = ("measure", "gates", "report")  # what follows the pipeline, in order

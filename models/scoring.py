@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,10 +15,10 @@ from typing import cast
 import yaml
 
 from data_schemas import tables
-from data_schemas.command import Refusal
-from data_schemas.files import LOADER, write
 from models import config
 from models.config import Window, Windows
+from repo.lib.files import LOADER, write
+from repo.lib.refusal import Refusal
 
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 LAYOUT = "windows: {train: {first: 2013-01, last: 2013-06}, valid: …, test: …}"  # in lines or in braces

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from data_schemas.command import Ended, Refusal, described
 from models import config, product
+from repo.lib.refusal import Ended, Refusal, described
 
 if TYPE_CHECKING:
     import polars as pl

@@ -2,8 +2,8 @@
 
 import sys
 
-from data_schemas import command
-from data_schemas.command import SINCE, Verb
+from repo.lib import command
+from repo.lib.command import SINCE, Verb
 
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": command.noun})
 

@@ -19,9 +19,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_schemas.command import ENVIRONMENT, Refusal
-from data_schemas.files import read_yaml, write
 from models import config, passport
+from repo.lib.command import ENVIRONMENT
+from repo.lib.files import read_yaml, write
+from repo.lib.refusal import Refusal
 from serving import contract
 
 SERVING = Path("serving")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from data_schemas.markdown import plain, table
+from repo.lib.markdown import plain, table
 from serving.contract import FLOAT32_MAX, INT64
 from serving.request import python_pattern
 

@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_schemas.command import Refusal
-from data_schemas.files import read_json, write, write_json
-from data_schemas.history import archived, contents, merge_base
 from models import config
 from models.config import Model
+from repo.lib.files import read_json, write, write_json
+from repo.lib.git import archived, contents, merge_base
+from repo.lib.refusal import Refusal
 from serving import example
 
 if TYPE_CHECKING:

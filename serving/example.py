@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 
 
 def value(where: str, feature: dict[str, Any]) -> str | int | float:

@@ -22,10 +22,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_schemas import command
-from data_schemas.command import Refusal
-from data_schemas.files import write
 from models import config
+from repo.lib import command
+from repo.lib.files import write
+from repo.lib.refusal import Refusal
 from serving import build
 
 DOCKERFILE = Path("serving/Dockerfile")

@@ -26,8 +26,9 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from data_schemas.command import ENVIRONMENT, Refusal
-from data_schemas.files import read_json
+from repo.lib.command import ENVIRONMENT
+from repo.lib.files import read_json
+from repo.lib.refusal import Refusal
 from serving import build
 
 READY_SECONDS = 60.0

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from data_schemas import command
-from tests.support import repository, specimens
+from repo.lib import command
+from tests.support import forks, repository, specimens
 from tests.support.process import signals_kept
 
 command.prepare_environment()  # before any import of torch or onnxruntime, which read it once
@@ -101,6 +101,11 @@ def workshop(once: Once) -> Path:
 def built(workshop: Path) -> Path:
     """The specimen's build folder."""
     return workshop / specimens.MODEL / "build"
+
+
+@pytest.fixture(scope="session")
+def forked(once: Once, workshop: Path) -> Path:
+    return once("forked", lambda root: forks.make_fork(root, workshop))
 
 
 @pytest.fixture

@@ -7,14 +7,15 @@ import re
 import shlex
 import subprocess
 
-from data_schemas import command
 from deploy.due import NOBODY
+from repo.lib import command
+from repo.lib.graph import STAGES
 from tests.support.repository import ROOT, git
 
 TEXT = (ROOT / "README.md").read_text()
 FORKED = NOBODY not in (ROOT / "deploy/argocd/fork.yaml").read_text()  # a fork has a README and folders of its own
 COMMANDS = sorted(set(re.findall(r"python -m (\w+ [^`\n#]+)", TEXT)))
-TREE = "".join(re.findall(r"(?ms)^```\ndata_schemas/.*?^```", TEXT))
+TREE = "".join(re.findall(r"(?ms)^```\nrepo/.*?^```", TEXT))
 
 
 def test_every_command_of_the_readme_parses() -> None:
@@ -37,7 +38,7 @@ def test_every_link_of_the_readme_leads_to_a_file() -> None:
 
 def test_the_tree_of_the_readme_names_every_stage_and_verb() -> None:
     assert TREE or FORKED
-    for stage in ("data_schemas", "models", "serving", "deploy") if TREE else ():
+    for stage in STAGES if TREE else ():
         line = next(line for line in TREE.splitlines() if line.startswith(f"{stage}/"))
         verbs = {verb.name for verb in importlib.import_module(f"{stage}.__main__").VERBS}
         assert verbs == set(re.findall(r"\w+(?: · \w+)+", line)[0].split(" · ")), line
@@ -45,8 +46,8 @@ def test_the_tree_of_the_readme_names_every_stage_and_verb() -> None:
 
 def test_the_top_level_holds_only_stages_and_their_frame() -> None:
     names = {name.partition("/")[0] for name in git("ls-files", root=ROOT).splitlines()}
-    allowed = {"data_schemas", "models", "serving", "deploy", "tests", "requirements", "pyproject.toml", "README.md"}
-    assert FORKED or {name for name in names if not name.startswith(".")} <= allowed | {"Makefile", "LICENSE"}
+    allowed = {*STAGES, "tests", "requirements", "pyproject.toml", "README.md", "Makefile", "LICENSE"}
+    assert FORKED or {name for name in names if not name.startswith(".")} <= allowed
 
 
 def test_no_file_names_a_package_index_or_a_machine() -> None:

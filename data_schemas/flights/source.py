@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 
 FLIGHTS = {
     "year": pl.Int32,

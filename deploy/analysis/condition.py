@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 
 OPERATORS = {
     "<=": operator.le,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 PART = r"(\d+(?:\.\d+)?)(ms|[smhdwy])"

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_schemas.command import Refusal
 from deploy.analysis import condition, durations
 from deploy.analysis.condition import Condition
+from repo.lib.refusal import Refusal
 
 Object = Mapping[str, Any]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_schemas.command import Refusal
-from data_schemas.files import write
+from repo.lib.files import write
+from repo.lib.refusal import Refusal
 
 COMMIT = "7b1e26ef9deea49293714d204c1a2270aab1178f"  # of August 2026: Argo Rollouts 1.9, Gateway API 1.x
 SOURCE = f"https://raw.githubusercontent.com/datreeio/CRDs-catalog/{COMMIT}"

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from data_schemas.command import Refusal
 from deploy.manifests import catalog, dead, render, rendering
 from deploy.manifests.rendering import MODEL, Rendering
 from deploy.manifests.rules import analysis, evidence, placement, pods, references, selectors, strategy
 from deploy.manifests.schemas import KUBERNETES, Schemas
 from deploy.release import Release, kubernetes_name
 from deploy.rules import Fault
+from repo.lib.refusal import Refusal
 
 MODULES = (strategy, analysis, evidence, references, selectors, pods, placement)
 RULES = [rule for module in MODULES for rule in module.RULES]

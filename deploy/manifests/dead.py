@@ -18,11 +18,11 @@ from typing import Any
 
 import yaml
 
-from data_schemas.command import Refusal
-from data_schemas.files import sha256, write
 from deploy.manifests import rendering
 from deploy.release import Release
 from deploy.rules import Fault
+from repo.lib.files import sha256, write
+from repo.lib.refusal import Refusal
 
 PROVEN = Path("deploy/build/alive")  # one empty file for each state of the manifests without a dead entry
 BASE = Path("deploy/base/kustomization.yaml")

@@ -9,7 +9,7 @@ from typing import Any
 
 import promql_parser
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 
 EXACT, PATTERN = "=", "=~"
 

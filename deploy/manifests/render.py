@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from data_schemas.command import Refusal
-from data_schemas.files import LOADER
+from repo.lib.files import LOADER
+from repo.lib.refusal import Refusal
 
 INSTALL = (
     "install kubectl 1.27 or newer (`curl -LO https://dl.k8s.io/release/v1.32.4/bin/linux/amd64/kubectl`, made "

@@ -19,12 +19,12 @@ from typing import Any
 
 import yaml
 
-from data_schemas.command import Refusal
-from data_schemas.files import LOADER, read_yaml
 from deploy.kustomization import compose
 from deploy.manifests import render
 from deploy.release import BINS, COMPARED, ENVIRONMENTS, Promise, Release
 from deploy.rules import Fault
+from repo.lib.files import LOADER, read_yaml
+from repo.lib.refusal import Refusal
 
 MANIFESTS = ("deploy/base", "deploy/strategies", "deploy/environments")
 STRATEGIES = Path("deploy/strategies")

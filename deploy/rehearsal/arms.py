@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_schemas.command import Refusal, working
-from data_schemas.files import read_json, write
-from data_schemas.history import NoGit, git
 from deploy import history
 from deploy.rehearsal.meters import Bounds
 from models import champion as released
 from models.config import Model
+from repo.lib.command import working
+from repo.lib.files import read_json, write
+from repo.lib.git import NoGit, git
+from repo.lib.refusal import Refusal
 from serving import build
 
 

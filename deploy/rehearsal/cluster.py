@@ -10,7 +10,6 @@ import math
 
 import aiohttp
 
-from data_schemas.command import Refusal
 from deploy.analysis.run import ERROR_RETRY, MetricResult, Phase, Run
 from deploy.analysis.template import Metric
 from deploy.judge import CATCHES, Result, Verdict
@@ -19,6 +18,7 @@ from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.prometheus import Prometheus, QueryError
 from deploy.rehearsal.screen import label, limit, number
 from deploy.steps import Analysis
+from repo.lib.refusal import Refusal
 
 CHAMPION, CANDIDATE = "5f9c6d7b84", "7d8b49557c"  # hashes of pod templates such as a cluster gives; these are made up
 FIRST_SCRAPES = 10.0  # seconds that Prometheus may take to have scraped both servers

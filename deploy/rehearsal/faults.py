@@ -18,8 +18,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from data_schemas.command import Refusal
-from data_schemas.files import write, write_json
+from repo.lib.files import write, write_json
+from repo.lib.refusal import Refusal
 from serving.predictor import Predictor
 
 NAMES = ("errors", "latency", "scores", "crash", "never-ready", "nan")

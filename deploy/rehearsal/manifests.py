@@ -15,9 +15,6 @@ from typing import Any
 
 import yaml
 
-from data_schemas import files
-from data_schemas.command import Refusal
-from data_schemas.files import read_yaml
 from deploy import kustomization, steps
 from deploy.analysis import template
 from deploy.manifests import render
@@ -26,6 +23,9 @@ from deploy.release import Image, Promise
 from deploy.steps import Steps
 from models import passport
 from models.config import Model
+from repo.lib import files
+from repo.lib.files import read_yaml
+from repo.lib.refusal import Refusal
 
 Object = Mapping[str, Any]
 

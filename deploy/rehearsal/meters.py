@@ -10,9 +10,9 @@ import aiohttp
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from data_schemas.command import Refusal
 from deploy.judge import BINS, Counters
 from deploy.rehearsal.traffic import Arm
+from repo.lib.refusal import Refusal
 from serving.faults import KINDS
 
 SCRAPE_SECONDS = 1.0  # a server that has not answered by then was not read

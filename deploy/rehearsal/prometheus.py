@@ -16,9 +16,9 @@ from typing import Any
 import aiohttp
 import yaml
 
-from data_schemas.command import Refusal
 from deploy.analysis import durations
 from deploy.rehearsal import tool
+from repo.lib.refusal import Refusal
 from serving import serve
 
 INSTALL = "Prometheus is not on PATH (Debian: `apt-get install prometheus`)"

@@ -12,8 +12,8 @@ import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from data_schemas.command import Refusal
 from deploy.rehearsal import tool
+from repo.lib.refusal import Refusal
 from serving import serve
 
 INSTALL = "HAProxy is not on PATH (Debian: `apt-get install haproxy`)"

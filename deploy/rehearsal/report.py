@@ -13,12 +13,12 @@ from typing import Any
 
 import jinja2
 
-from data_schemas.files import write as write_file
-from data_schemas.files import write_json
 from deploy.judge import Result
 from deploy.rehearsal import charts
 from deploy.rehearsal.record import Rehearsal
 from deploy.rehearsal.screen import counts, label, limit, nearness, number, quantiles
+from repo.lib.files import write as write_file
+from repo.lib.files import write_json
 
 FOLDER = Path("deploy/build/rehearsals")
 KEPT = 30  # reports of one model

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 from serving.serve import end_with_parent
 
 READY_SECONDS = 15.0

@@ -11,10 +11,10 @@ from typing import Any
 
 import aiohttp
 
-from data_schemas.command import Refusal
 from deploy.rehearsal import proxy
 from deploy.rehearsal.proxy import Proxy
 from models.config import Model
+from repo.lib.refusal import Refusal
 
 # Few requests at a time: a machine that stalls for a moment makes this many slow requests, not dozens, and slow
 # requests that come together are not the independent events that the judge counts.

@@ -9,7 +9,6 @@ from typing import Any
 
 import aiohttp
 
-from data_schemas.command import Ended, Refusal
 from deploy.judge import Result, Verdict, overall
 from deploy.rehearsal import meters, traffic
 from deploy.rehearsal.meters import Meter
@@ -17,6 +16,7 @@ from deploy.rehearsal.record import Rehearsal, Tick
 from deploy.rehearsal.reference import Judge
 from deploy.rehearsal.screen import Screen, described
 from deploy.rehearsal.traffic import Traffic
+from repo.lib.refusal import Ended, Refusal
 from serving import serve
 
 AFTER = 0.5  # seconds of load on the new version alone, before the old one stops and after

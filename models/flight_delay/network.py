@@ -27,8 +27,8 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from data_schemas.files import read_json, write_json
 from models.inputs import Kind, attach
+from repo.lib.files import read_json, write_json
 
 DAY = 1440.0  # minutes
 MINUTE = "sched_dep_minute"  # the one feature that runs in a circle: 23:59 is next to 00:00

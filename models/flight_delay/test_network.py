@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from data_schemas.command import Refusal
 from models import config, train
+from repo.lib.refusal import Refusal
 
 MODEL = config.load(Path(__file__).parent.name)  # a copy of this folder tests the copy
 NETWORK = train.network(MODEL)

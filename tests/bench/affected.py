@@ -59,7 +59,7 @@ def fork(root: Path, models: int) -> Path:
 
 def took(root: Path) -> float:
     started = time.perf_counter()
-    command = [sys.executable, "-m", "models", "affected", "--since", "HEAD"]
+    command = [sys.executable, "-m", "repo", "plan", "--since", "HEAD"]
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     return time.perf_counter() - started
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # not this folder, where `serving` is a file
 
-from data_schemas.command import prepare_environment  # noqa: E402
+from repo.lib.command import prepare_environment  # noqa: E402
 from serving import build, image  # noqa: E402
 from tests.serving import container  # noqa: E402
 

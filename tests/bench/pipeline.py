@@ -24,9 +24,9 @@ os.chdir(ROOT)
 from rich.console import Console  # noqa: E402 - after the path is set
 from rich.table import Table  # noqa: E402
 
-from data_schemas.command import prepare_environment  # noqa: E402
-from data_schemas.history import git  # noqa: E402
 from models import config  # noqa: E402
+from repo.lib.command import prepare_environment  # noqa: E402
+from repo.lib.git import git  # noqa: E402
 
 MODEL = "flight_delay"
 STAGES = ["validate", "profile", "train", "export", "evaluate"]  # of dvc.yaml

@@ -27,7 +27,7 @@ import psutil  # type: ignore[import-untyped]
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # not this folder, where `serving` is this file
 
-from data_schemas.command import ENVIRONMENT, prepare_environment  # noqa: E402
+from repo.lib.command import ENVIRONMENT, prepare_environment  # noqa: E402
 from serving import build, serve  # noqa: E402
 
 CASES = ((1, 8), (100, 8), (1, 1), (100, 1))  # rows a request, callers at once

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
-from data_schemas import command, ingest
+from data_schemas import ingest
 from data_schemas.__main__ import VERBS
+from repo.lib import command
 from tests.support.repository import ROOT, git
 from tests.support.specimens import DATASET, DATASET_NAME, SPECIMENS
 

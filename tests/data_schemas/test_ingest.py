@@ -10,8 +10,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_schemas import files, pointer, tables
-from data_schemas.command import Refusal
+from data_schemas import pointer, tables
+from repo.lib import files
+from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import DATA, POINTER, make_trips, run_ingest, source
 from tests.support import trees
 from tests.support.process import program

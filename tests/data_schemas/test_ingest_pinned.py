@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from data_schemas import ingest, pointer, tables
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import make_trips, run_ingest
 from tests.support.specimens import DATASET_NAME as DATASET
 

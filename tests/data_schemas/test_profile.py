@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from data_schemas import profile, tables
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import make_trips
 from tests.support.specimens import DATASET_NAME
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from data_schemas import tables
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import DATA, make_trips, verb
 from tests.support.repository import git
 from tests.support.specimens import DATASET_NAME

@@ -12,8 +12,8 @@ import pytest
 from pandera.config import ValidationDepth, config_context
 
 from data_schemas import pointer, validate
-from data_schemas.command import Refusal
 from data_schemas.violations import Violation, check
+from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import DATA, make_trips
 from tests.support import process
 from tests.support.specimens import DATASET, DATASET_NAME

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas.command import Refusal
 from deploy import kustomization, release
 from deploy.manifests import catalog, check, render, rendering
 from deploy.manifests.schemas import Schemas
 from deploy.release import Release
 from deploy.rules import Fault
+from repo.lib.refusal import Refusal
 from tests.support.process import program
 from tests.support.repository import ROOT
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_schemas.command import Refusal
 from deploy.analysis import condition, durations
+from repo.lib.refusal import Refusal
 
 NAN = math.nan
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from data_schemas.command import Refusal
 from deploy.analysis import template
+from repo.lib.refusal import Refusal
 
 ROLLOUT = {
     "metadata": {"name": "specimen-delay", "namespace": "models", "annotations": {"release/slow": "0.005"}},

@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from data_schemas.command import Refusal
 from deploy.rehearsal import faults
+from repo.lib.refusal import Refusal
 from serving.faults import NotFiniteError
 from serving.predictor import Predictor
 

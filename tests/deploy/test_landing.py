@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_schemas import landing
 from deploy import diff, promote
+from repo.lib import origin
 from tests.conftest import Once
 from tests.deploy.conftest import Grow
 from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder, gate_names, image
@@ -90,7 +90,7 @@ def share(
     """A clone as current directory and its origin beside it, copied from those that `make` makes once."""
     hub = gh.install(tmp_path / "bin", monkeypatch)
     hub.strangers("release/staging", "promote/specimen_delay", "rollback/production/specimen_delay")
-    monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
+    monkeypatch.setattr(origin, "LONGEST_PAUSE", 0)
     monkeypatch.setattr(diff, "compared", lambda _: ([], []))  # the decision renders before and after
 
     def share(make: Make) -> Shared:

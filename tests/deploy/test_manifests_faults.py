@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from data_schemas.command import Refusal
-from data_schemas.files import read_yaml
 from deploy.manifests import check, rendering
 from deploy.release import Release, kubernetes_name
 from deploy.rules import Fault
+from repo.lib.files import read_yaml
+from repo.lib.refusal import Refusal
 from tests.conftest import Once
 from tests.deploy.manifests import faults, need_schemas, plant, rendered, renders, schemas, specimen
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas.command import Refusal
 from deploy.manifests import promql, render, rendering
+from repo.lib.refusal import Refusal
 from tests.deploy.manifests import renders, specimen, with_programs
 
 NEW = """echo '{"clientVersion": {"major": "1", "minor": "32+", "gitVersion": "v1.32.4-gke"}}'"""

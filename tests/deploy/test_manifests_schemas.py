@@ -10,10 +10,10 @@ from urllib.error import URLError
 
 import pytest
 
-from data_schemas.command import Refusal
 from deploy.manifests import catalog
 from deploy.manifests.rendering import Object
 from deploy.manifests.schemas import KUBERNETES, Schemas, strict
+from repo.lib.refusal import Refusal
 from tests.deploy.manifests import need_schemas, schemas
 
 SCHEMA = b"""{

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import yaml
 
-from data_schemas.command import Refusal
 from deploy import promise, release, steps
 from deploy.judge import score_shift
 from deploy.manifests import rendering
 from deploy.promise import CHAMPION
 from deploy.release import Promise
+from repo.lib.refusal import Refusal
 from tests.deploy.manifests import renders, specimen
 from tests.deploy.test_scenarios import BINS, PROMISE, SCRAPE, metrics, needs_promtool, new, scenario, stables
 from tests.deploy.tree import COUNTS, NAME, Tree, folder, image

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from data_schemas import files
-from data_schemas.command import Refusal
 from deploy import promote, release
+from repo.lib import files
+from repo.lib.refusal import Refusal
 from tests.deploy.tree import MODEL, Tree, content, digest, folder, gate_names
 
 BUILT = MODEL / "build/passport.yaml"

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from data_schemas.command import Refusal
 from deploy.manifests import render
 from deploy.rehearsal import manifests
 from deploy.rehearsal.manifests import Manifests
 from models import config
 from models.config import Model
+from repo.lib.refusal import Refusal
 from tests.deploy.manifests import renders
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas.command import Refusal
 from deploy.rehearsal import cluster, manifests, prometheus, traffic
 from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.prometheus import QueryError
 from models import config
+from repo.lib.refusal import Refusal
 from tests.deploy.stub_arm import StubArm
 from tests.deploy.tools import needs_prometheus
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas.command import Refusal
 from deploy.rehearsal import proxy, traffic
 from deploy.rehearsal.traffic import Arm, Traffic
+from repo.lib.refusal import Refusal
 from tests.deploy.rehearsals import bodies
 from tests.deploy.stub_arm import StubArm
 from tests.deploy.tools import needs_haproxy

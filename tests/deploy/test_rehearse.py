@@ -21,14 +21,14 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from data_schemas import command
-from data_schemas.command import Refusal
-from data_schemas.files import sha256
 from deploy import rehearse
 from deploy.__main__ import VERBS
 from deploy.rehearsal import arms, prometheus, proxy, report, traffic
 from deploy.rehearsal.traffic import Arm, Traffic
 from models import champion, config
+from repo.lib import command
+from repo.lib.files import sha256
+from repo.lib.refusal import Refusal
 from serving import build, serve
 from tests.deploy.rehearsals import QUICK
 from tests.deploy.tools import needs_haproxy, needs_prometheus

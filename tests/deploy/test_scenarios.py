@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 import yaml
 
-from data_schemas.files import LOADER
 from deploy.analysis import template
 from deploy.analysis.template import Metric
 from deploy.promise import vector
 from deploy.release import Promise
+from repo.lib.files import LOADER
 from tests.conftest import Once
 
 FOLDER = Path("deploy/base/analysis")

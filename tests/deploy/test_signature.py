@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from data_schemas.command import Refusal
 from deploy import signature
 from deploy.release import Image
+from repo.lib.refusal import Refusal
 from tests.github.hub import Hub
 from tests.serving import container
 

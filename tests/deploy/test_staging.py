@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_schemas import landing
+from repo.lib import origin
 from tests.deploy.tree import MODEL, Answer, Tree, digest
 from tests.github.hub import Hub
 from tests.support.passports import judge, lock
@@ -45,7 +45,7 @@ def run(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     for name, value in hub.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("GH_TOKEN", raising=False)
-    monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
+    monkeypatch.setattr(origin, "LONGEST_PAUSE", 0)
     (MODEL / "model.onnx").write_text("first")
     shutil.copytree(MODEL, OTHER, ignore=shutil.ignore_patterns("build"))
     for model in (MODEL, OTHER):

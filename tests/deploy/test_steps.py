@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from data_schemas.command import Refusal
 from deploy import steps
 from deploy.steps import Step
+from repo.lib.refusal import Refusal
 
 
 def written(tmp_path: Path, *listed: object) -> Path:

@@ -13,13 +13,13 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from data_schemas.command import Refusal
 from deploy.judge import Limits, Verdict
 from deploy.rehearsal import meters, traffic
 from deploy.rehearsal.meters import Bounds, Meter
 from deploy.rehearsal.record import Pace
 from deploy.rehearsal.screen import LABELS, Screen
 from deploy.rehearsal.traffic import Arm, Traffic
+from repo.lib.refusal import Refusal
 from tests.deploy.rehearsals import QUICK, bodies, rehearsal, walk
 from tests.deploy.stub_arm import StubArm
 

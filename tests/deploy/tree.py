@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from data_schemas import command
 from deploy.__main__ import VERBS
+from repo.lib import command
 from tests.support import repository
 from tests.support.passports import COUNTS, gate_names, judge, lock
 from tests.support.process import Answer

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_schemas import command
-from data_schemas.command import Verb
+from repo.lib import command
+from repo.lib.command import Verb
 from tests.support.repository import ROOT, git
 
-STAGES = ("data_schemas", "models", "serving", "deploy")
+STAGES = ("repo", "data_schemas", "models", "serving", "deploy")
 PATH = re.compile(r"\.?[\w-][\w.-]*(/[\w.*-]+)+/?")
 ENDS = {"|", "||", "&&", ";", "&", ">", ">>", "<", "2>&1", "(", ")", "then", "else", "do", "done", "fi", "if", "!"}
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from models.required import ASKED
+from repo.required import ASKED
 from tests.deploy.manifests import schema_folder
 from tests.github import workflows
 from tests.github.hub import REPOSITORY, Hub

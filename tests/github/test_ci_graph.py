@@ -35,15 +35,15 @@ PYTHON = """\
 shift
 echo "$*" >> "$TOLD"
 case "$*" in
-"models required"*) exec {python} -m "$@" ;;
-"models ci gates"*) mkdir -p models/m/build && echo "figures of $4" > models/m/build/report.md ;;
-"models ci build"*) echo "callers of $4" > models/m/build/contract.md ;;
-"models ci rehearse"*) mkdir -p deploy/build/1 && echo "traffic of $4" > deploy/build/1/report.md ;;
-"models ci manifests"*) mkdir -p deploy/build && echo "objects" > deploy/build/diff.md ;;
+"repo required"*) exec {python} -m "$@" ;;
+"repo ci gates"*) mkdir -p models/m/build && echo "figures of $4" > models/m/build/report.md ;;
+"repo ci build"*) echo "callers of $4" > models/m/build/contract.md ;;
+"repo ci rehearse"*) mkdir -p deploy/build/1 && echo "traffic of $4" > deploy/build/1/report.md ;;
+"repo ci manifests"*) mkdir -p deploy/build && echo "objects" > deploy/build/diff.md ;;
 esac
 [ -z "$STRANGER" ] || echo "$3" >> "$(dirname "$TOLD")/strangers"
 [ -z "$FAIL" ] || case "$*" in *"$FAIL"*) exit 1 ;; esac
-case "$*" in "models affected"*) echo "$PLAN" ;; esac"""
+case "$*" in "repo plan"*) echo "$PLAN" ;; esac"""
 
 
 class Run:
@@ -68,8 +68,8 @@ class Run:
         }
         self.jobs = Runner(CI, self.folder, uses, github, root / "temporary", environment=environment).run()
         told = (root / "told").read_text().splitlines()
-        self.called = [line for line in told if not line.startswith(("models affected", "models required", " ", "}"))]
-        self.asked = next(line for line in told if line.startswith("models affected"))
+        self.called = [line for line in told if not line.startswith(("repo plan", "repo required", " ", "}"))]
+        self.asked = next(line for line in told if line.startswith("repo plan"))
         self.base = self.asked.split()[3]
 
     def folder(self, job: str) -> Path:
@@ -82,7 +82,7 @@ class Run:
         self.newest.add(inputs.get("newest", ""))
         for name in ("deploy", "models"):
             (folder / name).mkdir()
-        for path in (ROOT / "pyproject.toml", ROOT / "data_schemas", *(ROOT / "models").glob("*.py")):
+        for path in (ROOT / "pyproject.toml", ROOT / "repo", ROOT / "data_schemas", *(ROOT / "models").glob("*.py")):
             (folder / path.relative_to(ROOT)).symlink_to(path)
         if inputs["for"] not in ("required", "plan"):
             (folder / ".venv/bin").mkdir(parents=True)
@@ -108,7 +108,7 @@ def ci(tmp_path: Path) -> Callable[..., Run]:
 
 def told(stage: str, model: str) -> str:
     """What a step calls; the contract is compared with that of where the change starts."""
-    return f"models ci {stage} {model}" + f" --since {SINCE}" * (stage == "build")
+    return f"repo ci {stage} {model}" + f" --since {SINCE}" * (stage == "build")
 
 
 def test_a_change_of_documentation_starts_nothing_and_passes(ci: Callable[..., Run]) -> None:
@@ -132,10 +132,10 @@ def test_a_change_of_serving_trains_nothing(ci: Callable[..., Run]) -> None:
 @pytest.mark.parametrize(
     ("asked", "called"),
     [
-        ({"code": True}, ["models ci code"]),
-        ({"tests": ["models", "serving"]}, ["models ci tests models", "models ci tests serving"]),
-        ({"manifests": True}, [f"models ci manifests --since {SINCE}"]),
-        ({"datasets": ["a", "b"]}, ["models ci data a", "models ci data b"]),
+        ({"code": True}, ["repo ci code"]),
+        ({"tests": ["models", "serving"]}, ["repo ci tests models", "repo ci tests serving"]),
+        ({"manifests": True}, [f"repo ci manifests --since {SINCE}"]),
+        ({"datasets": ["a", "b"]}, ["repo ci data a", "repo ci data b"]),
     ],
     ids=str,
 )
@@ -160,7 +160,7 @@ FAILING = {
     "tests": "ci tests serving",
     "data": "ci data",
     "manifests": "ci manifests",
-    "plan": "affected",
+    "plan": "plan",
 }
 
 
@@ -174,7 +174,7 @@ def test_whatever_fails_turns_required_red_and_is_named(ci: Callable[..., Run], 
 def test_a_failing_gate_ends_its_model_only_and_is_reported(ci: Callable[..., Run]) -> None:
     run = ci(EVERYTHING, fail="ci gates other")
     assert told("build", "other") not in run.called
-    assert f"models ci rehearse {NAME}" in run.called
+    assert f"repo ci rehearse {NAME}" in run.called
     assert set(run.uploaded) == {f"report-{name}" for name in ("0-required", "1-other", f"1-{NAME}", "2-manifests")}
     assert (run.root / "temporary/model other/summary.md").read_text() == "figures of other\n"
 
@@ -249,5 +249,5 @@ def test_a_fork_gets_no_credentials_and_is_told_so_by_the_verbs(ci: Callable[...
 @pytest.mark.parametrize("name", ["x; touch owned", "$(touch owned)", "`touch owned`", "../x"])
 def test_the_name_of_a_model_is_never_run(ci: Callable[..., Run], tmp_path: Path, name: str) -> None:
     run = ci(NOTHING | {"models": [{"name": name.replace("/", ""), "stages": ALL}]})
-    assert run.called[0] == f"models ci train {name.replace('/', '')}"
+    assert run.called[0] == f"repo ci train {name.replace('/', '')}"
     assert not list(tmp_path.rglob("owned"))

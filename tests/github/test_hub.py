@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from data_schemas import pull_request
+from repo.lib import pull_request
 from tests.github import workflows
 from tests.github.expressions import interpolate
 from tests.github.hub import REPOSITORY, Hub, waiting

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from data_schemas.files import read_yaml
+from repo.lib.files import read_yaml
 from tests.github import tools, workflows
 from tests.github.rules import RULES
 from tests.github.workflows import File

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from data_schemas import landing
-from data_schemas.files import read_json
 from models import charts, config, gates, measure, renew
 from models.__main__ import main
+from repo.lib import origin
+from repo.lib.files import read_json
 from tests.models import scene
-from tests.support import gh, specimens, trees
+from tests.support import forks, gh, specimens, trees
 from tests.support.process import Answer, signals_kept
 from tests.support.repository import git
 
@@ -77,7 +76,7 @@ def small(once: Once, plain: Path) -> Path:
 @pytest.fixture(scope="session")
 def cloned(once: Once, shop: Path) -> Path:
     """Copy it before you change it."""
-    return once("cloned", lambda root: scene.make_clone(root, shop))
+    return once("cloned", lambda root: forks.make_clone(root, shop))
 
 
 @pytest.fixture
@@ -93,41 +92,6 @@ def verb(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Answer]]:
         yield run
 
 
-@pytest.fixture(scope="session")
-def forked(once: Once, workshop: Path) -> Path:
-    return once("forked", lambda root: scene.make_fork(root, workshop))
-
-
-@pytest.fixture(scope="session")
-def fork(forked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of this process alone, so that a test may change it and put it back."""
-    return trees.copy(forked, tmp_path_factory.mktemp("fork") / "repository")
-
-
-@pytest.fixture
-def branch(fork: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A fork on a branch of main, as current directory; whatever a test does to it is undone."""
-    monkeypatch.chdir(fork)
-    git("checkout", "--quiet", "-B", "change", "main")
-    yield fork
-    git("reset", "--quiet", "--hard", "main", root=fork)
-    git("clean", "--quiet", "-fd", root=fork)
-
-
-@pytest.fixture
-def plan(verb: Callable[..., Answer]) -> Callable[..., dict[str, Any]]:
-    """What `python -m models affected` answers, which workflows read as one line with always the same keys."""
-
-    def ask(*arguments: str) -> dict[str, Any]:
-        answer = verb("affected", *arguments)
-        assert (answer.code, answer.error, answer.out.count("\n")) == (0, "", 1)
-        found: dict[str, Any] = json.loads(answer.out)
-        assert list(found) == ["since", "changed", "datasets", "models", "code", "tests", "manifests", "nothing"]
-        return found
-
-    return ask
-
-
 @pytest.fixture
 def remote(once: Once, forked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of `origin`, which stands in for GitHub, and of `here`, its clone on main, as current directory.
@@ -138,9 +102,9 @@ def remote(once: Once, forked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     shutil.copytree(made / "origin", tmp_path / "origin")
     monkeypatch.chdir(trees.copy(made / "here", tmp_path / "here"))
     git("remote", "set-url", "origin", str(tmp_path / "origin"))
-    monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
+    monkeypatch.setattr(origin, "LONGEST_PAUSE", 0)
     hub = gh.install(tmp_path, monkeypatch)
-    hub.strangers(f"retrain/{specimens.NAME}", f"retrain/{scene.SECOND.name}", "work")
+    hub.strangers(f"retrain/{specimens.NAME}", f"retrain/{forks.SECOND.name}", "work")
     yield tmp_path
     hub.demand_untouched()
 

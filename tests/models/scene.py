@@ -9,19 +9,25 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from tests.support import trees
+from tests.support.forks import pack
 from tests.support.repository import commit, git
-from tests.support.specimens import DATASET, MODEL, NAME
+from tests.support.specimens import DATASET, NAME
 
 OPTIONS = argparse.Namespace(model=NAME)
-SECOND = Path("models/specimen_tip")  # in a fork, where it learns from FARES
-FARES = Path("data_schemas/specimen_fares")
-READ = ("pyproject.toml", "requirements", ".dvc/config", ".gitignore", "models", "data_schemas")  # by verbs of models
+READ = (
+    "pyproject.toml",
+    "requirements",
+    ".dvc/config",
+    ".gitignore",
+    "repo",
+    "models",
+    "data_schemas",
+)  # by verbs of models
 
 
 def make_plain(root: Path, workshop: Path) -> None:
@@ -38,12 +44,6 @@ def make_shop(root: Path, workshop: Path) -> None:
         if path.name not in {".git", *(Path(name).parts[0] for name in READ)}:
             (shutil.rmtree if path.is_dir() else os.remove)(path)
     pack(root)
-
-
-def pack(root: Path) -> None:
-    """Commit, and put all of Git's objects into one file, which is quick to copy."""
-    commit(root)
-    git("repack", "-a", "-d", "--quiet", root=root)
 
 
 def make_small(root: Path, plain: Path) -> None:
@@ -64,24 +64,6 @@ def shrink(root: Path) -> None:
     trees.configure(root, {"windows.train": first, "windows.valid": second, **little})
 
 
-def make_clone(root: Path, source: Path) -> None:
-    """A fresh clone: no data, no cache, no build products, no remote."""
-    git("clone", "--quiet", "--template=", str(source), str(root))
-    git("remote", "remove", "origin", root=root)
-
-
-def make_fork(root: Path, workshop: Path) -> None:
-    """A clone with a second model, a second dataset and some tests, on main."""
-    make_clone(root, workshop)
-    shutil.copytree(root / DATASET, root / FARES)
-    shutil.copytree(root / MODEL, root / SECOND)
-    trees.edit(root / SECOND / "dvc.yaml", f"model: {NAME}", f"model: {SECOND.name}")
-    trees.edit(root / SECOND / "model.yaml", f"dataset: {DATASET.name}", f"dataset: {FARES.name}")
-    for part in ("models", "serving"):
-        trees.append(root / "tests" / part / "test_more.py")
-    pack(root)
-
-
 def make_exchange(root: Path, fork: Path) -> None:
     """`origin`, with the branches main and work, and `here`, a clone of it; of the fork what landing needs."""
     source = root / "source"
@@ -94,11 +76,6 @@ def make_exchange(root: Path, fork: Path) -> None:
     git("clone", "--quiet", "--bare", "--template=", str(source), str(root / "origin"))
     git("clone", "--quiet", "--template=", str(root / "origin"), str(root / "here"))
     shutil.rmtree(source)
-
-
-def stages_of(plan: dict[str, Any], model: str = NAME) -> list[str]:
-    """Those that a plan of `affected` has for a model."""
-    return next((each["stages"] for each in plan["models"] if each["name"] == model), [])
 
 
 def sample(rows: int, seed: int) -> pl.DataFrame:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_schemas.command import Refusal
-from data_schemas.files import sha256, write
 from models import champion, config, metrics
 from models.champion import Champion
 from models.compare import compare
 from models.gates import Evidence, Verdict
+from repo.lib.files import sha256, write
+from repo.lib.refusal import Refusal
 from tests.models.planted import verdict
 from tests.support import trees
 from tests.support.dvc import answer_here

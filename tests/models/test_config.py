@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas.command import Refusal
 from models import config
+from repo.lib.refusal import Refusal
 from tests.support import trees
 from tests.support.process import Answer
 from tests.support.repository import ROOT

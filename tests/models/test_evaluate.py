@@ -12,9 +12,9 @@ import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score, roc_curve
 
 from data_schemas import tables
-from data_schemas.command import Refusal
-from data_schemas.files import read_json, sha256
 from models import config, evaluate, metrics, scoring, train
+from repo.lib.files import read_json, sha256
+from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
 from tests.support import trees
 from tests.support.process import Answer

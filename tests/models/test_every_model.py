@@ -20,11 +20,12 @@ import polars as pl
 import pytest
 import yaml
 
-from data_schemas import command, tables
-from data_schemas.files import sha256
+from data_schemas import tables
 from models import config, export, product, scoring, train
 from models import run as pipeline
 from models.inputs import TENSOR
+from repo.lib import command
+from repo.lib.files import sha256
 from serving import contract as contracts
 from serving.predictor import Predictor
 from serving.request import decoder

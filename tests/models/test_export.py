@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 from onnx import TensorProto, helper
 
-from data_schemas.command import Refusal
-from data_schemas.files import sha256
 from models import config, export, product, scoring, train
 from models.inputs import attach
+from repo.lib.files import sha256
+from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
 from tests.support import trees
 from tests.support.repository import ROOT

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from data_schemas.files import read_json, sha256, write
 from models import champion, compare, config, gates, metrics, scoring
 from models.gates import Evidence
+from repo.lib.files import read_json, sha256, write
 from tests.models.planted import verdict
 from tests.support import trees
 from tests.support.process import Answer

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas.command import Refusal
 from models import renew
+from repo.lib.refusal import Refusal
 from tests.support.dvc import answer_here
 from tests.support.repository import git
 from tests.support.trees import make_dvc

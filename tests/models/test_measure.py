@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_schemas.command import Refusal
-from data_schemas.files import sha256
 from models import config, measure, train
+from repo.lib.files import sha256
+from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
 from tests.support.process import Answer
 from tests.support.repository import ROOT

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas.command import Refusal
 from models import config, gates, passport
+from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
 from tests.support import trees
 from tests.support.specimens import MODEL

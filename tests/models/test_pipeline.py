@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_schemas.command import Refusal
 from models import pipeline
+from repo.lib.refusal import Refusal
 from tests.support import trees
 from tests.support.dvc import answer_here
 from tests.support.repository import ROOT, git

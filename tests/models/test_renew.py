@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas.command import Refusal
 from models import renew
+from repo.lib.refusal import Refusal
 from tests.github.hub import Hub
-from tests.models.scene import SECOND, Verbs
+from tests.models.scene import Verbs
 from tests.support import trees
 from tests.support.dvc import answer_here
+from tests.support.forks import SECOND
 from tests.support.process import Answer, run
 from tests.support.repository import ROOT, commit, git
 from tests.support.specimens import MODEL

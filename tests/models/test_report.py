@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from data_schemas.files import read_json, write_json
 from models import compare, config, figures, gates, report
+from repo.lib.files import read_json, write_json
 from tests.models.scene import OPTIONS
 from tests.support import trees
 from tests.support.process import Answer

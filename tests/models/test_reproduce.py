@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_schemas.files import sha256
 from models import config, passport, reproduce
+from repo.lib.files import sha256
 from tests.support import trees
 from tests.support.process import Answer
 from tests.support.specimens import MODEL

@@ -13,12 +13,13 @@ import pytest
 import yaml
 
 from data_schemas import pointer
-from data_schemas.files import sha256, write
 from data_schemas.pointer import Version
 from models import champion, config, renew, retrain, slide
+from repo.lib.files import sha256, write
 from tests.github.hub import Hub
-from tests.models.scene import SECOND, Verbs, shrink
+from tests.models.scene import Verbs, shrink
 from tests.support import trees
+from tests.support.forks import SECOND
 from tests.support.process import Answer, run
 from tests.support.repository import commit, git
 from tests.support.specimens import MODEL

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from data_schemas import ingest
-from data_schemas.command import Refusal
 from models import champion, config, gates, measure, pipeline, report
 from models import run as run_verb
 from models.__main__ import READING, VERBS
+from repo.lib.refusal import Refusal
 from tests.support import trees
 from tests.support.dvc import answer_here
 from tests.support.process import Answer

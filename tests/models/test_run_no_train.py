@@ -126,7 +126,7 @@ def test_a_model_that_misses_a_gate_is_not_released(clone: Path) -> None:
     """Its lock is up to date, and it was committed: the job says no all the same."""
     trees.configure(clone, {"gates.roc_auc.at_least": 0.99})
     commit()
-    answer = run("models", "ci", "release", "specimen_delay", root=clone)
+    answer = run("repo", "ci", "release", "specimen_delay", root=clone)
     assert answer.code == 1
     assert "ci release specimen_delay: `python -m models run specimen_delay --no-train` failed (1)" in answer.out
     assert "FAIL (models/specimen_delay/build/report.html)" in answer.out

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 from safetensors import safe_open
 
-from data_schemas.command import Ended, Refusal
-from data_schemas.files import sha256_of_tree
 from models import config, product, train
+from repo.lib.files import sha256_of_tree
+from repo.lib.refusal import Ended, Refusal
 from tests.models.scene import OPTIONS, sample
 from tests.support import trees
 from tests.support.process import Answer

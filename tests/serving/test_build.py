@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
-from data_schemas.command import Refusal
-from data_schemas.files import sha256
 from models import config, passport
+from repo.lib.files import sha256
+from repo.lib.refusal import Refusal
 from serving import build
 from tests.serving import bentomls, toy
 from tests.support.trees import append

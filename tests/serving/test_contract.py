@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from data_schemas import tables
-from data_schemas.command import Refusal
 from models import config
+from repo.lib.refusal import Refusal
 from serving import contract, request
 from tests.serving import toy
 from tests.support.specimens import DATASET, NAME

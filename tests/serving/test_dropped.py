@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from data_schemas.command import Refusal
 from deploy import promise
 from deploy.release import Passport, Release
+from repo.lib.refusal import Refusal
 from serving import changes, request
 from serving.telemetry import Telemetry
 from tests.serving.test_changes import feature, whole

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from data_schemas.command import ENVIRONMENT
+from repo.lib.command import ENVIRONMENT
 
 
 def instructions() -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import pytest
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 from serving import image
 from tests.serving import container, toy
 from tests.support import trees

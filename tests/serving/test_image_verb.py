@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 from serving import image
 from tests.serving import toy
 from tests.support import trees

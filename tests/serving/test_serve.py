@@ -18,8 +18,8 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from data_schemas.command import Refusal
-from data_schemas.files import sha256, write_json
+from repo.lib.files import sha256, write_json
+from repo.lib.refusal import Refusal
 from serving import serve
 from tests.serving import bentomls, toy
 

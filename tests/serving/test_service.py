@@ -281,7 +281,7 @@ def test_the_bento_imports_nothing_of_the_stages_before_it_and_its_supervisor_no
     assert not {"numpy", "onnxruntime"} & supervisor
     assert {"serving", "bentoml", "onnxruntime"} <= worker
     heavy = {"pandera", "polars", "torch", "pandas", "pyarrow", "onnx", "sklearn", "matplotlib", "dvc"}
-    assert not worker & {"data_schemas", "models", "deploy", *heavy}
+    assert not worker & {"repo", "data_schemas", "models", "deploy", *heavy}
 
 
 def test_a_file_that_is_not_the_contract_s_is_not_served(bento: Path, contract: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from data_schemas import command
+from repo.lib import command
 from serving.__main__ import VERBS
 from tests.support.process import Answer, signals_kept
 
@@ -90,7 +90,7 @@ def graph() -> bytes:
 
 
 def make_repository(root: Path) -> None:
-    for stage in ("data_schemas", "models", "serving"):
+    for stage in ("repo", "data_schemas", "models", "serving"):
         shutil.copytree(stage, root / stage, ignore=shutil.ignore_patterns("specimen_*", "__pycache__"))
     shutil.copy("pyproject.toml", root)
     shutil.copytree("requirements", root / "requirements")

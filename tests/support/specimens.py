@@ -9,7 +9,7 @@ import shutil
 from contextlib import chdir
 from pathlib import Path
 
-from data_schemas import command
+from repo.lib import command
 from tests.support.process import signals_kept
 from tests.support.repository import ROOT, commit, git
 

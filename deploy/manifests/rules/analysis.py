@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from data_schemas.command import Refusal
 from deploy.analysis import durations, template
 from deploy.analysis.condition import Condition
 from deploy.manifests.rendering import Rendering
@@ -22,6 +21,7 @@ from deploy.manifests.rules.runs import (
 )
 from deploy.manifests.rules.strategy import weights
 from deploy.rules import Fault
+from repo.lib.refusal import Refusal
 
 LIMITS = {
     "failureLimit": "0 unless it is set, which should be meant",

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
-from data_schemas.command import Refusal
 from deploy.analysis import durations
 from deploy.analysis.template import STRATUM, Metric
 from deploy.manifests import promql
@@ -15,6 +14,7 @@ from deploy.manifests.rendering import Object, Rendering
 from deploy.manifests.rules.runs import AFTER, HASHES, STEP, Run, asks_prometheus, metrics_of, refused, runs
 from deploy.manifests.rules.strategy import CANARY, canaries
 from deploy.rules import Fault
+from repo.lib.refusal import Refusal
 from serving.telemetry import Telemetry
 
 HASH = "rollouts_pod_template_hash"  # the pod's label, as PodMonitor writes it to every series

@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from data_schemas.command import Refusal
 from deploy.analysis import durations, template
 from deploy.analysis.template import PLACEHOLDER, Metric
 from deploy.manifests.rendering import Object, Rendering
 from deploy.rules import Fault
+from repo.lib.refusal import Refusal
 
 BACKGROUND, STEP, BEFORE, AFTER = "in the background", "in a step", "before promotion", "after promotion"
 HASHES = {"Latest": "hash-of-canary", "Stable": "hash-of-stable"}

@@ -109,7 +109,7 @@ def test_the_bars_of_a_profile_end_it_nowhere(monkeypatch: pytest.MonkeyPatch, t
     assert b"????" in shown.getvalue()
 
 
-@pytest.mark.parametrize("stage_name", ["data_schemas", "models", "serving", "deploy"])
+@pytest.mark.parametrize("stage_name", ["repo", "data_schemas", "models", "serving", "deploy"])
 def test_every_stage_starts_so(stage_name: str, tmp_path: Path) -> None:
     note = "import atexit, sys\natexit.register(lambda: print(sys.flags.utf8_mode, sys.stdout.errors))\n"
     (tmp_path / "sitecustomize.py").write_text(note)

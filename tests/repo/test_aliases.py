@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_schemas.command import Refusal
-from data_schemas.files import LOADER, read_yaml
 from deploy import release
-from models import stages
+from repo.lib import stages
+from repo.lib.files import LOADER, read_yaml
+from repo.lib.refusal import Refusal
 
 
 def bomb(depth: int = 30) -> str:

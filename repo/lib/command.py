@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from repo.lib.files import exclusive
+from repo.lib.refusal import Ended, Refusal
+
 # The one place where the environment of every verb, and of every process it starts, is set.
 ENVIRONMENT = {
     # Telemetry is off unless a person sets these otherwise.
@@ -31,19 +34,6 @@ ENVIRONMENT = {
     "ATEN_CPU_CAPABILITY": "default",
     "DNNL_MAX_CPU_ISA": "SSE41",
 }
-
-
-class Refusal(Exception):
-    """One sentence: what is wrong, where, and what to do. Becomes exit code 2 without a traceback."""
-
-
-class Ended(SystemExit):
-    """By SIGTERM, or by SIGHUP when the terminal was closed: told from a `sys.exit` in a team's file."""
-
-
-def described(error: BaseException) -> str:
-    """What a team's file brought up, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 @dataclass(frozen=True)
@@ -152,7 +142,5 @@ def end_on_signal(number: int, _: object) -> None:
 
 
 def _alone(stage: str, lock: Path | None) -> AbstractContextManager[None]:
-    from data_schemas.files import exclusive
-
     below = "DVC_STAGE" in os.environ  # DVC sets it for every stage
     return nullcontext() if lock is None or below else exclusive(lock, f"`python -m {stage}`")

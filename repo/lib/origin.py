@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from data_schemas import pull_request
-from data_schemas.command import Refusal
-from data_schemas.files import read_json
-from data_schemas.history import git
+from repo.lib import pull_request
+from repo.lib.files import read_json
+from repo.lib.git import git
+from repo.lib.refusal import Refusal
 
 MAIN = "main"
 TRIES = 10

@@ -1,4 +1,4 @@
-"""Compile the locks together with the newest versions that fit: `python -m models relock`
+"""Compile the locks together with the newest versions that fit: `python -m repo relock`
 
 Dependabot changes the lines of a lock one by one, and then they fit each other no more. Every month locks.yml does this
 in a job without rights, since a package may run code as it is read, and another job proposes what came of it.
@@ -11,8 +11,8 @@ import datetime
 import subprocess
 from pathlib import Path
 
-from data_schemas import landing
-from data_schemas.command import Refusal
+from repo.lib import origin
+from repo.lib.refusal import Refusal
 
 BRANCH = "locks"
 COOLDOWN = datetime.timedelta(days=7)  # what was withdrawn by then never comes in
@@ -29,17 +29,17 @@ def main(options: argparse.Namespace) -> int:
     if not options.write:
         compile_locks(clone)
         return 0
-    with landing.tree(landing.MAIN):
+    with origin.tree(origin.MAIN):
         compile_locks(clone)
-        landing.carry(landing.Edit("Renew the locks", TEXT), clone / options.write)
+        origin.carry(origin.Edit("Renew the locks", TEXT), clone / options.write)
     return 0
 
 
 def land(folder: Path) -> int:
-    def apply() -> landing.Edit | None:
-        return landing.carried(folder, ["requirements/*.txt"])
+    def apply() -> origin.Edit | None:
+        return origin.carried(folder, ["requirements/*.txt"])
 
-    if address := landing.propose(landing.MAIN, BRANCH, apply):
+    if address := origin.propose(origin.MAIN, BRANCH, apply):
         print(f"relock: {address}")
     return 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas import history
+from repo.lib import git
 from tests.support import repository, trees
 
 
@@ -24,18 +24,18 @@ def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_folder_holds_what_the_commit_had_of_these_paths(commit: str) -> None:
-    with history.archived(commit, ["a", "nothing"], without=["*.bin"]) as folder:
+    with git.archived(commit, ["a", "nothing"], without=["*.bin"]) as folder:
         found = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
     assert found == {name: name for name in ("a/one.py", "a/b/two.py")}
     assert not folder.exists()
 
 
 def test_of_paths_that_the_commit_lacks_there_is_an_empty_folder(commit: str) -> None:
-    with history.archived(commit, ["nothing"], without=["*.bin"]) as folder:
+    with git.archived(commit, ["nothing"], without=["*.bin"]) as folder:
         assert list(folder.iterdir()) == []
 
 
 @pytest.mark.usefixtures("commit")
 def test_a_file_that_is_no_text_keeps_its_bytes() -> None:
     Path("model").write_bytes(b"\x08\xff\xfe\n\n")
-    assert history.blobs(repository.commit(), ["model", "nothing"]) == {"model": b"\x08\xff\xfe\n\n"}
+    assert git.blobs(repository.commit(), ["model", "nothing"]) == {"model": b"\x08\xff\xfe\n\n"}

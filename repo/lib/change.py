@@ -1,6 +1,6 @@
-"""What must be done again for a change: by dvc.yaml (models/stages.py), by imports and named files (models/graph.py).
+"""What must be done again for a change: by dvc.yaml (stages.py), by imports and named files (graph.py).
 
-python -c 'from models.change import Change; print(Change("HEAD", ["models/metrics.py"]).stages("flight_delay"))'
+python -c 'from repo.lib.change import Change; print(Change("HEAD", ["models/metrics.py"]).stages("flight_delay"))'
 
 What neither explains must all be done again: too much work, never too little.
 """
@@ -12,10 +12,10 @@ import re
 from functools import cached_property
 from pathlib import Path
 
-from data_schemas.history import contents
-from models import graph, stages
-from models.graph import Reach, reach, verb
-from models.stages import MARK, Pipeline, Unclear
+from repo.lib import graph, stages
+from repo.lib.git import contents
+from repo.lib.graph import Reach, reach, verb
+from repo.lib.stages import MARK, Pipeline, Unclear
 
 STAGES = ["train", "gates", "build", "rehearse"]  # of a model; each is followed by all after it
 FIGURES = {"validate", "profile", "evaluate"}  # of dvc.yaml: by themselves they make no other model

@@ -1,6 +1,6 @@
 """Pull requests of this repository's own branches, by GitHub's `gh`; without it a person opens them.
 
-data_schemas/landing.py pushes the branches. GitHub is asked by owner and branch and answers with forks of the same
+repo/lib/origin.py pushes the branches. GitHub is asked by owner and branch and answers with forks of the same
 owner, too, so whatever was not proposed from this repository itself is left out: nobody else's pull request is touched.
 """
 
@@ -14,8 +14,8 @@ import shutil
 import subprocess
 from typing import Any
 
-from data_schemas.command import Refusal
-from data_schemas.history import git
+from repo.lib.git import git
+from repo.lib.refusal import Refusal
 
 ADDRESS = re.compile(r"(?:https://|ssh://)?(?:[^@/]+@)?([\w.-]+\.\w+)(?::\d+)?[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from models import change, graph, stages
-from models.change import Change
-from tests.models.scene import FARES, SECOND, stages_of
+from repo.lib import change, graph, stages
+from repo.lib.change import Change
 from tests.support import trees
+from tests.support.forks import FARES, SECOND, stages_of
 from tests.support.repository import git
 from tests.support.specimens import MODEL
 
@@ -44,15 +44,15 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     # stages
     "data_schemas/validate.py": (TRAIN, TRAIN, BOTH, True, False),
     "data_schemas/profile.py": (GATES, GATES, [], True, False),
-    "data_schemas/markdown.py": (GATES, GATES, [], True, True),  # of all reports
-    "data_schemas/files.py": (TRAIN, TRAIN, BOTH, True, True),  # no line of dvc.yaml: imported
+    "repo/lib/markdown.py": (GATES, GATES, [], True, True),  # of all reports
+    "repo/lib/files.py": (TRAIN, TRAIN, BOTH, True, True),  # no line of dvc.yaml: imported
     "models/train.py": (TRAIN, TRAIN, [], True, False),
     "models/inputs.py": (TRAIN, TRAIN, [], True, False),
     "models/metrics.py": (GATES, GATES, [], True, False),
     "models/gates.py": (GATES, GATES, [], True, False),
     "models/report.html.jinja": (GATES, GATES, [], True, False),
     "models/new.html": (TRAIN, TRAIN, [], True, False),  # named nowhere, so all of the stage may read it
-    "models/affected.py": (NOTHING, NOTHING, [], True, False),
+    "repo/plan.py": (NOTHING, NOTHING, [], True, False),
     "serving/service.py": (BUILD, BUILD, [], True, False),  # imported by the built Bento alone
     "serving/page.html": (BUILD, BUILD, [], True, False),
     "serving/new.html": (BUILD, BUILD, [], True, False),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 
 
 class NoGit(Refusal):

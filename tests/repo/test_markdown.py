@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from data_schemas import markdown
+from repo.lib import markdown
 
 
 @pytest.mark.parametrize("cell", ["a | b", "a \\| b", "a \\\\| b", "a\n| b", "|"])

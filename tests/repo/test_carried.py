@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas import landing
-from data_schemas.command import Refusal
-from data_schemas.landing import Edit
+from repo.lib import origin
+from repo.lib.origin import Edit
+from repo.lib.refusal import Refusal
 
 WITHIN = ["models/*/dvc.lock", "models/*/model.onnx", "models/*/weights/*"]
 
@@ -38,7 +38,7 @@ def git(*words: str, at: Path = Path()) -> str:
 
 def carry(folder: Path, edit: Edit = Edit("Train m", "by **CI**", "Not better.")) -> None:  # noqa: B008 - frozen
     """Change the tree's files first; it is as it was afterwards."""
-    landing.carry(edit, folder)
+    origin.carry(edit, folder)
     git("reset", "--quiet", "--hard")
     git("clean", "--quiet", "-fd")
 
@@ -50,7 +50,7 @@ def test_what_was_trained_arrives_with_its_text_byte_for_byte(here: Path, tmp_pa
     Path("models/m/weights/b").write_text("b")
     carry(tmp_path / "out")
     assert Path("models/m/model.onnx").read_bytes() == b"\x00\x01old"
-    assert landing.carried(tmp_path / "out", WITHIN) == Edit("Train m", "by **CI**", "Not better.")
+    assert origin.carried(tmp_path / "out", WITHIN) == Edit("Train m", "by **CI**", "Not better.")
     assert Path("models/m/model.onnx").read_bytes() == b"\x00\x01new\xff"
     assert git("status", "--porcelain").splitlines() == [
         "A  models/m/dvc.lock",
@@ -66,7 +66,7 @@ def test_a_path_that_no_training_makes_is_refused(here: Path, tmp_path: Path) ->
     Path("models/m/network.py").write_text("layers = 2\n")
     carry(tmp_path / "out")
     with pytest.raises(Refusal, match=r"changes models/m/network\.py \(mode 100644\), which no training makes"):
-        landing.carried(tmp_path / "out", WITHIN)
+        origin.carried(tmp_path / "out", WITHIN)
     assert here.is_dir()
 
 
@@ -76,7 +76,7 @@ def test_so_is_a_new_one(here: Path, tmp_path: Path, path: str) -> None:
     Path(path).write_text("import os\n")
     carry(tmp_path / "out")
     with pytest.raises(Refusal, match="which no training makes"):
-        landing.carried(tmp_path / "out", WITHIN)
+        origin.carried(tmp_path / "out", WITHIN)
     assert here.is_dir()
 
 
@@ -85,7 +85,7 @@ def test_a_link_is_refused_wherever_it_leads(here: Path, tmp_path: Path) -> None
     Path("models/m/model.onnx").symlink_to("/etc/hostname")
     carry(tmp_path / "out")
     with pytest.raises(Refusal, match=r"model\.onnx \(mode 120000\)"):
-        landing.carried(tmp_path / "out", WITHIN)
+        origin.carried(tmp_path / "out", WITHIN)
     assert here.is_dir()
 
 
@@ -93,10 +93,10 @@ def test_a_link_is_refused_wherever_it_leads(here: Path, tmp_path: Path) -> None
 def test_a_patch_cannot_leave_the_tree(here: Path, tmp_path: Path, path: str) -> None:
     Path("models/m/dvc.lock").write_text("x\n")
     carry(tmp_path / "out")
-    patch = tmp_path / "out" / landing.PATCH
+    patch = tmp_path / "out" / origin.PATCH
     patch.write_text(patch.read_text().replace("models/m/dvc.lock", path))
     with pytest.raises(Refusal, match="git apply"):
-        landing.carried(tmp_path / "out", ["*"])
+        origin.carried(tmp_path / "out", ["*"])
     assert not (here.parent / "owned").exists()
     assert not (here / ".git/hooks/pre-push").exists()
 
@@ -105,7 +105,7 @@ def test_a_patch_cannot_leave_the_tree(here: Path, tmp_path: Path, path: str) ->
 def test_a_text_that_is_none_is_refused(here: Path, tmp_path: Path, said: str) -> None:
     Path("models/m/dvc.lock").write_text("x\n")
     carry(tmp_path / "out")
-    (tmp_path / "out" / landing.SAID).write_text(said)
+    (tmp_path / "out" / origin.SAID).write_text(said)
     with pytest.raises(Refusal, match=r"said\.json"):
-        landing.carried(tmp_path / "out", WITHIN)
+        origin.carried(tmp_path / "out", WITHIN)
     assert here.is_dir()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas import history, landing, pull_request
-from data_schemas.command import Refusal
-from data_schemas.landing import Edit
+from repo.lib import git as git_of_verbs
+from repo.lib import origin, pull_request
+from repo.lib.origin import Edit
+from repo.lib.refusal import Refusal
 from tests.conftest import Once
 from tests.github.hub import Hub
 from tests.support import gh as stand_in
@@ -48,7 +49,7 @@ def clone(once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     trees.copy(once("origin-of-landing", make_origin) / "origin", tmp_path / "origin")
     for name in [name for name in os.environ if name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_", "GH_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(landing, "LONGEST_PAUSE", 0)
+    monkeypatch.setattr(origin, "LONGEST_PAUSE", 0)
 
     def make(name: str) -> Path:
         git("clone", "--quiet", "--template=", str(tmp_path / "origin"), str(tmp_path / name))
@@ -58,7 +59,7 @@ def clone(once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 
 @pytest.fixture
-def origin(tmp_path: Path) -> Path:
+def remote(tmp_path: Path) -> Path:
     return tmp_path / "origin"
 
 
@@ -86,15 +87,15 @@ def add(name: str = "new", text: str = "new") -> Callable[[], Edit]:
     return apply
 
 
-def tip(origin: Path, branch: str = "main") -> str:
-    return git("log", "-1", "--format=%s by %an", branch, root=origin)
+def tip(remote: Path, branch: str = "main") -> str:
+    return git("log", "-1", "--format=%s by %an", branch, root=remote)
 
 
 def test_a_push_lands_on_main_and_leaves_the_clone_as_it_was(here: Path, tmp_path: Path) -> None:
     (here / "here").write_text("a person's work")
     (here / "untracked").write_text("more of it")
     head = git("rev-parse", "HEAD")
-    pushed = landing.push("main", add())
+    pushed = origin.push("main", add())
     assert git("rev-parse", "main", root=tmp_path / "origin") == pushed
     assert tip(tmp_path / "origin") == "Add new by github-actions[bot]"
     assert (git("rev-parse", "HEAD"), git("status", "--short")) == (head, "M here\n?? untracked")
@@ -104,8 +105,8 @@ def test_a_push_lands_on_main_and_leaves_the_clone_as_it_was(here: Path, tmp_pat
 def test_what_changes_nothing_is_not_pushed(here: Path, tmp_path: Path) -> None:
     before = git("rev-parse", "main", root=tmp_path / "origin")
     assert here.is_dir()
-    assert landing.push("main", add("here", "here")) is None
-    assert landing.push("main", lambda: None) is None
+    assert origin.push("main", add("here", "here")) is None
+    assert origin.push("main", lambda: None) is None
     assert git("rev-parse", "main", root=tmp_path / "origin") == before
 
 
@@ -124,7 +125,7 @@ def test_who_is_too_late_applies_the_change_again_to_what_is_there_then(
         return Edit("ours")
 
     assert here.is_dir()
-    assert landing.push("main", apply)
+    assert origin.push("main", apply)
     assert seen == ["", "theirs\n"]
     assert git("show", "main:all", root=tmp_path / "origin") == "theirs\nours"
 
@@ -161,17 +162,17 @@ def test_it_gives_up_when_it_is_always_too_late(
         git("push", "--quiet", "origin", "HEAD:main", root=other)
         return add()()
 
-    monkeypatch.setattr(landing, "TRIES", 3)
+    monkeypatch.setattr(origin, "TRIES", 3)
     assert here.is_dir()
     with pytest.raises(Refusal, match="main moved on 3 times while this was pushed; nothing was changed there"):
-        landing.push("main", apply)
+        origin.push("main", apply)
     assert len(calls) == 3
 
 
 @pytest.mark.parametrize(
     ("says", "told"),
     [
-        ("GH013: Repository rule violations found for refs/heads/main", landing.Protected),
+        ("GH013: Repository rule violations found for refs/heads/main", origin.Protected),
         ("disk full", Refusal),
     ],
 )
@@ -184,8 +185,8 @@ def test_a_refusal_of_origin_is_told_and_not_tried_again(
     hook.chmod(0o755)
     assert here.is_dir()
     with pytest.raises(told, match=re.escape(says)) as refused:
-        landing.push("main", add())
-    assert isinstance(refused.value, landing.Protected) == (told is landing.Protected)
+        origin.push("main", add())
+    assert isinstance(refused.value, origin.Protected) == (told is origin.Protected)
     assert (tmp_path / "tries").read_text() == "\n"
 
 
@@ -194,39 +195,39 @@ def test_an_edit_that_fails_leaves_no_tree(here: Path) -> None:
         raise Refusal("no.")
 
     with pytest.raises(Refusal, match=r"^no\."):
-        landing.push("main", apply)
+        origin.push("main", apply)
     assert git("worktree", "list").count("\n") == 0
     assert Path.cwd() == here
 
 
-def test_a_proposal_is_a_branch_with_a_pull_request(here: Path, gh: Hub, origin: Path) -> None:
-    assert landing.propose("main", "promote/x", add()) == gh.own()["html_url"]
-    assert tip(origin, "promote/x") == "Add new by github-actions[bot]"
-    assert git("rev-parse", "promote/x~1", root=origin) == git("rev-parse", "main", root=origin)
+def test_a_proposal_is_a_branch_with_a_pull_request(here: Path, gh: Hub, remote: Path) -> None:
+    assert origin.propose("main", "promote/x", add()) == gh.own()["html_url"]
+    assert tip(remote, "promote/x") == "Add new by github-actions[bot]"
+    assert git("rev-parse", "promote/x~1", root=remote) == git("rev-parse", "main", root=remote)
     assert gh.calls() == ["POST pulls"]
     assert (gh.own()["head"]["ref"], gh.own()["base"]["ref"]) == ("promote/x", "main")
     assert (gh.own()["title"], gh.own()["body"]) == ("Add new", "the **body**")
     assert here.is_dir()
 
 
-def test_a_proposal_is_renewed_in_its_place_and_the_same_one_stays(here: Path, gh: Hub, origin: Path) -> None:
-    address = landing.propose("main", "promote/x", add())
-    first = git("rev-parse", "promote/x", root=origin)
-    assert landing.propose("main", "promote/x", add()) == address
-    assert git("rev-parse", "promote/x", root=origin) == first, "approvals would be dismissed"
-    landing.push("main", add("other"))
-    landing.propose("main", "promote/x", add(text="newer"))
-    assert git("show", "promote/x:new", root=origin) == "newer"
-    assert git("rev-parse", "promote/x~1", root=origin) == git("rev-parse", "main", root=origin)
+def test_a_proposal_is_renewed_in_its_place_and_the_same_one_stays(here: Path, gh: Hub, remote: Path) -> None:
+    address = origin.propose("main", "promote/x", add())
+    first = git("rev-parse", "promote/x", root=remote)
+    assert origin.propose("main", "promote/x", add()) == address
+    assert git("rev-parse", "promote/x", root=remote) == first, "approvals would be dismissed"
+    origin.push("main", add("other"))
+    origin.propose("main", "promote/x", add(text="newer"))
+    assert git("show", "promote/x:new", root=remote) == "newer"
+    assert git("rev-parse", "promote/x~1", root=remote) == git("rev-parse", "main", root=remote)
     assert gh.calls() == ["POST pulls", *[f"PATCH pulls/{gh.own()['number']}"] * 2]
     assert here.is_dir()
 
 
-def test_what_main_has_is_not_proposed(here: Path, gh: Hub, origin: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert landing.propose("main", "promote/x", add("here", "here")) is None
-    assert landing.propose("main", "promote/x", lambda: None) is None
+def test_what_main_has_is_not_proposed(here: Path, gh: Hub, remote: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert origin.propose("main", "promote/x", add("here", "here")) is None
+    assert origin.propose("main", "promote/x", lambda: None) is None
     assert "nothing to propose" in capsys.readouterr().out
-    assert git("branch", "--list", "promote/x", root=origin) == ""
+    assert git("branch", "--list", "promote/x", root=remote) == ""
     assert (here.is_dir(), gh.calls()) == (True, [])
 
 
@@ -234,7 +235,7 @@ def test_checks_are_dispatched_where_github_would_start_none(
     here: Path, gh: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISPATCH", "ci.yml")
-    landing.propose("main", "promote/x", add())
+    origin.propose("main", "promote/x", add())
     assert gh.dispatched() == ["promote/x"]
     assert here.is_dir()
 
@@ -244,13 +245,13 @@ def for_the_record(text: str = "new") -> Callable[[], Edit]:
 
 
 def test_a_proposal_for_the_record_is_closed_with_its_reason_and_starts_no_checks(
-    here: Path, gh: Hub, origin: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path, gh: Hub, remote: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISPATCH", "ci.yml")
-    assert landing.propose("main", "retrain/x", for_the_record()) == gh.own()["html_url"]
+    assert origin.propose("main", "retrain/x", for_the_record()) == gh.own()["html_url"]
     assert (gh.own()["state"], gh.own()["comments"]) == ("closed", ["Not better."])
-    assert tip(origin, "retrain/x").startswith("Add new"), "the evidence is gone"
-    landing.propose("main", "retrain/x", for_the_record("newer"))
+    assert tip(remote, "retrain/x").startswith("Add new"), "the evidence is gone"
+    origin.propose("main", "retrain/x", for_the_record("newer"))
     assert (gh.own()["state"], gh.own()["comments"]) == ("closed", ["Not better."])
     assert gh.dispatched() == []
     assert here.is_dir()
@@ -270,12 +271,12 @@ def test_what_was_closed_for_the_record_is_not_proposed_every_week(
     here: Path, gh: Hub, capsys: pytest.CaptureFixture[str], states: list[str], text: str, again: bool
 ) -> None:
     """Also when main has moved on by something else; states of its pull requests, the oldest first."""
-    landing.propose("main", "retrain/x", for_the_record())
-    landing.push("main", add("other"))
+    origin.propose("main", "retrain/x", for_the_record())
+    origin.push("main", add("other"))
     gh.forget()
     for state in states:
         gh.propose("retrain/x", state=state)
-    found = landing.propose("main", "retrain/x", for_the_record(text))
+    found = origin.propose("main", "retrain/x", for_the_record(text))
     assert (found is not None) == again
     assert ("proposed the very same and was closed" in capsys.readouterr().out) is not again
     assert here.is_dir()
@@ -304,14 +305,14 @@ def test_checks_that_cannot_be_started_are_told(
     ],
 )
 def test_where_no_pull_request_can_be_opened_the_branch_and_its_text_are_there(
-    here: Path, gh: Hub, origin: Path, fail: str, told: str, capsys: pytest.CaptureFixture[str]
+    here: Path, gh: Hub, remote: Path, fail: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gh.fail(fail)
-    assert landing.propose("main", "promote/x", add()) == "promote/x"
+    assert origin.propose("main", "promote/x", add()) == "promote/x"
     said = capsys.readouterr().out
     assert told in said
     assert "the **body**" in said
-    assert tip(origin, "promote/x").startswith("Add new")
+    assert tip(remote, "promote/x").startswith("Add new")
     assert here.is_dir()
 
 
@@ -324,24 +325,24 @@ def test_a_person_without_gh_opens_it_by_hand(
         subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
     )
     monkeypatch.setenv("PATH", str(folder))
-    assert landing.propose("main", "promote/x", add()) == "promote/x"
+    assert origin.propose("main", "promote/x", add()) == "promote/x"
     assert "gh is not on PATH" in capsys.readouterr().out
     assert here.is_dir()
 
 
 def test_whatever_asks_origin_has_the_token(here: Path, gh: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Origin may be private, and no token lies in .git."""
-    landing.propose("main", "promote/x", add())
-    landing.push("main", add("other"))
+    origin.propose("main", "promote/x", add())
+    origin.push("main", add("other"))
     asked: list[tuple[str, ...]] = []
 
     def record(*words: str, given: bytes = b"") -> bytes:
         asked.append(words)
-        return history.git(*words, given=given)
+        return git_of_verbs.git(*words, given=given)
 
-    monkeypatch.setattr(landing, "git", record)
-    monkeypatch.setattr(landing, "credentials", lambda: ["-c", "credential.helper="])
-    landing.propose("main", "promote/x", add(text="newer"))
+    monkeypatch.setattr(origin, "git", record)
+    monkeypatch.setattr(origin, "credentials", lambda: ["-c", "credential.helper="])
+    origin.propose("main", "promote/x", add(text="newer"))
     remote = [words for words in asked if {"ls-remote", "fetch", "push"} & set(words)]
     assert len(remote) > 2
     assert [words for words in remote if "credential.helper=" not in words] == []
@@ -351,23 +352,23 @@ def test_whatever_asks_origin_has_the_token(here: Path, gh: Hub, monkeypatch: py
 
 def test_a_token_is_handed_over_by_gh_and_stands_in_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GH_TOKEN", raising=False)
-    assert landing.credentials() == []
+    assert origin.credentials() == []
     monkeypatch.setenv("GH_TOKEN", "a-secret")
-    assert "!gh auth git-credential" in landing.credentials()[-1]
-    assert "a-secret" not in str(landing.credentials())
+    assert "!gh auth git-credential" in origin.credentials()[-1]
+    assert "a-secret" not in str(origin.credentials())
 
 
 def test_somebody_elses_commits_upon_a_proposal_are_not_overwritten(
-    here: Path, gh: Hub, origin: Path, clone: Callable[[str], Path]
+    here: Path, gh: Hub, remote: Path, clone: Callable[[str], Path]
 ) -> None:
-    landing.propose("main", "promote/x", add())
+    origin.propose("main", "promote/x", add())
     other = clone("other")
     git("checkout", "--quiet", "promote/x", root=other)
     git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "--allow-empty", "-qm", "mine", root=other)
     git("push", "--quiet", "origin", "promote/x", root=other)
     with pytest.raises(Refusal, match=r"has commits of somebody else .*`git push origin --delete promote/x`"):
-        landing.propose("main", "promote/x", add(text="newer"))
-    assert tip(origin, "promote/x") == "mine by o"
+        origin.propose("main", "promote/x", add(text="newer"))
+    assert tip(remote, "promote/x") == "mine by o"
     assert len(gh.calls()) == 1
     assert here.is_dir()
 
@@ -375,7 +376,7 @@ def test_somebody_elses_commits_upon_a_proposal_are_not_overwritten(
 def test_a_tree_that_was_interrupted_while_it_was_made_is_forgotten(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = history.git
+    real = git_of_verbs.git
 
     def interrupted(*words: str, **options: bytes) -> bytes:
         done = real(*words, **options)  # type: ignore[arg-type]
@@ -384,9 +385,9 @@ def test_a_tree_that_was_interrupted_while_it_was_made_is_forgotten(
             raise KeyboardInterrupt
         return done
 
-    monkeypatch.setattr("data_schemas.landing.git", interrupted)
+    monkeypatch.setattr("repo.lib.origin.git", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        landing.push("main", add())
+        origin.push("main", add())
     assert git("worktree", "list").count("\n") == 0
     assert not list(Path(".git").glob("worktrees/*"))
     assert here.is_dir()
@@ -396,7 +397,7 @@ def test_who_is_interrupted_while_it_is_pushed_is_told_to_look(here: Path, monke
     def interrupted(*_: str) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(landing, "push_head", interrupted)
+    monkeypatch.setattr(origin, "push_head", interrupted)
     with pytest.raises(Refusal, match="main may have it or not; look: `git fetch origin && git log origin/main`"):
-        landing.push("main", add())
+        origin.push("main", add())
     assert here.is_dir()

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from data_schemas.command import Refusal
+from repo.lib.refusal import Refusal
 
 # libyaml where PyYAML was built with it: ten times as fast.
 SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

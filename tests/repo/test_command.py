@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from data_schemas import command
 from data_schemas.__main__ import VERBS
-from data_schemas.files import exclusive, write
+from repo.lib import command, refusal
+from repo.lib.files import exclusive, write
 from tests.support.specimens import DATASET_NAME
 
 pytestmark = pytest.mark.usefixtures("handlers_kept")
@@ -62,7 +62,7 @@ def test_one_process_at_a_time_holds_a_lock(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("error", [ValueError("two\n  lines"), SystemExit("two\n  lines")])
 def test_a_fault_of_a_team_is_described_in_one_line(error: BaseException) -> None:
-    assert command.described(error) == f"{type(error).__name__}: two lines"
+    assert refusal.described(error) == f"{type(error).__name__}: two lines"
 
 
 @pytest.mark.parametrize("path", ["folder", "file/report.json", "/proc/nowhere/report.json"])

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from data_schemas import history, tables
-from data_schemas.files import exclusive
-from models import change, config, stages
-from tests.models.scene import SECOND, stages_of
+from data_schemas import tables
+from models import config
+from repo.lib import change, stages
+from repo.lib import git as git_of_verbs
+from repo.lib.files import exclusive
 from tests.support import trees
+from tests.support.forks import SECOND, stages_of
 from tests.support.process import Answer
 from tests.support.repository import commit, git
 from tests.support.specimens import MODEL
@@ -71,12 +73,12 @@ def test_settings_that_cannot_be_read_affect_all_of_their_model(plan: Callable[.
 
 @pytest.mark.usefixtures("branch")
 def test_a_commit_that_is_not_there_is_one_sentence(verb: Callable[..., Answer]) -> None:
-    answer = verb("affected", "--since", "nowhere")
+    answer = verb("plan", "--since", "nowhere")
     assert (answer.code, answer.out) == (2, "")
     assert answer.error == (
         "models affected: --since nowhere is no commit of this clone; name one, or `git fetch origin nowhere`.\n"
     )
-    assert verb("affected", "--since=--all").code == 2
+    assert verb("plan", "--since=--all").code == 2
 
 
 def test_a_shallow_clone_says_what_to_fetch(
@@ -87,12 +89,12 @@ def test_a_shallow_clone_says_what_to_fetch(
     address, shallow = f"file://{branch}", tmp_path / "shallow"
     git("clone", "--quiet", "--depth=1", "--branch=change", address, str(shallow), root=tmp_path)
     monkeypatch.chdir(shallow)
-    assert "is shallow and lacks main; fetch it with `git fetch --unshallow origin main`" in verb("affected").error
+    assert "is shallow and lacks main; fetch it with `git fetch --unshallow origin main`" in verb("plan").error
     git("fetch", "--quiet", "--depth=1", "origin", "main:refs/remotes/origin/main")
     trees.append("README.md")
     commit()
     git("replace", "--graft", "HEAD")
-    answer = verb("affected")
+    answer = verb("plan")
     assert answer.code == 2
     assert "no commit in common with HEAD here; fetch the rest with `git fetch --unshallow origin`" in answer.error
 
@@ -127,13 +129,13 @@ def test_many_models_cost_a_handful_of_git_calls_and_one_parsed_pipeline(
     commit()
     trees.append("models/many_7/network.py")
     calls: list[tuple[str, ...]] = []
-    ask = history.git
+    ask = git_of_verbs.git
 
     def count(*words: str) -> bytes:
         calls.append(words)
         return ask(*words)
 
-    monkeypatch.setattr("models.affected.git", count)
+    monkeypatch.setattr("repo.plan.git", count)
     stages.mapping.cache_clear()
     found = plan("--since", "HEAD")
     assert [each["name"] for each in found["models"]] == ["many_7"]

@@ -1,4 +1,4 @@
-"""Hold every job of ci.yml against its plan: `python -m models required --needs '{"plan": {"result": "success", …}}'`.
+"""Hold every job of ci.yml against its plan: `python -m repo required --needs '{"plan": {"result": "success", …}}'`.
 
 It fails closed: a job that the plan asks for passes by success alone, and without a plan nothing passes.
 """
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_schemas.command import Refusal
-from data_schemas.files import write
+from repo.lib.files import write
+from repo.lib.refusal import Refusal
 
 ASKED = {"code": "code", "tests": "tests", "data": "datasets", "model": "models", "manifests": "manifests"}  # job: key
 

@@ -1,4 +1,4 @@
-"""Say what a change affects, as one line of JSON for CI's jobs: `python -m models affected --since main`.
+"""Say what a change affects, as one line of JSON for CI's jobs: `python -m repo plan --since main`.
 
     {"since": "<commit>", "changed": 3, "datasets": ["flights"],
      "models": [{"name": "flight_delay", "stages": ["train", "gates", "build", "rehearse"]}],
@@ -16,8 +16,8 @@ import json
 import os
 from typing import Any
 
-from data_schemas.history import git, merge_base
-from models.change import STAGES, Change, folders, tested
+from repo.lib.change import STAGES, Change, folders, tested
+from repo.lib.git import git, merge_base
 
 
 def main(options: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """What the Python files of the stages read: what they import, start and name; found in their text, nothing is run.
 
-python -c 'from models import graph; print(sorted(graph.closure(["models/train.py"])))'
+python -c 'from repo.lib import graph; print(sorted(graph.closure(["models/train.py"])))'
 
 Own code, because grimp, which import-linter uses, takes a second for a thousand model folders.
 """
@@ -14,14 +14,14 @@ from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-STAGES = ("data_schemas", "models", "serving", "deploy")
+STAGES = ("repo", "data_schemas", "models", "serving", "deploy")
 NOUNS = ("data_schemas", "models")  # their folders are what the others work on
 
 # No statement shares its line with another one: ruff's E70 sees to it. Words of a comment beside it do no harm.
 IMPORT = re.compile(r"import[ \t]+(\([^)]*\)|[^\n]*)")
 LOADED = re.compile(r'import_module\(f"([^"]*)"')  # f"models.{model.name}.network"
 QUOTED = re.compile(r'"([^"\n]*)"')  # the quotes of `ruff format`
-MODULE = re.compile(r'"((?:data_schemas|models|serving|deploy)\.[\w.]+)(?::\w+)?"')  # "serving.entry:service"
+MODULE = re.compile(r'"((?:repo|data_schemas|models|serving|deploy)\.[\w.]+)(?::\w+)?"')  # "serving.entry:service"
 STARTED = re.compile(r'"-m", "(\w+)", "(\w+)"')  # a verb, as a process of its own
 COMMAND = re.compile(r"\bpython -m (\w+) (\w+)")  # a verb, in a command line
 
@@ -148,7 +148,7 @@ def reach(roots: frozenset[str]) -> Reach:
     files = frozenset(closure(roots))
     words = frozenset((path.partition("/")[0], word) for path in files for word in quoted(path))
     names = [re.sub(r"\{[^}]*\}", "*", name) for path in files for name in LOADED.findall(text(path))]
-    # `*.*` is data_schemas.command, which loads a verb; commands name those.
+    # `*.*` is repo.lib.command, which loads a verb; commands name those.
     return Reach(files, words, frozenset(name.replace(".", "/") + ".py" for name in names if name[0] != "*"))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models import change
+from repo.lib import change
 from tests.support import trees
 from tests.support.repository import commit, git
 

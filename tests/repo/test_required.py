@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from data_schemas.command import Refusal
-from models import required
+from repo import required
+from repo.lib.refusal import Refusal
 from tests.support.repository import ROOT
 
 EVERYTHING = {

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from models import affected, change, ci, graph
+from repo import ci, plan
+from repo.lib import change, graph
 from tests.support.process import Answer
 from tests.support.repository import ROOT
 from tests.support.specimens import MODEL
@@ -44,8 +45,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in HIDING:
         monkeypatch.setenv(name, "-k nothing")
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    monkeypatch.setattr("models.ci.subprocess.run", run)
-    monkeypatch.setattr(affected, "plan", lambda since: PLAN | {"since": since * 40})
+    monkeypatch.setattr("repo.ci.subprocess.run", run)
+    monkeypatch.setattr(plan, "plan", lambda since: PLAN | {"since": since * 40})
     return lines
 
 
@@ -73,7 +74,7 @@ def test_all_of_a_plan_is_run_in_the_order_of_the_jobs(called: list[str], verb: 
 def test_what_the_plan_leaves_out_is_not_run(called: list[str], monkeypatch: pytest.MonkeyPatch, verb: Any) -> None:
     left = {"code": False, "tests": [], "manifests": False}
     models = [{"name": "specimen_delay", "stages": ["build", "rehearse"]}]
-    monkeypatch.setattr(affected, "plan", lambda _: PLAN | left | {"datasets": [], "models": models})
+    monkeypatch.setattr(plan, "plan", lambda _: PLAN | left | {"datasets": [], "models": models})
     assert verb("ci").code == 0
     assert called[:2] == [CONTRACT.format("0" * 40), "python -m serving build specimen_delay"]
     assert called[-1] == "python -m deploy rehearse specimen_delay"
@@ -161,7 +162,7 @@ def test_every_verb_of_a_job_is_there_and_the_plan_knows_what_it_runs() -> None:
     assert list(ci.JOBS)[3:7] == change.STAGES
     for name, lines in ci.JOBS.items():
         verbs = {f"{stage}/{verb}.py" for line in lines for stage, verb in re.findall(r"-m (\w+) (\w+)", line)}
-        there = {path for path in verbs if path.partition("/")[0] in ("data_schemas", "models", "serving", "deploy")}
+        there = {path for path in verbs if path.partition("/")[0] in graph.STAGES}
         assert [path for path in there if not (ROOT / path).is_file()] == []
         if name in change.ROOTS:
             assert there - {"data_schemas/ingest.py"} <= graph.reach(frozenset(change.ROOTS[name])).files
@@ -169,7 +170,7 @@ def test_every_verb_of_a_job_is_there_and_the_plan_knows_what_it_runs() -> None:
 
 def test_make_ci_and_the_workflow_run_nothing_else() -> None:
     assert re.search(
-        r"^ci:.*\n\t\$\(BIN\)/python -m models ci --since \$\(BASE\)$", (ROOT / "Makefile").read_text(), re.M
+        r"^ci:.*\n\t\$\(BIN\)/python -m repo ci --since \$\(BASE\)$", (ROOT / "Makefile").read_text(), re.M
     )
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
-    assert set(re.findall(r"python -m models ci (\w+)", workflow)) == set(PLANNED)
+    assert set(re.findall(r"python -m repo ci (\w+)", workflow)) == set(PLANNED)

@@ -1,6 +1,6 @@
 """The stages of a model's dvc.yaml as DVC understands them, with every variable put in; DVC itself takes a second.
 
-python -c 'from models import stages; print(stages.of("flight_delay").stages)'
+python -c 'from repo.lib import stages; print(stages.of("flight_delay").stages)'
 
 Pipelines that differ by their model's name alone, for which MARK stands in the paths, are read once: a thousand of them
 take seconds otherwise.
@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from data_schemas.files import LOADER
-from models import graph
+from repo.lib import graph
+from repo.lib.files import LOADER
 
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
 MARK = "\ue000"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from data_schemas import pull_request
-from data_schemas.command import Refusal
+from repo.lib import pull_request
+from repo.lib.refusal import Refusal
 from tests.github.hub import Hub
 
 STRANGERS = ("stranger/fork", "team/another-fork")  # the second has the same owner, as forks in an organisation do
@@ -124,7 +124,7 @@ def test_the_host_is_named_in_every_call(hub: Hub, monkeypatch: pytest.MonkeyPat
         asked.append(words)
         return real(words, **options)
 
-    monkeypatch.setattr("data_schemas.pull_request.subprocess.run", run)
+    monkeypatch.setattr("repo.lib.pull_request.subprocess.run", run)
     pull_request.open_or_renew("main", "promote/x", "title", "text", "")
     assert [words[:4] for words in asked] == [["gh", "api", "--hostname", "github.com"]] * len(asked)
     assert hub.calls() == ["POST pulls"]

@@ -1,6 +1,6 @@
-"""What ci.yml runs, here: `python -m models ci` plans for this branch and runs every job of the plan in ci.yml's order.
+"""What ci.yml runs, here: `python -m repo ci` plans for this branch and runs every job of the plan in ci.yml's order.
 
-python -m models ci gates flight_delay    # one job, as a step of ci.yml does
+python -m repo ci gates flight_delay    # one job, as a step of ci.yml does
 
 JOBS is the one place that says what a job is. A job stops at its first command that fails; the others still run.
 """
@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_schemas.command import Refusal, environment_of_tests
-from models import affected, change, stages
+from repo import plan as planning
+from repo.lib import change, stages
+from repo.lib.command import environment_of_tests
+from repo.lib.refusal import Refusal
 
 BRING = "python -m data_schemas ingest {dataset} --pinned"  # whatever the source gives by now
 # In order. A job of a folder says so by {part}, of tests/, {dataset} or {model}; those of a model are named as its
@@ -75,7 +77,7 @@ class Job:
 def main(options: argparse.Namespace) -> int:
     if options.job:
         return run(_asked(options.job, options.noun), options.since)
-    plan = affected.plan(options.since)
+    plan = planning.plan(options.since)
     print(f"ci: {plan['changed']} paths differ from {plan['since'][:10]}", flush=True)
     started, done = time.monotonic(), dict[Job, int]()
     for job in planned(plan):
