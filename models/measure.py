@@ -25,7 +25,7 @@ PARITY_ROWS = 10_000
 BATCHES = {"one_row": (1, 1000), "hundred_rows": (100, 300)}  # rows in a call, calls in a round
 ROUNDS = 5
 KEYS = ("onnx", "size_mb", "latency", "parity", "slow_ms")
-# Shares of the latency budget at which every served histogram has a bound (serving/telemetry.py).
+# Shares of the latency budget at which every served histogram has a bound (serving/runtime/telemetry.py).
 BOUNDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 50)
 SLOW = 90  # percentile of a call above which it is slow
 AROUND_MS = 0.5  # of a request, beside the call: what a first model without a champion is given

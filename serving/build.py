@@ -23,25 +23,10 @@ from models import config, passport
 from repo.lib.command import ENVIRONMENT
 from repo.lib.files import read_yaml, write
 from repo.lib.refusal import Refusal
-from serving import contract
+from serving.lib import derivation
 
-SERVING = Path("serving")
 LOCK = Path("requirements/serving.txt")
-# All that runs inside the Bento; the rest of the stage needs the repository.
-RUNTIME = [
-    "body.py",
-    "endpoint.py",
-    "entry.py",
-    "faults.py",
-    "openapi.py",
-    "page.html",
-    "predictor.py",
-    "request.py",
-    "service.py",
-    "smoke.py",
-    "telemetry.py",
-    "turns.py",
-]
+RUNTIME = Path("serving/runtime")  # all that runs inside the Bento; the rest of the stage needs the repository
 WORKPLACE = ".bento-"
 LEFTOVER_SECONDS = 3600
 
@@ -95,11 +80,12 @@ def _content(model: config.Model) -> dict[str, bytes]:
     """Every file of the Bento, by its path inside."""
     onnx = _read(model.onnx, f"python -m models run {model.name}")
     digest = hashlib.sha256(onnx).hexdigest()
-    derived = contract.derive(model, version=_model_version(model, digest), onnx_sha256=digest)
+    derived = derivation.derive(model, version=_model_version(model, digest), onnx_sha256=digest)
     return {
-        **{f"serving/{name}": _read(SERVING / name, "git checkout serving") for name in RUNTIME},
-        # A regular package, so that no other folder called serving/ can add to it.
+        **{str(path): _read(path, "git checkout serving") for path in sorted(RUNTIME.glob("*.*"))},
+        # Regular packages, so that no other folder called serving/ can add to them.
         "serving/__init__.py": b"",
+        "serving/runtime/__init__.py": b"",
         "contract.json": json.dumps(derived, indent=2, sort_keys=True, allow_nan=False).encode(),
         "model.onnx": onnx,
         "requirements.txt": _lock(),
@@ -160,10 +146,10 @@ def _run_bentoml(model: config.Model, context: Path, home: Path, version: str) -
     """The Bento in `home`, made by bentoml in a process of its own: it imports the service from `context`."""
     packages = re.findall(r"^[^\s#]+==[^\s;]+", (context / "requirements.txt").read_text(), re.MULTILINE)
     settings = {
-        "service": "serving.entry:service",
+        "service": "serving.runtime.entry:service",
         "version": version,
         "description": f"# {model.name} {version}\n\n{model.description}\n",
-        "include": ["*.json", "*.onnx", "*.txt", "serving/*"],
+        "include": ["*.json", "*.onnx", "*.txt", "serving/*", "serving/runtime/*"],
         "python": {"packages": packages, "lock_packages": False},  # locked already; locking goes online
     }
     # Not `bentoml build`: it refuses a repository below a folder whose name begins with a dot.

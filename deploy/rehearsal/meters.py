@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.judge import BINS, Counters
 from deploy.rehearsal.traffic import Arm
 from repo.lib.refusal import Refusal
-from serving.faults import KINDS
+from serving.runtime.errors import KINDS
 
 SCRAPE_SECONDS = 1.0  # a server that has not answered by then was not read
 FIGURES = 7  # of an arm, before its bins: requests, errors, refused, durations, fast, within budget, positive

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from repo.lib.files import exclusive
 from repo.lib.refusal import Ended, Refusal
 
 # The one place where the environment of every verb, and of every process it starts, is set.
@@ -142,5 +141,7 @@ def end_on_signal(number: int, _: object) -> None:
 
 
 def _alone(stage: str, lock: Path | None) -> AbstractContextManager[None]:
+    from repo.lib.files import exclusive  # it imports yaml, which `--help` need not
+
     below = "DVC_STAGE" in os.environ  # DVC sets it for every stage
     return nullcontext() if lock is None or below else exclusive(lock, f"`python -m {stage}`")

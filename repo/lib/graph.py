@@ -21,7 +21,7 @@ NOUNS = ("data_schemas", "models")  # their folders are what the others work on
 IMPORT = re.compile(r"import[ \t]+(\([^)]*\)|[^\n]*)")
 LOADED = re.compile(r'import_module\(f"([^"]*)"')  # f"models.{model.name}.network"
 QUOTED = re.compile(r'"([^"\n]*)"')  # the quotes of `ruff format`
-MODULE = re.compile(r'"((?:repo|data_schemas|models|serving|deploy)\.[\w.]+)(?::\w+)?"')  # "serving.entry:service"
+MODULE = re.compile(r'"((?:repo|data_schemas|models|serving|deploy)\.[\w.]+)(?::\w+)?"')  # "serving.runtime.entry"
 STARTED = re.compile(r'"-m", "(\w+)", "(\w+)"')  # a verb, as a process of its own
 COMMAND = re.compile(r"\bpython -m (\w+) (\w+)")  # a verb, in a command line
 

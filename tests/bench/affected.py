@@ -23,7 +23,7 @@ CHANGES = {
     "one network": MODEL / "network.py",
     "one schema": DATASET / "schema.py",
     "the metrics": Path("models/metrics.py"),
-    "the service": Path("serving/service.py"),
+    "the service": Path("serving/runtime/service.py"),
     "the README": Path("README.md"),
 }
 

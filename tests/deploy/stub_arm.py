@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from serving.telemetry import Telemetry
+from serving.runtime.telemetry import Telemetry
 
 CONTRACT = {"model": "specimen_delay", "version": "stub", "latency_budget_ms": 10.0, "slow_ms": 5.0}
 

@@ -17,8 +17,8 @@ from onnx import TensorProto, helper
 
 from deploy.rehearsal import faults
 from repo.lib.refusal import Refusal
-from serving.faults import NotFiniteError
-from serving.predictor import Predictor
+from serving.runtime.errors import NotFiniteError
+from serving.runtime.predictor import Predictor
 
 INPUTS = np.random.default_rng(0).normal(size=2000).astype(np.float32)
 SLOW_MS = 2.0

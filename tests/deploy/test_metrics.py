@@ -42,7 +42,14 @@ def metrics(once: Once, rehearsed: Path) -> str:
             bento = rehearsed / build.build(NAME)
         with serve.start(bento, serve.free_port(), folder) as server:
             server.wait_ready(60)
-            smoke = [sys.executable, str(bento / "src/serving/smoke.py"), "--url", server.address, "--requests", "50"]
+            smoke = [
+                sys.executable,
+                str(bento / "src/serving/runtime/smoke.py"),
+                "--url",
+                server.address,
+                "--requests",
+                "50",
+            ]
             subprocess.run(smoke, check=True, capture_output=True)
             with urllib.request.urlopen(f"{server.address}/metrics", timeout=10) as answer:  # noqa: S310 - our own
                 (folder / "metrics").write_bytes(answer.read())

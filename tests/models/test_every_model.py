@@ -26,9 +26,9 @@ from models import run as pipeline
 from models.inputs import TENSOR
 from repo.lib import command
 from repo.lib.files import sha256
-from serving import contract as contracts
-from serving.predictor import Predictor
-from serving.request import decoder
+from serving.lib import derivation
+from serving.runtime.predictor import Predictor
+from serving.runtime.request import decoder
 from tests.support import found
 from tests.support.dvc import answer_here
 from tests.support.process import run
@@ -170,7 +170,7 @@ def test_a_request_of_one_row_of_nothing_gets_a_probability(model: config.Model)
 
 def test_the_service_answers_the_largest_request(model: config.Model) -> None:
     """As many rows of its own example as a request may have fit its limit of bytes, and each is scored as if alone."""
-    contract = contracts.derive(model, onnx_sha256=sha256(model.onnx))
+    contract = derivation.derive(model, onnx_sha256=sha256(model.onnx))
     example = {feature["name"]: feature["example"] for feature in contract["features"]}
     body = json.dumps({"rows": [example] * contract["max_rows"]}).encode()
     assert len(body) * 1.5 < contract["max_body_bytes"]

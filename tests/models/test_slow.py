@@ -10,7 +10,7 @@ import pytest
 
 from models import champion, config, measure, passport
 from models.champion import Champion
-from serving import telemetry
+from serving.runtime import telemetry
 
 
 @pytest.fixture

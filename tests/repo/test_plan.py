@@ -53,11 +53,11 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "models/report.html.jinja": (GATES, GATES, [], True, False),
     "models/new.html": (TRAIN, TRAIN, [], True, False),  # named nowhere, so all of the stage may read it
     "repo/plan.py": (NOTHING, NOTHING, [], True, False),
-    "serving/service.py": (BUILD, BUILD, [], True, False),  # imported by the built Bento alone
-    "serving/page.html": (BUILD, BUILD, [], True, False),
+    "serving/runtime/service.py": (BUILD, BUILD, [], True, False),  # imported by the built Bento alone
+    "serving/runtime/page.html": (BUILD, BUILD, [], True, False),
     "serving/new.html": (BUILD, BUILD, [], True, False),
     "serving/contract.py": (BUILD, BUILD, [], True, False),
-    "serving/changes.py": (BUILD, BUILD, [], True, False),  # of the verb contract
+    "serving/lib/compatibility.py": (BUILD, BUILD, [], True, False),  # of the verb contract
     "serving/Dockerfile": (BUILD, BUILD, [], True, False),
     "serving/serve.py": (REHEARSE, REHEARSE, [], True, False),
     "deploy/judge.py": (REHEARSE, REHEARSE, [], True, True),
@@ -233,7 +233,7 @@ def test_what_a_network_or_a_test_imports_or_a_stage_names_counts(put: Put) -> N
         (SECOND / "resources.yaml", NOTHING, REHEARSE),
         (FARES, NOTHING, TRAIN),
         (Path("models/metrics.py"), GATES, GATES),
-        (Path("serving/page.html"), BUILD, BUILD),
+        (Path("serving/runtime/page.html"), BUILD, BUILD),
         (Path("README.md"), NOTHING, NOTHING),
     ],
 )
@@ -290,5 +290,5 @@ def test_a_rename_counts_on_both_sides(plan: Callable[..., dict[str, Any]]) -> N
     assert stages_of(found, "third") == TRAIN
     assert found["manifests"], "its release may still be there"
     git("reset", "--quiet", "--hard")
-    git("mv", "serving/page.html", "deploy/page.md")
+    git("mv", "serving/runtime/page.html", "deploy/page.md")
     assert stages_of(plan()) == BUILD

@@ -29,7 +29,7 @@ NOTHING: list[str] = []
 
 @pytest.mark.usefixtures("branch")
 def test_committed_staged_unstaged_and_new_files_all_count(plan: Callable[..., dict[str, Any]]) -> None:
-    trees.append("serving/page.html")
+    trees.append("serving/runtime/page.html")
     commit()
     trees.append(SECOND / "test_behaviour.py")
     git("add", "--all")
@@ -45,7 +45,7 @@ def test_what_main_got_meanwhile_is_no_change_of_the_branch(plan: Callable[..., 
     trees.append("models/train.py")
     ahead = commit()
     git("reset", "--quiet", "--hard", start)
-    trees.append("serving/page.html")
+    trees.append("serving/runtime/page.html")
     commit()
     found = plan("--since", ahead)
     assert (found["since"], stages_of(found)) == (start, BUILD)
@@ -102,7 +102,7 @@ def test_a_shallow_clone_says_what_to_fetch(
 def test_a_clone_without_the_branch_asks_its_origins(
     branch: Path, tmp_path: Path, plan: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trees.append("serving/page.html")
+    trees.append("serving/runtime/page.html")
     commit()
     git("clone", "--quiet", "--branch=change", str(branch), str(tmp_path / "clone"), root=tmp_path)
     monkeypatch.chdir(tmp_path / "clone")

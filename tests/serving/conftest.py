@@ -77,8 +77,8 @@ def server(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
 @pytest.fixture
 def endpoint(bento: Path, contract: dict[str, Any]) -> Any:
     """The endpoint of the toy in this process, without BentoML behind it."""
-    from serving.endpoint import Endpoint
-    from serving.predictor import Predictor
+    from serving.runtime.endpoint import Endpoint
+    from serving.runtime.predictor import Predictor
 
     async def nobody(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 299, "headers": []})

@@ -56,9 +56,8 @@ def test_building_again_takes_what_is_there(toy_repository: Path, bento: Path) -
 def test_a_bento_holds_all_it_needs_and_nothing_of_the_repository(bento: Path) -> None:
     inside = {path.relative_to(bento / "src").as_posix() for path in (bento / "src").rglob("*") if path.is_file()}
     expected = {"contract.json", "model.onnx", "requirements.txt", "bentofile.yaml", "serving/__init__.py"}
-    assert {path for path in inside if "__pycache__" not in path} == expected | {
-        f"serving/{name}" for name in build.RUNTIME
-    }
+    runtime = {path.as_posix() for path in build.RUNTIME.iterdir() if path.is_file()} | {"serving/runtime/__init__.py"}
+    assert {path for path in inside if "__pycache__" not in path} == expected | runtime
     assert bento.stat().st_mode & 0o777 == 0o755  # the image's user is not who built it
     described = yaml.safe_load((bento / "bento.yaml").read_text())
     assert (described["name"], described["version"]) == (toy.NAME, bento.name)
@@ -80,7 +79,7 @@ def test_the_version_follows_contract_file_code_and_lock() -> None:
     assert changed()
     ONNX.write_bytes(ONNX.read_bytes() + b"\x00")
     assert changed()
-    code = Path("serving/endpoint.py")
+    code = Path("serving/runtime/endpoint.py")
     code.write_text(code.read_text() + "\n")
     assert changed()
     append(LOCK, "\n")
@@ -133,7 +132,7 @@ def test_the_passport_gives_the_version_that_answers_name(tmp_path: Path, monkey
         (lambda: LOCK.unlink(), r"requirements/serving\.txt cannot be read .*`make lock`"),
         (lambda: LOCK.write_text("# none\n"), r"serving\.txt does not pin bentoml, onnxruntime, uvloop.*`make lock`"),
         (lambda: LOCK.write_text(LOCK.read_text().split("uvicorn==")[0]), r"serving\.txt does not pin uvloop,"),
-        (lambda: Path("serving/page.html").unlink(), r"serving/page\.html cannot be read .*`git checkout serving`"),
+        (lambda: Path("serving/runtime/page.html").unlink(), r"bentoml could not build .*page\.html"),
     ],
 )
 def test_what_does_not_fit_together_is_not_built(fault: Any, words: str) -> None:
@@ -162,7 +161,7 @@ def test_a_wrong_name_is_one_sentence_and_exit_code_2(toy_repository: Path) -> N
 
 @pytest.mark.usefixtures("repository")
 def test_a_service_that_bentoml_cannot_import_is_refused_with_its_reason() -> None:
-    Path("serving/entry.py").write_text("raise ValueError('planted')\n")
+    Path("serving/runtime/entry.py").write_text("raise ValueError('planted')\n")
     with pytest.raises(Refusal, match=r"bentoml could not build specimen_toy: .*planted"):
         build.build(toy.NAME)
     assert [path.name for path in BUILD.iterdir()] == []

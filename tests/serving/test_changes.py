@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from serving import changes, contract, request
-from serving.contract import FLOAT32_MAX, INT64
+from serving import contract
+from serving.lib import compatibility
+from serving.runtime import request
+from serving.runtime.request import FLOAT32_MAX, INT64
 from tests.conftest import Once
 from tests.serving import toy
 from tests.support import trees
@@ -38,7 +40,7 @@ def whole(*features: dict[str, Any], **keys: Any) -> dict[str, Any]:
 
 
 def lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    return [str(each) for each in changes.between(before, after)]
+    return [str(each) for each in compatibility.between(before, after)]
 
 
 text, number = ({"kind": kind} for kind in ("string", "number"))
@@ -222,8 +224,8 @@ def test_an_api_that_goes_back_breaks() -> None:
 
 
 def test_markdown_shows_a_pattern_as_it_stands() -> None:
-    found = changes.between(whole(feature(**text)), whole(feature(**text, pattern=r"^(a|b)\|_x_*$")))
-    text_of = changes.markdown("m", found, "told")
+    found = compatibility.between(whole(feature(**text)), whole(feature(**text, pattern=r"^(a|b)\|_x_*$")))
+    text_of = compatibility.markdown("m", found, "told")
     (row,) = [line for line in text_of.splitlines() if "❌" in line]
     assert row.count("|") == 5
     assert not set("_*\\^") & set(row.replace("**breaks**", ""))
@@ -324,7 +326,7 @@ def test_the_base_is_derived_by_its_own_code(base: Path) -> None:
     present = SETTINGS.read_bytes()
     git("checkout", "--quiet", "main")
     trees.edit(Path("models/config.py"), "    max_rows: Annotated", "    most_rows: Annotated")
-    trees.edit(Path("serving/contract.py"), "model.serving.max_rows", "model.serving.most_rows")
+    trees.edit(Path("serving/lib/derivation.py"), "model.serving.max_rows", "model.serving.most_rows")
     trees.edit(SETTINGS, "max_rows: 5", "most_rows: 6")
     commit()
     git("checkout", "--quiet", "-B", "change")

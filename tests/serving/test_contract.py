@@ -12,7 +12,8 @@ import pytest
 from data_schemas import tables
 from models import config
 from repo.lib.refusal import Refusal
-from serving import contract, request
+from serving.lib import derivation
+from serving.runtime import request
 from tests.serving import toy
 from tests.support.specimens import DATASET, NAME
 
@@ -24,7 +25,7 @@ def derive(monkeypatch: pytest.MonkeyPatch, **columns: Any) -> dict[str, dict[st
     schema = type("Schema", (pa.DataFrameModel,), {**fields, **types})
     monkeypatch.setattr(tables, "schema", lambda _: schema)
     model = config.load(NAME, check_columns=False).model_copy(update={"features": list(columns)})
-    return {feature["name"]: feature for feature in contract.derive(model)["features"]}
+    return {feature["name"]: feature for feature in derivation.derive(model)["features"]}
 
 
 def test_every_kind_of_column_becomes_a_feature_with_its_limits_and_meaning(contract: dict[str, Any]) -> None:
@@ -46,7 +47,7 @@ def test_the_contract_names_model_file_and_limits(contract: dict[str, Any]) -> N
 
 
 def test_a_contract_without_a_file_compares_two_commits() -> None:
-    found = contract.derive(config.load(NAME, check_columns=False))
+    found = derivation.derive(config.load(NAME, check_columns=False))
     assert found["onnx_sha256"] is None
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
@@ -101,11 +102,11 @@ def test_what_the_service_could_not_enforce_is_refused_with_file_and_column(
 def test_a_feature_that_is_no_column_is_refused() -> None:
     model = config.load(NAME, check_columns=False).model_copy(update={"features": ["nonsense"]})
     with pytest.raises(Refusal, match="'nonsense' is no column of specimen_trips"):
-        contract.derive(model)
+        derivation.derive(model)
 
 
 def test_the_contract_says_its_number_and_starts_at_1() -> None:
     model = config.load(NAME, check_columns=False)
     served = model.model_copy(update={"serving": model.serving.model_copy(update={"api": 7})})
-    assert contract.derive(served)["api"] == 7
+    assert derivation.derive(served)["api"] == 7
     assert config.Serving.model_fields["api"].default == 1

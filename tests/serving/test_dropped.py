@@ -10,8 +10,9 @@ import pytest
 from deploy import promise
 from deploy.release import Passport, Release
 from repo.lib.refusal import Refusal
-from serving import changes, request
-from serving.telemetry import Telemetry
+from serving.lib import compatibility
+from serving.runtime import request
+from serving.runtime.telemetry import Telemetry
 from tests.serving.test_changes import feature, whole
 
 BOTH = whole(feature(), feature("y"))
@@ -55,7 +56,7 @@ def test_metrics_count_who_still_sends_it_from_zero_on() -> None:
 
 
 def lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    return [str(each) for each in changes.between(before, after)]
+    return [str(each) for each in compatibility.between(before, after)]
 
 
 def test_to_drop_a_feature_breaks_nobody_and_to_refuse_it_is_declared() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from serving import faults, request
+from serving.runtime import errors, request
 from tests.serving import toy
 from tests.serving.toy import ROW, answer, rows, without
 
@@ -112,7 +112,7 @@ def typed(bento: Path) -> Iterator[Any]:
     """The typed API of the toy's service in this process: BentoML's application without the endpoint before it."""
     from starlette.testclient import TestClient
 
-    from serving.service import create
+    from serving.runtime.service import create
 
     application = create(bento / "src").to_asgi()
     with TestClient(application._app) as client:
@@ -126,7 +126,7 @@ def both(endpoint: Any, typed: Any, contract: dict[str, Any], body: Any) -> tupl
     response = typed.post("/predict", content=content, headers={"content-type": "application/json"})
     slow = response.json()
     if response.status_code == 400:
-        fault = faults.explain(slow["detail"][0], contract)
+        fault = errors.explain(slow["detail"][0], contract)
         slow = {"field": fault.field, "reason": fault.reason}
     return (status, fast.get("error", fast)), (response.status_code, slow)
 
@@ -250,7 +250,7 @@ def test_two_hundred_wrong_rows_are_one_error(contract: dict[str, Any], endpoint
 
 def test_many_allowed_values_are_cut_short_in_an_error() -> None:
     feature = {"allowed": [f"value {number} " + "v" * 500 for number in range(300)], "nullable": False}
-    text = faults.expectation(feature)
+    text = errors.expectation(feature)
     assert len(text) < 1000
     assert text.endswith("and 280 more, see /docs.json")
 

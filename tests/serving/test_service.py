@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from serving import body
-from serving import endpoint as endpoints
-from serving.predictor import Predictor
+from serving.runtime import body
+from serving.runtime import endpoint as endpoints
+from serving.runtime.predictor import Predictor
 from tests.serving import toy
 from tests.serving.toy import answer, ask, rows
 
@@ -275,7 +275,9 @@ def test_the_worker_runs_on_uvloop_and_httptools(server: Any) -> None:
 
 
 def test_the_bento_imports_nothing_of_the_stages_before_it_and_its_supervisor_no_runtime(bento: Path) -> None:
-    script = "import sys, serving.entry; print(*sys.modules); import serving.predictor; print(*sys.modules)"
+    script = (
+        "import sys, serving.runtime.entry; print(*sys.modules); import serving.runtime.predictor; print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", script], cwd=bento / "src", capture_output=True, text=True, check=True)
     supervisor, worker = ({name.split(".")[0] for name in line.split()} for line in done.stdout.splitlines())
     assert not {"numpy", "onnxruntime"} & supervisor
@@ -301,7 +303,7 @@ def test_a_model_that_fails_on_its_own_example_is_never_ready(bento: Path, contr
 def test_a_second_worker_is_refused(bento: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import bentoml
 
-    from serving.service import create
+    from serving.runtime.service import create
 
     monkeypatch.setattr(bentoml.server_context, "worker_index", 2)
     with pytest.raises(RuntimeError, match="add replicas instead"):

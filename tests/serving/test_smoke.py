@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from serving import smoke
+from serving.runtime import smoke
 from tests.serving import toy
 
 pytestmark = pytest.mark.xdist_group("toy-server")
@@ -26,7 +26,7 @@ def run(bento: Path, address: str, *arguments: str) -> subprocess.CompletedProce
     command = [
         sys.executable,
         "-I",
-        str(bento / "src/serving/smoke.py"),
+        str(bento / "src/serving/runtime/smoke.py"),
         "--url",
         address,
         "--rate",

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.faults import KINDS
-from serving.telemetry import Telemetry, bounds
+from serving.runtime.errors import KINDS
+from serving.runtime.telemetry import Telemetry, bounds
 
 CONTRACT = {"model": "specimen_toy", "version": "abc", "latency_budget_ms": 10.0, "slow_ms": 4.2}
 

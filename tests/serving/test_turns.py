@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.turns import Turns
+from serving.runtime.batching import Turns
 from tests.serving.toy import ask, rows
 
 

@@ -15,7 +15,7 @@ from deploy.manifests.rules.runs import AFTER, HASHES, STEP, Run, asks_prometheu
 from deploy.manifests.rules.strategy import CANARY, canaries
 from deploy.rules import Fault
 from repo.lib.refusal import Refusal
-from serving.telemetry import Telemetry
+from serving.runtime.telemetry import Telemetry
 
 HASH = "rollouts_pod_template_hash"  # the pod's label, as PodMonitor writes it to every series
 ADDED = {"job", "namespace", "pod", "container", "endpoint", "instance", HASH}  # to every series, by Prometheus
@@ -72,10 +72,12 @@ def metrics_are_served(of: Rendering) -> Iterator[Fault]:
         at = f"spec.metrics ({metric.name}).provider.prometheus.query"
         for series in query.series:
             if series.metric not in known:
-                yield each.fault(at, f"no served model exports {series.metric}", "name one of serving/telemetry.py")
+                yield each.fault(
+                    at, f"no served model exports {series.metric}", "name one of serving/runtime/telemetry.py"
+                )
             elif unknown := sorted(set(series.labels) - known[series.metric] - ADDED):
                 wrong = f"{series.metric} has no label {unknown[0]}"
-                yield each.fault(at, wrong, "name one of serving/telemetry.py, or of the PodMonitor")
+                yield each.fault(at, wrong, "name one of serving/runtime/telemetry.py, or of the PodMonitor")
         labels = {label for series in query.series for label in known.get(series.metric, set())} | ADDED
         for label in sorted(query.labels - labels):
             yield each.fault(at, f"none of its series has the label {label}", "name one that they have")

@@ -1,6 +1,6 @@
 """Call a served model with rows that keep its contract, and hold every answer to it; runs inside the image, too.
 
-python /bento/src/serving/smoke.py --url http://flight-delay [--requests 200] [--rate 20]
+python /bento/src/serving/runtime/smoke.py --url http://flight-delay [--requests 200] [--rate 20]
 
 Exit code 0: every answer kept the contract. 1: one did not, and the first is named. Without --requests it calls without
 end, for an environment that has no callers, and a wrong answer is only printed: the model's own metrics count it.
@@ -73,7 +73,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, help="how many (default: without end)")
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second (default: 20)")
     options = parser.parse_args()
-    contract = json.loads((Path(__file__).resolve().parents[1] / "contract.json").read_text())
+    contract = json.loads((Path(__file__).resolve().parents[2] / "contract.json").read_text())
     dice = random.Random()  # noqa: S311 - rows, not secrets
     endless = options.requests is None
     for number in itertools.count(1) if endless else range(1, options.requests + 1):

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from serving.faults import NotFiniteError
+from serving.runtime.errors import NotFiniteError
 
 DTYPES: dict[str, Any] = {"string": object, "integer": np.int64, "number": np.float32}
 TENSORS = {"string": "tensor(string)", "integer": "tensor(int64)", "number": "tensor(float)"}

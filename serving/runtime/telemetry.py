@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from serving.faults import KINDS
+from serving.runtime.errors import KINDS
 
 EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # ten bins of the score; one at an edge is in the upper bin
 # Bounds as shares of the latency budget: dense where it is decided whether a request was in budget.

@@ -13,6 +13,9 @@ import msgspec
 import pydantic
 from pydantic import AfterValidator, ConfigDict, FailFast, Field, create_model
 
+FLOAT32_MAX = 3.4028234663852886e38  # a number beyond it is infinite once the graph takes it as float32
+INT64 = (-(2**63), 2**63 - 1)
+
 Contract = Mapping[str, Any]
 TYPES: dict[str, Any] = {"string": str, "integer": int, "number": float}
 LIMITS = {"ge": "min", "gt": "above", "le": "max", "lt": "below"}

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from bentoml._internal.service.openapi.specification import Info, PathItem, Tag
 
-from serving.request import Contract, models
+from serving.runtime.request import Contract, models
 
 ERRORS = {
     "400": "The request breaks the contract, or is no JSON",

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from repo.lib.markdown import plain, table
-from serving.contract import FLOAT32_MAX, INT64
-from serving.request import python_pattern
+from serving.runtime.request import FLOAT32_MAX, INT64, python_pattern
 
 Contract = Mapping[str, Any]
 Feature = Mapping[str, Any]

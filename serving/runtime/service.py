@@ -16,9 +16,9 @@ import bentoml
 import pydantic
 from _bentoml_sdk import Service  # type: ignore[import-untyped]
 
-from serving import openapi
-from serving.endpoint import Endpoint
-from serving.request import models
+from serving.runtime import openapi
+from serving.runtime.endpoint import Endpoint
+from serving.runtime.request import models
 
 # BentoML's own metrics, tracing and access log cost more than the model, and its limits do not see the lean endpoint.
 SETTINGS: dict[str, Any] = {
@@ -64,7 +64,7 @@ def create(folder: Path) -> Lean:
 
         def __init__(self) -> None:
             # Here, because BentoML's supervisor imports this file too and needs neither numpy nor the runtime.
-            from serving.predictor import Predictor
+            from serving.runtime.predictor import Predictor
 
             self.predictor = Predictor(folder / "model.onnx", contract)
 

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pydantic
 
-from serving.body import Bodies, DisconnectedError, Message, Receive, drain
-from serving.faults import KINDS, Fault, NotFiniteError, RefusedError, explain
-from serving.request import Contract, decoder, models
-from serving.telemetry import Telemetry
-from serving.turns import Row, Turns
+from serving.runtime.batching import Row, Turns
+from serving.runtime.body import Bodies, DisconnectedError, Message, Receive, drain
+from serving.runtime.errors import KINDS, Fault, NotFiniteError, RefusedError, explain
+from serving.runtime.request import Contract, decoder, models
+from serving.runtime.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from serving.predictor import Predictor
+    from serving.runtime.predictor import Predictor
 
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 IN_FLIGHT = 256  # requests at once in one worker, reading or waiting; the next one is told 503 at once
 JSON = (b"content-type", b"application/json")
-PAGE = Path(__file__).with_name("page.html")
+PAGE = Path(__file__).with_name("page.html").read_bytes()  # now: a Bento without it cannot be built
 # Paths that BentoML answers; static_content holds the assets of the OpenAPI page.
 PASSED = ("/livez", "/readyz", "/healthz", "/schema.json")
 ASSETS = "/static_content/"
@@ -136,7 +136,7 @@ class Endpoint:
         # The page needs its own host only; BentoML's would load a tag manager from elsewhere.
         policy = b"default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
         html = (b"content-type", b"text/html; charset=utf-8")
-        await _send(send, 200, PAGE.read_bytes(), html, (b"content-security-policy", policy))
+        await _send(send, 200, PAGE, html, (b"content-security-policy", policy))
 
     async def _docs(self, send: Send) -> None:
         await _send(send, 200, self._encode(self._specification()), JSON)

@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from serving.service import create
+from serving.runtime.service import create
 
-service = create(Path(__file__).resolve().parent.parent)
+service = create(Path(__file__).resolve().parents[2])

@@ -1,0 +1,150 @@
+"""A contract from the dataset's schema and `model.yaml`: what a request may hold, as one plain dict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from models.config import Model
+from repo.lib.refusal import Refusal
+from serving.lib import example
+from serving.runtime.request import FLOAT32_MAX, INT64
+
+if TYPE_CHECKING:
+    from pandera.api.polars.components import Column
+
+
+def derive(model: Model, version: str = "unversioned", onnx_sha256: str | None = None) -> dict[str, Any]:
+    """contract.json: the request, the limits and what the answers name.
+
+    Each feature has name, type (string, integer or number), nullable, min, max (inclusive), above, below (exclusive),
+    allowed, pattern, description, unit and example; what does not apply is null. `dropped` are names that are accepted
+    and ignored. `version` and `onnx_sha256` identify
+    the file that answers; without them the contract only says what a request is, which is what two commits compare.
+    """
+    from data_schemas import tables
+
+    columns = tables.schema(model.dataset).to_schema().columns
+    for name in model.features:
+        if name not in columns:
+            raise Refusal(
+                f"{model.folder}/model.yaml: features: {name!r} is no column of {model.dataset}; mend it there."
+            )
+    features = [_feature(model.dataset, name, columns[name]) for name in model.features]
+    return {
+        "model": model.name,
+        "description": model.description,
+        "api": model.serving.api,
+        "version": version,
+        "onnx_sha256": onnx_sha256,
+        "threshold": model.serving.threshold,
+        "max_rows": model.serving.max_rows,
+        "max_body_bytes": model.serving.max_body_bytes,
+        "latency_budget_ms": model.serving.latency_budget_ms,
+        "slow_ms": model.serving.slow_ms,
+        "features": features,
+        "dropped": model.serving.dropped,
+    }
+
+
+def _feature(dataset: str, name: str, column: Column) -> dict[str, Any]:
+    """One column as a feature; a type or a check that the service could not enforce is refused, never dropped."""
+    where = f"data_schemas/{dataset}/schema.py: {name}"
+    feature: dict[str, Any] = {
+        "name": name,
+        "type": _type(where, column),
+        "nullable": column.nullable,
+        **dict.fromkeys(("min", "max", "above", "below", "allowed", "pattern")),
+        "description": column.description or column.title or name,
+        "unit": (column.metadata or {}).get("unit"),
+    }
+    if feature["type"] == "integer" and column.nullable:
+        raise Refusal(f"{where}: an integer of a request has no null; make the column a float or not nullable.")
+    for check in column.checks:
+        found = _limits(check.name, check.statistics or {})
+        if found is None:
+            raise Refusal(
+                f"{where}: the service cannot enforce the check {check.name!r}; state it as in_range, ge, gt, le, lt, "
+                "eq, isin, str_matches, str_contains, str_startswith, str_endswith or str_length, or over the table."
+            )
+        for key, value in found.items():
+            if feature[key] is not None:
+                raise Refusal(f"{where}: two checks set {key!r} (the second is {check.name!r}); keep one.")
+            feature[key] = value
+    _check_together(where, feature)
+    _bound(feature)
+    feature["example"] = (column.metadata or {}).get("example", None)
+    if feature["example"] is None:
+        feature["example"] = example.value(where, feature)
+    return feature
+
+
+def _type(where: str, column: Column) -> str:
+    """string, integer or number: the three that a graph's inputs know."""
+    import polars as pl
+
+    dtype = getattr(column.dtype, "type", column.dtype)
+    if dtype == pl.String:
+        return "string"
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_float():
+        return "number"
+    raise Refusal(f"{where}: a feature must be text, an integer or a float, not {dtype}; choose another column.")
+
+
+def _limits(check: str | None, statistics: dict[str, Any]) -> dict[str, Any] | None:
+    """What one pandera check means for a request; None if nothing here can say it."""
+    match check, statistics:
+        case "in_range", {"min_value": low, "max_value": high, "include_min": closed_low, "include_max": closed_high}:
+            return {"min" if closed_low else "above": low, "max" if closed_high else "below": high}
+        case "greater_than_or_equal_to", {"min_value": low}:
+            return {"min": low}
+        case "greater_than", {"min_value": low}:
+            return {"above": low}
+        case "less_than_or_equal_to", {"max_value": high}:
+            return {"max": high}
+        case "less_than", {"max_value": high}:
+            return {"below": high}
+        case "equal_to", {"value": value}:
+            return {"allowed": [value]}
+        case "isin", {"allowed_values": values}:
+            return {"allowed": list(values)}
+        case "str_matches", {"pattern": pattern}:  # pandera anchors it at the start
+            return {"pattern": pattern if pattern.startswith("^") else f"^(?:{pattern})"}
+        case "str_contains", {"pattern": pattern}:
+            return {"pattern": pattern}
+        case "str_length", {"min_value": low, "max_value": high, "exact_value": exact}:
+            low, high = (low or 0, "" if high is None else high) if exact is None else (exact, exact)
+            return {"pattern": rf"^[\s\S]{{{low},{high}}}$"}
+        case "str_startswith", {"string": text}:
+            return {"pattern": f"^{_escape(text)}"}
+        case "str_endswith", {"string": text}:
+            return {"pattern": f"{_escape(text)}$"}
+    return None
+
+
+def _check_together(where: str, feature: dict[str, Any]) -> None:
+    """Refuse limits that the service would have to guess at."""
+    if feature["allowed"] is not None:
+        if any(feature[key] is not None for key in ("min", "max", "above", "below", "pattern")):
+            raise Refusal(f"{where}: a list of allowed values and another limit; keep the list alone.")
+        if feature["type"] == "number":
+            raise Refusal(
+                f"{where}: a list of allowed floats has no exact meaning; make it an integer, text or a range."
+            )
+
+
+def _escape(text: str) -> str:
+    """Only what a pattern gives a meaning to: re.escape also escapes what JSON Schema's dialect then refuses."""
+    return "".join(f"\\{character}" if character in r"\.^$*+?{}[]|()" else character for character in text)
+
+
+def _bound(feature: dict[str, Any]) -> None:
+    """A number without a limit ends where the graph's tensor does: beyond it a request must be a 400, not a NaN."""
+    low, high = {"integer": INT64, "number": (-FLOAT32_MAX, FLOAT32_MAX)}.get(feature["type"], (None, None))
+    if low is None or feature["allowed"] is not None:
+        return
+    if feature["min"] is None and feature["above"] is None:
+        feature["min"] = low
+    if feature["max"] is None and feature["below"] is None:
+        feature["max"] = high
