@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from data_schemas import pointer, tables, validate
-from data_schemas.pointer import Version
+from data_schemas import validate
+from data_schemas.lib import datasets, pointer
+from data_schemas.lib.pointer import Version
 from repo.lib import files
 from repo.lib.refusal import Ended, Refusal, described
 
@@ -29,7 +30,7 @@ def main(options: argparse.Namespace) -> int:
     if options.pinned:
         return bring(options.dataset)
     dataset, console = options.dataset, Console()
-    with files.exclusive(tables.build(dataset) / "ingest.lock", f"ingest {dataset}"), _staging(dataset) as staged:
+    with files.exclusive(datasets.build(dataset) / "ingest.lock", f"ingest {dataset}"), _staging(dataset) as staged:
         months = _write(dataset, staged, console)
         inspection = validate.inspect(dataset, [staged / f"{month}.parquet" for month in months])
         if inspection.violations:
@@ -42,8 +43,8 @@ def main(options: argparse.Namespace) -> int:
             return 1
         if pinned != version:
             pointer.pin(dataset, version)  # before the data: a kill in between is mended by running again
-        if pointer.measure(tables.data(dataset)) != version:
-            _place(staged, tables.data(dataset))
+        if pointer.measure(datasets.data(dataset)) != version:
+            _place(staged, datasets.data(dataset))
         record(dataset)
     state = "as pinned" if pinned == version else f"now pinned in {pointer.path(dataset)}; commit that file"
     span = f"{months[0]} to {months[-1]}"
@@ -56,11 +57,11 @@ def bring(dataset: str) -> int:
 
     A source that has gone on by now is no fault of a change that is checked against the pinned version.
     """
-    pinned, data, console = pointer.pinned(dataset), tables.data(dataset), Console()
+    pinned, data, console = pointer.pinned(dataset), datasets.data(dataset), Console()
     if pinned is None:
         path = pointer.path(dataset)
         raise Refusal(f"{path} is missing; pin the data with `python -m data_schemas ingest {dataset}`, and commit it.")
-    with files.exclusive(tables.build(dataset) / "ingest.lock", f"ingest {dataset}"):
+    with files.exclusive(datasets.build(dataset) / "ingest.lock", f"ingest {dataset}"):
         if pointer.measure(data) == pinned:
             console.print(f"{dataset}: version {pinned.short} is here, as pinned.", soft_wrap=True)
             return 0
@@ -104,7 +105,7 @@ def _unproven(dataset: str, pinned: Version, found: Version, reason: str) -> str
 @contextmanager
 def _staging(dataset: str) -> Iterator[Path]:
     """A folder on the data's file system, so that it can be renamed into place; gone afterwards, whatever happens."""
-    folder = tables.build(dataset) / "ingest"
+    folder = datasets.build(dataset) / "ingest"
     shutil.rmtree(folder, ignore_errors=True)  # left by a kill
     folder.mkdir(parents=True)
     try:
@@ -115,7 +116,7 @@ def _staging(dataset: str) -> Iterator[Path]:
 
 def _write(dataset: str, folder: Path, console: Console) -> list[str]:
     """Write the source's months as Parquet; equal rows give equal bytes under one version of polars."""
-    source, path = tables.module(dataset, "source"), tables.folder(dataset) / "source.py"
+    source, path = datasets.module(dataset, "source"), datasets.folder(dataset) / "source.py"
     shown = (TextColumn(f"reading {dataset}"), BarColumn(), MofNCompleteColumn(), TextColumn("months"))
     months: list[str] = []
     quiet = not console.is_terminal
@@ -158,7 +159,7 @@ def record(dataset: str) -> None:
 
 def _show_change(dataset: str, staged: Path, pinned: Version, version: Version, console: Console) -> None:
     """Say what the source gives instead of the pinned version, month by month where that one is still here."""
-    data = tables.data(dataset)
+    data = datasets.data(dataset)
     console.print(
         f"The source gives a new version of {dataset}: {version.short} instead of the pinned {pinned.short}.\n"
         f"Nothing was changed. `python -m data_schemas ingest {dataset} --accept` takes it.",

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from data_schemas import tables
+from data_schemas.lib import datasets
 from repo.lib import files
 
 BINS = 10  # of a number, fewer where quantiles coincide
@@ -21,13 +21,13 @@ OTHER = "other"
 
 def main(options: argparse.Namespace) -> int:
     dataset = options.dataset
-    months = tables.months(dataset, options.first, options.last)
+    months = datasets.months(dataset, options.first, options.last)
     profile = {
         "dataset": dataset,
         "window": {"first": months[0], "last": months[-1]},
-        **describe(dataset, tables.read(dataset, months)),
+        **describe(dataset, datasets.read(dataset, months)),
     }
-    output = Path(options.output or tables.build(dataset) / "profile.json")
+    output = Path(options.output or datasets.build(dataset) / "profile.json")
     files.write_json(output, profile)
     console = Console()
     _show(profile, console)
@@ -41,7 +41,7 @@ def describe(dataset: str, table: pl.DataFrame) -> dict[str, Any]:
     Counts sum to the column's samples and ratios to 1; nulls stand apart as `null_rate`. A bin holds
     `above < value <= up_to`, null where it is open; NaN falls into the last.
     """
-    schema = tables.schema(dataset).to_schema()
+    schema = datasets.schema(dataset).to_schema()
     columns: dict[str, dict[str, Any]] = {}
     for name, column in schema.columns.items():
         if not table[name].dtype.is_temporal():

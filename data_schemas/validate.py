@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from data_schemas import pointer, tables
-from data_schemas.violations import Case, Violation, check, parse
+from data_schemas.lib import datasets, pointer
+from data_schemas.lib.violations import Case, Violation, check, parse
 from repo.lib import files
 from repo.lib.refusal import Refusal
 
@@ -36,7 +36,7 @@ class Inspection:
 
 
 def main(options: argparse.Namespace) -> int:
-    dataset, build = options.dataset, tables.build(options.dataset)
+    dataset, build = options.dataset, datasets.build(options.dataset)
     started = time.perf_counter()
     if options.table:
         table = Path(options.table)
@@ -45,9 +45,9 @@ def main(options: argparse.Namespace) -> int:
         report = build / f"validation-{table.stem}.json"
         inspection = inspect(dataset, [table])
     else:
-        data = tables.data(dataset)
+        data = datasets.data(dataset)
         report = build / "validation.json"
-        inspection = inspect(dataset, [data / f"{month}.parquet" for month in tables.months(dataset)])
+        inspection = inspect(dataset, [data / f"{month}.parquet" for month in datasets.months(dataset)])
         inspection.violations.extend(_unpinned(dataset))
     seconds = time.perf_counter() - started
     report = Path(options.report or report)
@@ -63,7 +63,7 @@ def inspect(dataset: str, paths: Sequence[Path]) -> Inspection:
     """Check files as one table where their columns agree (a flight may repeat across months), else each by itself."""
     parts: list[tuple[Path, pl.DataFrame]] = []
     violations: list[Violation] = []
-    tables.schema(dataset)  # a broken contract is refused before any row is read
+    datasets.schema(dataset)  # a broken contract is refused before any row is read
     for path in paths:
         try:
             parts.append((path, read(dataset, path)))
@@ -86,7 +86,7 @@ def read(dataset: str, path: Path) -> pl.DataFrame:
     if path.suffix != ".csv":
         raise Refusal(f"{path} is neither .csv nor .parquet; give a file of these types.")
     table = pl.read_csv(path, infer_schema=False, glob=False)
-    for name, column in tables.schema(dataset).to_schema().columns.items():
+    for name, column in datasets.schema(dataset).to_schema().columns.items():
         if name in table.columns:
             typed = parse(table[name], column.dtype.type)
             if typed.null_count() == table[name].null_count():
@@ -143,7 +143,7 @@ def _located(violation: Violation, group: Sequence[tuple[Path, pl.DataFrame]]) -
 
 def _unpinned(dataset: str) -> list[Violation]:
     """Data that is not the version that the commit pins, whoever changed it, is not what will be recorded."""
-    there, pinned = pointer.measure(tables.data(dataset)), pointer.pinned(dataset)
+    there, pinned = pointer.measure(datasets.data(dataset)), pointer.pinned(dataset)
     if pinned == there:
         return []
     expected = pinned.short if pinned else "none"

@@ -4,7 +4,7 @@ python -m deploy diff --since main
 
 A difference is no fault: the exit code is 0 whenever it could be rendered. Where no release stands for a strategy in an
 environment, a specimen does, so that a change of deploy/base always shows. deploy/argocd, which a platform engineer
-applies, is rendered as well. What only deploy/release.py writes differently shows when a release is promoted.
+applies, is rendered as well. What only deploy/lib/release.py writes differently shows when a release is promoted.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pathlib import Path
 
 import yaml
 
-from deploy import release
-from deploy.manifests import render, rendering
-from deploy.manifests.check import ARGOCD, BATCH
-from deploy.manifests.rendering import MANIFESTS
-from deploy.release import RELEASES, Release, kubernetes_name
+from deploy.checks import render, rendering
+from deploy.checks.check import ARGOCD, BATCH
+from deploy.checks.rendering import MANIFESTS
+from deploy.lib import release
+from deploy.lib.release import RELEASES, Release, kubernetes_name
 from repo.lib.command import working
 from repo.lib.files import LOADER, write
 from repo.lib.git import archived, merge_base

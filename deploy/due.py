@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from deploy import aborted, release
-from deploy.manifests.rendering import FORK, registry
-from models import config
+from deploy.checks.rendering import FORK, registry
+from deploy.lib import aborted, release
+from models.lib import config
 from models.retrain import JOBS
 from repo.lib import origin, pull_request
 from repo.lib.change import Change

@@ -12,10 +12,12 @@ import math
 import platform
 from pathlib import Path
 
-from deploy import aborted, decision, due, history, kustomization, promise, release, rules, signature, steps
-from deploy.manifests.rendering import registry
-from deploy.release import COMPARED, FILES, LOCK, Image, Release
-from models import config, lock, passport, product
+from deploy import due
+from deploy.canary import steps
+from deploy.checks.rendering import registry
+from deploy.lib import aborted, decision, history, kustomization, promise, release, rules, signature
+from deploy.lib.release import COMPARED, FILES, LOCK, Image, Release
+from models.lib import artifacts, config, lock, passport
 from repo.lib import files, origin
 from repo.lib.git import git
 from repo.lib.refusal import Refusal
@@ -26,7 +28,7 @@ GUESSED = (0.2, 1.0, 20.0)
 
 def main(options: argparse.Namespace) -> int:
     if options.push or options.released:
-        from deploy import staging
+        from deploy.lib import staging
 
         return staging.push(options)
     if not options.model:
@@ -173,7 +175,7 @@ def refuse_uncommitted(model: config.Model) -> None:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise Refusal(f"{changed[0]}{more}: not committed, and a release records only what Git holds; commit first.")
     held = [model.folder / name for name in ("model.yaml", "resources.yaml", "dvc.lock")]
-    held += [model.weights, *product.files(model)] if model.storage == "git" else []
+    held += [model.weights, *artifacts.files(model)] if model.storage == "git" else []
     for path in held:
         if not history.tracked(path):
             raise Refusal(f"{path} is not in Git, so nobody reviewed it; `git add --force {path}` and commit.")

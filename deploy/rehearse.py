@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.rehearsal import arms, cluster, faults, manifests, prometheus, proxy, report, traffic
+from deploy.lib.release import Promise
+from deploy.rehearsal import bentos, cluster, faults, manifests, prometheus, proxy, report, traffic
 from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Pace, Rehearsal
@@ -29,8 +30,7 @@ from deploy.rehearsal.reference import Judge, Reference
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
-from deploy.release import Promise
-from models import config, passport, promise
+from models.lib import config, passport, promise
 from repo.lib.command import working
 from repo.lib.refusal import Refusal
 from serving import serve
@@ -65,8 +65,8 @@ def rehearse(
     bodies = itertools.chain([next(bodies)], bodies)  # missing data is said before anything is started
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as temporary:
         folder = Path(temporary)
-        candidate = arms.candidate(model)
-        champion = arms.champion(model, revision, candidate, folder)
+        candidate = bentos.candidate(model)
+        champion = bentos.champion(model, revision, candidate, folder)
         promised = Promise(champion=champion.version, counts=promise.between(model, champion.onnx, candidate.onnx))
         release = release.with_promise(promised)
         slow_ms = passport.slow_ms(model)
@@ -93,7 +93,7 @@ def rehearse(
     return rehearsal
 
 
-def _other(champion: arms.Bento, candidate: arms.Bento) -> Path:
+def _other(champion: bentos.Bento, candidate: bentos.Bento) -> Path:
     """The champion's Bento, for the candidate's place: what a wrong digest does."""
     if champion.onnx.read_bytes() == candidate.onnx.read_bytes():
         raise Refusal(
@@ -112,8 +112,10 @@ def _describe(rehearsal: Rehearsal, release: Manifests) -> None:
     rehearsal.notes += release.notes
     rehearsal.judge = f"the AnalysisTemplates of {release.source}, by a real Prometheus"
     if prometheus.find() is None:
-        rehearsal.judge = "deploy/judge.py, the reference implementation of the AnalysisTemplates"
-        rehearsal.notes.append(f"{prometheus.INSTALL}, so deploy/judge.py judges in the AnalysisTemplates' place.")
+        rehearsal.judge = "deploy/canary/judge.py, the reference implementation of the AnalysisTemplates"
+        rehearsal.notes.append(
+            f"{prometheus.INSTALL}, so deploy/canary/judge.py judges in the AnalysisTemplates' place."
+        )
     rehearsal.split = "HAProxy, by live weights"
     if proxy.find() is None:
         rehearsal.split = "the rehearsal's own client"
@@ -168,7 +170,9 @@ def judging(
 
 
 @contextlib.contextmanager
-def _servers(champion: arms.Bento, candidate: arms.Bento, folder: Path) -> Iterator[tuple[serve.Server, serve.Server]]:
+def _servers(
+    champion: bentos.Bento, candidate: bentos.Bento, folder: Path
+) -> Iterator[tuple[serve.Server, serve.Server]]:
     """Both starting at the same time, each with a home of its own."""
     with (
         serve.start(champion.folder, serve.free_port(), folder / "champion-home") as old,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 
-from deploy import aborted, decision, history, promise, release, rules
-from deploy.history import Entry
-from deploy.kustomization import again
-from deploy.release import FILES, LOCK, Release
-from models import config
+from deploy.lib import aborted, decision, history, promise, release, rules
+from deploy.lib.history import Entry
+from deploy.lib.kustomization import again
+from deploy.lib.release import FILES, LOCK, Release
+from models.lib import config
 from repo.lib import files, origin, pull_request
 from repo.lib.refusal import Refusal
 

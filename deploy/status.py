@@ -7,9 +7,9 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from deploy import aborted, history, release
-from deploy.release import ENVIRONMENTS, Interval, Release
-from models import config
+from deploy.lib import aborted, history, release
+from deploy.lib.release import ENVIRONMENTS, Interval, Release
+from models.lib import config
 
 NONE = Interval(value=None, low=None, high=None)
 

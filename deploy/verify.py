@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 
-from deploy import aborted, history, release, rules
-from deploy.aborted import Aborted
-from deploy.manifests import check
-from deploy.release import ENVIRONMENTS, FILES, RELEASES, Release, parse_yaml
-from deploy.rules import Fault
-from models import champion, config, lock
+from deploy.checks import check
+from deploy.lib import aborted, history, release, rules
+from deploy.lib.aborted import Aborted
+from deploy.lib.release import ENVIRONMENTS, FILES, RELEASES, Release, parse_yaml
+from deploy.lib.rules import Fault
+from models.lib import champion, config, lock
 from repo.lib.command import working
 from repo.lib.git import git
 from repo.lib.refusal import Refusal

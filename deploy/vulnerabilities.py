@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy import release
+from deploy.lib import release
 from repo.lib import pull_request
 from repo.lib.files import read_json
 from repo.lib.markdown import plain, table

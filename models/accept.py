@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from models import config, passport, pipeline
+from models.lib import config, passport, pipeline
 from repo.lib.files import read_yaml, write
 from repo.lib.refusal import Refusal
 

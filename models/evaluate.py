@@ -6,19 +6,18 @@ python -m models evaluate flight_delay
 from __future__ import annotations
 
 import argparse
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models import config, metrics, scoring, train
+from models.lib import config, metrics, samples, scoring
 from repo.lib.command import working
 from repo.lib.files import sha256, write_json
 from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 KEYS = ("onnx", "rows", "positive_rate", "metrics", "slices", "reliability", "roc", "histogram")
 
@@ -36,15 +35,15 @@ def main(options: argparse.Namespace) -> int:
 
 def evaluate(model: config.Model) -> dict[str, Any]:
     """Everything about the file's scores that is the same on every machine; timings are the verb `measure`'s."""
-    from data_schemas import tables
+    from data_schemas.lib import datasets
 
-    table = tables.read(model.dataset, model.windows.test.months())
+    table = datasets.read(model.dataset, model.windows.test.months())
     if not table.height:
         raise Refusal(f"{model.folder}/model.yaml: windows.test: holds no rows; choose months that the data has.")
     target = (table[model.target.column] > model.target.above).to_numpy().astype(np.float64)
     if target.min() == target.max():
         raise Refusal(f"{model.folder}/model.yaml: windows.test: has one outcome only, on which nothing is measured.")
-    score = scoring.scores(scoring.session(model.onnx), train.table(model, model.windows.test))
+    score = scoring.scores(scoring.session(model.onnx), samples.table(model, model.windows.test))
     if not np.isfinite(score).all() or score.min() < 0 or score.max() > 1:
         raise Refusal(f"{model.onnx} gives scores outside 0 to 1 or not finite; mend {model.folder}/network.py.")
     counts = metrics.resamples(len(score))
@@ -57,29 +56,10 @@ def evaluate(model: config.Model) -> dict[str, Any]:
         "slices": [
             {"column": column, "slice": name, "rows": int(rows.sum()), "positive_rate": _rate(target[rows])}
             | _measure(target[rows], score[rows], counts[:, rows])
-            for column, name, rows in slices(model, table)
+            for column, name, rows in samples.slices(model, table)
         ],
         "labelled_positive": _rate((score >= model.serving.threshold).astype(np.float64)),
     } | _curves(target, score)
-
-
-def slices(model: config.Model, table: pl.DataFrame) -> list[tuple[str, str, NDArray[np.bool_]]]:
-    """(column, name, membership [rows]) of every slice of model.yaml that has rows; every row is in one per column."""
-    found = []
-    for column, edges in model.slices.items():
-        values = table[column]
-        if edges == "categories":
-            names = values.unique().sort().drop_nulls()
-            found += [(column, str(name), (values == name).fill_null(False).to_numpy()) for name in names]
-        else:
-            for low, high in pairwise(edges):
-                rows = ((values >= low) & (values < high)).fill_null(False).to_numpy()
-                found.append((column, f"{low:g} to {high:g}", rows))
-            outside = ((values < edges[0]) | (values >= edges[-1])).fill_null(False).to_numpy()
-            found.append((column, "outside", outside))
-        if values.null_count():
-            found.append((column, "null", values.is_null().to_numpy()))
-    return [each for each in found if each[2].any()]
 
 
 def _measure(target: metrics.Floats, score: metrics.Floats, counts: NDArray[np.float32]) -> dict[str, Any]:

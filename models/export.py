@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from models import config, product, train
+from models.lib import artifacts, config, plugin
 from repo.lib.command import working
 from repo.lib.files import sha256, write
 from repo.lib.refusal import Refusal
@@ -21,9 +21,9 @@ def main(options: argparse.Namespace) -> int:
     import onnx
 
     model = config.load(options.model)
-    product.refuse_to_make(model.onnx)
-    fitted = train.load(model)
-    with working(f"exporting {model.name}"), train.guarded(model):
+    artifacts.refuse_to_make(model.onnx)
+    fitted = plugin.load(model)
+    with working(f"exporting {model.name}"), plugin.guarded(model):
         graph = strip(fitted.to_onnx())
     try:
         onnx.checker.check_model(graph, full_check=True)
@@ -32,7 +32,7 @@ def main(options: argparse.Namespace) -> int:
         raise Refusal(f"{model.folder}/network.py: to_onnx() gives no valid graph ({reason}); mend it there.") from None
     _check_interface(model, graph)
     content = graph.SerializeToString(deterministic=True)
-    product.refuse_large(model, model.onnx, len(content))
+    artifacts.refuse_large(model, model.onnx, len(content))
     write(model.onnx, content)
     print(f"export {model.name}: {model.onnx}, {len(content) / 1e3:.0f} kB, sha256 {sha256(model.onnx)[:12]}")
     return 0

@@ -19,7 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from models import champion, config, lock, measure, passport, promise
+from models import measure
+from models.lib import champion, config, lock, passport, promise
 from repo.lib.command import environment_of_tests, working
 from repo.lib.files import read_json, sha256, write, write_json
 from repo.lib.refusal import Refusal
@@ -48,7 +49,7 @@ class Evidence:
     @cached_property
     def comparison(self) -> dict[str, Any]:
         """Candidate against champion, which there must be; one figure for the gate and for the report."""
-        from models.compare import compare
+        from models.lib.compare import compare
 
         assert self.champion is not None
         content = champion.blob(self.model, self.champion.onnx)[0]
@@ -93,7 +94,7 @@ def gather(model: config.Model) -> Evidence:
 
 def comparison(evidence: Evidence) -> dict[str, Any]:
     """What comparison.json holds: whatever the champion's gate is set to, and why where nothing can be compared."""
-    from models.compare import NONE
+    from models.lib.compare import NONE
 
     if evidence.champion is None:
         return NONE

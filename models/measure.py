@@ -11,7 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from models import champion, config, lock, scoring, train
+from models.lib import champion, config, lock, plugin, samples, scoring
 from repo.lib.command import working
 from repo.lib.files import sha256, write_json
 from repo.lib.refusal import Refusal
@@ -48,7 +48,7 @@ def main(options: argparse.Namespace) -> int:
 
 def measure(model: config.Model) -> dict[str, Any]:
     """Never part of dvc.lock: two machines measure two things of the same bytes."""
-    table = train.table(model, model.windows.test).drop("target")
+    table = samples.table(model, model.windows.test).drop("target")
     return {
         "latency": latency(model, table),  # first: it refuses a missing file
         "onnx": sha256(model.onnx),
@@ -128,8 +128,8 @@ def parity(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
     import numpy as np
 
     rows = disturbed(table.sample(PARITY_ROWS, with_replacement=table.height < PARITY_ROWS, seed=0))
-    fitted = train.load(model)
-    with train.guarded(model):
+    fitted = plugin.load(model)
+    with plugin.guarded(model):
         network = fitted.predict(rows)
     largest = float(np.abs(scoring.scores(scoring.session(model.onnx), rows) - network).max())  # NaN if there is one
     if not math.isfinite(largest):

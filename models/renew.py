@@ -83,7 +83,7 @@ def run(name: str) -> int:
 
 def keep(name: str) -> None:
     """Bytes that Git does not hold are in DVC's remote before a commit names them."""
-    from models import config
+    from models.lib import config
 
     if config.load(name, check_columns=False).storage == "dvc":
         refuse_to_lose()

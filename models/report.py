@@ -11,13 +11,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from models import compare, config, evaluate, figures, measure
+from models import evaluate, measure
 from models.gates import BELOW
-from models.passport import KEYS
+from models.lib import compare, config, figures
+from models.lib.passport import KEYS
 from repo.lib.files import read_json, read_yaml, write
 from repo.lib.markdown import table
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "lib"
 MARKS = {"pass": "✅ pass", BELOW: f"⚠️ **{BELOW}**", "fail": "❌ **fail**", "off": "⚪ off"}
 LARGEST = 8  # slices of a column in Markdown; the HTML lists all
 
@@ -44,7 +45,7 @@ def html(facts: dict[str, Any]) -> str:
     """The template with its charts inline: nothing is loaded from anywhere."""
     import jinja2
 
-    from models import charts
+    from models.lib import charts
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True

@@ -17,7 +17,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from models import config, passport
+from models.lib import config, passport, plugin, samples
 from repo.lib.command import working
 from repo.lib.files import sha256, write, write_json
 from repo.lib.refusal import Refusal
@@ -58,11 +58,11 @@ def record(model: config.Model, found: str) -> int:
 
 def again(model: config.Model) -> bytes:
     """The ONNX file of a network that was trained now, saved, and loaded again, as `train` and `export` do."""
-    from models import export, train
+    from models import export
 
-    network = train.network(model)
-    rows = train.table(model, model.windows.train), train.table(model, model.windows.valid)
-    with tempfile.TemporaryDirectory(prefix="reproduce-") as folder, train.guarded(model):
+    network = plugin.network(model)
+    rows = samples.table(model, model.windows.train), samples.table(model, model.windows.valid)
+    with tempfile.TemporaryDirectory(prefix="reproduce-") as folder, plugin.guarded(model):
         network.fit(*rows, model.training).save(Path(folder))
         graph = export.strip(network.load(Path(folder)).to_onnx())
     content: bytes = graph.SerializeToString(deterministic=True)
@@ -73,9 +73,9 @@ def compare(model: config.Model, made: bytes) -> dict[str, tuple[float, float]]:
     """Name -> (difference, limit) of the scores and of each metric that has a gate, on the rows of the test window."""
     import numpy as np
 
-    from models import metrics, scoring, train
+    from models.lib import metrics, scoring
 
-    table = train.table(model, model.windows.test)
+    table = samples.table(model, model.windows.test)
     target = table["target"].to_numpy().astype(np.float64)
     committed, new = (scoring.scores(scoring.session(each), table) for each in (model.onnx, made))
     if not np.isfinite(new).all():

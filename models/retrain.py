@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_schemas import pointer
-from models import champion, renew
+from data_schemas.lib import pointer
+from models import renew
+from models.lib import champion
 from repo.lib import origin
 from repo.lib.change import folders
 from repo.lib.files import read_yaml
@@ -26,7 +27,7 @@ from repo.lib.git import git
 from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
-    from models.config import Model
+    from models.lib.config import Model
 
 JOBS = 256  # that GitHub starts for one matrix
 LONGEST = 60_000  # characters of the text of a pull request: GitHub takes 65,536
@@ -149,7 +150,7 @@ def _retrained(name: str, clone: Path) -> origin.Edit | None:
 
 
 def _state(name: str) -> State:
-    from models import config
+    from models.lib import config
 
     model = config.load(name, check_columns=False)
     return State(model, pointer.pinned(model.dataset))
@@ -169,7 +170,7 @@ def _prepare(before: State) -> bool:
 
 def _verdict(model: Model) -> Verdict:
     """Better is a model that passes every gate and whose interval of the difference lies above 0 as a whole."""
-    from models.passport import KEYS
+    from models.lib.passport import KEYS
 
     path = model.build / "passport.yaml"
     record = read_yaml(path, f"make it with `python -m models run {model.name}`", KEYS)

@@ -13,8 +13,9 @@ import os
 import sys
 from pathlib import Path
 
-from data_schemas import pointer, tables
-from models import champion, config, passport, pipeline, product, reproduce
+from data_schemas.lib import datasets, pointer
+from models import reproduce
+from models.lib import artifacts, champion, config, passport, pipeline
 from repo.lib.files import read_yaml, sha256, sha256_of_tree, write
 from repo.lib.git import NoGit, git
 from repo.lib.refusal import Refusal
@@ -44,7 +45,7 @@ def run(model: config.Model, train: bool = True) -> int:
         )
     if model.storage == "dvc" and _lock(model).is_file():
         _bring(model, train)
-    data, pinned = tables.data(model.dataset), pointer.pinned(model.dataset)
+    data, pinned = datasets.data(model.dataset), pointer.pinned(model.dataset)
     if not data.is_dir():
         from data_schemas import ingest
 
@@ -119,7 +120,7 @@ def stale(model: config.Model) -> list[str]:
 def _is_made(model: config.Model, path: str) -> bool:
     """Whether verbs make this path and Git does not hold it."""
     stored = {model.weights, model.onnx} if model.storage == "dvc" else set()
-    return Path(path).is_relative_to(model.build) or Path(path) in {tables.data(model.dataset), *stored}
+    return Path(path).is_relative_to(model.build) or Path(path) in {datasets.data(model.dataset), *stored}
 
 
 def _bring(model: config.Model, train: bool) -> None:
@@ -150,7 +151,7 @@ def _reproduced(model: config.Model, committed: dict[Path, bytes]) -> str:
     if model.storage == "dvc":
         here, mend = {_lock(model): _lock(model).read_bytes()}, f"`dvc push`, then commit {_lock(model)}"
     else:
-        here = {path: path.read_bytes() for path in product.files(model)}
+        here = {path: path.read_bytes() for path in artifacts.files(model)}
         mend = f"commit weights, model.onnx and dvc.lock of {model.folder}"
     if here == committed:
         return f"{model.onnx} has the committed bytes ({sha256(model.onnx)[:12]})."
@@ -182,7 +183,7 @@ def _judged(model: config.Model) -> bool:
 
 def judged_from(model: config.Model) -> str:
     """One hash of all that a verdict depends on, this machine apart."""
-    files = [*product.files(model), model.build / "evaluation.json"]
+    files = [*artifacts.files(model), model.build / "evaluation.json"]
     files += [Path("requirements/training.txt"), *passport.code(model)]
     files += Path("models").glob("*.jinja")
     released = (champion.standing(model.name, environment) for environment in champion.ENVIRONMENTS)
@@ -197,7 +198,7 @@ def _torn(model: config.Model) -> list[str]:
     """Where a stage saw another version than the lock or the data's pointer names: a run that was cut short."""
     stages = read_yaml(_lock(model), f"make it with `python -m models run {model.name}`").get("stages") or {}
     made = {each["path"]: each["md5"] for stage in stages.values() for each in stage.get("outs", [])}
-    data, pinned = str(tables.data(model.dataset)), pointer.pinned(model.dataset)
+    data, pinned = str(datasets.data(model.dataset)), pointer.pinned(model.dataset)
     faults: dict[str, None] = {}  # in order, each once
     for name, stage in stages.items():
         for path, md5 in ((each["path"], each["md5"]) for each in stage.get("deps", [])):

@@ -14,9 +14,9 @@ from typing import cast
 
 import yaml
 
-from data_schemas import tables
-from models import config
-from models.config import Window, Windows
+from data_schemas.lib import datasets
+from models.lib import config
+from models.lib.config import Window, Windows
 from repo.lib.files import LOADER, write
 from repo.lib.refusal import Refusal
 
@@ -26,7 +26,7 @@ LAYOUT = "windows: {train: {first: 2013-01, last: 2013-06}, valid: â€¦, test: â€
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model, check_columns=False)
-    newest = tables.months(model.dataset)[-1]
+    newest = datasets.months(model.dataset)[-1]
     to, told = (options.to, f"--to {options.to}") if options.to else (newest, f"the newest month ({newest})")
     if not MONTH.fullmatch(to):
         raise Refusal(f"{told} is no month; write it as {newest}.")
@@ -103,7 +103,7 @@ def _at(node: yaml.Node, *keys: str) -> yaml.Node:
 
 def _demand(model: config.Model, windows: Windows) -> None:
     """Every month of the windows is there."""
-    there = tables.months(model.dataset)
+    there = datasets.months(model.dataset)
     for name, window in _each(windows):
         if lacking := [month for month in window.months() if month not in there]:
             raise Refusal(

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from models import config, passport
+from models.lib import config, passport
 from repo.lib.command import ENVIRONMENT
 from repo.lib.files import read_yaml, write
 from repo.lib.refusal import Refusal

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from models import config
+from models.lib import config
 from repo.lib.files import read_json, write, write_json
 from repo.lib.git import archived, contents, merge_base
 from repo.lib.refusal import Refusal

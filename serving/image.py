@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import config
+from models.lib import config
 from repo.lib import command
 from repo.lib.files import write
 from repo.lib.refusal import Refusal

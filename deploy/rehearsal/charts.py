@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from deploy.judge import Array, Result
+from deploy.canary.judge import Array, Result
 from deploy.rehearsal.record import Rehearsal
 from deploy.rehearsal.screen import counts, label, limit, nearness
 

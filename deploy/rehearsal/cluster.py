@@ -10,14 +10,14 @@ import math
 
 import aiohttp
 
-from deploy.analysis.run import ERROR_RETRY, MetricResult, Phase, Run
-from deploy.analysis.template import Metric
-from deploy.judge import CATCHES, Result, Verdict
+from deploy.canary.judge import CATCHES, Result, Verdict
+from deploy.canary.run import ERROR_RETRY, MetricResult, Phase, Run
+from deploy.canary.steps import Analysis
+from deploy.canary.template import Metric
 from deploy.rehearsal import manifests
 from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.prometheus import Prometheus, QueryError
 from deploy.rehearsal.screen import label, limit, number
-from deploy.steps import Analysis
 from repo.lib.refusal import Refusal
 
 CHAMPION, CANDIDATE = "5f9c6d7b84", "7d8b49557c"  # hashes of pod templates such as a cluster gives; these are made up

@@ -15,14 +15,14 @@ from typing import Any
 
 import yaml
 
-from deploy import kustomization, steps
-from deploy.analysis import template
-from deploy.manifests import render
-from deploy.promise import vector
-from deploy.release import Image, Promise
-from deploy.steps import Steps
-from models import passport
-from models.config import Model
+from deploy.canary import steps, template
+from deploy.canary.steps import Steps
+from deploy.checks import render
+from deploy.lib import kustomization
+from deploy.lib.promise import vector
+from deploy.lib.release import Image, Promise
+from models.lib import passport
+from models.lib.config import Model
 from repo.lib import files
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal

@@ -10,7 +10,7 @@ import aiohttp
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.judge import BINS, Counters
+from deploy.canary.judge import BINS, Counters
 from deploy.rehearsal.traffic import Arm
 from repo.lib.refusal import Refusal
 from serving.runtime.errors import KINDS

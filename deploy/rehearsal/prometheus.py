@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from deploy.analysis import durations
+from deploy.canary import durations
 from deploy.rehearsal import tool
 from repo.lib.refusal import Refusal
 from serving import serve

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from deploy.judge import Limits, Result
+from deploy.canary.judge import Limits, Result
+from deploy.canary.steps import Steps
 from deploy.rehearsal.meters import Bounds, Meter
-from deploy.steps import Steps
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a rehearsal asks of a judge, and the judge where no Prometheus is installed: `deploy/judge.py` on both meters.
+"""What a rehearsal asks of a judge, and the judge where no Prometheus is installed: canary/judge.py on both meters.
 
 python -m deploy rehearse flight_delay
 """
@@ -10,8 +10,8 @@ from typing import Protocol
 import aiohttp
 import numpy as np
 
-from deploy import judge
-from deploy.judge import Result, Verdict
+from deploy.canary import judge
+from deploy.canary.judge import Result, Verdict
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Pace
 from deploy.rehearsal.screen import described

@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from deploy.judge import Result
+from deploy.canary.judge import Result
 from deploy.rehearsal import charts
 from deploy.rehearsal.record import Rehearsal
 from deploy.rehearsal.screen import counts, label, limit, nearness, number, quantiles

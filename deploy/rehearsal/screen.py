@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from deploy.judge import Result, Verdict
+from deploy.canary.judge import Result, Verdict
 
 if TYPE_CHECKING:
     from deploy.rehearsal.record import Rehearsal

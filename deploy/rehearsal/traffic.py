@@ -13,7 +13,7 @@ import aiohttp
 
 from deploy.rehearsal import proxy
 from deploy.rehearsal.proxy import Proxy
-from models.config import Model
+from models.lib.config import Model
 from repo.lib.refusal import Refusal
 
 # Few requests at a time: a machine that stalls for a moment makes this many slow requests, not dozens, and slow
@@ -41,10 +41,10 @@ def requests(model: Model, seed: int) -> Iterator[bytes]:
     """Bodies for POST /predict without end: rows of the test window, shuffled; now and then a small batch."""
     import polars as pl
 
-    from data_schemas import tables
+    from data_schemas.lib import datasets
 
     order = random.Random(seed)  # noqa: S311 (a repeatable order, not a secret)
-    table = tables.read(model.dataset, model.windows.test.months()).select(model.features)
+    table = datasets.read(model.dataset, model.windows.test.months()).select(model.features)
     rows = table.with_columns(pl.selectors.float().fill_nan(None)).to_dicts()
     if not rows:
         raise Refusal(f"the test window of {model.folder}/model.yaml holds no rows; give it months that have some.")

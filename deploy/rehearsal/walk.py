@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from deploy.judge import Result, Verdict, overall
+from deploy.canary.judge import Result, Verdict, overall
 from deploy.rehearsal import meters, traffic
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Rehearsal, Tick

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.inputs import Kind, attach
+from models.lib.inputs import Kind, attach
 from repo.lib.files import read_json, write_json
 
 DAY = 1440.0  # minutes
@@ -184,7 +184,7 @@ class Model:
         return model
 
     def to_onnx(self) -> onnx.ModelProto:
-        """One graph from raw columns to `score`: the network with `models/inputs.py` before it."""
+        """One graph from raw columns to `score`: the network with `models/lib/inputs.py` before it."""
         rows = torch.export.Dim("rows")
         example = (torch.zeros(2, len(self.vocabulary), dtype=torch.int64), torch.zeros(2, len(self.numbers)))
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it announces every optional package that is absent

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from data_schemas.flights.schema import Flights
-from models import config, scoring
+from models.lib import config, scoring
 
 MODEL = config.load(Path(__file__).parent.name)  # a copy of this folder tests the copy
 RUNTIME = scoring.session(MODEL.onnx)

@@ -16,11 +16,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from models import config, train
+from models.lib import config, plugin
 from repo.lib.refusal import Refusal
 
 MODEL = config.load(Path(__file__).parent.name)  # a copy of this folder tests the copy
-NETWORK = train.network(MODEL)
+NETWORK = plugin.network(MODEL)
 PARAMS = {
     "seed": 7,
     "hidden": 16,
@@ -115,5 +115,5 @@ def test_a_copied_network_names_the_copy(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_wrong_training_setting_is_refused_with_file_and_field(name: str, value: Any, words: str) -> None:
     params = {key: each for key, each in (PARAMS | {name: value}).items() if each is not None}
     expected = rf"^{MODEL.folder}/model\.yaml: training\.{name}: {words}; mend it there\.$"
-    with pytest.raises(Refusal, match=expected), train.guarded(MODEL):
+    with pytest.raises(Refusal, match=expected), plugin.guarded(MODEL):
         NETWORK.fit(sample(200, 1), sample(100, 2), params)

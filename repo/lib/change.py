@@ -1,6 +1,6 @@
 """What must be done again for a change: by dvc.yaml (stages.py), by imports and named files (graph.py).
 
-python -c 'from repo.lib.change import Change; print(Change("HEAD", ["models/metrics.py"]).stages("flight_delay"))'
+python -c 'from repo.lib.change import Change; print(Change("HEAD", ["models/lib/metrics.py"]).stages("flight_delay"))'
 
 What neither explains must all be done again: too much work, never too little.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.config import Model
+from models.lib.config import Model
 from repo.lib.refusal import Refusal
 from serving.lib import example
 from serving.runtime.request import FLOAT32_MAX, INT64
@@ -21,9 +21,9 @@ def derive(model: Model, version: str = "unversioned", onnx_sha256: str | None =
     and ignored. `version` and `onnx_sha256` identify
     the file that answers; without them the contract only says what a request is, which is what two commits compare.
     """
-    from data_schemas import tables
+    from data_schemas.lib import datasets
 
-    columns = tables.schema(model.dataset).to_schema().columns
+    columns = datasets.schema(model.dataset).to_schema().columns
     for name in model.features:
         if name not in columns:
             raise Refusal(

@@ -22,7 +22,7 @@ from tests.support.specimens import DATASET, MODEL, NAME  # noqa: E402
 CHANGES = {
     "one network": MODEL / "network.py",
     "one schema": DATASET / "schema.py",
-    "the metrics": Path("models/metrics.py"),
+    "the metrics": Path("models/lib/metrics.py"),
     "the service": Path("serving/runtime/service.py"),
     "the README": Path("README.md"),
 }

@@ -19,7 +19,7 @@ from rich.table import Table
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # not this folder, whose file names are those of stages
 
-from deploy.judge import Array, Limits, log_evidence, score_shift  # noqa: E402
+from deploy.canary.judge import Array, Limits, log_evidence, score_shift  # noqa: E402
 
 LIMITS = Limits()
 SCORES = np.array([0.02, 0.15, 0.24, 0.20, 0.14, 0.10, 0.07, 0.05, 0.02, 0.01])  # shares of ten bins, like flights'

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from models.lib import plugin, samples
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 os.chdir(ROOT)
@@ -24,7 +26,7 @@ os.chdir(ROOT)
 from rich.console import Console  # noqa: E402 - after the path is set
 from rich.table import Table  # noqa: E402
 
-from models import config  # noqa: E402
+from models.lib import config  # noqa: E402
 from repo.lib.command import prepare_environment  # noqa: E402
 from repo.lib.git import git  # noqa: E402
 
@@ -95,10 +97,10 @@ def two_directories(console: Console, one: Path, other: Path) -> None:
 
 
 def validation(console: Console) -> None:
-    from data_schemas import tables, violations
+    from data_schemas.lib import datasets, violations
 
     dataset = config.load(MODEL).dataset
-    rows = tables.read(dataset, tables.months(dataset))
+    rows = datasets.read(dataset, datasets.months(dataset))
     seconds = best(lambda: violations.check(dataset, rows))
     console.print(
         f"Validation: {rows.height:,} rows in {seconds:.3f} s, {rows.height / seconds / 1e6:.1f} million rows/s."
@@ -111,10 +113,10 @@ def boosting(console: Console) -> None:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
 
-    from models import scoring, train
+    from models.lib import scoring
 
     model = config.load(MODEL)
-    fit, valid = (train.table(model, window) for window in (model.windows.train, model.windows.valid))
+    fit, valid = (samples.table(model, window) for window in (model.windows.train, model.windows.valid))
     known = {name: fit[name].unique().sort().to_list() for name in model.features if fit[name].dtype == pl.String}
 
     def matrix(table: Any) -> Any:
@@ -136,16 +138,17 @@ def bare() -> None:
     """What a script without stages, processes or versions would do with the same functions."""
     import onnx
 
-    from data_schemas import tables, violations
-    from models import evaluate, export, measure, scoring, train
+    from data_schemas.lib import datasets, violations
+    from models import evaluate, export, measure
+    from models.lib import scoring
 
     model = config.load(MODEL)
-    network: Any = train.network(model)
-    source = tables.module(model.dataset, "source")
+    network: Any = plugin.network(model)
+    source = datasets.module(model.dataset, "source")
     for _, table in source.months():
         assert not violations.check(model.dataset, table)
     fitted = network.fit(
-        train.table(model, model.windows.train), train.table(model, model.windows.valid), model.training
+        samples.table(model, model.windows.train), samples.table(model, model.windows.valid), model.training
     )
     graph = export.strip(fitted.to_onnx())
     onnx.checker.check_model(graph, full_check=True)

@@ -25,14 +25,17 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from models.lib import plugin, samples
+
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # not this folder, whose file names are those of stages
 
-from data_schemas import tables  # noqa: E402
-from deploy import judge  # noqa: E402
-from deploy.judge import Array, Counters, Verdict  # noqa: E402
-from models import compare, config, gates, metrics, promise, train  # noqa: E402
-from models.champion import Champion  # noqa: E402
-from models.config import Window, Windows  # noqa: E402
+from data_schemas.lib import datasets  # noqa: E402
+from deploy.canary import judge  # noqa: E402
+from deploy.canary.judge import Array, Counters, Verdict  # noqa: E402
+from models import gates  # noqa: E402
+from models.lib import compare, config, metrics, promise  # noqa: E402
+from models.lib.champion import Champion  # noqa: E402
+from models.lib.config import Window, Windows  # noqa: E402
 
 LOOK = 100  # requests between two looks
 WEIGHTS = (0.25, 0.5, 0.75)
@@ -79,9 +82,9 @@ def months(model: config.Model, by: int) -> config.Model:
 
 
 def fitted(model: config.Model) -> Predict:
-    network = train.network(model)
+    network = plugin.network(model)
     found = network.fit(
-        train.table(model, model.windows.train), train.table(model, model.windows.valid), model.training
+        samples.table(model, model.windows.train), samples.table(model, model.windows.valid), model.training
     )
     return lambda rows: np.asarray(found.predict(rows.select(model.features)), np.float64)
 
@@ -90,8 +93,8 @@ def tree(model: config.Model) -> Predict:
     """scikit-learn's gradient boosting in the network's place, calibrated by nothing but its own loss."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    names = [name for name, kind in train.table(model, model.windows.valid).schema.items() if kind == pl.String]
-    rows = train.table(model, model.windows.train)
+    names = [name for name, kind in samples.table(model, model.windows.valid).schema.items() if kind == pl.String]
+    rows = samples.table(model, model.windows.train)
     known = {name: sorted(rows[name].drop_nulls().unique())[:250] for name in names}
 
     def matrix(of: pl.DataFrame) -> Array:
@@ -125,7 +128,7 @@ def edited(model: config.Model, **changes: Any) -> config.Model:
 
 def cases(model: config.Model) -> Iterator[Case]:
     """Four retrainings, each against the month before, then ten edits of the first model."""
-    newest = tables.months(model.dataset)[-1]
+    newest = datasets.months(model.dataset)[-1]
     base, before = model, fitted(model)
     first, by = before, 1
     while months(model, by).windows.test.last <= newest:
@@ -219,15 +222,15 @@ def _counters(arm: Flags, failed: Flags, slow: Flags, bins: NDArray[np.int64], l
 
 def judged(case: Case, looks: int) -> list[str]:
     """One row of the table."""
-    model, newest = case.candidate, tables.months(case.candidate.dataset)[-1]
-    test = tables.read(model.dataset, model.windows.test.months())
+    model, newest = case.candidate, datasets.months(case.candidate.dataset)[-1]
+    test = datasets.read(model.dataset, model.windows.test.months())
     theirs, ours = case.before(test), case.now(test)
     found = verdicts(case, test, theirs, ours)
     failed = [each.name for each in found if each.verdict == "fail"]
     below = [each.name for each in found if each.verdict == gates.BELOW]
     counts = np.array(promise.table(theirs, ours), np.float64)
     following = months(model, 1).windows.test
-    live = test if following.last > newest else tables.read(model.dataset, following.months())
+    live = test if following.last > newest else datasets.read(model.dataset, following.months())
     before, now = case.before(live), case.now(live)
     random = np.random.default_rng(7)
 

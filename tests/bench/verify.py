@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # not this folder, whose file names are those of stages
 
-from deploy.manifests import check, dead  # noqa: E402
+from deploy.checks import check, dead  # noqa: E402
 from tests.deploy.manifests import releases  # noqa: E402
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data_schemas import pointer, tables, validate
+from data_schemas import validate
+from data_schemas.lib import datasets, pointer
 from tests.support import found
 from tests.support.process import run
 
@@ -25,7 +26,7 @@ def dataset(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def schema(dataset: str) -> Any:
-    return tables.schema(dataset).to_schema()
+    return datasets.schema(dataset).to_schema()
 
 
 def checks(schema: Any) -> Iterator[tuple[str, Any]]:
@@ -65,16 +66,16 @@ def test_every_rule_across_columns_names_them(schema: Any) -> None:
 
 
 def test_a_source_and_a_pinned_version_belong_to_every_dataset(dataset: str) -> None:
-    assert callable(tables.module(dataset, "source").months)
+    assert callable(datasets.module(dataset, "source").months)
     assert pointer.pinned(dataset) is not None
 
 
 def test_every_pinned_row_holds_the_contract(dataset: str) -> None:
     """The data is brought where it is not there, as each pipeline does first."""
-    if not tables.data(dataset).is_dir():
+    if not datasets.data(dataset).is_dir():
         answer = run("data_schemas", "ingest", dataset, root=Path.cwd())
         assert answer.code == 0, answer.out + answer.error
-    assert pointer.measure(tables.data(dataset)) == pointer.pinned(dataset)
-    inspection = validate.inspect(dataset, sorted(tables.data(dataset).glob("*.parquet")))
+    assert pointer.measure(datasets.data(dataset)) == pointer.pinned(dataset)
+    inspection = validate.inspect(dataset, sorted(datasets.data(dataset).glob("*.parquet")))
     assert inspection.total
     assert not inspection.violations

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_schemas import pointer, tables
+from data_schemas.lib import datasets, pointer
 from repo.lib import files
 from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import DATA, POINTER, make_trips, run_ingest, source
@@ -128,7 +128,7 @@ def test_running_again_mends_what_a_kill_left(source_gives: Give, state: str) ->
     source_gives(m01=make_trips(1), m02=make_trips(2))
     run_ingest()
     before = everything()
-    build = tables.build(DATASET_NAME)
+    build = datasets.build(DATASET_NAME)
     if state == "data missing":
         DATA.rename(build / "previous")
     elif state == "data of before the new pointer":
@@ -156,7 +156,7 @@ def test_an_interrupt_leaves_nothing_half_written(source_gives: Give, monkeypatc
 
 
 def test_two_ingests_at_once_are_refused() -> None:
-    lock = tables.build(DATASET_NAME) / "ingest.lock"
+    lock = datasets.build(DATASET_NAME) / "ingest.lock"
     with files.exclusive(lock, f"ingest {DATASET_NAME}"), pytest.raises(Refusal, match="already running"):
         run_ingest()
 
@@ -211,11 +211,11 @@ def test_staging_lies_beside_the_data(monkeypatch: pytest.MonkeyPatch, recorded:
     devices = []
 
     def months() -> Iterator[tuple[str, pl.DataFrame]]:
-        (staged,) = (folder for folder in tables.build(DATASET_NAME).iterdir() if folder.is_dir())
+        (staged,) = (folder for folder in datasets.build(DATASET_NAME).iterdir() if folder.is_dir())
         devices.append(staged.stat().st_dev)
         yield "2013-01", make_trips()
 
     monkeypatch.setattr(source, "months", months)
     assert run_ingest() == 0
     assert (devices, recorded) == ([DATA.stat().st_dev], [DATASET_NAME])
-    assert not [path for path in tables.build(DATASET_NAME).iterdir() if path.is_dir()]
+    assert not [path for path in datasets.build(DATASET_NAME).iterdir() if path.is_dir()]

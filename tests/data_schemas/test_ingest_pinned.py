@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from data_schemas import ingest, pointer, tables
+from data_schemas import ingest
+from data_schemas.lib import datasets, pointer
 from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import make_trips, run_ingest
 from tests.support.specimens import DATASET_NAME as DATASET
@@ -31,24 +32,24 @@ def pinned(tree: Path, source_gives: Give, monkeypatch: pytest.MonkeyPatch) -> p
     assert run_ingest() == 0
     monkeypatch.setattr(ingest, "pull", lambda _: "DVC has not got it")
     monkeypatch.delenv("STRANGER", raising=False)
-    return pointer.measure(tables.data(DATASET))
+    return pointer.measure(datasets.data(DATASET))
 
 
 def lose() -> None:
-    shutil.rmtree(tables.data(DATASET))
+    shutil.rmtree(datasets.data(DATASET))
 
 
 def test_what_is_here_is_not_asked_for_again(pinned: pointer.Version, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "pull", lambda _: pytest.fail("DVC was asked"))
     assert bring() == 0
-    assert pointer.measure(tables.data(DATASET)) == pinned
+    assert pointer.measure(datasets.data(DATASET)) == pinned
 
 
 def test_a_source_that_still_gives_it_is_enough(pinned: pointer.Version) -> None:
     before = pointer.path(DATASET).read_bytes()
     lose()
     assert bring() == 0
-    assert pointer.measure(tables.data(DATASET)) == pinned
+    assert pointer.measure(datasets.data(DATASET)) == pinned
     assert pointer.path(DATASET).read_bytes() == before
 
 
@@ -56,7 +57,7 @@ def test_a_month_that_the_source_has_gained_turns_nothing_red(pinned: pointer.Ve
     lose()
     source_gives(m01=make_trips(1), m02=make_trips(2), m03=make_trips(3))
     assert bring() == 0
-    assert pointer.measure(tables.data(DATASET)) == pinned
+    assert pointer.measure(datasets.data(DATASET)) == pinned
     assert run_ingest() == 1, "`ingest` itself still says that there is a new version"
 
 
@@ -67,7 +68,7 @@ def test_other_rows_in_a_month_that_is_pinned_cannot_stand_for_it(pinned: pointe
         Refusal, match=rf"the pinned data {pinned.short} of {DATASET} cannot be brought: DVC has not got"
     ):
         bring()
-    assert not tables.data(DATASET).exists()
+    assert not datasets.data(DATASET).exists()
 
 
 def test_a_fork_says_that_it_has_no_credentials(
@@ -92,11 +93,11 @@ def test_the_remote_has_it_where_the_source_has_gone_on(tree: Path, source_gives
     assert tree.is_dir()
     source_gives(m01=make_trips(1))
     assert run_ingest() == 0
-    version = pointer.measure(tables.data(DATASET))
+    version = pointer.measure(datasets.data(DATASET))
     for words in (["commit", "--quiet", str(pointer.path(DATASET))], ["push", "--quiet"]):
         subprocess.run([sys.executable, "-m", "dvc", *words], check=True)
     lose()
     shutil.rmtree(".dvc/cache")
     source_gives(m01=make_trips(1, rows=30))
     assert bring() == 0
-    assert pointer.measure(tables.data(DATASET)) == version
+    assert pointer.measure(datasets.data(DATASET)) == version

@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_schemas import profile, tables
+from data_schemas import profile
+from data_schemas.lib import datasets
 from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import make_trips
 from tests.support.specimens import DATASET_NAME
@@ -27,7 +28,7 @@ def test_counts_and_ratios_add_up_for_every_column(tmp_path: Path) -> None:
     written = json.loads(output.read_text())
     assert written["rows"] == 1_200
     assert written["window"] == {"first": "2013-01", "last": "2013-06"}
-    assert list(written["columns"]) == sorted(set(tables.columns(DATASET_NAME)) - {"flight_date"})
+    assert list(written["columns"]) == sorted(set(datasets.columns(DATASET_NAME)) - {"flight_date"})
     for column in written["columns"].values():
         assert sum(part["count"] for part in column["bins"]) == column["samples"]
         assert sum(part["ratio"] for part in column["bins"]) == pytest.approx(1, abs=1e-12)
@@ -36,7 +37,7 @@ def test_counts_and_ratios_add_up_for_every_column(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("inside")
 def test_bins_of_numbers_cover_every_value_once() -> None:
-    table = tables.read(DATASET_NAME, ["2013-01"])
+    table = datasets.read(DATASET_NAME, ["2013-01"])
     for name, column in profile.describe(DATASET_NAME, table)["columns"].items():
         if column["kind"] != "number":
             continue

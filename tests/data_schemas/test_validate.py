@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 from pandera.config import ValidationDepth, config_context
 
-from data_schemas import pointer, validate
-from data_schemas.violations import Violation, check
+from data_schemas import validate
+from data_schemas.lib import pointer
+from data_schemas.lib.violations import Violation, check
 from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import DATA, make_trips
 from tests.support import process

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.manifests import check, rendering
+from deploy.checks import check, rendering
 from tests.conftest import Once
 from tests.deploy.rehearsals import make_repository
 from tests.deploy.tree import MODEL, Tree
@@ -18,7 +18,7 @@ from tests.support import specimens, trees
 from tests.support.process import signals_kept
 from tests.support.repository import ROOT, commit, git
 
-ENGINE = ("pyproject.toml", ".gitignore", "deploy/__main__.py", "models/config.py", "requirements/training.txt")
+ENGINE = ("pyproject.toml", ".gitignore", "deploy/__main__.py", "models/lib/config.py", "requirements/training.txt")
 FABRICATED = {
     MODEL / "network.py": "layers = 1\n",
     MODEL / "model.onnx": "none",

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy import kustomization, release
-from deploy.manifests import catalog, check, render, rendering
-from deploy.manifests.schemas import Schemas
-from deploy.release import Release
-from deploy.rules import Fault
+from deploy.checks import catalog, check, render, rendering
+from deploy.checks.schemas import Schemas
+from deploy.lib import kustomization, release
+from deploy.lib.release import Release
+from deploy.lib.rules import Fault
 from repo.lib.refusal import Refusal
 from tests.support.process import program
 from tests.support.repository import ROOT

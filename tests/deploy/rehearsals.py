@@ -15,14 +15,14 @@ from typing import Any, cast
 import numpy as np
 from rich.console import Console
 
-from deploy.judge import Limits
+from deploy.canary.judge import Limits
+from deploy.canary.steps import Step, Steps
 from deploy.rehearsal.meters import Bounds, Meter
 from deploy.rehearsal.record import Pace, Rehearsal
 from deploy.rehearsal.reference import Judge, Reference
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
-from deploy.steps import Step, Steps
 from serving import build
 from tests.deploy.stub_arm import StubArm
 from tests.support import trees

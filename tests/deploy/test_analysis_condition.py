@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.analysis import condition, durations
+from deploy.canary import condition, durations
 from repo.lib.refusal import Refusal
 
 NAN = math.nan

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from deploy.analysis import condition
-from deploy.analysis.run import Phase, Run
-from deploy.analysis.template import Metric
+from deploy.canary import condition
+from deploy.canary.run import Phase, Run
+from deploy.canary.template import Metric
 
 GOOD, BAD, NOTHING, NAN = [1.0], [9.0], [], [math.nan]  # type: ignore[var-annotated]
 ERROR = None  # Prometheus did not answer

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.analysis import template
+from deploy.canary import template
 from repo.lib.refusal import Refusal
 
 ROLLOUT = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy import decision, release
+from deploy.lib import decision, release
 from tests.deploy.tree import Tree, gate_names
 
 

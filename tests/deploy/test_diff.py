@@ -9,11 +9,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from deploy import diff, kustomization, release
+from deploy import diff
+from deploy.checks import render, rendering
+from deploy.checks.check import ARGOCD
 from deploy.diff import Difference
-from deploy.manifests import render, rendering
-from deploy.manifests.check import ARGOCD
-from deploy.release import Release
+from deploy.lib import kustomization, release
+from deploy.lib.release import Release
 from tests.deploy.manifests import plant, releases, renders, specimen, with_programs
 from tests.deploy.tree import Tree
 from tests.support import specimens

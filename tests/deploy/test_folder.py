@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from deploy import folder as swap
-from deploy import release
+from deploy.lib import folder as swap
+from deploy.lib import release
 from repo.lib import files
 from tests.deploy.tree import Tree, content, folder
 
@@ -43,7 +43,7 @@ def test_a_file_system_without_an_exchange_is_refused_and_nothing_changes(
 
 
 Write = Callable[[release.Release], None]
-WRITERS = ("deploy/folder.py", "deploy/release.py", "repo/lib/files.py", "shutil.py", Path(__file__).name)
+WRITERS = ("deploy/lib/folder.py", "deploy/lib/release.py", "repo/lib/files.py", "shutil.py", Path(__file__).name)
 
 
 def naive(new: release.Release) -> None:

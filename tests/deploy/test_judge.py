@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from deploy.judge import (
+from deploy.canary.judge import (
     BINS,
     Array,
     Counters,

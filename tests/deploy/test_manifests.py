@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import kustomization, promise, release, rules
-from deploy.manifests import render, rendering
-from deploy.release import Release
+from deploy.checks import render, rendering
+from deploy.lib import kustomization, promise, release, rules
+from deploy.lib.release import Release
 from tests.deploy.manifests import renders, specimen
 from tests.support.repository import ROOT
 from tests.support.specimens import SPECIMENS

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.manifests import check, dead, rendering
-from deploy.release import Release
+from deploy.checks import check, dead, rendering
+from deploy.lib.release import Release
 from tests.deploy.manifests import plant, renders, specimen
 
 STAGING = "deploy/environments/staging/kustomization.yaml"

@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from deploy.manifests import check, rendering
-from deploy.release import Release, kubernetes_name
-from deploy.rules import Fault
+from deploy.checks import check, rendering
+from deploy.lib.release import Release, kubernetes_name
+from deploy.lib.rules import Fault
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 from tests.conftest import Once

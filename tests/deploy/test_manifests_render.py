@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.manifests import promql, render, rendering
+from deploy.checks import promql, render, rendering
 from repo.lib.refusal import Refusal
 from tests.deploy.manifests import renders, specimen, with_programs
 

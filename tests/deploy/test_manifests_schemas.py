@@ -10,9 +10,9 @@ from urllib.error import URLError
 
 import pytest
 
-from deploy.manifests import catalog
-from deploy.manifests.rendering import Object
-from deploy.manifests.schemas import KUBERNETES, Schemas, strict
+from deploy.checks import catalog
+from deploy.checks.rendering import Object
+from deploy.checks.schemas import KUBERNETES, Schemas, strict
 from repo.lib.refusal import Refusal
 from tests.deploy.manifests import need_schemas, schemas
 
@@ -149,7 +149,7 @@ def test_an_object_without_a_kind_is_no_crash() -> None:
 
 
 def test_what_argo_cd_is_given_keeps_its_schemas(tmp_path: Path) -> None:
-    from deploy.manifests import check, render
+    from deploy.checks import check, render
     from tests.deploy.manifests import LACKING
 
     if LACKING or not check.ARGOCD.is_dir():
@@ -163,7 +163,7 @@ def test_what_argo_cd_is_given_keeps_its_schemas(tmp_path: Path) -> None:
 def test_a_misspelt_field_of_argo_cd_is_named(tmp_path: Path) -> None:
     import shutil
 
-    from deploy.manifests import check
+    from deploy.checks import check
     from tests.deploy.manifests import LACKING, plant
 
     if LACKING:

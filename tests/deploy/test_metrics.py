@@ -17,11 +17,11 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy import kustomization, release
-from deploy.manifests import promql, rendering
-from deploy.manifests.rendering import Rendering
-from deploy.manifests.rules.runs import runs
-from models import config, passport
+from deploy.checks import promql, rendering
+from deploy.checks.rendering import Rendering
+from deploy.checks.rules.runs import runs
+from deploy.lib import kustomization, release
+from models.lib import config, passport
 from serving import build, serve
 from tests.conftest import Once
 from tests.deploy.manifests import renders, specimen

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import kustomization
-from deploy.manifests import rendering
-from deploy.manifests.rendering import Rendering
+from deploy.checks import rendering
+from deploy.checks.rendering import Rendering
+from deploy.lib import kustomization
 from tests.deploy.manifests import faults, rendered, renders, specimen
 from tests.deploy.tree import NAME, Tree, digest, image
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import yaml
 
-from deploy import promise, release, steps
-from deploy.judge import score_shift
-from deploy.manifests import rendering
-from deploy.promise import CHAMPION
-from deploy.release import Promise
+from deploy.canary import steps
+from deploy.canary.judge import score_shift
+from deploy.checks import rendering
+from deploy.lib import promise, release
+from deploy.lib.promise import CHAMPION
+from deploy.lib.release import Promise
 from repo.lib.refusal import Refusal
 from tests.deploy.manifests import renders, specimen
 from tests.deploy.test_scenarios import BINS, PROMISE, SCRAPE, metrics, needs_promtool, new, scenario, stables

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import promote, release
+from deploy import promote
+from deploy.lib import release
 from repo.lib import files
 from repo.lib.refusal import Refusal
 from tests.deploy.tree import MODEL, Tree, content, digest, folder, gate_names

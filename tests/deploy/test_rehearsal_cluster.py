@@ -20,7 +20,8 @@ import pytest
 from rich.console import Console
 
 from deploy import rehearse
-from deploy.judge import Limits, Result, Verdict
+from deploy.canary.judge import Limits, Result, Verdict
+from deploy.lib.release import Promise
 from deploy.rehearsal import cluster, manifests
 from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.meters import Meter
@@ -30,8 +31,7 @@ from deploy.rehearsal.reference import Judge, Reference
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
-from deploy.release import Promise
-from models import config
+from models.lib import config
 from tests.deploy.rehearsals import BOUNDS, bodies
 from tests.deploy.stub_arm import StubArm
 from tests.deploy.tools import needs_prometheus

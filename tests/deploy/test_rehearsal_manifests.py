@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from deploy.manifests import render
+from deploy.checks import render
 from deploy.rehearsal import manifests
 from deploy.rehearsal.manifests import Manifests
-from models import config
-from models.config import Model
+from models.lib import config
+from models.lib.config import Model
 from repo.lib.refusal import Refusal
 from tests.deploy.manifests import renders
 

@@ -11,7 +11,7 @@ import pytest
 from deploy.rehearsal import cluster, manifests, prometheus, traffic
 from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.prometheus import QueryError
-from models import config
+from models.lib import config
 from repo.lib.refusal import Refusal
 from tests.deploy.stub_arm import StubArm
 from tests.deploy.tools import needs_prometheus

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.judge import Result, Verdict
+from deploy.canary.judge import Result, Verdict
 from deploy.rehearsal import charts, report
 from deploy.rehearsal.record import Rehearsal
 from tests.deploy.rehearsals import walk

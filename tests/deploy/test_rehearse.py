@@ -23,9 +23,9 @@ import yaml
 
 from deploy import rehearse
 from deploy.__main__ import VERBS
-from deploy.rehearsal import arms, prometheus, proxy, report, traffic
+from deploy.rehearsal import bentos, prometheus, proxy, report, traffic
 from deploy.rehearsal.traffic import Arm, Traffic
-from models import champion, config
+from models.lib import champion, config
 from repo.lib import command
 from repo.lib.files import sha256
 from repo.lib.refusal import Refusal
@@ -106,7 +106,7 @@ def test_without_prometheus_and_haproxy_the_reference_judges_and_one_line_each_s
     assert re.search("abort: (errors|success|scores)", out), out
     said = [line for line in out.splitlines() if "not on PATH" in line]
     assert len(said) == 2
-    assert said[0].endswith("so deploy/judge.py judges in the AnalysisTemplates' place.")
+    assert said[0].endswith("so deploy/canary/judge.py judges in the AnalysisTemplates' place.")
     assert said[1].endswith("so the client itself splits the requests between both servers.")
     page = Path(out.split("report: ")[1].strip()).read_text()
     assert "<strong>Abort.</strong>" in page
@@ -181,19 +181,19 @@ def test_an_unknown_revision_is_refused(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_missing_git_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "nowhere")
     with pytest.raises(Refusal, match="git is not on PATH"):
-        arms.champion(config.load("specimen_delay"), "HEAD", arms.Bento(Path(), ""), Path())
+        bentos.champion(config.load("specimen_delay"), "HEAD", bentos.Bento(Path(), ""), Path())
 
 
 def test_a_commit_without_the_model_is_refused(here: Path) -> None:
     empty = git("commit-tree", "-m", "empty", git("hash-object", "-t", "tree", "-w", os.devnull))
     model = config.load("specimen_delay")
     with pytest.raises(Refusal, match=r"holds no models/specimen_delay/model\.yaml"):
-        arms.champion(model, empty, arms.Bento(here, ""), here / "nothing")
+        bentos.champion(model, empty, bentos.Bento(here, ""), here / "nothing")
 
 
 def test_the_champion_of_any_commit_is_built_from_that_commit(here: Path, tmp_path: Path) -> None:
     model = config.load("specimen_delay")
-    found = arms.champion(model, "HEAD~1", arms.Bento(here, ""), tmp_path)
+    found = bentos.champion(model, "HEAD~1", bentos.Bento(here, ""), tmp_path)
     assert (found.folder / "bento.yaml").is_file()
     assert found.folder.is_relative_to(tmp_path)
     assert "# the second commit" not in (tmp_path / "champion" / MODEL / "resources.yaml").read_text()
@@ -212,8 +212,8 @@ def test_the_champion_is_what_production_runs(here: Path, monkeypatch: pytest.Mo
         assert added == {ONNX: ONNX.read_bytes()}  # the passport may be that of another tree
         return built
 
-    monkeypatch.setattr(arms, "built_at", built_at)
-    found = arms.champion(config.load("specimen_delay"), None, arms.Bento(here, ""), here)
+    monkeypatch.setattr(bentos, "built_at", built_at)
+    found = bentos.champion(config.load("specimen_delay"), None, bentos.Bento(here, ""), here)
     assert found.folder == built
     assert found.description.startswith("version 0123456789ab, which production runs (built of commit ")
 
@@ -227,8 +227,8 @@ def test_the_champion_is_built_from_the_commit_that_brought_it_to_staging(
         trees.append(Path("deploy/releases", environment, "specimen_delay/passport.yaml"), passport)
         commit()
     built_at = Mock(return_value=built)
-    monkeypatch.setattr(arms, "built_at", built_at)
-    arms.champion(config.load("specimen_delay"), None, arms.Bento(here, ""), here)
+    monkeypatch.setattr(bentos, "built_at", built_at)
+    bentos.champion(config.load("specimen_delay"), None, bentos.Bento(here, ""), here)
     assert built_at.call_args.args[1] == git("rev-parse", "HEAD~1")
 
 
@@ -237,12 +237,12 @@ def test_a_passport_of_production_that_is_gone_is_refused(here: Path) -> None:
     release.parent.mkdir(parents=True)
     release.with_name("kustomization.yaml").write_text("images: []\n")
     with pytest.raises(Refusal, match=f"{release} .*restore it"):
-        arms.champion(config.load("specimen_delay"), None, arms.Bento(here, ""), here)
+        bentos.champion(config.load("specimen_delay"), None, bentos.Bento(here, ""), here)
 
 
 def test_without_a_release_the_candidate_is_rehearsed_against_itself(here: Path) -> None:
-    candidate = arms.Bento(here, "this one")
-    found = arms.champion(config.load("specimen_delay"), None, candidate, here)
+    candidate = bentos.Bento(here, "this one")
+    found = bentos.champion(config.load("specimen_delay"), None, candidate, here)
     assert found.folder == candidate.folder
     assert "no release" in found.description
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy import history, release
+from deploy.lib import history, release
 from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder
 
 PRODUCTION = folder("production")
@@ -205,7 +205,7 @@ def test_killed_between_its_two_writes_a_second_rollback_completes_it(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("deploy.release.write", killed)
+        patch.setattr("deploy.lib.release.write", killed)
         assert roll_back(three).code == 130
     assert (kept(), aborted()) == (before[2][1], [digest("c")])
     assert "aborted digests" in three.deploy("verify").out

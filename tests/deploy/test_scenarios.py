@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 import yaml
 
-from deploy.analysis import template
-from deploy.analysis.template import Metric
-from deploy.promise import vector
-from deploy.release import Promise
+from deploy.canary import template
+from deploy.canary.template import Metric
+from deploy.lib.promise import vector
+from deploy.lib.release import Promise
 from repo.lib.files import LOADER
 from tests.conftest import Once
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from deploy import signature
-from deploy.release import Image
+from deploy.lib import signature
+from deploy.lib.release import Image
 from repo.lib.refusal import Refusal
 from tests.github.hub import Hub
 from tests.serving import container

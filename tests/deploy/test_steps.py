@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import steps
-from deploy.steps import Step
+from deploy.canary import steps
+from deploy.canary.steps import Step
 from repo.lib.refusal import Refusal
 
 

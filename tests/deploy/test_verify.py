@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy import kustomization, release
-from deploy.manifests import check
-from models import passport
+from deploy.checks import check
+from deploy.lib import kustomization, release
+from models.lib import passport
 from tests.deploy.tree import MODEL, Tree, content, digest, folder
 
 ABORTED = Path("deploy/releases/aborted.yaml")
@@ -243,7 +243,7 @@ def test_staging_may_not_be_given_what_was_aborted_before(tree: Tree) -> None:
 
 
 def test_a_gate_that_is_new_judges_only_later_passports(released: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploy.rules.required_gates", lambda: ["roc_auc", "new"])
+    monkeypatch.setattr("deploy.lib.rules.required_gates", lambda: ["roc_auc", "new"])
     answer = released.deploy("verify")
     assert answer.code == 0, answer.out
     replace(STAGING / "passport.yaml", "- behaviour\n", "- behaviour\n- new\n")

@@ -8,9 +8,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from deploy import kustomization, release
-from deploy.manifests import check, dead, rendering
-from deploy.rules import Fault
+from deploy.checks import check, dead, rendering
+from deploy.lib import kustomization, release
+from deploy.lib.rules import Fault
 from tests.deploy.manifests import plant, releases, renders, schema_folder, with_programs
 from tests.deploy.tree import Tree, folder
 from tests.support.repository import ROOT

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from deploy.judge import Limits, Verdict
+from deploy.canary.judge import Limits, Verdict
 from deploy.rehearsal import meters, traffic
 from deploy.rehearsal.meters import Bounds, Meter
 from deploy.rehearsal.record import Pace

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models import charts, config, gates, measure, renew
+from models import gates, measure, renew
 from models.__main__ import main
+from models.lib import charts, config
 from repo.lib import origin
 from repo.lib.files import read_json
 from tests.models import scene

@@ -6,8 +6,9 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from models import config, gates
+from models import gates
 from models.gates import Evidence, Verdict
+from models.lib import config
 
 ASIDE = "not the gate that this test is about"
 GONE = object()  # as a value: delete the figure

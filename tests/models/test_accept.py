@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from models import config, passport
+from models.lib import config, passport
 from tests.support.process import Answer
 from tests.support.specimens import MODEL
 

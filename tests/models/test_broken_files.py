@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from models import config, train
+from models.lib import config, plugin
 from tests.support.process import Answer
 from tests.support.specimens import MODEL, NAME
 
@@ -54,5 +54,5 @@ def test_a_fault_of_a_network_is_named_with_its_line(
     def broken(_: object) -> None:
         raise RuntimeError("no graph today")
 
-    monkeypatch.setattr(train.network(config.load(NAME)), "to_onnx", broken)
+    monkeypatch.setattr(plugin.network(config.load(NAME)), "to_onnx", broken)
     refused(verb("export", "specimen_delay"), str(MODEL / "network.py"), "RuntimeError: no graph today")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models import config
+from models.lib import config
 from repo.lib.refusal import Refusal
 from tests.support import trees
 from tests.support.process import Answer

@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score, roc_curve
 
-from data_schemas import tables
-from models import config, evaluate, metrics, scoring, train
+from data_schemas.lib import datasets
+from models import evaluate
+from models.lib import config, metrics, samples, scoring
 from repo.lib.files import read_json, sha256
 from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
@@ -47,7 +48,7 @@ def found(built: Path) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("tree")
 def test_the_file_ranks_a_month_that_it_was_not_trained_on(model: config.Model) -> None:
-    rows = train.table(model, model.windows.valid)
+    rows = samples.table(model, model.windows.valid)
     assert roc_auc_score(rows["target"], scoring.scores(scoring.session(model.onnx), rows)) >= 0.85
 
 
@@ -98,7 +99,7 @@ def test_a_slices_figures_equal_a_direct_computation(
 def test_missing_values_are_a_slice_of_their_own(model: config.Model) -> None:
     table = pl.DataFrame({"carrier": ["b", None, "a", "b"], "temp": [1.0, 9.9, None, 10.0]})
     changed = model.model_copy(update={"slices": {"carrier": "categories", "temp": [0.0, 10.0, 20.0]}})
-    assert [(column, name, rows.tolist()) for column, name, rows in evaluate.slices(changed, table)] == [
+    assert [(column, name, rows.tolist()) for column, name, rows in samples.slices(changed, table)] == [
         ("carrier", "a", [False, False, True, False]),
         ("carrier", "b", [True, False, False, True]),
         ("carrier", "null", [False, True, False, False]),
@@ -148,8 +149,8 @@ def test_scores_that_are_no_probabilities_are_refused(
 
 @pytest.mark.usefixtures("tree")
 def test_a_test_window_without_rows_is_refused(model: config.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = tables.read(model.dataset, ["2013-08"]).clear()
-    monkeypatch.setattr(tables, "read", lambda *_: empty)
+    empty = datasets.read(model.dataset, ["2013-08"]).clear()
+    monkeypatch.setattr(datasets, "read", lambda *_: empty)
     with pytest.raises(Refusal, match=r"model\.yaml: windows\.test: holds no rows; choose months that the data has"):
         evaluate.evaluate(model)
 
@@ -186,6 +187,6 @@ def test_a_test_window_with_one_outcome_is_refused(model: config.Model) -> None:
 
 def test_rows_outside_of_all_bins_are_a_slice_of_their_own(model: config.Model, table: pl.DataFrame) -> None:
     changed = model.model_copy(update={"slices": {"sched_dep_minute": [480.0, 720.0]}})
-    found = {name: rows for _, name, rows in evaluate.slices(changed, table)}
+    found = {name: rows for _, name, rows in samples.slices(changed, table)}
     assert list(found) == ["480 to 720", "outside"]
     assert (found["480 to 720"] ^ found["outside"]).all()

@@ -20,10 +20,11 @@ import polars as pl
 import pytest
 import yaml
 
-from data_schemas import tables
-from models import config, export, product, scoring, train
+from data_schemas.lib import datasets
+from models import export
 from models import run as pipeline
-from models.inputs import TENSOR
+from models.lib import artifacts, config, plugin, scoring
+from models.lib.inputs import TENSOR
 from repo.lib import command
 from repo.lib.files import sha256
 from serving.lib import derivation
@@ -112,14 +113,14 @@ def test_the_network_has_the_five_methods(model: config.Model) -> None:
         if isinstance(each, ast.FunctionDef)
     }
     missing = METHODS - written
-    assert [name for name in missing if not callable(getattr(train.network(model), name, None))] == []
+    assert [name for name in missing if not callable(getattr(plugin.network(model), name, None))] == []
 
 
 def test_the_files_inputs_are_the_features_and_its_output_is_the_score(model: config.Model) -> None:
     runtime = scoring.session(model.onnx)
     assert [each.name for each in runtime.get_inputs()] == model.features
     assert [(each.name, each.type) for each in runtime.get_outputs()] == [("score", "tensor(float)")]
-    kinds = tables.schema(model.dataset).to_schema().dtypes
+    kinds = datasets.schema(model.dataset).to_schema().dtypes
     for each in runtime.get_inputs():
         kind = kinds[each.name].type
         expected = "string" if kind == pl.String else "integer" if kind.is_integer() else "number"
@@ -130,7 +131,7 @@ def test_the_files_inputs_are_the_features_and_its_output_is_the_score(model: co
 def generated(model: config.Model, rows: int = 500) -> pl.DataFrame:
     """Rows from the contract's ranges and allowed values, limits, nulls and unknown names among them."""
     random = np.random.default_rng(0)
-    schema = tables.schema(model.dataset).to_schema()
+    schema = datasets.schema(model.dataset).to_schema()
     columns = {}
     for name in model.features:
         column = schema.columns[name]
@@ -182,8 +183,8 @@ def test_the_service_answers_the_largest_request(model: config.Model) -> None:
 def test_the_file_is_valid_within_its_storage_and_tells_nothing(model: config.Model) -> None:
     onnx.checker.check_model(str(model.onnx), full_check=True)
     if model.storage == "git":
-        weights = sum(path.stat().st_size for path in product.files(model) if path != model.onnx)
-        assert max(weights, model.onnx.stat().st_size) / 1e6 <= product.GIT_LIMIT_MB
+        weights = sum(path.stat().st_size for path in artifacts.files(model) if path != model.onnx)
+        assert max(weights, model.onnx.stat().st_size) / 1e6 <= artifacts.GIT_LIMIT_MB
     graph = onnx.load(model.onnx)
     assert export.strip(graph).SerializeToString(deterministic=True) == model.onnx.read_bytes()
     assert {each.type.tensor_type.elem_type for each in graph.graph.input} <= set(TENSOR.values())

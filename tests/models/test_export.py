@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 from onnx import TensorProto, helper
 
-from models import config, export, product, scoring, train
-from models.inputs import attach
+from models import export, train
+from models.lib import artifacts, config, plugin, scoring
+from models.lib.inputs import attach
 from repo.lib.files import sha256
 from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
@@ -125,8 +126,8 @@ def test_a_graph_that_the_checker_rejects_is_not_written(
 def test_a_file_too_large_for_git_is_refused_and_named_with_the_setting_that_mends_it(
     exporting: Callable[[onnx.ModelProto], None], graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert product.GIT_LIMIT_MB == 10
-    monkeypatch.setattr(product, "GIT_LIMIT_MB", 0.002)
+    assert artifacts.GIT_LIMIT_MB == 10
+    monkeypatch.setattr(artifacts, "GIT_LIMIT_MB", 0.002)
     with pytest.raises(Refusal, match=r"model\.onnx has 0\.0 MB, more than the 0\.002 MB for .*; set `storage: dvc`"):
         exporting(graph)
     trees.configure(Path(), {"storage": "dvc"})
@@ -172,7 +173,7 @@ def test_names_become_ids_and_numbers_arrive_unchanged_in_the_graph() -> None:
 
 def test_the_file_of_the_tree_is_that_of_the_weights_beside_it(plain: Path, model: config.Model) -> None:
     """The shipped bytes come from the network beside them, stripped and serialised as export does it."""
-    exported = export.strip(train.network(model).load(plain / MODEL / "weights").to_onnx())
+    exported = export.strip(plugin.network(model).load(plain / MODEL / "weights").to_onnx())
     assert exported.SerializeToString(deterministic=True) == (plain / ONNX).read_bytes()
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from models import config, gates
+from models import gates
 from models.gates import Evidence, Verdict
+from models.lib import config
 from tests.models.planted import ASIDE, GONE, only, plant, verdict
 
 # gate -> where the evidence keeps its figures, and a value that is out of its limit

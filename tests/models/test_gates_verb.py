@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from models import champion, compare, config, gates, metrics, scoring
+from models import gates
 from models.gates import Evidence
+from models.lib import champion, compare, config, metrics, scoring
 from repo.lib.files import read_json, sha256, write
 from tests.models.planted import verdict
 from tests.support import trees

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models import lock
+from models.lib import lock
 from tests.support import trees
 from tests.support.process import Answer
 from tests.support.specimens import DATASET, MODEL

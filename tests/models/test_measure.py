@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models import config, measure, train
+from models import measure, train
+from models.lib import config, plugin, samples
 from repo.lib.files import sha256
 from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
@@ -24,7 +25,7 @@ from tests.support.specimens import MODEL
 @pytest.fixture(scope="module")
 def table(plain: Path, model: config.Model) -> pl.DataFrame:
     with contextlib.chdir(plain):
-        return pl.concat([train.table(model, model.windows.train).drop("target")] * 4)  # 4,800 rows
+        return pl.concat([samples.table(model, model.windows.train).drop("target")] * 4)  # 4,800 rows
 
 
 def test_a_third_of_the_rows_are_disturbed_each_in_one_column(table: pl.DataFrame) -> None:
@@ -60,7 +61,7 @@ def test_parity_looks_at_rows_with_nulls_and_unknown_names(
 ) -> None:
     """A network that differs from its file on such rows only is found out."""
     model = config.load("specimen_delay")
-    real = train.network(model)
+    real = plugin.network(model)
 
     class Lenient(real):  # type: ignore[misc, valid-type]
         def predict(self, rows: pl.DataFrame) -> object:

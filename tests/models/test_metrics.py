@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from models import metrics
+from models.lib import metrics
 
 ROWS = 3000
 THEIRS = {"roc_auc": roc_auc_score, "log_loss": log_loss, "brier": brier_score_loss}

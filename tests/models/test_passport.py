@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from models import config, gates, passport
+from models import gates
+from models.lib import config, passport
 from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
 from tests.support import trees

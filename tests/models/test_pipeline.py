@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models import pipeline
+from models.lib import pipeline
 from repo.lib.refusal import Refusal
 from tests.support import trees
 from tests.support.dvc import answer_here

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from models import compare, config, figures, gates, report
+from models import gates, report
+from models.lib import compare, config, figures
 from repo.lib.files import read_json, write_json
 from tests.models.scene import OPTIONS
 from tests.support import trees
@@ -275,7 +276,7 @@ def test_better_and_worse_are_said_only_on_evidence(name: str, low: Any, high: A
 
 
 def test_every_metric_has_a_title() -> None:
-    from models import metrics
+    from models.lib import metrics
 
     assert list(figures.TITLES) == list(metrics.METRICS)
     assert figures.TITLES.keys() >= figures.HIGHER

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import config, passport, reproduce
+from models import reproduce
+from models.lib import config, passport
 from repo.lib.files import sha256
 from tests.support import trees
 from tests.support.process import Answer
@@ -56,7 +57,7 @@ def test_a_passport_says_what_was_found_of_its_own_file_alone() -> None:
 
 def scores(monkeypatch: pytest.MonkeyPatch, change: Callable[[np.ndarray], np.ndarray]) -> None:
     """Training again gives other bytes, whose scores are changed so."""
-    from models import scoring
+    from models.lib import scoring
 
     real = scoring.scores
     made = b"other bytes"

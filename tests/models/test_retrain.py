@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from data_schemas import pointer
-from data_schemas.pointer import Version
-from models import champion, config, renew, retrain, slide
+from data_schemas.lib import pointer
+from data_schemas.lib.pointer import Version
+from models import renew, retrain, slide
+from models.lib import champion, config
 from repo.lib.files import sha256, write
 from tests.github.hub import Hub
 from tests.models.scene import Verbs, shrink

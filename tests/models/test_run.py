@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from data_schemas import ingest
-from models import champion, config, gates, measure, pipeline, report
+from models import gates, measure, report
 from models import run as run_verb
 from models.__main__ import READING, VERBS
+from models.lib import champion, config, pipeline
 from repo.lib.refusal import Refusal
 from tests.support import trees
 from tests.support.dvc import answer_here
@@ -148,7 +149,7 @@ def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, cha
         "report gone": BUILD / "report.html",
         "comparison gone": BUILD / "comparison.json",
         "packages": Path("requirements/training.txt"),
-        "template": Path("models/report.html.jinja"),
+        "template": Path("models/lib/report.html.jinja"),
         "marker": BUILD / "judged",
     }[change]
     if change.endswith("gone"):

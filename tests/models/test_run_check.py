@@ -29,7 +29,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
 EDITS: dict[str, tuple[Path, str, str, str]] = {
     "network": (MODEL / "network.py", "", "\n", "train: changed deps: models/specimen_delay/network.py"),
     "command": (DVC, "cmd: python -m models train", "cmd: python -B -m models train", "train: changed command"),
-    "dependency": (DVC, "      - models/scoring.py", "      - models/config.py", "evaluate: changed deps"),
+    "dependency": (DVC, "      - models/lib/scoring.py", "      - models/lib/config.py", "evaluate: changed deps"),
     "schema": (Path("data_schemas/specimen_trips/schema.py"), "", "\n", "validate: changed deps: data_schemas"),
     "data": (
         Path("data_schemas/specimen_trips/data.dvc"),
@@ -38,7 +38,7 @@ EDITS: dict[str, tuple[Path, str, str, str]] = {
         "data_schemas/specimen_trips/data.dvc is newer than",
     ),
     "packages": (Path("requirements/training.txt"), "", "\n", "train: changed deps: requirements"),
-    "metrics": (Path("models/metrics.py"), "", "\n", "evaluate: changed deps: models/metrics.py"),
+    "metrics": (Path("models/lib/metrics.py"), "", "\n", "evaluate: changed deps: models/lib/metrics.py"),
 }
 
 
@@ -167,7 +167,7 @@ def test_a_lock_whose_stages_saw_different_data_is_found(clone: Path, verb: Call
     assert answer.out.count("data_schemas/specimen_trips/data.dvc is newer than the lock") == 1
 
 
-@pytest.mark.parametrize("name", ["models/metrics.py", "requirements/training.txt", "models/specimen_delay/network.py"])
+@pytest.mark.parametrize("name", ["models/lib/metrics.py", "requirements/training.txt", f"{MODEL}/network.py"])
 def test_a_deleted_source_is_stale_and_not_a_fresh_clone(verb: Callable[..., Answer], name: str) -> None:
     Path(name).unlink()
     assert verb("run", "specimen_delay", "--check").code == 1

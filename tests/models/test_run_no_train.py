@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from models import pipeline
 from models import run as run_verb
+from models.lib import pipeline
 from tests.support import trees
 from tests.support.dvc import answer_here
 from tests.support.process import Answer, run
@@ -67,7 +67,7 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "no model": ((MODEL / "model.onnx").unlink, "models/specimen_delay/model.onnx is missing"),
     "another model": (other_bytes("model.onnx"), "export: changed outs: models/specimen_delay/model.onnx"),
     "no lock": (LOCK.unlink, "models/specimen_delay/dvc.lock is missing"),
-    "other figures": (other_bytes("../metrics.py"), "evaluate: changed deps: models/metrics.py"),
+    "other figures": (other_bytes("../metrics.py"), "evaluate: changed deps: models/lib/metrics.py"),
 }
 
 

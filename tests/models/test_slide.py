@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models import config
+from models.lib import config
 from tests.support import trees
 from tests.support.process import Answer
 from tests.support.specimens import DATASET, MODEL, SPECIMENS

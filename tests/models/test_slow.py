@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models import champion, config, measure, passport
-from models.champion import Champion
+from models import measure
+from models.lib import champion, config, passport
+from models.lib.champion import Champion
 from serving.runtime import telemetry
 
 
@@ -22,7 +23,7 @@ def timed(model: config.Model, monkeypatch: pytest.MonkeyPatch) -> Callable[[flo
         taken = iter([ours, theirs] * measure.ROUNDS)
         monkeypatch.setattr(champion, "find", lambda _: standing)
         monkeypatch.setattr(champion, "blob", lambda *_: (b"", ""))
-        monkeypatch.setattr("models.scoring.session", lambda _: None)
+        monkeypatch.setattr("models.lib.scoring.session", lambda _: None)
         monkeypatch.setattr(measure, "slowest", lambda *_: next(taken))
         return measure.slow_ms(model, pl.DataFrame())
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from models import config, pipeline
 from models import run as run_verb
+from models.lib import config, pipeline
 from tests.support import trees
 from tests.support.dvc import answer_here
 from tests.support.process import Answer

@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 from safetensors import safe_open
 
-from models import config, product, train
+from models import train
+from models.lib import artifacts, config, plugin, samples
 from repo.lib.files import sha256_of_tree
 from repo.lib.refusal import Ended, Refusal
 from tests.models.scene import OPTIONS, sample
@@ -26,7 +27,7 @@ PARAMS = {"seed": 7, "learning_rate": 1.0, "max_epochs": 4, "weight_decay": 0.00
 
 def weights(model: config.Model, folder: Path, **changes: Any) -> bytes:
     """The bytes on disk of a fitted network."""
-    fitted = train.network(model).fit(sample(3000, 1), sample(1000, 2), PARAMS | changes)
+    fitted = plugin.network(model).fit(sample(3000, 1), sample(1000, 2), PARAMS | changes)
     folder.mkdir()
     fitted.save(folder)
     return (folder / "weights.safetensors").read_bytes()
@@ -42,9 +43,9 @@ def test_fitting_twice_gives_the_same_bytes_whatever_was_drawn_before(model: con
 
 def test_what_was_saved_is_loaded_whole(model: config.Model, tmp_path: Path) -> None:
     table = sample(500, 3)
-    fitted = train.network(model).fit(sample(2000, 1), sample(500, 2), PARAMS)
+    fitted = plugin.network(model).fit(sample(2000, 1), sample(500, 2), PARAMS)
     fitted.save(tmp_path)
-    scores = train.network(model).load(tmp_path).predict(table)
+    scores = plugin.network(model).load(tmp_path).predict(table)
     assert (scores == fitted.predict(table)).all()
     assert len(np.unique(scores)) > 150  # not a constant: there are 200 different rows
 
@@ -53,7 +54,7 @@ def test_a_network_takes_nulls_and_names_that_it_never_saw(model: config.Model) 
     table = sample(300, 3).with_columns(
         pl.lit("ZZ").alias("carrier"), pl.lit(None, pl.String).alias("dest"), pl.lit(None, pl.Float64).alias("humid")
     )
-    scores = train.network(model).fit(sample(2000, 1), sample(500, 2), PARAMS).predict(table)
+    scores = plugin.network(model).fit(sample(2000, 1), sample(500, 2), PARAMS).predict(table)
     assert np.isfinite(scores).all()
 
 
@@ -66,7 +67,7 @@ def test_weights_are_numbers_and_nothing_that_could_run(plain: Path) -> None:
 
 @pytest.mark.usefixtures("tree")
 def test_features_and_target_are_all_that_a_network_sees(model: config.Model) -> None:
-    rows = train.table(model, model.windows.test)
+    rows = samples.table(model, model.windows.test)
     months = model.windows.test.months()
     delay = pl.concat(pl.read_parquet(DATASET / f"data/{month}.parquet") for month in months)
     assert rows.columns == [*model.features, "target"]
@@ -150,7 +151,7 @@ def test_what_git_cannot_carry_is_refused_and_the_old_network_stays(
                 (folder / "inner/large").write_bytes(content)
 
     before = sha256_of_tree((MODEL / "weights").iterdir())
-    monkeypatch.setattr(product, "GIT_LIMIT_MB", 0.05)
+    monkeypatch.setattr(artifacts, "GIT_LIMIT_MB", 0.05)
     monkeypatch.setattr(train, "network", lambda _: Saves)
     with pytest.raises(Refusal, match=words):
         train.main(OPTIONS)
@@ -167,7 +168,7 @@ def test_below_a_run_that_may_not_train_nothing_is_made(
 ) -> None:
     paths = [*(tree / MODEL / "weights").iterdir(), tree / MODEL / "model.onnx"]
     before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in paths]
-    monkeypatch.setenv(product.NO_TRAIN, "1")
+    monkeypatch.setenv(artifacts.NO_TRAIN, "1")
     answer = verb(name, "specimen_delay")
     assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
     assert "would be made anew, and --no-train (the variable NO_TRAIN) forbids it" in answer.error
@@ -194,7 +195,7 @@ def test_interrupted_training_leaves_the_old_network_and_nothing_half_written(
 def test_a_network_that_exits_is_refused_and_a_signal_is_not_taken_for_that(
     model: config.Model, error: BaseException, kind: type[BaseException]
 ) -> None:
-    with pytest.raises(kind), train.guarded(model):
+    with pytest.raises(kind), plugin.guarded(model):
         raise error
 
 
@@ -223,7 +224,7 @@ def test_a_network_without_the_class_is_refused(tree: Path, monkeypatch: pytest.
     shutil.copytree(tree / MODEL, tree / "models/specimen_without_class")
     (tree / "models/specimen_without_class/network.py").write_text("class Network: pass\n")
     with pytest.raises(Refusal, match=r"^models/specimen_without_class/network\.py defines no class `Model`"):
-        train.network(config.load("specimen_without_class"))
+        plugin.network(config.load("specimen_without_class"))
 
 
 def test_a_month_without_data_is_refused_with_the_command_that_brings_it(tree: Path) -> None:
@@ -249,7 +250,7 @@ def test_a_network_that_cannot_be_loaded_is_refused_in_one_sentence(
     shutil.copytree(tree / MODEL, tree / "models" / name)
     (tree / "models" / name / "network.py").write_text(line + "\n")
     with pytest.raises(Refusal, match=rf"^models/{name}/network\.py cannot be loaded \({fault}"):
-        train.network(config.load(name))
+        plugin.network(config.load(name))
 
 
 @pytest.mark.parametrize(

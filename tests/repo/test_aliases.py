@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy import release
+from deploy.lib import release
 from repo.lib import stages
 from repo.lib.files import LOADER, read_yaml
 from repo.lib.refusal import Refusal

@@ -47,10 +47,10 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "repo/lib/markdown.py": (GATES, GATES, [], True, True),  # of all reports
     "repo/lib/files.py": (TRAIN, TRAIN, BOTH, True, True),  # no line of dvc.yaml: imported
     "models/train.py": (TRAIN, TRAIN, [], True, False),
-    "models/inputs.py": (TRAIN, TRAIN, [], True, False),
-    "models/metrics.py": (GATES, GATES, [], True, False),
+    "models/lib/inputs.py": (TRAIN, TRAIN, [], True, False),
+    "models/lib/metrics.py": (GATES, GATES, [], True, False),
     "models/gates.py": (GATES, GATES, [], True, False),
-    "models/report.html.jinja": (GATES, GATES, [], True, False),
+    "models/lib/report.html.jinja": (GATES, GATES, [], True, False),
     "models/new.html": (TRAIN, TRAIN, [], True, False),  # named nowhere, so all of the stage may read it
     "repo/plan.py": (NOTHING, NOTHING, [], True, False),
     "serving/runtime/service.py": (BUILD, BUILD, [], True, False),  # imported by the built Bento alone
@@ -60,7 +60,7 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "serving/lib/compatibility.py": (BUILD, BUILD, [], True, False),  # of the verb contract
     "serving/Dockerfile": (BUILD, BUILD, [], True, False),
     "serving/serve.py": (REHEARSE, REHEARSE, [], True, False),
-    "deploy/judge.py": (REHEARSE, REHEARSE, [], True, True),
+    "deploy/canary/judge.py": (REHEARSE, REHEARSE, [], True, True),
     "deploy/base/rollout.yaml": (REHEARSE, REHEARSE, [], True, True),
     "deploy/strategies/gateway/httproute.yaml": (REHEARSE, REHEARSE, [], True, True),
     "deploy/new.txt": (REHEARSE, REHEARSE, [], True, True),
@@ -159,12 +159,12 @@ def test_a_setting_needs_those_who_read_it(put: Put, setting: str, value: Any, e
     ("old", "new", "expected"),
     [
         ("cmd: python -m models train", "cmd: python -B -m models train", TRAIN),
-        ("      - models/scoring.py\n", "", GATES),
+        ("      - models/lib/scoring.py\n", "", GATES),
         ("  profile:\n", "  more:\n    cmd: python -m models report specimen_tip\n\n  profile:\n", TRAIN),
         ("# no training on data", "# never train on data", NOTHING),
         ("stages:\n", "stages: [\n", TRAIN),  # no YAML
         ("  profile:\n", "  profile:\n    foreach: [1, 2]\n", TRAIN),  # not understood here
-        ("      - models/metrics.py\n", "      - models/${nowhere}.py\n", TRAIN),
+        ("      - models/lib/metrics.py\n", "      - models/${nowhere}.py\n", TRAIN),
     ],
 )
 def test_of_dvc_yaml_what_it_says_counts(put: Put, old: str, new: str, expected: list[str]) -> None:
@@ -194,7 +194,7 @@ def test_whatever_a_network_runs_is_a_part_of_training(put: Put, line: str) -> N
 
 @pytest.mark.usefixtures("at_fork")
 def test_a_file_that_is_imported_by_a_name_put_together_is_read() -> None:
-    """data_schemas/tables.py is asked for `schema` or `source` by this word."""
+    """data_schemas/lib/datasets.py is asked for `schema` or `source` by this word."""
     network = graph.Reach(frozenset(), frozenset(), frozenset({"models/*/network.py"}))
     assert network.reads("models/any/network.py")
     train, ingest = (graph.reach(frozenset({path})) for path in ("models/train.py", "data_schemas/ingest.py"))
@@ -232,7 +232,7 @@ def test_what_a_network_or_a_test_imports_or_a_stage_names_counts(put: Put) -> N
         (SECOND / "weights", NOTHING, TRAIN),
         (SECOND / "resources.yaml", NOTHING, REHEARSE),
         (FARES, NOTHING, TRAIN),
-        (Path("models/metrics.py"), GATES, GATES),
+        (Path("models/lib/metrics.py"), GATES, GATES),
         (Path("serving/runtime/page.html"), BUILD, BUILD),
         (Path("README.md"), NOTHING, NOTHING),
     ],

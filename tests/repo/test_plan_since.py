@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from data_schemas import tables
-from models import config
+from data_schemas.lib import datasets
+from models.lib import config
 from repo.lib import change, stages
 from repo.lib import git as git_of_verbs
 from repo.lib.files import exclusive
@@ -52,7 +52,7 @@ def test_what_main_got_meanwhile_is_no_change_of_the_branch(plan: Callable[..., 
 
 
 @pytest.mark.usefixtures("branch")
-@pytest.mark.parametrize("path", ["models/scoring.py", "deploy/status.py"])
+@pytest.mark.parametrize("path", ["models/lib/scoring.py", "deploy/status.py"])
 def test_python_that_cannot_be_parsed_affects_everything(plan: Callable[..., dict[str, Any]], path: str) -> None:
     trees.append(path, "\ndef broken(:\n")
     found = plan()
@@ -112,7 +112,7 @@ def test_a_clone_without_the_branch_asks_its_origins(
 @pytest.mark.usefixtures("branch")
 def test_models_and_datasets_are_those_of_the_other_verbs() -> None:
     assert change.folders("models") == config.names() == ["specimen_delay", "specimen_tip"]
-    assert change.folders("data_schemas") == tables.names() == ["specimen_fares", "specimen_trips"]
+    assert change.folders("data_schemas") == datasets.names() == ["specimen_fares", "specimen_trips"]
 
 
 def test_many_models_cost_a_handful_of_git_calls_and_one_parsed_pipeline(

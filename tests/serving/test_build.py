@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from models import config, passport
+from models.lib import config, passport
 from repo.lib.files import sha256
 from repo.lib.refusal import Refusal
 from serving import build

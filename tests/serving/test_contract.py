@@ -9,8 +9,8 @@ import pandera.polars as pa
 import polars as pl
 import pytest
 
-from data_schemas import tables
-from models import config
+from data_schemas.lib import datasets
+from models.lib import config
 from repo.lib.refusal import Refusal
 from serving.lib import derivation
 from serving.runtime import request
@@ -23,7 +23,7 @@ def derive(monkeypatch: pytest.MonkeyPatch, **columns: Any) -> dict[str, dict[st
     fields = {name: field for name, (_, field) in columns.items()}
     types = {"__annotations__": {name: kind for name, (kind, _) in columns.items()}}
     schema = type("Schema", (pa.DataFrameModel,), {**fields, **types})
-    monkeypatch.setattr(tables, "schema", lambda _: schema)
+    monkeypatch.setattr(datasets, "schema", lambda _: schema)
     model = config.load(NAME, check_columns=False).model_copy(update={"features": list(columns)})
     return {feature["name"]: feature for feature in derivation.derive(model)["features"]}
 
@@ -67,7 +67,7 @@ def test_text_checks_become_the_pattern_that_pandera_enforces(
 ) -> None:
     feature = derive(monkeypatch, name=(str, pa.Field(**field)))["name"]
     assert feature["pattern"] == pattern
-    schema = tables.schema("any")
+    schema = datasets.schema("any")
     schema.validate(pl.DataFrame({"name": [accepted, feature["example"]]}))
     with pytest.raises(pa.errors.SchemaError):
         schema.validate(pl.DataFrame({"name": [refused]}))

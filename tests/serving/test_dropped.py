@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from deploy import promise
-from deploy.release import Passport, Release
+from deploy.lib import promise
+from deploy.lib.release import Passport, Release
 from repo.lib.refusal import Refusal
 from serving.lib import compatibility
 from serving.runtime import request

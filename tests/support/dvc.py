@@ -18,7 +18,7 @@ def answer_here(monkeypatch: pytest.MonkeyPatch) -> None:
     started = subprocess.run
 
     def run(command: list[str], *words: Any, **settings: Any) -> subprocess.CompletedProcess[Any]:
-        if command[1:3] in (["-m", "models.pipeline"], ["-m", "dvc"]) and command[3] != "repro":
+        if command[1:3] in (["-m", "models.lib.pipeline"], ["-m", "dvc"]) and command[3] != "repro":
             with contextlib.chdir(settings.get("cwd") or "."):
                 return _as_main(command)
         return started(command, *words, **settings)

@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data_schemas import tables
-from models import config, scoring
+from data_schemas.lib import datasets
+from models.lib import config, scoring
 
 MODEL = config.load(Path(__file__).parent.name)  # a copy of this folder tests the copy
 RUNTIME = scoring.session(MODEL.onnx)
-KINDS = tables.schema(MODEL.dataset).to_schema().dtypes
+KINDS = datasets.schema(MODEL.dataset).to_schema().dtypes
 PLAIN: dict[str, Any] = {
     "carrier": "UA",
     "origin": "EWR",

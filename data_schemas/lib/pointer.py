@@ -1,0 +1,69 @@
+"""`data.dvc`, the committed pointer that pins a dataset's version; `cat data_schemas/flights/data.dvc` shows it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from data_schemas.lib import datasets
+from repo.lib import files
+from repo.lib.refusal import Refusal
+
+
+@dataclass(frozen=True)
+class Version:
+    """What DVC records of a folder. Equal hash, equal names and bytes."""
+
+    hash: str  # 32 hex digits and ".dir"
+    size: int  # bytes
+    nfiles: int
+
+    @property
+    def short(self) -> str:
+        return self.hash[:12]
+
+
+def path(dataset: str) -> Path:
+    return datasets.folder(dataset) / "data.dvc"
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """MD5 of each file below a folder, by relative path; DVC's content address. No folder, no files."""
+    return {
+        file.relative_to(folder).as_posix(): hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def measure(folder: Path) -> Version:
+    """The version that `dvc add` would record: the MD5 of its JSON listing, sorted by path."""
+    listing = [{"md5": value, "relpath": name} for name, value in hashes(folder).items()]
+    content = json.dumps(listing, sort_keys=True).encode()
+    size = sum((folder / entry["relpath"]).stat().st_size for entry in listing)
+    return Version(f"{hashlib.md5(content, usedforsecurity=False).hexdigest()}.dir", size, len(listing))
+
+
+def pinned(dataset: str) -> Version | None:
+    """The committed version; None before the first ingest. A broken pointer is refused."""
+    pointer = path(dataset)
+    if not pointer.exists():
+        return None
+    content = files.read_yaml(pointer, f"restore it with `git checkout -- {pointer}`")
+    try:
+        output = content["outs"][0]
+        return Version(str(output["md5"]), int(output["size"]), int(output["nfiles"]))
+    except (TypeError, KeyError, IndexError, ValueError):
+        raise Refusal(
+            f"{pointer} is no DVC pointer to a folder; restore it with `git checkout -- {pointer}`."
+        ) from None
+
+
+def pin(dataset: str, version: Version) -> None:
+    """Write the pointer as `dvc add` would, byte for byte."""
+    output = {"md5": version.hash, "size": version.size, "nfiles": version.nfiles, "hash": "md5", "path": "data"}
+    files.write(path(dataset), yaml.safe_dump({"outs": [output]}, sort_keys=False))

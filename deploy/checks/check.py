@@ -1,0 +1,149 @@
+"""Everything that this repository lets a cluster run, rendered and checked: what `python -m deploy verify` calls."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from deploy.checks import catalog, dead, render, rendering
+from deploy.checks.rendering import MODEL, Rendering
+from deploy.checks.rules import analysis, evidence, placement, pods, references, selectors, strategy
+from deploy.checks.schemas import KUBERNETES, Schemas
+from deploy.lib.release import Release, kubernetes_name
+from deploy.lib.rules import Fault
+from repo.lib.refusal import Refusal
+
+MODULES = (strategy, analysis, evidence, references, selectors, pods, placement)
+RULES = [rule for module in MODULES for rule in module.RULES]
+ARGOCD = Path("deploy/argocd")
+BATCH = 10  # releases rendered by one call: more cost kustomize more than a call
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`checked` says in one line what was held against what; `lacking` names the kinds without a schema, and why."""
+
+    faults: list[Fault]
+    checked: str
+    lacking: dict[str, str]
+
+
+def everything(releases: Sequence[Release], root: Path = Path()) -> Outcome:
+    """Check these releases, a specimen of every strategy in every environment, and what Argo CD itself is given."""
+    render.renderer()  # its Refusal now, rather than a fault of each release
+    schemas = Schemas(catalog.find())
+    specimens = rendering.specimens(root)
+    with rendering.copied(root) as tree:
+        texts, found = render_all([*specimens, *releases], tree)
+        seen: set[str] = set()
+        for release, text in texts:
+            if (key := canonical(release, text)) not in seen:
+                seen.add(key)
+                found += _parsed(release, text, schemas)
+        if not any(fault.file.parent in {each.folder for each in specimens} for _, fault in found):
+            found += [("", fault) for fault in dead.faults(texts[: len(specimens)], tree)]
+        found += [("", fault) for fault in of_argocd(root, tree, schemas)]
+    versions = ", ".join(number.removesuffix(".0") for number in KUBERNETES)
+    what = f"{', '.join(rendering.strategies(root))} in each environment, and {len(releases)} releases"
+    return Outcome(merged(found), f"Held against Kubernetes {versions}: {what}.", schemas.catalog.lacking)
+
+
+Found = list[tuple[str, Fault]]  # where (a rendering, or nothing to say) and what
+
+
+def render_all(releases: Sequence[Release], tree: Path) -> tuple[list[tuple[Release, str]], Found]:
+    """The text of each release that kustomize renders, and a fault for each other."""
+    batches = [releases[start : start + BATCH] for start in range(0, len(releases), BATCH)]
+    # Each is a process of its own; the threads only wait for them.
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        made = list(chain.from_iterable(pool.map(lambda batch: _batch(batch, tree), batches)))
+    texts = [(release, text) for release, text in made if isinstance(text, str)]
+    return texts, [(release.environment, fault) for release, fault in made if isinstance(fault, Fault)]
+
+
+def _batch(releases: Sequence[Release], tree: Path) -> list[tuple[Release, str | Fault]]:
+    """Together, or, if one of them cannot be rendered, one by one."""
+    try:
+        return list(zip(releases, rendering.texts(releases, tree), strict=True))
+    except Refusal as refusal:
+        if len(releases) > 1:
+            return list(chain.from_iterable(_batch([each], tree) for each in releases))
+        wrong, _, mend = str(refusal).rstrip(".").partition(": ")[2].rpartition("; ")
+        file = releases[0].folder / "kustomization.yaml"
+        return [(releases[0], Fault(file, "the manifests that it uses", wrong, mend))]
+
+
+def canonical(release: Release, text: str) -> str:
+    """The rendering without what differs from model to model: equal ones are checked once."""
+    image = release.image
+    own = [image.digest, release.version, kubernetes_name(release.model), release.model]
+    for word in own:
+        text = text.replace(word, "\0")
+    return "\n".join(line for line in text.splitlines() if "release/passport:" not in line)
+
+
+def _parsed(release: Release, text: str, schemas: Schemas) -> Found:
+    try:
+        of = rendering.parse(text, release)
+    except Refusal as refusal:
+        wrong, _, mend = str(refusal).rstrip(".").rpartition("; ")
+        return [("", Fault(release.folder / "kustomization.yaml", "the manifests that it uses", wrong, mend))]
+    return [(str(of), general(fault, of)) for fault in faults(of, schemas)]
+
+
+def faults(of: Rendering, schemas: Schemas) -> list[Fault]:
+    """What one rendering breaks. Rules read fields whose types the schemas have proven, so those come first."""
+    broken = [fault for each in of.objects for fault in schemas.faults(each)]
+    return broken + [fault for _, fault in by_rule(of, bool(broken))]
+
+
+def by_rule(of: Rendering, broken: bool = False) -> Iterator[tuple[str, Fault]]:
+    """The name of each rule with what it finds; of `broken` objects some may not be readable."""
+    for rule in RULES:
+        try:
+            yield from [(rule.__name__, fault) for fault in rule(of)]
+        except (TypeError, KeyError, AttributeError, ValueError, IndexError, Refusal) as error:
+            if not broken:  # of which it is a consequence
+                wrong = f"cannot be read by {rule.__name__} ({type(error).__name__}: {error})"
+                mend = "compare them with deploy/base in Git"
+                yield rule.__name__, Fault(of.objects[0].file, "the objects", wrong, mend)
+
+
+def general(fault: Fault, of: Rendering) -> Fault:
+    """The fault as a specimen would have it, so that one of the base is said once and not for each model."""
+    name = kubernetes_name(of.model)
+    texts = {key: getattr(fault, key).replace(name, MODEL) for key in ("thing", "wrong", "mend")}
+    return dataclasses.replace(fault, **texts)
+
+
+def merged(found: Found) -> list[Fault]:
+    """Each fault once, with the rendering that showed it first, and in how many others it is."""
+    places: dict[Fault, list[str]] = {}
+    for where, fault in found:
+        places.setdefault(fault, []).append(where)
+    once = []
+    for fault, wheres in places.items():
+        more = f" and {len(wheres) - 1} more" if len(wheres) > 1 else ""
+        once.append(dataclasses.replace(fault, thing=f"{fault.thing} ({wheres[0]}{more})") if wheres[0] else fault)
+    return once
+
+
+def of_argocd(root: Path, tree: Path, schemas: Schemas) -> list[Fault]:
+    """What a platform engineer applies once: its schemas only."""
+    if not (root / ARGOCD).is_dir():
+        return []
+    shutil.copytree(root / ARGOCD, tree / ARGOCD)
+    with (tree / ARGOCD / "kustomization.yaml").open("a") as file:
+        file.write(rendering.ORIGINS)
+    try:
+        objects = rendering.objects(render.text(tree / ARGOCD), ARGOCD)
+    except Refusal as refusal:
+        wrong, _, mend = str(refusal).replace(f"{tree}/", "").rstrip(".").rpartition("; ")
+        return [Fault(ARGOCD / "kustomization.yaml", "the manifests that it uses", wrong, mend)]
+    return [fault for each in objects for fault in schemas.faults(each)]

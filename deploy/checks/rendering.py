@@ -1,0 +1,210 @@
+"""Releases rendered in a copy of the manifests, each object with the file that it comes from.
+
+A copy, because a rendering is asked to tell origins (`buildMetadata`), because a specimen of every strategy is rendered
+although nobody released it, and because dead configuration is found by taking lines out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy.checks import render
+from deploy.lib.kustomization import compose
+from deploy.lib.release import BINS, COMPARED, ENVIRONMENTS, Promise, Release
+from deploy.lib.rules import Fault
+from repo.lib.files import LOADER, read_yaml
+from repo.lib.refusal import Refusal
+
+MANIFESTS = ("deploy/base", "deploy/strategies", "deploy/environments")
+STRATEGIES = Path("deploy/strategies")
+FORK = Path("deploy/argocd/fork.yaml")
+MODEL = "specimen"
+ORIGIN = "config.kubernetes.io/origin"
+ORIGINS = "\nbuildMetadata: [originAnnotations]\n"  # a line of a kustomization
+MARK = "verify"
+MARKED = """\
+resources: [../../{release}]
+transformers:
+  - |-
+    apiVersion: builtin
+    kind: AnnotationsTransformer
+    metadata: {{name: mark}}
+    annotations: {{{mark}: "{number}"}}
+    fieldSpecs: [{{path: metadata/annotations, create: true}}]
+"""
+VERSION, DIGEST = "0123456789ab", f"sha256:{'5' * 64}"
+PROMISE = Promise(
+    champion="ba9876543210",
+    slow_ms=3.0,
+    latency_budget_ms=10.0,
+    counts=[[300 if abs(row - to) < 2 else 0 for to in range(BINS)] for row in range(BINS)],
+)
+
+RESOURCES = """\
+- {op: replace, path: /spec/replicas, value: 8}
+- op: replace
+  path: /spec/template/spec/containers/0/resources
+  value: {requests: {cpu: 200m, memory: 256Mi}, limits: {memory: 512Mi}}
+"""
+
+
+@dataclass(frozen=True)
+class Object:
+    content: dict[str, Any]
+    file: Path  # from the root of the repository
+
+    @property
+    def kind(self) -> str:
+        return str(self.content.get("kind"))
+
+    @property
+    def name(self) -> str:
+        return str(self.metadata.get("name"))
+
+    @property
+    def group(self) -> str:
+        return str(self.content.get("apiVersion")).rpartition("/")[0]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return dict(self.content.get("metadata") or {})
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return dict(self.content.get("spec") or {})
+
+    def fault(self, field: str, wrong: str, mend: str) -> Fault:
+        return Fault(self.file, f"{self.kind} {self.name}: {field}", wrong, mend)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """The objects of one release, or of a specimen of one."""
+
+    environment: str
+    model: str
+    strategy: str
+    objects: tuple[Object, ...]
+
+    def __str__(self) -> str:
+        what = "a specimen" if self.model.endswith(f"_{MODEL}") else f"release {self.environment}/{self.model}"
+        return f"{what}: {self.environment}, {self.strategy}"
+
+    def of(self, kind: str, group: str | None = None) -> list[Object]:
+        return [each for each in self.objects if each.kind == kind and group in (None, each.group)]
+
+    def find(self, kind: str, name: Any, group: str | None = None) -> Object | None:
+        return next((each for each in self.of(kind, group) if each.name == name), None)
+
+
+@contextmanager
+def copied(root: Path = Path()) -> Iterator[Path]:
+    """A temporary folder with the manifests of a repository, without its releases."""
+    with tempfile.TemporaryDirectory(prefix="manifests-") as folder:
+        for name in MANIFESTS:
+            if (root / name).is_dir():
+                shutil.copytree(root / name, Path(folder, name))
+        yield Path(folder)
+
+
+def strategies(root: Path = Path()) -> list[str]:
+    """The canary, which is the base itself, and one for each folder of deploy/strategies."""
+    return ["canary", *sorted(path.parent.name for path in (root / STRATEGIES).glob("*/kustomization.yaml"))]
+
+
+def specimens(root: Path = Path()) -> list[Release]:
+    """A made-up release of every strategy in every environment, and one of a passport from before strategies."""
+    image = registry(root) or "registry.invalid"
+    made = []
+    for strategy in [*strategies(root), None]:
+        model = f"{strategy or 'former'}_{MODEL}"
+        passport: dict[str, Any] = {
+            **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
+            "serving": strategy and {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0},
+            "promises": [PROMISE.model_dump()],
+            "image": {"name": f"{image}/{model}", "digest": DIGEST},
+        }
+        written = yaml.safe_dump(passport).encode()
+        promise = PROMISE if strategy in (None, *COMPARED) else None
+        made += [compose(environment, model, written, RESOURCES.encode(), promise) for environment in ENVIRONMENTS]
+    return made
+
+
+def registry(root: Path = Path()) -> str | None:
+    """Where this fork keeps its images, as deploy/argocd/fork.yaml says; None where there is no such file."""
+    if not (root / FORK).is_file():
+        return None
+    content = read_yaml(root / FORK, "restore it with `git checkout`", ["data"])
+    said = (content["data"] or {}).get("registry")
+    if not said:
+        raise Refusal(
+            f"{FORK}: data.registry is missing; name the registry of this fork's images, or use `git checkout`."
+        )
+    return str(said).rstrip("/")
+
+
+def texts(of: Sequence[Release], tree: Path, origins: str = ORIGINS) -> list[str]:
+    """The YAML that each release renders to among the manifests of `tree`; Refusal if one cannot.
+
+    One call renders them all, at a third of what a call for each would cost; a mark tells whose an object is.
+    """
+    batch = Path(tempfile.mkdtemp(prefix="batch-", dir=tree / "deploy"))
+    for number, each in enumerate(of):
+        folder = tree / each.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in each.files.items():
+            (folder / name).write_bytes(content)
+        (batch / str(number)).mkdir()
+        marked = MARKED.format(release=each.folder.relative_to("deploy"), mark=MARK, number=number)
+        (batch / str(number) / "kustomization.yaml").write_text(marked)
+    listed = json.dumps([str(number) for number in range(len(of))])
+    (batch / "kustomization.yaml").write_text(f"resources: {listed}\n{origins}")
+    try:
+        rendered = render.text(batch)
+    except Refusal as refusal:
+        said = str(refusal).replace(f"{batch.resolve()}/", "").replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")
+        raise Refusal(said) from None
+    documents: list[list[str]] = [[] for _ in of]
+    for document in rendered.split("\n---\n"):
+        mark = re.search(rf'^    {MARK}: "(\d+)"\n', document, re.MULTILINE)
+        assert mark, document
+        documents[int(mark[1])].append(document.replace(mark[0], "").strip())
+    return ["\n---\n".join(sorted(each)) for each in documents]
+
+
+def parse(rendered: str, of: Release) -> Rendering:
+    """The rendering that `texts` made."""
+    serving = of.passport.serving
+    found = tuple(objects(rendered, Path("deploy/batch")))
+    return Rendering(of.environment, of.model, serving.strategy if serving else "canary", found)
+
+
+def objects(rendered: str, folder: Path) -> list[Object]:
+    """Those of a folder's rendering, without the annotations that tell their origins."""
+    return [_object(content, folder) for content in render.parse(rendered)]
+
+
+def _object(content: dict[str, Any], folder: Path) -> Object:
+    metadata = content.get("metadata") or {}
+    annotations = metadata.get("annotations") or {}
+    origin = yaml.load(annotations.pop(ORIGIN, "{}"), Loader=LOADER)  # noqa: S506 - both are safe loaders
+    if not annotations:
+        metadata.pop("annotations", None)
+    if "repo" in origin:
+        raise Refusal(
+            f"{content.get('kind')} {metadata.get('name')} comes from {origin['repo']}, which can change or vanish; "
+            f"copy what is needed into deploy/base."
+        )
+    path = origin.get("path") or origin.get("configuredIn") or "kustomization.yaml"
+    return Object(content, Path(os.path.normpath(folder / path)))

@@ -1,0 +1,202 @@
+"""Analysis that would fail to start, never end, or never judge: Rollouts finds out in the middle of a canary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from deploy.canary import durations, template
+from deploy.canary.condition import Condition
+from deploy.checks.rendering import Rendering
+from deploy.checks.rules.runs import (
+    BACKGROUND,
+    BEFORE,
+    HASHES,
+    asks_prometheus,
+    length,
+    metrics_of,
+    placeholders,
+    refused,
+    runs,
+)
+from deploy.checks.rules.strategy import weights
+from deploy.lib.rules import Fault
+from repo.lib.refusal import Refusal
+
+LIMITS = {
+    "failureLimit": "0 unless it is set, which should be meant",
+    "inconclusiveLimit": "0 unless it is set: one measurement without data would stop the canary",
+    "consecutiveErrorLimit": "4 unless it is set: a restart of Prometheus would abort a healthy canary",
+}
+
+
+def arguments_fit(of: Rendering) -> Iterator[Fault]:
+    """Missing, given twice, declared by no template, or declared with two values."""
+    for run in runs(of):
+        try:
+            run.values()
+        except Refusal as refusal:
+            yield refused(run.rollout, f"{run.field}.args", refusal)
+
+
+def arguments_are_used(of: Rendering) -> Iterator[Fault]:
+    for each in of.of("AnalysisTemplate"):
+        counted = Counter(str(arg.get("name")) for arg in each.spec.get("args") or [])
+        for name, times in counted.items():
+            if times > 1:
+                yield each.fault("spec.args", f"declares {name} {times} times", "leave one")
+            if name not in placeholders(each):
+                yield each.fault("spec.args", f"declares {name}, which no metric uses", "remove it, or use it")
+        for name in sorted(placeholders(each) - set(counted)):
+            yield each.fault(
+                "spec.metrics", f"uses {{{{args.{name}}}}}, which spec.args does not declare", "declare it"
+            )
+
+
+def metrics_can_be_read(of: Rendering) -> Iterator[Fault]:
+    """Conditions, durations and limits in the form that Rollouts, and the rehearsal, take."""
+    for run in runs(of):
+        try:
+            values = run.values()
+        except Refusal:
+            continue  # has a rule of its own
+        for each in filter(asks_prometheus, run.templates):
+            try:
+                template.metrics([each.content], values)
+            except Refusal as refusal:
+                yield refused(each, "spec.metrics", refusal)
+
+
+def metrics_have_their_own_names(of: Rendering) -> Iterator[Fault]:
+    """Of two metrics of one name in a run Rollouts makes an error."""
+    for run in runs(of):
+        named = Counter(str(metric.get("name")) for each in run.templates for metric in metrics_of(each))
+        for name in [name for name, times in named.items() if times > 1]:
+            yield run.rollout.fault(f"{run.field}.templates", f"bring two metrics named {name}", "rename one")
+
+
+def conditions_are_guarded(of: Rendering) -> Iterator[Fault]:
+    """No data must be neither a pass nor a failure nor an error, so both conditions begin with a look at it."""
+    for run in runs(of):
+        for each, metric in run.metrics():
+            at = f"spec.metrics ({metric.name})"
+            for name, condition in (("successCondition", metric.success), ("failureCondition", metric.failure)):
+                first = condition.comparisons[0]
+                if (first.count, first.operator, first.limit) != (True, ">", 0.0):
+                    wrong = f"`{condition.text}` does not begin with `len(result) > 0 &&`"
+                    yield each.fault(f"{at}.{name}", wrong, "begin with it: without data the other part is an error")
+            if (value := both(metric.success, metric.failure)) is not None:
+                wrong = f"both hold for {value:g}, which fails the canary"
+                yield each.fault(f"{at}.successCondition, failureCondition", wrong, "let at most one of them hold")
+
+
+def both(one: Condition, other: Condition) -> float | None:
+    """A value for which both conditions hold: each limit, or a little beside it."""
+    limits = [each.limit for condition in (one, other) for each in condition.comparisons if not each.count]
+    for limit in limits:
+        for value in (limit, limit + 1e-6, limit - 1e-6, limit + 1e6, limit - 1e6):
+            if one.holds([value]) and other.holds([value]):
+                return value
+    return None
+
+
+def limits_are_stated(of: Rendering) -> Iterator[Fault]:
+    for each in filter(asks_prometheus, of.of("AnalysisTemplate")):
+        for number, metric in enumerate(metrics_of(each)):
+            for name in [name for name in LIMITS if name not in metric]:
+                yield each.fault(f"spec.metrics[{number}].{name}", f"is {LIMITS[name]}", "set it")
+
+
+def runs_end(of: Rendering) -> Iterator[Fault]:
+    """Outside the background the rollout waits for the run, which must therefore end."""
+    for run in runs(of):
+        if run.when == BACKGROUND:
+            continue
+        for each in run.templates:
+            for number, metric in enumerate(metrics_of(each)):
+                if "interval" in metric and "count" not in metric:
+                    wrong = f"is missing, so the analysis {run.when} ({run.field}) runs indefinitely"
+                    yield each.fault(f"spec.metrics[{number}].count", wrong, "set it")
+
+
+def background_watches_to_the_end(of: Rendering) -> Iterator[Fault]:
+    """A delay past the end measures nothing, which counts as success; a count that is used up looks away."""
+    for run in runs(of):
+        if run.when != BACKGROUND:
+            continue
+        canary = run.rollout.spec["strategy"]["canary"]
+        start = int(run.block.get("startingStep", 0))
+        listed = weights(canary)
+        first = next((number for number, weight in listed if weight > 0), 0)
+        if start > first + 1:
+            wrong = f"is {start}: the canary gets traffic at step {first} and nothing watches it until then"
+            yield run.rollout.fault(f"{run.field}.startingStep", wrong, f"make it {first + 1} or less")
+        seconds = length(canary, start)
+        for each, metric in run.metrics():
+            at = f"spec.metrics ({metric.name})"
+            if metric.initial_delay >= seconds:
+                wrong = (
+                    f"is {metric.initial_delay:g} s, and the steps take {seconds:g} s: no measurement is a silent pass"
+                )
+                yield each.fault(f"{at}.initialDelay", wrong, "begin before the rollout ends")
+            if metric.interval is None or (metric.count is not None and metric.count * metric.interval < seconds):
+                wrong = "stops looking before the rollout ends"
+                yield each.fault(f"{at}.interval, count", wrong, "give an interval, and no count")
+
+
+def hashes_tell_the_arms(of: Rendering) -> Iterator[Fault]:
+    """canary-hash is the newest pod template, stable-hash the one before; Rollouts takes any other word as nothing."""
+    for run in runs(of):
+        for number, arg in enumerate(run.block.get("args") or []):
+            at = f"{run.field}.args[{number}] ({arg.get('name')})"
+            word = (arg.get("valueFrom") or {}).get(template.HASH)
+            meant = {"canary-hash": "Latest", "stable-hash": "Stable"}.get(str(arg.get("name")))
+            if word is not None and word not in HASHES:
+                wrong = f"is {word!r}, which Rollouts takes for no hash at all"
+                yield run.rollout.fault(f"{at}.valueFrom.{template.HASH}", wrong, "write Latest or Stable")
+            elif meant and word != meant:
+                wrong = f"is {word}, so the analysis would judge other pods than it says"
+                yield run.rollout.fault(f"{at}.valueFrom.{template.HASH}", wrong, f"write {meant}")
+
+
+def nothing_is_only_a_trial(of: Rendering) -> Iterator[Fault]:
+    for run in runs(of):
+        if run.block.get("dryRun"):
+            yield run.rollout.fault(f"{run.field}.dryRun", "measures and aborts nothing", "remove it")
+
+
+def promotion_is_not_judged_by_absent_traffic(of: Rendering) -> Iterator[Fault]:
+    for run in runs(of):
+        if run.when == BEFORE:
+            for each in filter(asks_prometheus, run.templates):
+                wrong = f"asks Prometheus for {each.name}, but nobody calls the new pods before promotion"
+                yield run.rollout.fault(run.field, wrong, "use a Job that calls them")
+
+
+def pauses_can_be_read(of: Rendering) -> Iterator[Fault]:
+    for rollout in of.of("Rollout"):
+        canary = (rollout.spec.get("strategy") or {}).get("canary") or {}
+        for number, step in enumerate(canary.get("steps") or []):
+            duration = (step.get("pause") or {}).get("duration")
+            at = f"spec.strategy.canary.steps[{number}].pause.duration"
+            try:
+                if duration is not None and durations.seconds(duration, at) <= 0:
+                    yield rollout.fault(at, f"is {duration}, no time at all", "make it longer, or remove the step")
+            except Refusal:
+                yield rollout.fault(at, f"is {duration!r}", "write it like 30s, 2m or 1h")
+
+
+RULES = (
+    arguments_fit,
+    arguments_are_used,
+    metrics_can_be_read,
+    metrics_have_their_own_names,
+    conditions_are_guarded,
+    limits_are_stated,
+    runs_end,
+    pauses_can_be_read,
+    background_watches_to_the_end,
+    hashes_tell_the_arms,
+    nothing_is_only_a_trial,
+    promotion_is_not_judged_by_absent_traffic,
+)

@@ -1,0 +1,142 @@
+"""What every pod must be: its image a digest, its rights none, its end graceful."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.checks.rendering import Object, Rendering, registry
+from deploy.checks.rules.runs import metrics_of
+from deploy.lib.rules import Fault
+
+DIGEST = re.compile(r"[^@]+@sha256:[0-9a-f]{64}")
+KNATIVE = "serving.knative.dev"
+GRACE = 30  # seconds, unless a pod says
+HOST = ("hostNetwork", "hostPID", "hostIPC")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A pod template: whose, where in it, and what."""
+
+    owner: Object
+    field: str
+    template: dict[str, Any]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return dict(self.template.get("spec") or {})
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict((self.template.get("metadata") or {}).get("labels") or {})
+
+    @property
+    def containers(self) -> list[dict[str, Any]]:
+        return [*(self.spec.get("initContainers") or []), *(self.spec.get("containers") or [])]
+
+    def fault(self, container: dict[str, Any], field: str, wrong: str, mend: str) -> Fault:
+        return self.owner.fault(f"{self.field}, container {container.get('name')}, {field}", wrong, mend)
+
+
+def workloads(of: Rendering) -> list[Workload]:
+    """Pods of Rollouts, Deployments, Knative Services and jobs, those of analysis included."""
+    found = [Workload(each, "spec.template", each.spec.get("template") or {}) for each in of.of("Rollout")]
+    for kind, group in (("Deployment", "apps"), ("Job", "batch"), ("Service", KNATIVE)):
+        found += [Workload(each, "spec.template", each.spec.get("template") or {}) for each in of.of(kind, group)]
+    for each in of.of("AnalysisTemplate"):
+        for number, metric in enumerate(metrics_of(each)):
+            if job := (metric.get("provider") or {}).get("job"):
+                at = f"spec.metrics[{number}].provider.job.spec.template"
+                found.append(Workload(each, at, (job.get("spec") or {}).get("template") or {}))
+    return found
+
+
+def images_are_digests(of: Rendering) -> Iterator[Fault]:
+    """A tag can come to mean other bytes than those that were tested."""
+    place = registry()
+    for workload in workloads(of):
+        for container in workload.containers:
+            image = str(container.get("image"))
+            if not DIGEST.fullmatch(image) or ":" in image.partition("@")[0].rpartition("/")[2]:
+                wrong = f"is {image}, not named by digest alone"
+                mend = "name it name@sha256:…, or placeholder.invalid/model for the release's own"
+                yield workload.fault(container, "image", wrong, mend)
+            elif place and not image.startswith(f"{place}/"):
+                wrong = f"is {image}, which is not of {place}, the registry of deploy/argocd/fork.yaml"
+                yield workload.fault(container, "image", wrong, "push it there, or mend fork.yaml")
+
+
+def pods_are_restricted(of: Rendering) -> Iterator[Fault]:
+    """What the namespaces enforce (Pod Security `restricted`), and no token and a read-only root besides."""
+    for workload in workloads(of):
+        pod, at = workload.spec, f"{workload.field}.spec"
+        if pod.get("automountServiceAccountToken") is not False:
+            wrong = "is not false: the pod would hold a token of the cluster"
+            yield workload.owner.fault(f"{at}.automountServiceAccountToken", wrong, "set it to false")
+        for name in HOST:
+            if pod.get(name):
+                yield workload.owner.fault(f"{at}.{name}", "opens the node to the pod", "remove it")
+        for volume in pod.get("volumes") or []:
+            if "hostPath" in volume:
+                yield workload.owner.fault(
+                    f"{at}.volumes ({volume.get('name')})", "opens the node to the pod", "use emptyDir"
+                )
+        for container in workload.containers:
+            own = container.get("securityContext") or {}
+            inherited = {**(pod.get("securityContext") or {}), **own}
+            wanted = {
+                "runAsNonRoot": inherited.get("runAsNonRoot") is True and inherited.get("runAsUser", 1) != 0,
+                "seccompProfile": (inherited.get("seccompProfile") or {}).get("type")
+                in ("RuntimeDefault", "Localhost"),
+                "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is False,
+                "readOnlyRootFilesystem": own.get("readOnlyRootFilesystem") is True,
+                "capabilities": "ALL" in ((own.get("capabilities") or {}).get("drop") or [])
+                and set((own.get("capabilities") or {}).get("add") or []) <= {"NET_BIND_SERVICE"},
+                "privileged": not own.get("privileged"),
+            }
+            for name in [name for name, kept in wanted.items() if not kept]:
+                wrong = "is not as a restricted pod needs it"
+                yield workload.fault(
+                    container, f"securityContext.{name}", wrong, "set it as deploy/base/rollout.yaml does"
+                )
+
+
+def resources_are_asked_for(of: Rendering) -> Iterator[Fault]:
+    """Requests place a pod, a limit of memory keeps it from taking its neighbours'."""
+    for workload in workloads(of):
+        for container in workload.containers:
+            given = container.get("resources") or {}
+            for group, name in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
+                if name not in (given.get(group) or {}):
+                    yield workload.fault(container, f"resources.{group}.{name}", "is missing", "set it")
+
+
+def pods_end_gracefully(of: Rendering) -> Iterator[Fault]:
+    for workload in workloads(of):
+        grace = workload.spec.get("terminationGracePeriodSeconds", GRACE)
+        for container in workload.containers:
+            stop = ((container.get("lifecycle") or {}).get("preStop") or {}).get("sleep") or {}
+            if stop.get("seconds", 0) >= grace:
+                wrong = f"sleeps {stop['seconds']} s of the {grace} s that the pod has to end: answers would be cut off"
+                yield workload.fault(container, "lifecycle.preStop", wrong, "make terminationGracePeriodSeconds longer")
+
+
+def writes_go_somewhere(of: Rendering) -> Iterator[Fault]:
+    for workload in workloads(of):
+        volumes = {volume.get("name") for volume in workload.spec.get("volumes") or []}
+        mounted = {mount.get("name") for each in workload.containers for mount in each.get("volumeMounts") or []}
+        for name in sorted(map(str, volumes ^ mounted)):
+            wrong = "is mounted by no container" if name in volumes else "is mounted, but no volume"
+            yield workload.owner.fault(f"{workload.field}.spec.volumes ({name})", wrong, "mend one of the two")
+
+
+RULES = (
+    images_are_digests,
+    pods_are_restricted,
+    resources_are_asked_for,
+    pods_end_gracefully,
+    writes_go_somewhere,
+)

@@ -1,0 +1,104 @@
+"""Who selects which pods, by which port: a selector or port that meets nothing is no error to any controller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from deploy.checks.rendering import Object, Rendering
+from deploy.checks.rules.pods import Workload, workloads
+from deploy.lib.rules import Fault
+
+HASH = "rollouts-pod-template-hash"  # Argo Rollouts adds it to selectors itself
+FIELDS = {
+    "PodDisruptionBudget": ("spec.selector", "selector"),
+    "PodMonitor": ("spec.selector", "selector"),
+    "NetworkPolicy": ("spec.podSelector", "podSelector"),
+}
+
+
+def selections(of: Rendering) -> Iterator[tuple[Object, str, dict[str, str], list[Workload]]]:
+    """What selects, the field, the labels, and the workloads whose pods it meets."""
+    pods = workloads(of)
+    for each in of.objects:
+        if each.kind == "Service" and each.group == "":
+            field, labels = "spec.selector", each.spec.get("selector") or {}
+        elif each.kind in FIELDS:
+            field, key = FIELDS[each.kind]
+            labels = (each.spec.get(key) or {}).get("matchLabels") or {}
+        else:
+            continue
+        wanted = {name: value for name, value in labels.items() if name != HASH}
+        yield each, field, wanted, [pod for pod in pods if wanted.items() <= pod.labels.items()]
+
+
+def selectors_meet_one_workload(of: Rendering) -> Iterator[Fault]:
+    for each, field, wanted, met in selections(of):
+        if len(met) != 1 or not wanted:
+            said = ", ".join(f"{name}={value}" for name, value in sorted(wanted.items())) or "everything"
+            names = ", ".join(f"{pod.owner.kind} {pod.owner.name}" for pod in met)
+            wrong = f"({said}) meets the pods of {names}" if met else f"({said}) meets no pod"
+            yield each.fault(field, wrong, "select the labels of the Rollout's pods")
+
+
+def workloads_select_their_pods(of: Rendering) -> Iterator[Fault]:
+    for workload in workloads(of):
+        if workload.owner.kind not in ("Rollout", "Deployment"):
+            continue
+        wanted = (workload.owner.spec.get("selector") or {}).get("matchLabels") or {}
+        if not wanted or not wanted.items() <= workload.labels.items():
+            yield workload.owner.fault(
+                "spec.selector", "does not meet its own pods", "let it be labels of spec.template"
+            )
+        for number, spread in enumerate(workload.spec.get("topologySpreadConstraints") or []):
+            labels = (spread.get("labelSelector") or {}).get("matchLabels") or {}
+            if not labels or not labels.items() <= workload.labels.items():
+                at = f"spec.template.spec.topologySpreadConstraints[{number}].labelSelector"
+                yield workload.owner.fault(at, "does not meet its own pods: they would not be spread", "select them")
+
+
+def ports_are_the_containers(of: Rendering) -> Iterator[Fault]:
+    """A port by name or number that no container of the pods has."""
+    for each, _, _, met in selections(of):
+        for field, port in _ports(each):
+            for pod in met:
+                if port not in _open(pod):
+                    wrong = f"is {port!r}, which no container of {pod.owner.kind} {pod.owner.name} has"
+                    yield each.fault(field, wrong, "name one of its ports")
+
+
+def probes_ask_open_ports(of: Rendering) -> Iterator[Fault]:
+    for workload in workloads(of):
+        for container in workload.containers:
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                port = ((container.get(probe) or {}).get("httpGet") or {}).get("port")
+                if port is not None and port not in _open(workload):
+                    wrong = f"is {port!r}, which the container has not"
+                    yield workload.fault(container, f"{probe}.httpGet.port", wrong, "name one of its ports")
+
+
+def _open(workload: Workload) -> set[Any]:
+    """Names and numbers of the ports that a pod's containers list."""
+    ports = [port for container in workload.containers for port in container.get("ports") or []]
+    return {value for port in ports for value in (port.get("name"), port.get("containerPort"))} - {None}
+
+
+def _ports(each: Object) -> Iterator[tuple[str, Any]]:
+    if each.kind == "Service":
+        for number, port in enumerate(each.spec.get("ports") or []):
+            yield f"spec.ports[{number}].targetPort", port.get("targetPort", port.get("port"))
+    if each.kind == "PodMonitor":
+        for number, end in enumerate(each.spec.get("podMetricsEndpoints") or []):
+            yield f"spec.podMetricsEndpoints[{number}].port", end.get("port", end.get("portNumber"))
+    if each.kind == "NetworkPolicy":
+        for number, rule in enumerate(each.spec.get("ingress") or []):
+            for port in rule.get("ports") or []:
+                yield f"spec.ingress[{number}].ports", port.get("port")
+
+
+RULES = (
+    selectors_meet_one_workload,
+    workloads_select_their_pods,
+    ports_are_the_containers,
+    probes_ask_open_ports,
+)

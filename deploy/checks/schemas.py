@@ -1,0 +1,136 @@
+"""Objects held against schemas, in which a misspelt field is a fault at any depth.
+
+Core kinds: the schemas of the latest three Kubernetes that the package kubernetes-validate carries. Custom kinds: those
+of `catalog`, made strict. What a custom kind's schema leaves open but Kubernetes will read (metadata, a pod, a job) is
+held against the core schemas.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+from kubernetes_validate import utils as packaged
+from referencing import Registry, Resource
+
+from deploy.checks.catalog import Catalog
+from deploy.checks.rendering import Object
+from deploy.lib.rules import Fault
+
+KUBERNETES = tuple(dict.fromkeys(packaged.all_versions()))[-3:]  # such as 1.37.0; it lists each twice
+DEFINITIONS = "https://kubernetes.io/api/_definitions.json#/$defs/io.k8s."
+METADATA = "apimachinery.pkg.apis.meta.v1.ObjectMeta"
+POD = "api.core.v1.PodTemplateSpec"
+JOB = "api.batch.v1.JobSpec"
+CORE = re.compile(r"|apps|autoscaling|batch|policy|(?!gateway\.networking)[a-z.]+\.k8s\.io")
+MEND = "mend the field, or the patch that sets it"
+
+
+class Schemas:
+    """Checks objects; `catalog.lacking` then tells which kinds had no schema."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.strict: dict[tuple[str, str, str], Draft202012Validator | None] = {}
+
+    def faults(self, of: Object) -> list[Fault]:
+        if not (isinstance(of.content.get("apiVersion"), str) and isinstance(of.content.get("kind"), str)):
+            return [of.fault("apiVersion, kind", "is no text", MEND)]
+        group, _, version = of.content["apiVersion"].rpartition("/")
+        found = _core(of) if CORE.fullmatch(group) else self._custom(of, group, version)
+        return [of.fault(field, wrong, MEND) for field, wrong in dict(found).items()]  # one a field
+
+    def _custom(self, of: Object, group: str, version: str) -> Iterator[tuple[str, str]]:
+        key = group, of.kind, version
+        if key not in self.strict:
+            schema = self.catalog.schema(*key)
+            self.strict[key] = None if schema is None else Draft202012Validator(strict(schema))
+        if (validator := self.strict[key]) is not None:
+            yield from _errors(validator, of.content)
+        for number in KUBERNETES:
+            yield from _errors(_part(number, METADATA), of.metadata, "metadata", number)
+            for definition, path, content in embedded(of):
+                yield from _errors(_part(number, definition), content, path, number)
+
+
+def embedded(of: Object) -> Iterator[tuple[str, str, Any]]:
+    """Parts of a custom object that are core types: definition, path and content."""
+    if of.kind == "Rollout":
+        yield POD, "spec.template", of.spec.get("template")
+    if of.kind == "AnalysisTemplate":
+        metrics = of.spec.get("metrics")
+        for number, metric in enumerate(metrics if isinstance(metrics, list) else []):
+            job = (metric.get("provider") or {}).get("job") if isinstance(metric, dict) else None
+            if isinstance(job, dict):
+                yield JOB, f"spec.metrics[{number}].provider.job.spec", job.get("spec")
+
+
+def strict(schema: Any) -> Any:
+    """A copy in which an object with listed properties has no others, unless the schema says it may."""
+    if isinstance(schema, list):
+        return [strict(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    copy = {key: strict(each) for key, each in schema.items()}
+    if copy.get("x-kubernetes-preserve-unknown-fields") is True:
+        copy.pop("additionalProperties", None)
+    elif isinstance(copy.get("properties"), dict) and copy.get("type") == "object":
+        copy.setdefault("additionalProperties", False)
+    return copy
+
+
+def _core(of: Object) -> Iterator[tuple[str, str]]:
+    for number in KUBERNETES:
+        validator = _kind(number, of.kind, of.content["apiVersion"])
+        if validator is None:
+            yield "apiVersion, kind", f"Kubernetes {number} has no {of.kind} of {of.content['apiVersion']}"
+        else:
+            yield from _errors(validator, of.content, number=number)
+
+
+def _errors(validator: Draft202012Validator, content: Any, at: str = "", number: str = "") -> Iterator[tuple[str, str]]:
+    """Field and what is wrong with it; the schema of `number`, if any, says so."""
+    for error in validator.iter_errors(content):
+        deepest = best_match([error]) or error
+        says = f" (Kubernetes {number.removesuffix('.0')})" if number else ""
+        yield place(deepest, at), f"{_message(deepest)}{says}"
+
+
+def place(error: ValidationError, at: str = "") -> str:
+    """`spec.steps[0].setWeight`"""
+    steps = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path]
+    return f"{at}{''.join(steps)}".lstrip(".") or "the object"
+
+
+def _message(error: ValidationError) -> str:
+    message = " ".join(str(error.message).split())
+    return message if len(message) <= 200 else f"{message[:120]} … {message[-70:]}"
+
+
+@cache
+def _kind(number: str, kind: str, version: str) -> Draft202012Validator | None:
+    short = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", version)  # rbac.authorization.k8s.io/v1 -> rbac-v1
+    try:
+        schema = packaged.schema_contents(f"{_folder(number)}/{kind.lower()}-{short}.json", number)
+    except FileNotFoundError:
+        return None
+    return Draft202012Validator(schema, registry=_definitions(number))
+
+
+@cache
+def _part(number: str, definition: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": f"{DEFINITIONS}{definition}"}, registry=_definitions(number))
+
+
+@cache
+def _definitions(number: str) -> Registry[Any]:
+    contents = packaged.schema_contents(f"{_folder(number)}/_definitions.json", number)
+    return Resource.from_contents(contents) @ Registry()
+
+
+def _folder(number: str) -> str:
+    return f"kubernetes-json-schema/v{number}-local-strict"

@@ -1,0 +1,66 @@
+"""The image digests that were rolled back: `deploy/releases/aborted.yaml`, a list of {digest, model, reason, commit}.
+
+A controller forgets that it aborted a version (Argo Rollouts compares only time stamps), so `python -m deploy promote`
+asks this list; `python -m deploy rollback` adds to it.
+"""
+
+from __future__ import annotations
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from deploy.lib import history
+from deploy.lib.release import LOCK, RELEASES, Digest, Record, parse_yaml
+from repo.lib import files
+from repo.lib.refusal import Refusal
+
+PATH = RELEASES / "aborted.yaml"
+MEND = f"restore it with `git checkout -- {PATH}`, or mend the entry"
+
+
+class Aborted(Record):
+    digest: Digest
+    model: str
+    reason: str
+    commit: str | None = None  # what it was built from: another build of the same sources is no other release
+
+
+def read() -> list[Aborted]:
+    """The list in the working tree. A missing or broken file is refused: it would let an aborted digest pass."""
+    if not PATH.is_file():
+        raise Refusal(f"{PATH} is missing; {MEND}.")
+    return _parse(PATH.read_bytes())
+
+
+def at(commit: str) -> list[Aborted]:
+    """The list as a commit has it; empty before there was one. One that was broken then cannot be mended: today's."""
+    try:
+        return _parse(history.show(commit, PATH) or b"[]")
+    except Refusal:
+        return read()
+
+
+def find(digest: str, listed: list[Aborted]) -> Aborted | None:
+    return next((each for each in listed if each.digest == digest), None)
+
+
+def add(digest: str, model: str, reason: str, commit: str | None = None) -> None:
+    """Put a digest on the list, once; the caller holds release.LOCK."""
+    listed = read()
+    if not find(digest, listed):
+        new = Aborted(digest=digest, model=model, reason=reason, commit=commit)
+        entries = [each.model_dump(exclude_none=True) for each in [*listed, new]]
+        comment = [line for line in PATH.read_text().splitlines(keepends=True) if line.startswith("#")]
+        staged = LOCK.with_name(PATH.name)  # what a kill leaves there, Git ignores
+        files.write(staged, "".join(comment) + yaml.safe_dump(entries, sort_keys=False, width=120))
+        staged.replace(PATH)
+
+
+def _parse(content: bytes) -> list[Aborted]:
+    try:
+        return TypeAdapter(list[Aborted]).validate_python(parse_yaml(content))
+    except (yaml.YAMLError, ValueError) as error:  # a ValidationError is a ValueError
+        if isinstance(error, ValidationError):
+            fault = error.errors()[0]
+            error = ValueError(f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}")
+        raise Refusal(f"{PATH}: {' '.join(str(error).split())}; {MEND}.") from None

@@ -1,0 +1,199 @@
+"""The text of a pull request that changes what an environment runs: all that a person decides by, and the way back.
+
+`python -m deploy promote … --propose` and `rollback … --propose` write it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy import diff
+from deploy.lib import aborted, history, rules
+from deploy.lib.release import Gate, Release, kubernetes_name, parse_yaml
+from models.gates import BELOW
+from models.lib.figures import TITLES
+from models.report import MARKS
+from repo.lib.git import git
+from repo.lib.markdown import plain, table
+from repo.lib.origin import Edit
+from repo.lib.refusal import Refusal
+
+PARTS = {"data": "data", "schema": "schema", "code": "code", "requirements": "packages", "onnx": "model file"}
+
+
+def of_promotion(made: Release, former: Release | None, verified: str | None = None, signed: str = "") -> Edit:
+    """`verified`: the image that the cluster told to be healthy in staging. `signed`: who signed it, a sentence."""
+    name, environment = made.model, made.environment
+    what = "what staging runs, byte for byte" if environment == "production" else "what main has, gated again and built"
+    lines = [
+        f"Merging this promotes `{name}` `{made.version}` to {environment}: {what}.",
+        "",
+        *_beside(made, former),
+        *_same_rows(made),
+        *gate_lines(made),
+        *(["## Staging", "", _staging(made, verified), ""] if environment == "production" else []),
+        *([signed, ""] if signed else []),
+        "## In the cluster",
+        "",
+        f"Once merged, {_walk(made, former)}.",
+        "",
+        *_way_back(made, former),
+        *_manifests(),
+    ]
+    return Edit(f"Promote {name} {made.version} to {environment}", "\n".join(lines))
+
+
+def of_rollback(left: Release, restored: Release, reason: str | None) -> Edit:
+    name, environment = left.model, left.environment
+    was = left.version if left.readable else "what cannot be read"
+    lines = [
+        f"Merging this restores `{name}` `{restored.version}` in {environment}, passport and resources as they "
+        f"were released before, byte for byte, in the place of `{was}`.",
+        "",
+        f"**Why:** {plain(' '.join(reason.split())) if reason else 'nobody said; write it here.'}",
+        "",
+        *_beside(restored, left if left.readable else None),
+        "## In the cluster",
+        "",
+        f"If the rollout of `{was}` was aborted and `{restored.version}` was stable before it, the cluster serves that "
+        "already: the Rollout goes straight to stable, without steps. So it does where the cluster still has the pods' "
+        f"ReplicaSet (`rollbackWindow` of deploy/base). Otherwise {rules.walk(restored.passport.serving)}.",
+        "",
+        _listed(left),
+        "",
+        *_manifests(),
+    ]
+    return Edit(f"Roll {name} back to {restored.version} in {environment}", "\n".join(lines))
+
+
+def _listed(left: Release) -> str:
+    if not left.readable or not aborted.find(left.image.digest, aborted.read()):
+        return f"No image is put on `{aborted.PATH}`: what is left can be promoted again."
+    return (
+        f"The image that is left is on `{aborted.PATH}` from now on: no environment takes it again, and no release is "
+        "made of the same sources. Take it off that list in a commit that says why."
+    )
+
+
+def _beside(new: Release, old: Release | None) -> list[str]:
+    """Both passports, a line each figure."""
+    now, before = _record(new), _record(old) if old and old.readable else {}
+    rows = [
+        ["version", f"`{before['version']}`" if before else "", f"`{new.version}`"],
+        ["test window", _window(before), _window(now)],
+        *([title, _interval(before, key), _interval(now, key)] for key, title in TITLES.items()),
+        *([title, _hash(before, part), _changed(before, now, part)] for part, title in PARTS.items()),
+        ["strategy", _strategy(before), _strategy(now)],
+        ["image", _image(before), _image(now)],
+        ["built from", _commit(before), _commit(now)],
+    ]
+    return table(["", f"{new.environment} now" if before else "nothing runs yet", "with this"], rows)
+
+
+def _same_rows(of: Release) -> list[str]:
+    """What the gate `champion` found, if there was one: the table's columns may be about different months."""
+    gate = next((gate for gate in of.passport.gates if gate.name == "champion"), None)
+    if gate is None or gate.verdict == "off" or not gate.reason or not _record(of).get("champion"):
+        return []
+    return [f"Each column is of its own test window. The gate `champion` compared both: {plain(gate.reason)}.", ""]
+
+
+def gate_lines(of: Release) -> list[str]:
+    passed = sum(gate.verdict.startswith("pass") for gate in of.passport.gates)
+    rows = [
+        [*map(plain, (gate.name, str(gate.limit), str(gate.value))), MARKS[gate.verdict], plain(gate.reason or "")]
+        for gate in of.passport.gates
+    ]
+    summary = f"{passed} of {len(rows)} gates passed"
+    lines = table(["gate", "limit", "value", "verdict", ""], rows)
+    loud = [line for gate in of.passport.gates if (line := _loud(gate))]
+    head = ["## Gates", "", *loud, *([""] if loud else [])]
+    return [*head, f"<details><summary>{summary}</summary>", "", *lines, "</details>", ""]
+
+
+def _loud(gate: Gate) -> str | None:
+    """What a person must not overlook: a limit that was excused, and a change for callers that somebody meant."""
+    if gate.verdict != BELOW and not (gate.name == "shift" and (gate.reason or "").startswith("meant: ")):
+        return None
+    told = plain(f"{gate.value}, limit {gate.limit}; {gate.reason}")
+    return f"- {MARKS[gate.verdict]}: `{gate.name}` {told}"
+
+
+def _staging(made: Release, verified: str | None) -> str:
+    entry = next(history.entries("staging", made.model, own_line=True), None)
+    since = f"since {entry.when:%Y-%m-%d %H:%M} (commit {entry.commit[:10]})" if entry else "by no commit"
+    if verified:
+        return f"✅ The cluster told that its rollout in staging is complete and healthy. Git has it there {since}."
+    return f"⚠️ No cluster told that staging is healthy; Git has it there {since}. Look before you merge."
+
+
+def _walk(made: Release, former: Release | None) -> str:
+    if former is None:
+        return "the cluster starts it at full weight: a first deploy skips the canary steps and their analysis"
+    return rules.walk(made.passport.serving)
+
+
+def _way_back(made: Release, former: Release | None) -> list[str]:
+    name, environment = made.model, made.environment
+    cluster = f"{kubernetes_name(name)} --namespace models-{environment}"
+    lines = ["## The way back", ""]
+    if former is None:
+        return [
+            *lines,
+            f"There is no earlier release. `git rm -r {made.folder}` takes it out of Git; what runs stays until "
+            f"somebody deletes it: `kubectl delete rollout {cluster}`.",
+            "",
+        ]
+    return [
+        *lines,
+        "While it walks, an analysis that fails brings the former back by itself; by hand, and in Git:",
+        "",
+        f"    kubectl argo rollouts abort {cluster}",
+        f"    python -m deploy rollback {name} --environment {environment} --propose   # or the workflow `rollback`",
+        "",
+    ]
+
+
+def _manifests() -> list[str]:
+    """What the change that stands uncommitted in this tree does to what the cluster is told."""
+    base = git("rev-parse", "HEAD").decode().strip()
+    try:
+        return [diff.markdown(base, *diff.compared(base))]
+    except Refusal as refusal:  # where nothing renders them; the checks of the pull request do
+        return ["## Manifests", "", f"Not rendered here: {refusal}", ""]
+
+
+def _record(of: Release) -> dict[str, Any]:
+    read: dict[str, Any] = parse_yaml(of.files["passport.yaml"])
+    return read
+
+
+def _window(record: dict[str, Any]) -> str:
+    window = record.get("dataset", {}).get("window")
+    return f"{window['first']} to {window['last']}, {record['dataset']['rows']:,} rows" if window else ""
+
+
+def _interval(record: dict[str, Any], key: str) -> str:
+    figure = record.get("metrics", {}).get(key)
+    return f"{figure['value']:.4f} ({figure['low']:.4f} to {figure['high']:.4f})" if figure else ""
+
+
+def _hash(record: dict[str, Any], part: str) -> str:
+    return f"`{record['content'].get(part, '')[:12]}`" if record else ""
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any], part: str) -> str:
+    same = before and before["content"].get(part) == now["content"].get(part)
+    return "the same" if same else _hash(now, part)
+
+
+def _strategy(record: dict[str, Any]) -> str:
+    return str((record.get("serving") or {}).get("strategy", "canary")) if record else ""
+
+
+def _image(record: dict[str, Any]) -> str:
+    return f"`{record['image']['name']}@{record['image']['digest'][:19]}…`" if record else ""
+
+
+def _commit(record: dict[str, Any]) -> str:
+    return str((record.get("image") or {}).get("commit", "not recorded")) if record else ""

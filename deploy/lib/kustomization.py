@@ -1,0 +1,139 @@
+"""kustomization.yaml of a release: it follows from passport, resources and promise; it holds the hashes of the files.
+
+Argo CD renders it; `python -m deploy verify` writes it again and finds an edit by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from prometheus_client.utils import floatToGoString
+
+from deploy.canary import steps
+from deploy.lib.promise import vector
+from deploy.lib.release import FILES, Passport, Promise, Release, Served, kubernetes_name, parse_passport, place
+
+PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
+
+# Written by `python -m deploy promote`; a passport from before strategies has none of the optional lines.
+TEMPLATE = """\
+# Written by `python -m deploy promote`; `python -m deploy verify` finds an edit by hand.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+{namespace}resources:
+  - ../../../environments/{environment}
+{components}transformers:  # where the name and the version go
+  - ../../../{names}
+images:
+  - name: {placeholder}
+    newName: "{image.name}"
+    digest: {image.digest}
+patches:
+  - target: {{{target}}}
+    path: resources.yaml
+  - target: {{{target}}}
+    patch: |-
+      - {{op: replace, path: /metadata/labels/app.kubernetes.io~1name, value: "{name}"}}
+      - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
+      - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
+      - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
+{slow}{promised}{evidence}{nodes}"""
+ANNOTATED = """\
+      - {{op: replace, path: /metadata/annotations/release~1{name}, value: "{value}"}}
+"""
+NODES = """\
+  - target: {{{target}}}
+    patch: |-
+      - {{op: add, path: {path}/nodeSelector/kubernetes.io~1arch, value: {architecture}}}
+"""
+POD = "/spec/template/spec"
+EVIDENCE = """\
+      - {{op: replace, path: /spec/strategy/canary/steps/{step}/analysis/args/{place}/value, value: "{requests}"}}
+"""
+
+
+def compose(environment: str, model: str, passport: bytes, resources: bytes, promise: Promise | None = None) -> Release:
+    """The release that these two files make, with what its canary is held to; kustomization.yaml follows from them."""
+    record = parse_passport(passport, place(environment, model) / "passport.yaml")
+    kustomization = TEMPLATE.format(
+        **_rollout(record.serving, environment, promise),
+        environment=environment,
+        placeholder=PLACEHOLDER,
+        image=Release(environment, model, {"passport.yaml": passport}).image,
+        name=kubernetes_name(model),
+        version=record.version,
+        passport=hashlib.sha256(passport).hexdigest(),
+        resources=hashlib.sha256(resources).hexdigest(),
+        promised=_promised(promise) if promise else "",
+        nodes=_nodes(record),
+    )
+    return Release(environment, model, dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True)))
+
+
+def again(release: Release, promise: Promise | None) -> Release:
+    """The release that its passport and resources make, held to this promise."""
+    both = release.files["passport.yaml"], release.files["resources.yaml"]
+    return compose(release.environment, release.model, *both, promise)
+
+
+def bounds(serving: Served, promise: Promise | None) -> dict[str, str]:
+    """By annotation: above which seconds a request is slow or beyond its budget, each arm by its own measure."""
+    slow_ms, budget_ms = serving.slow_ms, serving.latency_budget_ms
+    found = {
+        "slow": slow_ms,
+        "stable-slow": (promise and promise.slow_ms) or slow_ms,
+        "budget": budget_ms,
+        "stable-budget": (promise and promise.latency_budget_ms) or budget_ms,
+    }
+    return {name: slow(value / 1000) for name, value in found.items() if value is not None}
+
+
+def slow(seconds: float) -> str:
+    """The bound above which a request is slow, as the label `le` of the served histogram writes it."""
+    return str(floatToGoString(round(seconds, 9)))  # type: ignore[no-untyped-call]
+
+
+def _promised(promise: Promise) -> str:
+    said = {"champion": promise.champion, "promised-rows": promise.rows, "promised": vector(promise)}
+    return "".join(ANNOTATED.format(name=name, value=value) for name, value in said.items())
+
+
+def _rollout(serving: Served | None, environment: str, promise: Promise | None) -> dict[str, str]:
+    """The lines of the kustomization that follow from the strategy."""
+    lines = {"namespace": "", "components": "", "names": "base/names", "target": "kind: Rollout"}
+    lines |= {"slow": "", "evidence": ""}
+    if serving is None:
+        return lines
+    lines["namespace"] = f"namespace: models-{environment}\n"  # for what the strategy adds
+    if serving.strategy != "canary":
+        lines["components"] = f"components:\n  - ../../../strategies/{serving.strategy}\n"
+    if serving.strategy == "serverless":
+        return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
+    if serving.strategy != "bluegreen":
+        found = bounds(serving, promise)
+        lines["slow"] = "".join(ANNOTATED.format(name=name, value=value) for name, value in found.items())
+        lines["evidence"] = _evidence(serving.canary.requests)
+    return lines
+
+
+def _nodes(record: Passport) -> str:
+    """Pods only where the image can run. Not for a Knative Service, which refuses a node selector by default."""
+    strategy = record.serving.strategy if record.serving else "canary"
+    if record.image is None or record.image.platform is None or strategy == "serverless":
+        return ""
+    places = {"kind: Rollout|Deployment": POD}
+    if strategy == "bluegreen":
+        places["kind: AnalysisTemplate, name: model-smoke"] = "/spec/metrics/0/provider/job/spec/template/spec"
+    architecture = record.image.platform.partition("/")[2]
+    return "".join(NODES.format(target=target, path=path, architecture=architecture) for target, path in places.items())
+
+
+def _evidence(requests: int) -> str:
+    """So many requests more at each weight; nothing where that is what the base says anyway."""
+    places = steps.evidence()
+    if [asked for _, _, asked in places] == [str(requests * number) for number in range(1, len(places) + 1)]:
+        return ""
+    return "".join(
+        EVIDENCE.format(step=step, place=place, requests=requests * number)
+        for number, (step, place, _) in enumerate(places, 1)
+    )

@@ -1,0 +1,235 @@
+"""A release: the three files that say what one environment runs of one model.
+
+Written by `python -m deploy promote` and `python -m deploy rollback`, never by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from deploy.lib import folder
+from repo.lib.files import LOADER
+from repo.lib.refusal import Refusal
+
+ENVIRONMENTS = ("staging", "production")  # in the order of promotion
+RELEASES = Path("deploy/releases")
+LOCK = Path("deploy/build/release.lock")  # held by whoever changes RELEASES
+FILES = ("kustomization.yaml", "passport.yaml", "resources.yaml")
+
+BINS = 10  # of a score, over [0, 1], as the service counts them
+COMPARED = ("canary", "gateway")  # strategies in which stable and new pods serve the same callers at the same time
+
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+# The grammar of a name in a registry, without tag: host with optional port, then lower-case parts.
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+ImageName = Annotated[str, Field(pattern=rf"^(?:[a-zA-Z0-9][a-zA-Z0-9.-]*(?::[0-9]+)?/)?{_PART}(?:/{_PART})*$")]
+
+
+class Record(BaseModel):
+    """What a release relies on; a passport may say more."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Image(Record):
+    name: ImageName
+    digest: Digest
+    commit: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")  # what it was built from; older ones lack it
+    proof: Literal["attestation", "signature", "none"] | None = None  # who built it can be verified by this
+    platform: Literal["linux/amd64", "linux/arm64"] | None = None  # of the nodes that can run it
+
+
+class Interval(Record):
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Gate(Record):
+    name: str
+    limit: Any
+    value: Any
+    verdict: Literal["pass", "pass, below the limit as production is", "fail", "off"]
+    reason: str | None = None
+
+
+class Canary(Record):
+    requests: int = Field(default=300, ge=1)  # that a weight waits for
+
+
+class Served(Record):
+    """What `serving` of model.yaml says about the cluster."""
+
+    api: int = 1  # a higher one refuses requests that the lower one answered
+    strategy: Literal["canary", "gateway", "bluegreen", "serverless"]  # deploy/strategies; canary is the base itself
+    slow_ms: float = Field(gt=0)
+    latency_budget_ms: float | None = Field(default=None, gt=0)
+    canary: Canary = Canary()
+
+
+class Promise(Record):
+    """Rows of the test window by [tenth of the champion's score][tenth of this model's], or why there are none."""
+
+    champion: str  # version
+    slow_ms: float | None = Field(default=None, gt=0)  # the champion's own
+    latency_budget_ms: float | None = Field(default=None, gt=0)
+    counts: list[list[int]] | None = None
+    fault: str | None = None
+
+    @field_validator("counts")
+    @classmethod
+    def _square(cls, counts: list[list[int]] | None) -> list[list[int]] | None:
+        whole = counts is None or (len(counts) == BINS and all(len(row) == BINS and min(row) >= 0 for row in counts))
+        if not whole:
+            raise ValueError(f"must be {BINS} lists of {BINS} numbers of rows")
+        return counts
+
+    @property
+    def rows(self) -> int:
+        return sum(map(sum, self.counts or []))
+
+
+class Passport(Record):
+    """`models/<model>/build/passport.yaml`, and a release's, which adds the image."""
+
+    model: str
+    version: str = Field(pattern=r"^[0-9a-f]{12}$")
+    verdict: Literal["pass", "fail"]
+    content: dict[str, str]  # hashes; `onnx` is the SHA-256 of model.onnx
+    metrics: dict[str, Interval]
+    gates: list[Gate]
+    judged_by: list[str] | None = None  # the gates there were when it was made; older ones lack it
+    serving: Served | None = None  # of passports from before strategies
+    promises: list[Promise] = []  # about the releases that stood when it was judged
+    image: Image | None = None
+
+
+@dataclass(frozen=True)
+class Release:
+    environment: str
+    model: str
+    files: Mapping[str, bytes]
+
+    @property
+    def folder(self) -> Path:
+        return place(self.environment, self.model)
+
+    @cached_property
+    def passport(self) -> Passport:
+        return parse_passport(self.files.get("passport.yaml", b""), self.folder / "passport.yaml")
+
+    @property
+    def version(self) -> str:
+        return self.passport.version
+
+    @property
+    def image(self) -> Image:
+        if self.passport.image is None:
+            raise Refusal(f"{self.folder / 'passport.yaml'}: image is missing; restore the release from Git.")
+        return self.passport.image
+
+    @property
+    def readable(self) -> bool:
+        """Whether passport and image can be read at all; what they say is for the rules."""
+        try:
+            return bool(self.image)
+        except Refusal:
+            return False
+
+    @property
+    def reference(self) -> str:
+        return f"{self.image.name}@{self.image.digest}"
+
+
+def place(environment: str, model: str) -> Path:
+    return RELEASES / environment / model
+
+
+def kubernetes_name(model: str) -> str:
+    """flight_delay -> flight-delay: the name of every object of a model."""
+    name = model.replace("_", "-")
+    # 63 characters less what the controllers append: -stable or -canary, or a pod's two hashes.
+    if not re.fullmatch(r"[a-z](?:[a-z0-9-]{0,44}[a-z0-9])?", name) or name.endswith(("-stable", "-canary")):
+        raise Refusal(
+            f"models/{model}: {name!r} cannot name objects in a cluster; rename the folder: letters, digits and inner "
+            "underscores, at most 46 characters, not ending in _stable or _canary."
+        )
+    return name
+
+
+def parse_image(reference: str, commit: str | None = None) -> Image:
+    """Split `name@sha256:<hex>`; a tag, even beside a digest, is refused: it can move, or lie."""
+    name, _, digest = reference.partition("@")
+    give = "give --image name@sha256:<64 hex digits>, as pushing the image printed it"
+    if ":" in name.rsplit("/", 1)[-1]:
+        raise Refusal(f"--image {reference} names a tag, which can come to mean other bytes; {give}.")
+    try:
+        return Image(name=name, digest=digest, commit=commit)
+    except ValidationError as error:
+        field = error.errors()[0]["loc"][0]
+        raise Refusal(f"--image {reference}: the {field} is {'malformed' if digest else 'missing'}; {give}.") from None
+
+
+def parse_yaml(content: bytes) -> Any:
+    """YAML of a release, whose hundreds `verify` reads."""
+    return yaml.load(content, Loader=LOADER)  # noqa: S506 - both are safe loaders
+
+
+def parse_passport(content: bytes, where: Path) -> Passport:
+    """Read a passport's bytes; a fault becomes a Refusal that names `where` and the field."""
+    try:
+        return _passport(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"]) or "the file"
+        raise Refusal(f"{where}: {field}: {fault['msg']}; it must be made again.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise Refusal(f"{where}: not YAML ({' '.join(str(error).split())}); it must be made again.") from None
+
+
+@lru_cache(maxsize=512)  # a release is the same bytes in several commits and environments
+def _passport(content: bytes) -> Passport:
+    return Passport.model_validate(parse_yaml(content))
+
+
+def complete(passport: bytes, image: Image, where: Path) -> bytes:
+    """The passport with its image appended; not one byte of what the models stage wrote is touched."""
+    lines = ["", "image:", f'  name: "{image.name}"', f"  digest: {image.digest}"]
+    lines += [f'  commit: "{image.commit}"'] if image.commit else []  # quoted: forty digits alone would be a number
+    lines += [f"  proof: {image.proof}"] if image.proof else []
+    lines += [f"  platform: {image.platform}"] if image.platform else []
+    completed = passport.rstrip(b"\n") + "\n".join([*lines, ""]).encode()
+    try:
+        whole = parse_yaml(completed) == {**parse_yaml(passport), "image": image.model_dump(exclude_none=True)}
+    except (yaml.YAMLError, ValueError, TypeError):
+        whole = False
+    if not whole or parse_passport(passport, where).image is not None:
+        raise Refusal(f"{where}: no image can be added to it; make it anew with `python -m models run`.")
+    return completed
+
+
+def read(environment: str, model: str, root: Path = Path()) -> Release | None:
+    """The release in a tree, with those of its files that are there; None where there is none."""
+    paths = [root / place(environment, model) / name for name in FILES]
+    found = {path.name: path.read_bytes() for path in paths if path.is_file()}
+    return Release(environment, model, found) if found else None
+
+
+def every(root: Path = Path()) -> list[Release]:
+    """All releases in a tree, environments in the order of promotion."""
+    places = [path for environment in ENVIRONMENTS for path in sorted((root / RELEASES / environment).glob("[!.]*"))]
+    found = [read(path.parent.name, path.name, root) for path in places]
+    return [release for release in found if release is not None]
+
+
+def write(release: Release) -> None:
+    """Put a release in place whole; the caller holds LOCK."""
+    folder.replace(release.folder, release.files)

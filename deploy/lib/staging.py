@@ -1,0 +1,104 @@
+"""What one run of release.yml built, onto the newest main in one commit; as a pull request where main is closed.
+
+`python -m deploy promote --to staging --released DIR --push` and, of one model that was built here, `promote <model>
+--to staging --image REF --push`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy import due, promote
+from deploy.lib import decision, release
+from models.lib import config
+from repo.lib import files, origin
+from repo.lib.git import git
+from repo.lib.refusal import Refusal
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model's pushed image, and the files that Git does not hold, by where they go."""
+
+    model: str
+    image: str | None
+    brought: dict[Path, Path]
+
+
+def push(options: argparse.Namespace) -> int:
+    """0, or 1 where one of several models was refused: the others land all the same."""
+    if options.to != "staging":
+        raise Refusal("--push is for staging, which follows main; production is reviewed: give --propose.")
+    built = _released(Path(options.released)) if options.released else [_here(options)]
+    proved = git("rev-parse", "HEAD").decode().strip()
+    refused: dict[str, Refusal] = {}
+
+    def apply() -> origin.Edit | None:
+        refused.clear()
+        edits = [edit for each in built if (edit := _land(each, proved, options, refused))]
+        if not edits:
+            return None
+        title = (
+            edits[0].title
+            if len(edits) == 1
+            else f"Promote {', '.join(each.title.split()[1] for each in edits)} to staging"
+        )
+        return origin.Edit(title, "\n\n---\n\n".join(each.body for each in edits))
+
+    try:
+        if commit := origin.push(origin.MAIN, apply):
+            print(f"pushed: {commit}")
+    except origin.Protected as closed:
+        address = origin.propose(origin.MAIN, "release/staging", apply)
+        print(f"{closed} Proposed instead: {address}")
+    if len(built) == 1 and refused:
+        raise next(iter(refused.values()))
+    for name, refusal in refused.items():
+        print(f"deploy promote {name}: {refusal}")
+    return 1 if refused else 0
+
+
+def _land(built: Built, proved: str, options: argparse.Namespace, refused: dict[str, Refusal]) -> origin.Edit | None:
+    """In a fresh tree of main: the release of one model, or None, having said why there is none."""
+    name = built.model
+    if not due.same(name, proved):
+        print(f"main has another {name} by now than {proved[:10]}; that one has a release of its own.")
+        return None
+    if reason := due.kept_back(name):  # another run was faster, or it was rolled back since
+        print(f"nothing to release of {name}: {reason}.")
+        return None
+    for path, source in built.brought.items():
+        if not path.exists():
+            files.write(path, source.read_bytes())
+    former = release.read("staging", name)
+    try:
+        made = promote.write(argparse.Namespace(**{**vars(options), "model": name, "image": built.image}), proved)
+    except Refusal as refusal:
+        refused[name] = refusal
+        return None
+    return decision.of_promotion(made, former) if made else None
+
+
+def _here(options: argparse.Namespace) -> Built:
+    if not options.model:
+        raise Refusal("no model is named; give one of models/, or --released with what a run built.")
+    model = config.load(options.model, check_columns=False)
+    paths = (model.build / "passport.yaml", model.onnx)
+    return Built(options.model, options.image, {path: path.absolute() for path in paths if path.is_file()})
+
+
+def _released(folder: Path) -> list[Built]:
+    """A folder for each model, as the job `image` of release.yml leaves it."""
+    found = []
+    for place in sorted(folder.glob("*/")):
+        model = config.load(place.name, check_columns=False)
+        if not (place / "image").is_file():
+            raise Refusal(f"{place / 'image'} is missing; the job that pushes the image leaves it.")
+        content = {model.build / "passport.yaml": place / "passport.yaml", model.onnx: place / "model.onnx"}
+        brought = {path: source.absolute() for path, source in content.items() if source.is_file()}
+        found.append(Built(place.name, (place / "image").read_text().strip(), brought))
+    if not found:
+        raise Refusal(f"{folder} has no model in it; no image was built and signed, see the jobs before.")
+    return found

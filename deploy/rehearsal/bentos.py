@@ -1,0 +1,127 @@
+"""Where the two Bentos of a rehearsal come from: `python -m deploy rehearse flight_delay [--champion REV]`."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.lib import history
+from deploy.rehearsal.meters import Bounds
+from models.lib import champion as released
+from models.lib.config import Model
+from repo.lib.command import working
+from repo.lib.files import read_json, write
+from repo.lib.git import NoGit, git
+from repo.lib.refusal import Refusal
+from serving import build
+
+
+@dataclass(frozen=True)
+class Bento:
+    """`description` says which model this is and where it comes from."""
+
+    folder: Path
+    description: str
+
+    @property
+    def version(self) -> str:
+        """The model's version, as its answers and metrics name it."""
+        return str(self._contract["version"])
+
+    def bounds(self, slow_ms: float) -> Bounds:
+        """By what its latency is measured; `slow_ms` where its image states no bound of its own."""
+        budget = float(self._contract["latency_budget_ms"])
+        return Bounds(float(self._contract["slow_ms"] or slow_ms), budget)
+
+    @property
+    def onnx(self) -> Path:
+        return self.folder / "src" / "model.onnx"
+
+    @property
+    def _contract(self) -> dict[str, Any]:
+        found: dict[str, Any] = read_json(self.folder / "src" / "contract.json", "python -m serving build <model>")
+        return found
+
+
+def candidate(model: Model) -> Bento:
+    """What the working tree holds, built unless it is built already."""
+    with working("building the candidate"):
+        bento = build.build(model.name)
+    return Bento(bento, f"version {Bento(bento, '').version}, of the working tree")
+
+
+def champion(model: Model, revision: str | None, candidate: Bento, folder: Path) -> Bento:
+    """The model of `revision`, or what production runs, or, before the first release, the candidate itself.
+
+    `folder` is temporary and takes the champion's commit and what is built of it.
+    """
+    if revision is not None:
+        commit = _commit(revision)
+        bento = built_at(model, commit, folder, {})
+        return Bento(bento, f"version {Bento(bento, '').version}, of {revision} (commit {commit[:10]})")
+    production = released.find(model)
+    if production is None:
+        nobody = "the candidate itself: production has no release to compare it with"
+        return dataclasses.replace(candidate, description=nobody)
+    commit = _promoted(model.name, released.passport_path(model.name).read_bytes()) or production.commit
+    # model.onnx need not be part of a commit (`storage: dvc`).
+    bento = built_at(model, commit, folder, {model.onnx: released.blob(model, production.onnx)[0]})
+    # Not the Bento's own version: a passport fits the tree that it was made in, which need not be that of the commit.
+    return Bento(bento, f"version {production.version}, which production runs (built of commit {commit[:10]})")
+
+
+def _promoted(name: str, passport: bytes) -> str | None:
+    """The commit that first brought this passport to staging: its tree is what the released image was built of."""
+    having = [each for each in history.entries("staging", name) if each.release.files.get("passport.yaml") == passport]
+    return having[-1].commit if having else None
+
+
+def _commit(revision: str) -> str:
+    try:
+        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
+    except NoGit:
+        raise
+    except Refusal:
+        raise Refusal(
+            f"--champion {revision} is no commit of this repository; name one, such as HEAD~1, a tag or a hash."
+        ) from None
+
+
+def built_at(model: Model, commit: str, folder: Path, added: dict[Path, bytes]) -> Path:
+    """The Bento that a commit's own code builds of its own model, in a copy of the commit with some files `added`."""
+    tree = folder / "champion"
+    for path in (model.folder / "model.yaml", model.onnx, Path("serving/build.py")):
+        if path not in added and not _holds(commit, path):
+            raise Refusal(f"commit {commit[:10]} holds no {path}, so {model.name} cannot be built of it; name another.")
+    with tarfile.open(fileobj=io.BytesIO(git("archive", "--format=tar", commit))) as archive:
+        archive.extractall(tree, filter="data")
+    for path, content in added.items():
+        write(tree / path, content)
+    with working(f"building the champion of commit {commit[:10]}"):
+        done = subprocess.run(
+            [sys.executable, "-m", "serving", "build", model.name],
+            cwd=tree,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    built = [path.parent for path in sorted((tree / model.build).glob("**/bento.yaml"))]
+    if done.returncode or len(built) != 1:
+        reason = next(reversed(done.stdout.strip().splitlines()), "no reason given")
+        raise Refusal(f"the model of commit {commit[:10]} cannot be built: {reason}")
+    return built[0]
+
+
+def _holds(commit: str, path: Path) -> bool:
+    try:
+        git("cat-file", "-e", f"{commit}:{path}")
+    except Refusal:
+        return False
+    return True

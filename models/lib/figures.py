@@ -1,0 +1,122 @@
+"""The figures of a report in words, as both of its pages show them: each table is a head and rows of text.
+
+Where there is no champion to compare with, its columns are not there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.lib import config
+
+TITLES = {
+    "roc_auc": "ROC AUC",
+    "log_loss": "log-loss",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+}
+HIGHER = {"roc_auc"}  # is better; of the others the lower one
+SHOWN = 4  # digits of a difference
+NOTE = (
+    "Difference: candidate minus champion on the same rows, with the 95 % interval of a paired bootstrap; where it "
+    "contains 0 there is no evidence of a difference. Of ROC AUC the higher is better, of the others the lower."
+)
+Table = tuple[list[str], list[list[str]]]
+
+
+def metrics(evaluation: dict[str, Any], comparison: dict[str, Any]) -> Table:
+    head = ["metric", "candidate", "95 % interval"] + ["champion", "difference", ""] * bool(comparison["metrics"])
+    rows = []
+    for name, title in TITLES.items():
+        figure, against = evaluation["metrics"][name], comparison["metrics"].get(name)
+        compared = [_number(against["champion"], 4), *_difference(name, against)] if against else []
+        rows.append([title, _number(figure["value"], 4), interval(figure, 4), *compared])
+    return head, rows
+
+
+def slices(found: list[dict[str, Any]], comparison: dict[str, Any]) -> Table:
+    """ROC AUC of these slices of the evaluation."""
+    head = ["column", "slice", "rows", "positive", "ROC AUC", "95 % interval"]
+    known = {(each["column"], each["slice"]): each for each in comparison["slices"]}
+    rows = []
+    for each in found:
+        auc, against = each["roc_auc"], known.get((each["column"], each["slice"]))
+        compared = [_number(against["champion"], 3), *_difference("roc_auc", against)] if against else []
+        share = f"{each['positive_rate']:.1%}"
+        cells = [each["column"], each["slice"], f"{each['rows']:,}", share, _number(auc["value"], 3), interval(auc, 3)]
+        rows.append(cells + (compared or [""] * 3 * bool(known)))
+    return head + ["champion", "difference", ""] * bool(known), rows
+
+
+def shift(comparison: dict[str, Any]) -> Table:
+    """What callers will notice of a release, in the champion's place; no rows without a champion."""
+    found = comparison["shift"]
+    head = ["what callers will notice", "before", "with this", ""]
+    if not found:
+        return head, []
+    before, now = found["positive"]
+    rows = [
+        ["labels that change", "", f"{found['labels']:.1%}", "of rows"],
+        ["labelled positive", f"{before:.1%}", f"{now:.1%}", f"{now / before:.2f} times as many" if before else ""],
+    ]
+    for place, (old, new) in enumerate(zip(*found["bins"], strict=True)):
+        rows.append([f"scores from {place / 10:.1f}", f"{old:,}", f"{new:,}", "rows"])
+    for each in found["slices"]:
+        before, now = each["positive"]
+        told = f"{each['labels']:.1%} of {each['rows']:,} labels change"
+        rows.append([f"{each['column']} {each['slice']}: positive", f"{before:.1%}", f"{now:.1%}", told])
+    return head, rows
+
+
+def costs(model: config.Model, measured: dict[str, Any], comparison: dict[str, Any]) -> Table:
+    """Size and latency, each beside its limit."""
+    size, latency = model.gates.size_mb, model.gates.latency
+    champion = f" (champion {comparison['size_mb']:g} MB)" if "size_mb" in comparison else ""
+    file = f"{measured['size_mb']:g} MB{champion}"
+    rows = [["ONNX file", file, "gate is off" if size.at_most is None else f"at most {size.at_most:g} MB"]]
+    for name, batch, most in (
+        ("one_row", "1 row", latency.one_row_ms),
+        ("hundred_rows", "100 rows", latency.hundred_rows_ms),
+    ):
+        found = measured["latency"][name]
+        limit = "gate is off" if most is None else f"p99 at most {most:g} ms"
+        times = f"p50 {found['p50_ms']:.3g} ms, p99 {found['p99_ms']:.3g} ms"
+        rows.append([f"processor time of a call, {batch}", times, limit])
+    return ["", "measured", "limit"], rows
+
+
+def against(passport: dict[str, Any], comparison: dict[str, Any]) -> str:
+    """What the candidate is compared with; the champion's version stands in backquotes."""
+    if not passport["champion"]:
+        return "no champion yet (first release)"
+    why = str(comparison["fault"] or "").rstrip(".")
+    told = f", with which it could not be compared ({why})" if why else ""
+    return f"champion `{passport['champion']['version']}`{told}"
+
+
+def interval(figure: dict[str, Any], digits: int) -> str:
+    if figure["value"] is None:
+        return "one outcome only"
+    return f"{figure['low']:.{digits}f} to {figure['high']:.{digits}f}"
+
+
+def word(name: str, difference: dict[str, Any]) -> str:
+    """`better` or `worse` only where the whole interval says so, as it is shown."""
+    if difference["value"] is None:
+        return ""
+    low, high = (round(difference[key], SHOWN) for key in ("low", "high"))
+    if low <= 0 <= high:
+        return "no evidence of a difference"
+    return "better" if (low > 0) == (name in HIGHER) else "worse"
+
+
+def _difference(name: str, against: dict[str, Any]) -> list[str]:
+    found = against["difference"]
+    if found["value"] is None:
+        return ["", ""]
+    value, low, high = (f"{found[key]:+.{SHOWN}f}" for key in ("value", "low", "high"))
+    return [f"{value} ({low} to {high})", word(name, found)]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,142 @@
+"""The record that travels with a model: what it was made from, what was measured, what judged it and how."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.lib import config
+from repo.lib.files import read_json, read_yaml, sha256, sha256_of_tree
+from repo.lib.refusal import Refusal
+
+SERVED = ("strategy", "api", "latency_budget_ms", "canary", "threshold", "shift")  # of `serving`, what others ask
+ENGINE = ("repo/lib", "data_schemas", "data_schemas/lib", "models", "models/lib")
+REPRODUCED = "reproduced.json"
+KEYS = ("model", "version", "verdict", "content", "dataset", "metrics", "gates", "champion")
+
+
+def content(model: config.Model) -> dict[str, str]:
+    """The hashes of everything that the model came from; the version is derived from these and nothing else."""
+    schema = Path("data_schemas") / model.dataset / "schema.py"
+    return {
+        "data": _data(model.dataset),
+        "schema": sha256(schema),
+        "code": sha256_of_tree(code(model)),
+        "requirements": sha256(Path("requirements/training.txt")),
+        "onnx": sha256(model.onnx),
+    }
+
+
+def code(model: config.Model) -> list[Path]:
+    """The sources that made, measured and judged the model."""
+    dataset = Path("data_schemas") / model.dataset
+    folders = (*map(Path, ENGINE), dataset, model.folder)
+    return [path for folder in folders for path in folder.glob("*.py")] + [model.folder / "model.yaml"]
+
+
+def version(of: dict[str, str]) -> str:
+    """Twelve hex digits of the SHA-256 of the content's canonical JSON: the same content, the same version."""
+    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists of whole numbers, such as a row of a promise, on one line."""
+
+
+def _listed(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+    numbers = bool(data) and all(isinstance(each, int) for each in data)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=numbers)
+
+
+_Dumper.add_representer(list, _listed)
+
+
+def text(record: dict[str, Any]) -> str:
+    """The passport as YAML."""
+    return yaml.dump(record, Dumper=_Dumper, sort_keys=False, width=120)
+
+
+def make(
+    model: config.Model,
+    evaluation: dict[str, Any],
+    gates: list[dict[str, Any]],
+    champion: Any,
+    promises: list[dict[str, Any]],
+    slow_ms: float,
+) -> dict[str, Any]:
+    """The passport, in the order in which a person reads it."""
+    hashes = content(model)
+    return {
+        "model": model.name,
+        "version": version(hashes),
+        "verdict": "fail" if any(gate["verdict"] == "fail" for gate in gates) else "pass",
+        "content": hashes,
+        "dataset": {
+            "name": model.dataset,
+            "window": model.windows.test.model_dump(),
+            "rows": evaluation["rows"],
+            "positive_rate": evaluation["positive_rate"],
+        },
+        "metrics": evaluation["metrics"],
+        "gates": gates,
+        "judged_by": list(config.Gates.model_fields),  # all there are: a gate added later judges later passports
+        "champion": champion,
+        "serving": model.serving.model_dump(include=set(SERVED), exclude_none=True) | {"slow_ms": slow_ms},
+        "promises": promises,
+        **_reproduced(model, hashes["onnx"]),
+    }
+
+
+def _reproduced(model: config.Model, onnx: str) -> dict[str, Any]:
+    """What `models reproduce` found of this file on another machine, where it was asked; it decides nothing."""
+    path = model.build / REPRODUCED
+    found = read_json(path, f"python -m models reproduce {model.name}") if path.is_file() else {}
+    return {"reproduced": {key: found[key] for key in ("found", "on")}} if found.get("onnx") == onnx else {}
+
+
+def refuse_stale(model: config.Model, recorded: Mapping[str, str]) -> None:
+    """What the passport in build/ records must be what is there now: model.onnx first, then all that it was made from.
+
+    Building and promoting ask: otherwise they would stamp other sources with the version of these.
+    """
+    if not model.onnx.is_file():
+        mend = "dvc pull" if model.storage == "dvc" else f"git checkout HEAD -- {model.onnx}"
+        raise Refusal(f"{model.onnx} is missing; fetch it with `{mend}`.")
+    try:
+        now = content(model)
+    except FileNotFoundError as error:
+        raise Refusal(
+            f"{error.filename} is missing; restore it with `git checkout HEAD -- {error.filename}`."
+        ) from None
+    stale = [part for part in ("onnx", *now) if recorded.get(part) != now[part]]
+    if stale:
+        what = model.onnx if stale[0] == "onnx" else f"the present {stale[0]}"
+        raise Refusal(
+            f"{model.build / 'passport.yaml'}: content.{stale[0]} is not the hash of {what}; "
+            f"run `python -m models run {model.name}`."
+        )
+
+
+def slow_ms(model: config.Model) -> float:
+    """The bound of model.yaml or, where it has none, the one that was measured and judged."""
+    if model.serving.slow_ms is not None:
+        return model.serving.slow_ms
+    path, mend = model.build / "passport.yaml", f"make it with `python -m models run {model.name}`"
+    try:
+        return float(read_yaml(path, mend, KEYS)["serving"]["slow_ms"])
+    except (KeyError, TypeError, ValueError):
+        raise Refusal(f"{path}: serving.slow_ms is missing; {mend}.") from None
+
+
+def _data(dataset: str) -> str:
+    pointer = Path("data_schemas") / dataset / "data.dvc"
+    pinned = read_yaml(pointer, f"pin the data with `python -m data_schemas ingest {dataset}`")
+    try:
+        return str(pinned["outs"][0]["md5"])
+    except (KeyError, TypeError, IndexError):
+        raise Refusal(f"{pointer}: outs[0].md5 is missing; restore the file with `git checkout {pointer}`.") from None

@@ -1,0 +1,174 @@
+"""DVC, asked as a library: its command line tells every step or, with `--quiet`, not even why it stopped.
+
+In a process of its own, `python -m models.lib.pipeline repro models/flight_delay/dvc.yaml`: DVC takes over a process's
+logging and its Ctrl-C, and this one can be ended together with the stage that it has started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from models.lib.artifacts import NO_TRAIN
+from repo.lib.refusal import Refusal
+
+
+def repro(pipeline: Path, train: bool = True) -> int:
+    """Run what changed. 0, or 1 when a stage said no, or 2 when one refused, or DVC did; all of it was printed.
+
+    Without `train` the stages that make a model refuse.
+    """
+    command = [sys.executable, "-m", "models.lib.pipeline", "repro", str(pipeline)]
+    environment = os.environ if train else {**os.environ, NO_TRAIN: "1"}
+    # In a process group of its own: whatever ends this process ends the stage that DVC has started, too.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environment) as process:
+        try:
+            while True:
+                # In steps: polars, once used, replaces the handler of Ctrl-C by one that interrupts no endless wait.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(timeout=1)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+
+
+def status(pipeline: Path) -> dict[str, list[Any]]:
+    """Stage -> what changed, in DVC's words; a stage that is up to date is not there."""
+    return dict(_answer("status", str(pipeline)))
+
+
+def bring(pipeline: Path, outs: list[Path]) -> dict[str, str]:
+    """Put those of these outputs that are absent where the lock has them, from DVC's cache or remote.
+
+    What is present stays as it is, and goes to the cache when its bytes are those of the lock. The answer is why others
+    could not be brought. A remote that has other bytes is refused.
+    """
+    return dict(_answer("bring", str(pipeline), *map(str, outs)))
+
+
+def _answer(*words: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "models.lib.pipeline", *words]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refusal(done.stderr.strip().removeprefix("models run: "))
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _ask(operation: str, pipeline: str, *outs: str) -> int:
+    """In the child: DVC's answer, as exit code or JSON."""
+    try:
+        from dvc.repo import Repo  # type: ignore[import-untyped]
+
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)
+        with Repo() as repo:
+            if operation == "status":
+                print(json.dumps(repo.status([pipeline])))
+            elif operation == "bring":
+                print(json.dumps(_bring(repo, pipeline, outs)))
+            else:
+                repo.reproduce([pipeline])
+        return 0
+    except Refusal as refusal:
+        print(f"models run: {refusal}", file=sys.stderr)
+        return 2
+    except Exception as error:  # of DVC, or of a file that it reads; the chain of causes holds the reason
+        chain: list[BaseException] = [error]
+        while cause := chain[-1].__cause__:
+            chain.append(cause)
+        # What a stage that ends by itself has to say, it said.
+        if ended := re.search(r"exited with ([12])$", str(chain[-1])):
+            return int(ended[1])
+        print(f"models run: {_sentence(chain)}", file=sys.stderr)
+        return 2
+
+
+def _bring(repo: Any, pipeline: str, outs: tuple[str, ...]) -> dict[str, str]:
+    stages = repo.stage.load_all(pipeline)
+    named = [out for stage in stages for out in stage.outs if str(out) in outs and out.use_cache and out.hash_info]
+    for out in named:
+        if out.changed_cache() and not out.workspace_status():
+            out.ignore()  # by Git
+            out.commit(relink=False)
+    absent = [out for out in named if not out.exists]
+    reasons = _fetch(repo, [out for out in absent if out.changed_cache()])
+    for out in absent:
+        _hold_against_lock(out)
+    for out in absent:
+        if not out.changed_cache():
+            out.checkout()
+    return {str(out): reasons.get(str(out), "the DVC remote has not got it") for out in absent if not out.exists}
+
+
+def _fetch(repo: Any, outs: list[Any]) -> dict[str, str]:
+    """Out -> what went wrong; that a remote has not got something is no error of DVC's."""
+    from dvc.lock import LockError  # type: ignore[import-untyped]
+
+    try:
+        if outs:
+            repo.fetch([str(out) for out in outs])
+        return {}
+    except LockError:
+        raise
+    except Exception as error:  # of DVC or of whatever library reaches the remote
+        return dict.fromkeys(map(str, outs), " ".join(f"DVC cannot fetch it: {error}".split())[:300])
+
+
+def _hold_against_lock(out: Any) -> None:
+    """Each file of the cache by its bytes: of one that is read-only DVC believes the name, also as it fetches it."""
+    ahead = [out.hash_info.value]
+    while ahead:
+        name = ahead.pop()
+        path = Path(out.cache.oid_to_path(name))
+        if not path.is_file():
+            continue
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "md5").hexdigest()
+        if found != name.removesuffix(".dir"):
+            path.unlink()
+            raise Refusal(
+                f"{out} has other bytes in the DVC remote or cache than the lock names; delete files/md5/{name[:2]}/"
+                f"{name[2:]} in the remote, then `dvc push` on the machine that has the right ones."
+            )
+        if name.endswith(".dir"):  # the listing of a folder
+            ahead += [each["md5"] for each in json.loads(path.read_bytes())]
+
+
+def _sentence(chain: list[BaseException]) -> str:
+    kinds = {type(error).__name__ for error in chain}
+    if "LockError" in kinds:
+        return "another process of DVC works in this tree; wait for it, then run again."
+    reason = " ".join(": ".join(map(str, chain)).split())[:400]
+    if "SCMError" in kinds:
+        return f"{reason}, which DVC needs; run in a clone of the repository."
+    named = re.search(r"'(?:\./)?([^']+(?:\.dvc|dvc\.lock|dvc\.yaml))'", reason)
+    mend = f"mend {named[1]} or restore it with `git checkout -- {named[1]}`" if named else "mend that"
+    return f"DVC refuses: {reason}; {mend}, then run again."
+
+
+def _end_with_parent() -> None:
+    """A killed `models run` cannot end its stages; its end of this pipe closes, whatever happened to it."""
+    pipe = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # stages read nothing
+
+    def wait() -> None:
+        os.read(pipe, 1)
+        os.killpg(0, signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "repro":
+        _end_with_parent()
+    sys.exit(_ask(*sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""The class `Model` of a model's network.py, and what it raises as one sentence."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.lib import config
+from repo.lib.refusal import Ended, Refusal, described
+
+
+def network(model: config.Model) -> Any:
+    """The class `Model` of the model's `network.py`: the seam described in the plan."""
+    path = model.folder / "network.py"
+    if not path.is_file():
+        raise Refusal(f"{path} is missing; write its class `Model` (see models/flight_delay/network.py).")
+    try:
+        module = importlib.import_module(f"models.{model.name}.network")
+    except (Refusal, Ended):
+        raise
+    except (Exception, SystemExit) as error:  # a team's file: any fault in it is one sentence
+        raise Refusal(f"{path} cannot be loaded ({described(error)}); mend the file.") from error
+    if not hasattr(module, "Model"):
+        raise Refusal(f"{path} defines no class `Model`; name it so.")
+    return module.Model
+
+
+def load(model: config.Model) -> Any:
+    """The fitted network of weights/."""
+    weights, mend = model.weights, f"make it anew with `python -m models train {model.name}`"
+    if not weights.is_dir():
+        raise Refusal(f"{weights} is missing; make it with `python -m models run {model.name}`.")
+    try:
+        return network(model).load(weights)
+    except (Refusal, Ended):
+        raise
+    except (Exception, SystemExit) as error:  # whatever a damaged file, or a network.py that it does not fit, brings up
+        raise Refusal(f"{weights} cannot be loaded ({described(error)}); {mend}.") from error
+
+
+@contextmanager
+def guarded(model: config.Model) -> Iterator[None]:
+    """Whatever a team's network.py raises becomes a Refusal that names the line."""
+    path = model.folder / "network.py"
+    try:
+        yield
+    except (Refusal, Ended):
+        raise
+    except ValidationError as error:  # network.py types `training` as it likes; pydantic is the way of the example
+        fault = error.errors()[0]
+        field = ".".join(["training", *map(str, fault["loc"])])
+        raise Refusal(f"{model.folder}/model.yaml: {field}: {fault['msg']}; mend it there.") from None
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename).parts[-3:] == path.parts[-3:]]
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        raise Refusal(f"{where}: {described(error)}; mend it there.") from error

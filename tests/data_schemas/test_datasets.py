@@ -1,0 +1,91 @@
+"""Datasets as other stages see them: discovered by folder, read in the schema's order, refused with the mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from data_schemas.lib import datasets
+from repo.lib.refusal import Refusal
+from tests.data_schemas.examples import DATA, make_trips, verb
+from tests.support.repository import git
+from tests.support.specimens import DATASET_NAME
+
+MEND = f"python -m data_schemas ingest {DATASET_NAME}"
+WEATHER = Path("data_schemas/specimen_weather")
+
+
+@pytest.mark.usefixtures("tree")
+def test_months_are_read_as_one_table_in_the_order_of_the_schema() -> None:
+    DATA.mkdir()
+    make_trips(2).select(reversed(make_trips().columns)).write_parquet(DATA / "2013-02.parquet")
+    make_trips(1).write_parquet(DATA / "2013-01.parquet")
+    table = datasets.read(DATASET_NAME, ["2013-01", "2013-02"])
+    assert table.equals(pl.concat([make_trips(1), make_trips(2)]))
+    assert table.columns == datasets.columns(DATASET_NAME)
+    assert datasets.months(DATASET_NAME) == ["2013-01", "2013-02"]
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_missing_or_broken_month_names_file_and_mend() -> None:
+    DATA.mkdir()
+    with pytest.raises(Refusal, match=rf"2013-01\.parquet is missing.*{MEND}"):
+        datasets.read(DATASET_NAME, ["2013-01"])
+    (DATA / "2013-01.parquet").write_bytes(b"no table")
+    with pytest.raises(Refusal, match=rf"2013-01\.parquet cannot be read.*{MEND}"):
+        datasets.read(DATASET_NAME, ["2013-01"])
+    make_trips().drop("temp").write_parquet(DATA / "2013-01.parquet")
+    with pytest.raises(Refusal, match=r"2013-01\.parquet cannot be read.*temp"):
+        datasets.read(DATASET_NAME, ["2013-01"])
+    with pytest.raises(Refusal, match="name at least one"):
+        datasets.read(DATASET_NAME, [])
+
+
+@pytest.mark.parametrize("name", ["specimen_trains", "", "..", f"{DATASET_NAME}/../{DATASET_NAME}"])
+def test_a_name_that_is_no_dataset_is_refused(name: str) -> None:
+    with pytest.raises(Refusal, match="no dataset"):
+        datasets.schema(name)
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ("import nowhere\n", "cannot be loaded (ModuleNotFoundError: No module named 'nowhere')"),
+        ("import sys\nsys.exit(0)\n", "cannot be loaded (SystemExit: 0)"),
+        ("raise ValueError('two\\nlines')\n", "cannot be loaded (ValueError: two lines)"),
+        ("ROWS = 1\n", "must define one pandera DataFrameModel, not 0"),
+        ("import pandera.polars as pa\nclass W(pa.DataFrameModel):\n    x: 'nothing'\n", "schema.py"),
+    ],
+)
+@pytest.mark.usefixtures("importable", "handlers_kept")
+def test_a_broken_contract_is_one_sentence(schema: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    WEATHER.mkdir()
+    (WEATHER / "schema.py").write_text(schema)
+    assert verb("validate", WEATHER.name, "--table", "data_schemas/__main__.py") == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.usefixtures("importable", "handlers_kept")
+def test_a_team_adds_a_dataset_by_one_folder(recorded: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    WEATHER.mkdir()
+    (WEATHER / "schema.py").write_text(
+        "import pandera.polars as pa\n\n\n"
+        "class Weather(pa.DataFrameModel):\n"
+        "    temp: float = pa.Field(in_range=(-40, 130), n_failure_cases=5)\n\n"
+        "    class Config:\n        strict = True\n"
+    )
+    (WEATHER / "source.py").write_text(
+        "import polars as pl\n\n\n"
+        'def months():\n    for month in ("2020-01", "2020-02"):\n'
+        '        yield month, pl.DataFrame({"temp": [1.0, 2.0]})\n'
+    )
+    assert verb("ingest", WEATHER.name) == 0
+    assert "4 rows, 2020-01 to 2020-02" in capsys.readouterr().out
+    assert verb("validate", WEATHER.name) == 0
+    there = {line.split()[-1] for line in git("status", "--short", "-uall").splitlines() if "weather" in line}
+    assert there == {f"{WEATHER}/{name}" for name in ("schema.py", "source.py", "data.dvc")}
+    assert recorded == [WEATHER.name]
