@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from deploy.checks.rendering import FORK, registry
-from deploy.lib import aborted, release
-from models.lib import config
+from deploy.lib import aborted, history, release
+from deploy.lib.release import Passport
+from models.lib import config, passport
 from models.retrain import JOBS
 from repo.lib import origin, pull_request
-from repo.lib.change import Change
-from repo.lib.git import git
+from repo.lib.git import changed, git
 from repo.lib.refusal import Refusal
-from repo.plan import changed
 
 NOBODY = "your-organisation"  # of the template: it deploys nothing
-MADE_OF = ("data_schemas/", "models/", "serving/", "requirements/")  # where all that a passport and an image have is
 
 
 def main(options: argparse.Namespace) -> int:
@@ -71,33 +68,38 @@ def unproven(workflow: str) -> str | None:
 
 def kept_back(name: str) -> str | None:
     """Why staging needs no release of this model; None where it is due."""
-    if reason := rolled_back(name):
-        return f"what this commit has was rolled back ({reason})"
     staging = release.read("staging", name)
-    if staging is None or not staging.readable or staging.image.commit is None:
-        return None
+    known = staging if staging is not None and staging.readable else None
+    here = version(name, known.passport, known.image.commit) if known else version(name)
+    if here and (reason := rolled_back(name, here)):
+        return f"what this commit has was rolled back ({reason})"
     resources = Path("models", name, "resources.yaml")
-    if not resources.is_file() or staging.files.get("resources.yaml") != resources.read_bytes():
+    if known is None or not resources.is_file():
         return None
-    return f"staging has it, as {staging.version}" if same(name, staging.image.commit) else None
+    same = known.version == here and known.files.get("resources.yaml") == resources.read_bytes()
+    return f"staging has it, as {here}" if same else None
 
 
-def rolled_back(name: str) -> str | None:
-    """Why an image of these very sources was aborted; None where none was."""
-    listed = (each for each in aborted.read() if each.model == name and each.commit and same(name, each.commit))
-    return next((each.reason for each in listed), None)
+def rolled_back(name: str, of: str) -> str | None:
+    """Why an image of this version was aborted; None where none was."""
+    return next((each.reason for each in aborted.read() if each.model == name and each.version == of), None)
 
 
-def same(name: str, commit: str) -> bool:
-    """Whether this tree makes the same passport and image of a model as that commit; False for one unknown here."""
-    if not _known(commit):
-        return False
-    return "build" not in _change(commit, git("rev-parse", "HEAD").decode().strip()).stages(name)
+def version(name: str, known: Passport | None = None, commit: str | None = None) -> str | None:
+    """The version of the passport that this tree makes of a model; None where it cannot be known.
 
-
-@cache
-def _change(commit: str, _head: str) -> Change:
-    return Change(commit, [path for path in changed(commit) if path.startswith(MADE_OF)])
+    A model.onnx that DVC keeps is not here: where the lock is that of `commit`, it is the one that `known` is of.
+    """
+    model = config.load(name, check_columns=False)
+    onnx = None
+    if model.storage == "dvc" and known and commit and _known(commit):
+        path = model.folder / "dvc.lock"
+        if path.is_file() and history.show(commit, path) == path.read_bytes():
+            onnx = known.content.get("onnx")
+    try:
+        return passport.version(passport.content(model, onnx))
+    except (OSError, Refusal):
+        return None
 
 
 def _known(commit: str) -> bool:

@@ -123,9 +123,9 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", strategy))
     refuse_uncommitted(model)
     refuse_another_lock(name)
-    if reason := due.rolled_back(name):
+    if reason := due.rolled_back(name, record.version):
         raise Refusal(
-            f"an image of these very sources was aborted ({aborted.PATH}: {reason}), and another build of them is no "
+            f"an image of this very version was aborted ({aborted.PATH}: {reason}), and another build of it is no "
             "better; mend the model or the service, or take it off that list in a commit that says why."
         )
     refuse_reused(image, name, record.version)

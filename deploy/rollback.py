@@ -37,7 +37,7 @@ def write(options: argparse.Namespace) -> tuple[Release, Release]:
         if left:
             # First: if a kill comes between the two writes, verify names the digest and a second rollback completes it.
             reason = options.reason or f"rolled back from {options.environment} to {target.release.version}"
-            aborted.add(left.digest, current.model, reason, left.commit)
+            aborted.add(left.digest, current.model, reason, current.version)
         release.write(restored)
     tell(current, target, left.digest if left else None, landed=options.propose)
     return current, restored

@@ -185,7 +185,7 @@ def judged_from(model: config.Model) -> str:
     """One hash of all that a verdict depends on, this machine apart."""
     files = [*artifacts.files(model), model.build / "evaluation.json"]
     files += [Path("requirements/training.txt"), *passport.code(model)]
-    files += Path("models").glob("*.jinja")
+    files += [Path("models/report.py"), *Path("models/lib").glob("*.jinja")]
     released = (champion.standing(model.name, environment) for environment in champion.ENVIRONMENTS)
     return sha256_of_tree([*files, *filter(None, released)])
 

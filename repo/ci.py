@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from repo import plan as planning
-from repo.lib import change, stages
+from repo.lib import change
 from repo.lib.command import environment_of_tests
 from repo.lib.refusal import Refusal
 
@@ -103,10 +103,9 @@ def commands(job: Job, since: str) -> list[list[str]]:
     """Its commands as lists of words, so that no name is ever read by a shell."""
     names = {"model": job.noun, "dataset": job.noun, "part": job.noun, "since": since}
     if job.noun and job.name in OF_MODEL:
-        try:
-            names["dataset"] = stages.dataset(job.noun)
-        except stages.Unclear as fault:
-            raise Refusal(f"models/{job.noun}/model.yaml: dataset cannot be read ({fault}); mend it there.") from None
+        names["dataset"] = change.dataset(job.noun)
+        if names["dataset"] is None:
+            raise Refusal(f"models/{job.noun}/model.yaml: dataset cannot be read; mend it there.")
     own = job.name == "gates" and any(
         each.name != BEHAVIOUR for each in Path("models", str(job.noun)).glob("test_*.py")
     )

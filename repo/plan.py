@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from typing import Any
 
 from repo.lib.change import STAGES, Change, folders, tested
-from repo.lib.git import git, merge_base
+from repo.lib.git import changed, git, merge_base
 
 
 def main(options: argparse.Namespace) -> int:
@@ -54,10 +53,3 @@ def plan(since: str) -> dict[str, Any]:
         "manifests": change.verifies(),
         "nothing": not change.paths,
     }
-
-
-def changed(base: str) -> list[str]:
-    """Every path that differs; a rename is its old path and its new one."""
-    differ = git("diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", base, "--")
-    new = git("ls-files", "--others", "--exclude-standard", "-z")
-    return sorted({os.fsdecode(path) for path in (differ + new).split(b"\0") if path})

@@ -115,7 +115,7 @@ def _model_version(model: config.Model, digest: str) -> str:
         return f"onnx-{digest[:12]}"
     record = read_yaml(path, mend, passport.KEYS)
     content = record["content"] if isinstance(record["content"], dict) else {}
-    passport.refuse_stale(model, content)
+    passport.refuse_stale(model, content, but=("service",))  # which is being built here
     if record["version"] != passport.version(content):
         raise Refusal(f"{path}: version {record['version']} does not fit the content; {mend}.")
     return str(record["version"])

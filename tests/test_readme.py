@@ -9,7 +9,7 @@ import subprocess
 
 from deploy.due import NOBODY
 from repo.lib import command
-from repo.lib.graph import STAGES
+from repo.lib.change import GROUND as STAGES
 from tests.support.repository import ROOT, git
 
 TEXT = (ROOT / "README.md").read_text()

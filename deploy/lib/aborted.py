@@ -1,4 +1,4 @@
-"""The image digests that were rolled back: `deploy/releases/aborted.yaml`, a list of {digest, model, reason, commit}.
+"""The image digests that were rolled back: `deploy/releases/aborted.yaml`, a list of {digest, model, reason, version}.
 
 A controller forgets that it aborted a version (Argo Rollouts compares only time stamps), so `python -m deploy promote`
 asks this list; `python -m deploy rollback` adds to it.
@@ -22,7 +22,7 @@ class Aborted(Record):
     digest: Digest
     model: str
     reason: str
-    commit: str | None = None  # what it was built from: another build of the same sources is no other release
+    version: str | None = None  # of the passport: another build of the same content is not another release
 
 
 def read() -> list[Aborted]:
@@ -44,11 +44,11 @@ def find(digest: str, listed: list[Aborted]) -> Aborted | None:
     return next((each for each in listed if each.digest == digest), None)
 
 
-def add(digest: str, model: str, reason: str, commit: str | None = None) -> None:
+def add(digest: str, model: str, reason: str, version: str | None = None) -> None:
     """Put a digest on the list, once; the caller holds release.LOCK."""
     listed = read()
     if not find(digest, listed):
-        new = Aborted(digest=digest, model=model, reason=reason, commit=commit)
+        new = Aborted(digest=digest, model=model, reason=reason, version=version)
         entries = [each.model_dump(exclude_none=True) for each in [*listed, new]]
         comment = [line for line in PATH.read_text().splitlines(keepends=True) if line.startswith("#")]
         staged = LOCK.with_name(PATH.name)  # what a kill leaves there, Git ignores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,48 @@ from repo.lib.files import read_json, read_yaml, sha256, sha256_of_tree
 from repo.lib.refusal import Refusal
 
 SERVED = ("strategy", "api", "latency_budget_ms", "canary", "threshold", "shift")  # of `serving`, what others ask
-ENGINE = ("repo/lib", "data_schemas", "data_schemas/lib", "models", "models/lib")
+# What makes, measures and judges a model beside its own folder and its dataset's, and what its service is made of. The
+# rest (what CI plans, pull requests, reports of changes) is another matter, and no model has another version for it.
+CODE = (
+    *(f"repo/lib/{name}.py" for name in ("command", "files", "git", "refusal")),
+    *("data_schemas/lib/*.py", "data_schemas/validate.py", "models/lib/*.py"),
+    *(f"models/{verb}.py" for verb in ("train", "export", "evaluate", "measure", "gates")),
+)
+SERVICE = (
+    "serving/runtime/*",
+    "serving/lib/*.py",
+    "serving/build.py",
+    "serving/Dockerfile",
+    "requirements/serving.txt",
+)
 REPRODUCED = "reproduced.json"
 KEYS = ("model", "version", "verdict", "content", "dataset", "metrics", "gates", "champion")
 
 
-def content(model: config.Model) -> dict[str, str]:
-    """The hashes of everything that the model came from; the version is derived from these and nothing else."""
+def content(model: config.Model, onnx: str | None = None) -> dict[str, str]:
+    """The hashes of everything that a release came from; the version is derived from these and nothing else.
+
+    `onnx`: the SHA-256 of model.onnx, where the file itself is not here.
+    """
     schema = Path("data_schemas") / model.dataset / "schema.py"
     return {
         "data": _data(model.dataset),
         "schema": sha256(schema),
         "code": sha256_of_tree(code(model)),
+        "service": sha256_of_tree(_files(SERVICE)),
         "requirements": sha256(Path("requirements/training.txt")),
-        "onnx": sha256(model.onnx),
+        "onnx": onnx or sha256(model.onnx),
     }
 
 
 def code(model: config.Model) -> list[Path]:
     """The sources that made, measured and judged the model."""
-    dataset = Path("data_schemas") / model.dataset
-    folders = (*map(Path, ENGINE), dataset, model.folder)
-    return [path for folder in folders for path in folder.glob("*.py")] + [model.folder / "model.yaml"]
+    own = [path for folder in (Path("data_schemas") / model.dataset, model.folder) for path in folder.glob("*.py")]
+    return [*_files(CODE), *own, model.folder / "model.yaml"]
+
+
+def _files(patterns: Sequence[str]) -> list[Path]:
+    return [path for pattern in patterns for path in Path().glob(pattern) if path.is_file()]
 
 
 def version(of: dict[str, str]) -> str:
@@ -99,10 +119,11 @@ def _reproduced(model: config.Model, onnx: str) -> dict[str, Any]:
     return {"reproduced": {key: found[key] for key in ("found", "on")}} if found.get("onnx") == onnx else {}
 
 
-def refuse_stale(model: config.Model, recorded: Mapping[str, str]) -> None:
+def refuse_stale(model: config.Model, recorded: Mapping[str, str], but: Sequence[str] = ()) -> None:
     """What the passport in build/ records must be what is there now: model.onnx first, then all that it was made from.
 
-    Building and promoting ask: otherwise they would stamp other sources with the version of these.
+    Building and promoting ask: otherwise they would stamp other sources with the version of these. Of the parts in
+    `but` nothing is asked.
     """
     if not model.onnx.is_file():
         mend = "dvc pull" if model.storage == "dvc" else f"git checkout HEAD -- {model.onnx}"
@@ -113,7 +134,7 @@ def refuse_stale(model: config.Model, recorded: Mapping[str, str]) -> None:
         raise Refusal(
             f"{error.filename} is missing; restore it with `git checkout HEAD -- {error.filename}`."
         ) from None
-    stale = [part for part in ("onnx", *now) if recorded.get(part) != now[part]]
+    stale = [part for part in ("onnx", *now) if part not in but and recorded.get(part) != now[part]]
     if stale:
         what = model.onnx if stale[0] == "onnx" else f"the present {stale[0]}"
         raise Refusal(

@@ -1,75 +1,105 @@
-"""What must be done again for a change: by dvc.yaml (stages.py), by imports and named files (graph.py).
+"""What must run again for a change: a table from the path of a file to the first stage that reads it.
 
-python -c 'from repo.lib.change import Change; print(Change("HEAD", ["models/lib/metrics.py"]).stages("flight_delay"))'
+python -c 'from repo.lib.change import Change; print(Change("HEAD", ["models/gates.py"]).stages("flight_delay"))'
 
-What neither explains must all be done again: too much work, never too little.
+The first row that fits a path counts. What no row knows makes everything run again: too much work, never too little.
+The rows are held against what the verbs of each stage import by tests/repo/test_rows.py.
 """
 
 from __future__ import annotations
 
-import ast
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from repo.lib import graph, stages
+import yaml
+
+from repo.lib.files import LOADER
 from repo.lib.git import contents
-from repo.lib.graph import Reach, reach, verb
-from repo.lib.stages import MARK, Pipeline, Unclear
 
+GROUND = ("repo", "data_schemas", "models", "serving", "deploy")  # the folders of the engine, from the lowest
 STAGES = ["train", "gates", "build", "rehearse"]  # of a model; each is followed by all after it
-FIGURES = {"validate", "profile", "evaluate"}  # of dvc.yaml: by themselves they make no other model
-# What each job runs; what `train` runs, dvc.yaml says. The image is made at the release, of what `build` has tested.
-ROOTS = {
-    "gates": verb("models", "run"),
-    "build": verb("serving", "contract") + verb("serving", "build") + verb("serving", "image"),
-    "rehearse": verb("deploy", "rehearse"),
-    "data": verb("data_schemas", "ingest") + verb("data_schemas", "validate"),
-    "manifests": verb("deploy", "verify") + verb("deploy", "diff"),
-}
 MARKS = {"models": "model.yaml", "data_schemas": "schema.py"}  # what makes a folder one of these
-PACKAGES = "requirements/training.txt"  # of all that reads data
-# What only linters, tests and GitHub read; but the action installs the tools of every job.
-FRAME = (".ci/", ".git", "tests/", "Makefile", "pyproject.toml", "requirements/development.txt")
-INSTALLS = ".github/actions/"
+TRAIN, GATES, BUILD, REHEARSE = STAGES
+
+
+class Row(NamedTuple):
+    prefixes: tuple[str, ...]
+    first: str = ""  # of STAGES; none: no stage reads it
+    data: bool = False  # whether the checks of datasets read it
+    manifests: bool = False  # whether those of the manifests do
+
+
+EVERYTHING = Row(("",), TRAIN, data=True, manifests=True)
+# Of the engine, for every model and dataset.
+ENGINE = (
+    Row((".github/actions/",), *EVERYTHING[1:]),  # they install the tools of every job
+    Row((".ci/", ".git", "tests/", "Makefile", "pyproject.toml")),
+    Row(("requirements/training.txt",), *EVERYTHING[1:]),
+    Row(("requirements/serving.txt",), BUILD),
+    Row(("requirements/",)),
+    Row(("repo/lib/",), *EVERYTHING[1:]),
+    Row(("repo/",)),
+    Row(("data_schemas/ingest.py",), GATES, data=True),
+    Row(("data_schemas/profile.py",), GATES),
+    Row(("data_schemas/validate.py",), TRAIN, data=True),
+    Row(("data_schemas/",), *EVERYTHING[1:]),
+    Row(tuple(f"models/{verb}.py" for verb in ("evaluate", "measure", "gates", "report", "run", "accept")), GATES),
+    Row(("models/retrain.py", "models/renew.py", "models/slide.py")),  # no job of a change runs them
+    Row(("models/lib/report", "models/lib/charts.py", "models/lib/figures.py"), GATES),
+    Row(("models/lib/",), TRAIN, manifests=True),
+    Row(("models/",), TRAIN),
+    Row(("serving/serve.py",), REHEARSE),
+    Row(("serving/runtime/", "serving/lib/"), BUILD, manifests=True),
+    Row(("serving/",), BUILD),
+    Row(("deploy/releases/",), manifests=True),
+    Row(
+        tuple(f"deploy/{verb}.py" for verb in ("diff", "due", "promote", "rollback", "status", "verify")),
+        manifests=True,
+    ),
+    Row(("deploy/",), REHEARSE, manifests=True),
+)
+# Of a team's folder, by the path inside it.
+MODEL = (Row(("test_", "conftest.py"), GATES), Row(("resources.yaml",), REHEARSE, manifests=True))
+DATASET = (Row(("source.py",), GATES, data=True),)
+# Of a setting of model.yaml, by its dotted name: what `params` of the pipeline say, and who reads the rest.
+SETTINGS = (
+    Row(("dataset", "features", "target", "training", "windows.train", "windows.valid", "storage"), TRAIN),
+    Row(("serving.threshold",), GATES),
+    Row(("serving.",), BUILD),
+    Row(("",), GATES),
+)
 
 
 class Change:
     """Paths that differ from the commit `base`."""
 
     def __init__(self, base: str, paths: list[str]) -> None:
-        graph.forget()
         self.base, self.paths = base, paths
         self.models, self.datasets = (folders(stage) for stage in MARKS)
-        self.reads = {job: reach(frozenset(roots)) for job, roots in ROOTS.items()}
-        self.real = [path for path in paths if not _documents(path)]
-        self.code = {path for path in self.real if path.endswith(".py")}
-        self.shared: list[str] = []
-        self.owned: dict[tuple[str, str], set[str]] = {}  # (stage, folder) -> paths
-        for path in self.real:
-            if owner := self._owner(path):
-                self.owned.setdefault(owner, set()).add(path)
+        self.rows: list[Row] = []  # of what the engine is made of
+        self.owned: dict[tuple[str, str], list[str]] = {}  # (stage, folder of a team) -> paths inside
+        self.shared = False  # whether anything but a team's folders and releases differs
+        for path in paths:
+            if _documents(path):
+                continue
+            if owner := _owner(path):
+                stage, folder, inner = owner
+                self.owned.setdefault((stage, folder), []).append(inner)
             else:
-                self.shared.append(path)
-        self.everything = any(map(self._unknown, self.shared))
-        self.inputs = [path for path in self.shared if not path.startswith(FRAME)]
-        self.touched = stages.touched(self.real)
-        self.fed: dict[Pipeline, set[str]] = {}
-        self.jobs = {job for path in self.inputs for job in self._jobs(path)}
+                self.rows.append(_row(ENGINE, path))
+                self.shared |= not path.startswith("deploy/releases/")
 
     def stages(self, model: str) -> list[str]:
         """Which of STAGES this model needs."""
-        try:
-            found = {"train"} if self.everything else self._stages(model) if self.real else set()
-        except Unclear:
-            found = {"train"}
-        return STAGES[min((STAGES.index(each) for each in found & set(STAGES)), default=len(STAGES)) :]
+        found = {row.first for row in self.rows} | {row.first for row in self._of_model(model)}
+        return STAGES[min((STAGES.index(each) for each in found if each), default=len(STAGES)) :]
 
     def tests_data(self, dataset: str) -> bool:
         """Whether the tests of this dataset are due."""
-        shared = self.everything or "data" in self.jobs or PACKAGES in self.shared
-        loaded = self._imported(*(f"data_schemas/{dataset}/{name}.py" for name in ("schema", "source")))
-        return shared or ("data_schemas", dataset) in self.owned or bool(loaded)
+        return any(row.data for row in self.rows) or ("data_schemas", dataset) in self.owned
 
     def tests(self) -> list[str]:
         """The folders of tests/ that are due: all, where more changed than folders of models and data.
@@ -79,122 +109,92 @@ class Change:
         return tested() if self.shared else []
 
     def verifies(self) -> bool:
-        """Whether the manifests are due."""
-        marked = {_marked(path) for path in self.real if not path.startswith(FRAME)}
-        return self.everything or any(
-            path.startswith("deploy/") or self.reads["manifests"].reads(path) for path in marked
-        )
+        """Whether the manifests are due: `verify` holds releases against their models, too."""
+        return any(row.manifests for row in self.rows) or bool(self.owned)
 
-    def _owner(self, path: str) -> tuple[str, str] | None:
-        """The model or dataset in whose folder it lies: it changes nothing for others that do not name it."""
-        stage, folder, inner = [*path.split("/"), "", ""][:3]
-        if (stage, folder) == ("deploy", "releases"):  # written by promotion; each model's champion is in its own
-            return ("releases", [*path.split("/"), ""][3])
-        there = folder in {"models": self.models, "data_schemas": self.datasets}.get(stage, ())
-        gone = stage in MARKS and f"{stage}/{folder}/{MARKS[stage]}" in self.paths
-        return (stage, folder) if inner and (there or gone) else None
+    def _of_model(self, model: str) -> Iterator[Row]:
+        for inner in self.owned.get(("models", model), ()):
+            yield from self._of_settings(model) if inner == MARKS["models"] else [_row(MODEL, inner)]
+        if ("releases", model) in self.owned:  # its champion
+            yield Row((), GATES)
+        changed = {folder for stage, folder in self.owned if stage == "data_schemas"}
+        if changed and (used := dataset(model)) in changed | {None}:
+            yield from (_row(DATASET, inner) for inner in self.owned.get(("data_schemas", str(used)), [""]))
 
-    def _unknown(self, path: str) -> bool:
-        """Nothing is known to read it, or it is Python that cannot be parsed."""
-        if path.startswith(FRAME):
-            return path.startswith(INSTALLS)
-        if path.partition("/")[0] in graph.STAGES:
-            return path.endswith(".py") and not _parses(path)
-        return not any(each.reads(path) for each in self.reads.values())
-
-    def _jobs(self, path: str) -> set[str]:
-        return {job for job, each in self.reads.items() if each.reads(path) or self._unnamed(path, each)}
-
-    def _unnamed(self, path: str, by: Reach) -> bool:
-        """What lies in a stage and is named nowhere may be read by all of its modules."""
-        named = path.endswith(".py") or any(each.reads(path) for each in self.reads.values())
-        return not named and by.works_in(path)
-
-    def _stages(self, model: str) -> set[str]:
-        own = self.owned.get(("models", model), set())
-        settings, dvc = f"models/{model}/model.yaml", f"models/{model}/dvc.yaml"
-        found, changed, pipeline, dataset = set(self.jobs), set[str](), stages.of(model), stages.dataset(model)
-        if own & {settings, dvc}:
-            before = {path: self._before.get(path, "") if path in own else graph.text(path) for path in (dvc, settings)}
-            changed, unread = stages.redefined(model, before[dvc], before[settings])
-            found |= {_reader(key) for key in unread}
-        trains, judges = self._trains(model, dataset), self._judges(model, dataset)
-        found |= {"train"} if trains else {"gates"} if judges else set()
-        mine = (own - {settings, dvc}) | self.owned.get(("data_schemas", dataset), set())
-        mine |= self.owned.get(("releases", model), set())
-        changed |= pipeline.depending(model, self.touched) | self._fed(pipeline)
-        for path in mine:
-            marked = _marked(path)
-            jobs = {job for job, each in self.reads.items() if each.reads(marked)}
-            by = {name for name, stage in pipeline.stages.items() if reach(stage.verbs).reads(marked)}
-            outs = {out for stage in pipeline.stages.values() for out in stage.outs}
-            known = jobs or by or path in trains | judges or pipeline.depending(model, stages.touched([path]))
-            changed |= by
-            found |= jobs if known and marked not in {*outs, f"models/{MARK}/dvc.lock"} else {"train"}
-        if changed:
-            changed = pipeline.downstream(changed)
-            found |= {"train"} if changed - FIGURES else {"gates"}
-        return found
-
-    def _trains(self, model: str, dataset: str) -> set[str]:
-        """Changed Python that the network or the schema is or imports."""
-        return self._imported(f"models/{model}/network.py") | self._imported(f"data_schemas/{dataset}/schema.py")
-
-    def _judges(self, model: str, dataset: str) -> set[str]:
-        """The same of the model's own tests and of the data's source."""
-        present = [path.as_posix() for path in Path("models", model).glob("test_*.py")] if self.code else []
-        gone = [path for path in self.code if path.startswith(f"models/{model}/test_")]
-        tests = self._imported(*present, *gone, f"models/{model}/conftest.py", "models/conftest.py")
-        return tests | self._imported(f"data_schemas/{dataset}/source.py")
-
-    def _imported(self, *paths: str) -> set[str]:
-        return self.code & graph.closure(paths) if self.code else set()
-
-    def _fed(self, pipeline: Pipeline) -> set[str]:
-        """The stages whose verbs read something that changed, of no model."""
-        if pipeline not in self.fed:
-            verbs = {name: reach(stage.verbs) for name, stage in pipeline.stages.items()}
-            self.fed[pipeline] = {
-                name
-                for name, each in verbs.items()
-                if any(each.reads(path) or self._unnamed(path, each) for path in self.inputs)
-            }
-        return self.fed[pipeline]
+    def _of_settings(self, model: str) -> Iterator[Row]:
+        path = f"models/{model}/{MARKS['models']}"
+        was, now = (_mapping(text) for text in (self._before.get(path, ""), _text(path)))
+        if was is None or now is None:
+            yield EVERYTHING
+            return
+        old, new = dict(_leaves(was)), dict(_leaves(now))
+        yield from (_row(SETTINGS, key) for key in old.keys() | new.keys() if _differs(key, old, new))
 
     @cached_property
     def _before(self) -> dict[str, str]:
-        """Settings and pipelines that changed, as they were."""
-        names = ("/model.yaml", "/dvc.yaml")
-        return contents(self.base, [path for path in self.real if path.endswith(names) and "\n" not in path])
+        """Settings that changed, as they were."""
+        return contents(self.base, [path for path in self.paths if path.endswith("/model.yaml") and "\n" not in path])
 
 
 def folders(stage: str) -> list[str]:
-    """As config.names and tables.names have them, whose imports take longer than all of this."""
+    """As config.names and datasets.names have them, whose imports take longer than all of this."""
     return sorted(path.parent.name for path in Path(stage).glob(f"*/{MARKS[stage]}"))
+
+
+def dataset(model: str) -> str | None:
+    """The dataset that model.yaml names; None where it cannot be read."""
+    text = _text(f"models/{model}/{MARKS['models']}")
+    if line := re.search(r"(?m)^dataset: +(\w+) *(?:#.*)?$", text):  # parsing a thousand files takes seconds
+        return line[1]
+    found = (_mapping(text) or {}).get("dataset")
+    return found if isinstance(found, str) else None
+
+
+def tested() -> list[str]:
+    """The folders of tests/ that have tests."""
+    return sorted({path.parts[1] for path in Path("tests").glob("*/**/test_*.py")})
+
+
+def _owner(path: str) -> tuple[str, str, str] | None:
+    """Stage, folder and path inside it, of what is a team's: it changes nothing for others."""
+    stage, folder, inner = [*path.split("/", 2), "", ""][:3]
+    if stage in MARKS and inner and folder != "lib":
+        return stage, folder, inner
+    if path.startswith("deploy/releases/") and path.count("/") > 3:
+        return "releases", path.split("/")[3], ""  # written by promotion; each model's champion is in its own
+    return None
+
+
+def _row(table: tuple[Row, ...], path: str) -> Row:
+    return next((row for row in table if path.startswith(row.prefixes)), EVERYTHING)
 
 
 def _documents(path: str) -> bool:
     return path.endswith(".md") or Path(path).name == "LICENSE"
 
 
-def _marked(path: str) -> str:
-    """No model is named by what reads the files of all of them, so that one answer holds for all."""
-    return re.sub(r"^models/[^/]+/", f"models/{MARK}/", path)
-
-
-def _parses(path: str) -> bool:
+def _text(path: str) -> str:
     try:
-        ast.parse(graph.text(path))
-    except (SyntaxError, ValueError):
-        return False
-    return True
+        return Path(path).read_text()
+    except (OSError, ValueError):
+        return ""
 
 
-def _reader(key: str) -> str:
-    """Who reads a setting that no stage of dvc.yaml reads: what is named as a stage belongs to it."""
-    return {"serving": "build", "deploy": "rehearse"}.get(key.partition(".")[0], "gates")
+def _mapping(content: str) -> dict[str, Any] | None:
+    try:
+        found = yaml.load(content, Loader=LOADER)  # noqa: S506 - both are safe loaders
+    except (yaml.YAMLError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
-def tested() -> list[str]:
-    """The folders of tests/ that have tests."""
-    return sorted({path.parts[1] for path in Path("tests").glob("*/**/test_*.py")})
+def _leaves(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(content, dict) and content:
+        for key, value in content.items():
+            yield from _leaves(value, f"{above}.{key}" if above else str(key))
+    else:
+        yield above, content
+
+
+def _differs(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return key not in old or key not in new or old[key] != new[key]

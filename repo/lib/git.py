@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tempfile
 import zipfile
@@ -63,6 +64,13 @@ def merge_base(since: str) -> str:
     except Refusal:
         mend = "fetch the rest with `git fetch --unshallow origin`" if shallow else "name one that HEAD comes from"
         raise Refusal(f"--since {since} has no commit in common with HEAD here; {mend}.") from None
+
+
+def changed(base: str) -> list[str]:
+    """Every path that differs; a rename is its old path and its new one."""
+    differ = git("diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", base, "--")
+    new = git("ls-files", "--others", "--exclude-standard", "-z")
+    return sorted({os.fsdecode(path) for path in (differ + new).split(b"\0") if path})
 
 
 @contextmanager

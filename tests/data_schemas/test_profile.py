@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import json
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +15,7 @@ import pytest
 from data_schemas import profile
 from data_schemas.lib import datasets
 from repo.lib.refusal import Refusal
-from tests.data_schemas.examples import make_trips
+from tests.data_schemas.examples import make_trips, verb
 from tests.support.specimens import DATASET_NAME
 
 
@@ -101,3 +103,13 @@ def test_a_window_that_is_not_there_is_refused() -> None:
 def test_without_data_the_mend_is_named() -> None:
     with pytest.raises(Refusal, match=f"python -m data_schemas ingest {DATASET_NAME}"):
         run()
+
+
+@pytest.mark.usefixtures("inside", "handlers_kept")
+def test_the_bars_of_a_profile_end_it_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They are no letters of Latin-1; a pipeline stopped there."""
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="latin-1", errors="replace"))
+    assert verb("profile", DATASET_NAME, "--output", str(tmp_path / "profile.json")) == 0
+    sys.stdout.flush()
+    assert b"????" in shown.getvalue()

@@ -290,7 +290,7 @@ def test_what_was_rolled_back_is_not_promoted_as_another_build_of_the_same(twice
     assert twice.deploy("rollback", "specimen_delay", "--environment", "staging").code == 0
     twice.commit()
     answer = twice.deploy("promote", "specimen_delay", "--to", "staging", "--image", OTHER)
-    assert (answer.code, "an image of these very sources was aborted" in answer.error) == (2, True)
+    assert (answer.code, "an image of this very version was aborted" in answer.error) == (2, True)
     twice.git("push", "--quiet", "origin", "HEAD:main")
     answer = twice.deploy("promote", "specimen_delay", "--to", "staging", "--image", OTHER, "--push")
     told = "nothing to release of specimen_delay: what this commit has was rolled back"

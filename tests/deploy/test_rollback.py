@@ -58,7 +58,7 @@ def test_what_was_rolled_back_is_aborted_with_its_reason(three: Tree) -> None:
             "digest": digest("c"),
             "model": "specimen_delay",
             "reason": "errors: 3 % of requests",
-            "commit": left.image.commit,
+            "version": left.version,
         }
     ]
     assert ABORTED.read_text().startswith("# a comment\n")

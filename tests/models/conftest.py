@@ -31,8 +31,12 @@ def model() -> config.Model:
 
 
 @pytest.fixture(autouse=True)
-def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verbs in this process time seldom and draw nothing: that is most of their cost, and few tests look at it."""
+def _cheap(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verbs in this process time seldom and draw nothing: that is most of their cost, and few tests look at it.
+
+    The workshop is made before, whoever asks for it, with all that is drawn.
+    """
+    assert workshop
     monkeypatch.setattr(measure, "BATCHES", {"one_row": (1, 30), "hundred_rows": (100, 10)})
     monkeypatch.setattr(measure, "ROUNDS", 2)
     monkeypatch.setattr(charts, "draw", lambda *_: {})

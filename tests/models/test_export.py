@@ -45,7 +45,7 @@ def exporting(monkeypatch: pytest.MonkeyPatch) -> Callable[[onnx.ModelProto], No
             def to_onnx(self) -> onnx.ModelProto:
                 return graph
 
-        monkeypatch.setattr(train, "network", lambda _: Network)
+        monkeypatch.setattr(plugin, "network", lambda _: Network)
         assert export.main(OPTIONS) == 0
 
     return run

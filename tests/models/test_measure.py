@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models import measure, train
+from models import measure
 from models.lib import config, plugin, samples
 from repo.lib.files import sha256
 from repo.lib.refusal import Refusal
@@ -68,7 +68,7 @@ def test_parity_looks_at_rows_with_nulls_and_unknown_names(
             odd = rows["carrier"].fill_null("").is_in(["", "never seen"]).to_numpy()
             return super().predict(rows) + 0.01 * odd
 
-    monkeypatch.setattr(train, "network", lambda _: Lenient)
+    monkeypatch.setattr(plugin, "network", lambda _: Lenient)
     assert measure.parity(model, table)["largest_difference"] == pytest.approx(0.01, abs=1e-4)
 
 
@@ -135,6 +135,6 @@ def test_scores_of_disturbed_rows_that_are_not_finite_are_refused(
         def predict(self, rows: pl.DataFrame) -> object:
             return np.full(rows.height, np.nan)
 
-    monkeypatch.setattr(train, "network", lambda _: Broken)
+    monkeypatch.setattr(plugin, "network", lambda _: Broken)
     with pytest.raises(Refusal, match=r"network\.py: nulls or unknown names give scores that are not finite"):
         measure.parity(config.load("specimen_delay"), table)

@@ -77,7 +77,10 @@ def test_what_did_not_make_the_model_changes_nothing(tree: Path, model: config.M
         MODEL / "README.md",
         MODEL / "resources.yaml",
         MODEL / "dvc.lock",
-        "serving/runtime/service.py",
+        "repo/plan.py",
+        "repo/lib/origin.py",
+        "models/retrain.py",
+        "serving/serve.py",
     ):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text("changed")
@@ -122,7 +125,7 @@ def test_one_gate_that_fails_fails_the_whole(evidence: gates.Evidence, verdicts:
 def test_the_record_holds_what_promotion_and_people_need(evidence: gates.Evidence) -> None:
     champion = {"version": "0123456789ab", "onnx": "f" * 64, "commit": "c" * 40}
     record = passport.make(evidence.model, evidence.evaluation, [{"verdict": "pass"}], champion, [], 0.6)
-    assert set(record["content"]) == {"data", "schema", "code", "requirements", "onnx"}
+    assert set(record["content"]) == {"data", "schema", "code", "service", "requirements", "onnx"}
     assert record["version"] == passport.version(record["content"])
     assert record["metrics"] == evidence.evaluation["metrics"]
     assert record["dataset"]["window"] == {"first": "2013-08", "last": "2013-08"}

@@ -127,7 +127,7 @@ def waiting(script: str) -> subprocess.Popen[str]:
     """A process that has started a stage of thirty seconds, whose number is in the file `stage`."""
     declare("echo $$ > stage; exec sleep 30")
     process = subprocess.Popen(
-        [sys.executable, "-c", f"from pathlib import Path; from models import pipeline; {script}"],
+        [sys.executable, "-c", f"from pathlib import Path; from models.lib import pipeline; {script}"],
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a job in the background has none
@@ -155,7 +155,7 @@ def ended() -> bool:
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_however_a_run_is_ended_its_stage_ends(end: signal.Signals) -> None:
     """Polars, once used, replaces the handler of Ctrl-C by one that interrupts no endless wait."""
-    script = "import polars, signal; polars.DataFrame({'a': [1]}).lazy().collect(); from data_schemas import command;"
+    script = "import polars, signal; polars.DataFrame({'a': [1]}).lazy().collect(); from repo.lib import command;"
     with waiting(f"{script} signal.signal(15, command.end_on_signal); pipeline.repro(Path({str(FILE)!r}))") as process:
         process.send_signal(end)
         assert process.wait(15) != 0

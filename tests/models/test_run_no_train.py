@@ -67,7 +67,7 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "no model": ((MODEL / "model.onnx").unlink, "models/specimen_delay/model.onnx is missing"),
     "another model": (other_bytes("model.onnx"), "export: changed outs: models/specimen_delay/model.onnx"),
     "no lock": (LOCK.unlink, "models/specimen_delay/dvc.lock is missing"),
-    "other figures": (other_bytes("../metrics.py"), "evaluate: changed deps: models/lib/metrics.py"),
+    "other figures": (other_bytes("../lib/metrics.py"), "evaluate: changed deps: models/lib/metrics.py"),
 }
 
 

@@ -96,7 +96,7 @@ class Recorder:
 def test_training_sees_the_training_and_validation_windows_and_no_other(
     tree: Path, model: config.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "network", lambda _: Recorder)
+    monkeypatch.setattr(plugin, "network", lambda _: Recorder)
     assert train.main(OPTIONS) == 0
     data, windows = tree / "data_schemas/specimen_trips/data", (model.windows.train, model.windows.valid)
     heights = [[pl.read_parquet(data / f"{month}.parquet").height for month in each.months()] for each in windows]
@@ -106,7 +106,7 @@ def test_training_sees_the_training_and_validation_windows_and_no_other(
 
 @pytest.mark.usefixtures("tree")
 def test_training_replaces_the_old_network_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "network", lambda _: Recorder)
+    monkeypatch.setattr(plugin, "network", lambda _: Recorder)
     assert train.main(OPTIONS) == 0
     assert [path.name for path in (MODEL / "weights").iterdir()] == ["weights"]
     assert not list((MODEL / "build").glob(".*"))
@@ -126,7 +126,7 @@ def test_at_no_moment_is_there_half_of_a_network(monkeypatch: pytest.MonkeyPatch
         look()
         return moved
 
-    monkeypatch.setattr(train, "network", lambda _: Recorder)
+    monkeypatch.setattr(plugin, "network", lambda _: Recorder)
     monkeypatch.setattr(Path, "rename", rename)
     assert train.main(OPTIONS) == 0
     old = ["model.json", "weights.safetensors"]
@@ -152,7 +152,7 @@ def test_what_git_cannot_carry_is_refused_and_the_old_network_stays(
 
     before = sha256_of_tree((MODEL / "weights").iterdir())
     monkeypatch.setattr(artifacts, "GIT_LIMIT_MB", 0.05)
-    monkeypatch.setattr(train, "network", lambda _: Saves)
+    monkeypatch.setattr(plugin, "network", lambda _: Saves)
     with pytest.raises(Refusal, match=words):
         train.main(OPTIONS)
     assert sha256_of_tree((MODEL / "weights").iterdir()) == before
@@ -183,7 +183,7 @@ def test_interrupted_training_leaves_the_old_network_and_nothing_half_written(
         return {str(path): path.read_bytes() for path in MODEL.rglob("*") if path.is_file()}
 
     before = state()
-    monkeypatch.setattr(train, "network", lambda _: Recorder)
+    monkeypatch.setattr(plugin, "network", lambda _: Recorder)
     monkeypatch.setattr(Recorder, "fail", KeyboardInterrupt)
     answer = verb("train", "specimen_delay")
     assert answer.code == 130

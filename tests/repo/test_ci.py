@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from repo import ci, plan
-from repo.lib import change, graph
+from repo.lib import change
 from tests.support.process import Answer
 from tests.support.repository import ROOT
 from tests.support.specimens import MODEL
@@ -157,15 +157,12 @@ def test_a_job_that_is_not_there_is_one_sentence(
     assert said in answer.error
 
 
-def test_every_verb_of_a_job_is_there_and_the_plan_knows_what_it_runs() -> None:
-    """Otherwise a change of it would not be planned."""
+def test_every_verb_of_a_job_is_there() -> None:
     assert list(ci.JOBS)[3:7] == change.STAGES
-    for name, lines in ci.JOBS.items():
+    for lines in ci.JOBS.values():
         verbs = {f"{stage}/{verb}.py" for line in lines for stage, verb in re.findall(r"-m (\w+) (\w+)", line)}
-        there = {path for path in verbs if path.partition("/")[0] in graph.STAGES}
+        there = {path for path in verbs if path.partition("/")[0] in change.GROUND}
         assert [path for path in there if not (ROOT / path).is_file()] == []
-        if name in change.ROOTS:
-            assert there - {"data_schemas/ingest.py"} <= graph.reach(frozenset(change.ROOTS[name])).files
 
 
 def test_make_ci_and_the_workflow_run_nothing_else() -> None:

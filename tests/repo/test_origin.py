@@ -24,12 +24,12 @@ from tests.support.repository import ROOT, commit, git
 WRITER = """
 import sys
 from pathlib import Path
-from data_schemas import history, landing, pull_request
+from repo.lib import origin
 def apply():
     Path(sys.argv[1]).write_text("mine")
     Path("all").write_text(Path("all").read_text() + sys.argv[1] + chr(10))
-    return landing.Edit("Add " + sys.argv[1])
-assert landing.push("main", apply)
+    return origin.Edit("Add " + sys.argv[1])
+assert origin.push("main", apply)
 """
 
 

@@ -1,4 +1,4 @@
-"""`affected`: where a change starts, what belongs to it, and what the plan costs."""
+"""`plan`: where a change starts, what belongs to it, and what the plan costs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from data_schemas.lib import datasets
 from models.lib import config
-from repo.lib import change, stages
+from repo.lib import change
 from repo.lib import git as git_of_verbs
 from repo.lib.files import exclusive
 from tests.support import trees
@@ -52,19 +52,6 @@ def test_what_main_got_meanwhile_is_no_change_of_the_branch(plan: Callable[..., 
 
 
 @pytest.mark.usefixtures("branch")
-@pytest.mark.parametrize("path", ["models/lib/scoring.py", "deploy/status.py"])
-def test_python_that_cannot_be_parsed_affects_everything(plan: Callable[..., dict[str, Any]], path: str) -> None:
-    trees.append(path, "\ndef broken(:\n")
-    found = plan()
-    assert (stages_of(found), stages_of(found, "specimen_tip"), found["datasets"]) == (
-        TRAIN,
-        TRAIN,
-        ["specimen_fares", "specimen_trips"],
-    )
-    assert found["manifests"]
-
-
-@pytest.mark.usefixtures("branch")
 def test_settings_that_cannot_be_read_affect_all_of_their_model(plan: Callable[..., dict[str, Any]]) -> None:
     trees.append(SECOND / "model.yaml", "\n]\n")
     found = plan()
@@ -76,7 +63,7 @@ def test_a_commit_that_is_not_there_is_one_sentence(verb: Callable[..., Answer])
     answer = verb("plan", "--since", "nowhere")
     assert (answer.code, answer.out) == (2, "")
     assert answer.error == (
-        "models affected: --since nowhere is no commit of this clone; name one, or `git fetch origin nowhere`.\n"
+        "repo plan: --since nowhere is no commit of this clone; name one, or `git fetch origin nowhere`.\n"
     )
     assert verb("plan", "--since=--all").code == 2
 
@@ -115,7 +102,7 @@ def test_models_and_datasets_are_those_of_the_other_verbs() -> None:
     assert change.folders("data_schemas") == datasets.names() == ["specimen_fares", "specimen_trips"]
 
 
-def test_many_models_cost_a_handful_of_git_calls_and_one_parsed_pipeline(
+def test_many_models_cost_a_handful_of_git_calls(
     branch: Path, plan: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under a second for a thousand (tests/bench/affected.py); here what makes it so."""
@@ -135,12 +122,10 @@ def test_many_models_cost_a_handful_of_git_calls_and_one_parsed_pipeline(
         calls.append(words)
         return ask(*words)
 
-    monkeypatch.setattr("repo.plan.git", count)
-    stages.mapping.cache_clear()
+    monkeypatch.setattr(git_of_verbs, "git", count)
     found = plan("--since", "HEAD")
     assert [each["name"] for each in found["models"]] == ["many_7"]
     assert len(calls) <= 6
-    assert stages.mapping.cache_info().misses <= 4
 
 
 def test_it_waits_for_no_other_verb(branch: Path, plan: Callable[..., dict[str, Any]]) -> None:
@@ -151,11 +136,12 @@ def test_it_waits_for_no_other_verb(branch: Path, plan: Callable[..., dict[str, 
 def test_it_needs_nothing_but_yaml(branch: Path) -> None:
     """CI asks before it installs the rest."""
     code = (
-        "import sys; from models.__main__ import main; main(['affected', '--since', 'HEAD']);"
+        "import sys; from repo.__main__ import VERBS; from repo.lib.command import run;"
+        "run('repo', VERBS, ['plan', '--since', 'HEAD']);"
         "print({n.partition('.')[0] for n in sys.modules} - sys.stdlib_module_names)"
     )
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST"))}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=branch, env=bare, capture_output=True, text=True, check=True)
     loaded = {name for name in ast.literal_eval(done.stdout.splitlines()[-1]) if not name.startswith("_")}
-    assert loaded <= {"data_schemas", "models", "yaml", "cython_runtime"}, loaded
+    assert loaded <= {"repo", "yaml", "cython_runtime"}, loaded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pty
 import shutil
@@ -12,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data_schemas.examples import verb
 from tests.support.process import run
-from tests.support.specimens import DATASET_NAME
 
 # ASCII as an 8-bit locale: Python would take C for UTF-8 if these two did not say otherwise.
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -24,7 +21,7 @@ TEXT = "ü ▁▂ 価格"
 STAGE = f"""
 import subprocess, sys
 from pathlib import Path
-from data_schemas import command
+from repo.lib import command
 def main(_):
     read = Path("text").read_text()
     asked = subprocess.run(["cat", "text"], capture_output=True, text=True).stdout
@@ -97,16 +94,6 @@ def test_a_terminal_gets_the_letters_of_its_locale(stage: Path, german: dict[str
     os.close(its)
     assert os.read(ours, 100).decode("latin-1").split() == ["ü", "??", "??"]
     os.close(ours)
-
-
-@pytest.mark.usefixtures("inside", "handlers_kept")
-def test_the_bars_of_a_profile_end_it_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """They are no letters of Latin-1; a pipeline stopped there."""
-    shown = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="latin-1", errors="replace"))
-    assert verb("profile", DATASET_NAME, "--output", str(tmp_path / "profile.json")) == 0
-    sys.stdout.flush()
-    assert b"????" in shown.getvalue()
 
 
 @pytest.mark.parametrize("stage_name", ["repo", "data_schemas", "models", "serving", "deploy"])
