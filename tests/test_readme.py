@@ -77,10 +77,14 @@ def headings(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("page", [path for path in TEXTS if path != FRONT], ids=str)
-def test_only_the_first_page_links_to_the_example(page: Path) -> None:
-    """A fork replaces that page, and keeps the others when it renames or removes the example."""
-    links = re.findall(r"\]\((?!\w+:)([^)#]+)", TEXTS[page])
-    assert [link for link in links if of_a_team((ROOT / page.parent / link).resolve().relative_to(ROOT))] == []
+def test_no_other_page_links_to_what_a_fork_replaces(page: Path) -> None:
+    """The example, and the headings of the first page."""
+    lost = []
+    for name, heading in re.findall(r"\]\((?!\w+:)([^)#]+)(#[^)]+)?\)", TEXTS[page]):
+        path = (ROOT / page.parent / name).resolve().relative_to(ROOT)
+        if of_a_team(path) or (heading and path == FRONT):
+            lost.append(name + heading)
+    assert lost == []
 
 
 @pytest.mark.parametrize("page", OURS, ids=str)
