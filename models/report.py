@@ -24,7 +24,10 @@ LARGEST = 8  # slices of a column in Markdown; the HTML lists all
 
 
 def main(options: argparse.Namespace) -> int:
-    model = config.load(options.model, check_columns=False)
+    return run(config.load(options.model, check_columns=False))
+
+
+def run(model: config.Model) -> int:
     mend = f"python -m models run {model.name}"
     passport = read_yaml(model.build / "passport.yaml", f"make it with `{mend}`", KEYS)
     comparison = read_json(model.build / "comparison.json", mend, compare.KEYS)
