@@ -66,7 +66,7 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
     with files.exclusive(LOCK, "another promotion or rollback"):
         if options.to == "staging":
             at = commit or git("rev-parse", "HEAD").decode().strip()
-            candidate = to_staging(model, options.image, at, options.proof or "none", options.platform or here())
+            candidate = to_staging(model, options.image, at, options.proof or "none", options.platform or this_platform())
         else:
             candidate = to_production(options.model, options.image, options.signed)
         if listed := aborted.find(candidate.image.digest, aborted.read()):
@@ -74,8 +74,8 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
                 f"{candidate.image.digest} is on the list of aborted digests ({aborted.PATH}: {listed.reason}); "
                 "promote a newer model, or take it off that list in a commit that says why."
             )
-        former = release.read(candidate.environment, candidate.model)
-        if former is not None and former.files == same_again(candidate, former).files:
+        former, here = history.standing(options.to, options.model), release.read(options.to, options.model)
+        if here is not None and here.files == (same_again(candidate, former) if former else candidate).files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
         release.write(candidate)
@@ -90,7 +90,7 @@ def same_again(candidate: Release, former: Release) -> Release:
     return kustomization.again(candidate, promise.of_release(former))
 
 
-def here() -> str:
+def this_platform() -> str:
     """The platform of an image that was built on this machine."""
     return "linux/arm64" if platform.machine() in ("arm64", "aarch64") else "linux/amd64"
 
@@ -130,7 +130,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
         )
     refuse_reused(image, name, record.version)
     completed = release.complete(content, image, built)
-    former = release.read("staging", name)
+    former = history.standing("staging", name)
     if former is not None and former.readable:
         # Of two commits that make the same, the first stands: otherwise every push to main would be a release.
         standing = former.image.model_dump(include={"commit", "proof", "platform"})
@@ -158,7 +158,7 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
     refuse_never_staged(staging)
     signature.verify(staging.image, signed)
     where = str(staging.folder / "passport.yaml")
-    promised = promise.demand(staging.passport, release.read("production", name), where)
+    promised = promise.demand(staging.passport, history.standing("production", name), where)
     return kustomization.again(dataclasses.replace(staging, environment="production"), promised)
 
 
