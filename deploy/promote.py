@@ -66,7 +66,9 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
     with files.exclusive(LOCK, "another promotion or rollback"):
         if options.to == "staging":
             at = commit or git("rev-parse", "HEAD").decode().strip()
-            candidate = to_staging(model, options.image, at, options.proof or "none", options.platform or this_platform())
+            candidate = to_staging(
+                model, options.image, at, options.proof or "none", options.platform or own_platform()
+            )
         else:
             candidate = to_production(options.model, options.image, options.signed)
         if listed := aborted.find(candidate.image.digest, aborted.read()):
@@ -90,7 +92,7 @@ def same_again(candidate: Release, former: Release) -> Release:
     return kustomization.again(candidate, promise.of_release(former))
 
 
-def this_platform() -> str:
+def own_platform() -> str:
     """The platform of an image that was built on this machine."""
     return "linux/arm64" if platform.machine() in ("arm64", "aarch64") else "linux/amd64"
 

@@ -131,7 +131,7 @@ def test_staging_is_pushed_with_its_files_alone_and_the_clone_stays_as_it_is(bui
         "digest": digest("b"),
         "commit": head,
         "proof": "none",
-        "platform": promote.this_platform(),
+        "platform": promote.own_platform(),
     }
     assert content(folder("staging")) == before
     assert built.git("status", "--porcelain") == ""

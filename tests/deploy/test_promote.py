@@ -42,7 +42,7 @@ def test_promotion_to_staging_adds_only_the_image_to_the_passport(tree: Tree) ->
         "digest": digest("a"),
         "commit": tree.git("rev-parse", "HEAD"),
         "proof": "none",
-        "platform": promote.this_platform(),
+        "platform": promote.own_platform(),
     }
     assert yaml.safe_load(written) == {**yaml.safe_load(BUILT.read_bytes()), "image": image}
 
