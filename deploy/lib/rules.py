@@ -112,7 +112,7 @@ def _of_quantities(resources: Any, file: Path, mend: str) -> list[Fault]:
     return found
 
 
-def walk(serving: Served | None = None) -> str:
+def rollout_in_words(serving: Served | None = None) -> str:
     """What the cluster does with a new release, for a person, by its strategy."""
     weights = " → ".join(f"{step.weight}" for step in steps.read().steps) + " → 100 %"
     return {

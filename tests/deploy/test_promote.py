@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import promote
-from deploy.lib import release
+from deploy.lib import promotion, release
 from repo.lib import files
 from repo.lib.refusal import Refusal
 from tests.deploy.tree import MODEL, Tree, content, digest, folder, gate_names
@@ -42,7 +41,7 @@ def test_promotion_to_staging_adds_only_the_image_to_the_passport(tree: Tree) ->
         "digest": digest("a"),
         "commit": tree.git("rev-parse", "HEAD"),
         "proof": "none",
-        "platform": promote.own_platform(),
+        "platform": promotion.own_platform(),
     }
     assert yaml.safe_load(written) == {**yaml.safe_load(BUILT.read_bytes()), "image": image}
 
