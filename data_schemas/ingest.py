@@ -20,7 +20,7 @@ from rich.table import Table
 from data_schemas import validate
 from data_schemas.lib import datasets, pointer
 from data_schemas.lib.pointer import Version
-from repo.lib import files
+from repo.lib import files, process
 from repo.lib.refusal import Ended, Refusal, described
 
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -83,8 +83,7 @@ def pull(dataset: str) -> str:
     """Let DVC bring the pinned data; what it said where it could not."""
     command = [sys.executable, "-m", "dvc", "pull", "--quiet", "--force", str(pointer.path(dataset))]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    lines = [line.removeprefix("ERROR: ") for line in done.stderr.strip().splitlines() if line.startswith("ERROR: ")]
-    return " ".join((lines or ["DVC has not got it"])[0].split())[:200].rstrip(".")
+    return process.reason(done.stderr) if done.returncode else "DVC has not got it"
 
 
 def _unproven(dataset: str, pinned: Version, found: Version, reason: str) -> str:
@@ -151,10 +150,7 @@ def _place(staged: Path, data: Path) -> None:
 def record(dataset: str) -> None:
     """Copy the data into DVC's cache, from where `dvc push` and `dvc checkout` take it. Reaches no network."""
     command = [sys.executable, "-m", "dvc", "commit", "--quiet", str(pointer.path(dataset))]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        reason = next(iter(done.stderr.strip().splitlines()), "no reason given").removeprefix("ERROR: ")
-        raise Refusal(f"{dataset} is in place but DVC did not record it ({reason}); mend that and run again.")
+    process.run(command, f"{dataset} is in place but DVC did not record it")
 
 
 def _show_change(dataset: str, staged: Path, pinned: Version, version: Version, console: Console) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
-from deploy.checks.rendering import FORK, registry
-from deploy.lib import aborted, history, release
-from deploy.lib.release import Passport
-from models.lib import config, passport
+from deploy.lib import release
+from deploy.lib.fork import FORK, registry
+from deploy.lib.pending import known, reason_not_due
+from models.lib import config
 from models.retrain import JOBS
 from repo.lib import origin, pull_request
 from repo.lib.git import changed, git
@@ -44,7 +43,7 @@ def plan(proved: str | None = None) -> dict[str, Any]:
     for name in config.names():
         if not named:
             skipped[name] = f"{FORK} names no registry of yours yet ({place or 'none'}); write it there to release"
-        elif reason := kept_back(name) or unproved:
+        elif reason := reason_not_due(name) or unproved:
             skipped[name] = reason
         elif len(models) == JOBS:
             skipped[name] = f"{JOBS} models are due before it, as many as one run releases; the next run has it"
@@ -60,50 +59,7 @@ def unproven(workflow: str) -> str | None:
     workflow that pushes one starts no checks.
     """
     for commit in pull_request.succeeded(workflow, origin.MAIN):
-        if _known(commit) and all(path.startswith(f"{release.RELEASES}/") for path in changed(commit)):
+        if known(commit) and all(path.startswith(f"{release.RELEASES}/") for path in changed(commit)):
             return None
     head = git("rev-parse", "HEAD").decode().strip()[:10]
     return f"{workflow} has not succeeded for main as it is now ({head}); the release starts when it has"
-
-
-def kept_back(name: str) -> str | None:
-    """Why staging needs no release of this model; None where it is due."""
-    staging = release.read("staging", name)
-    known = staging if staging is not None and staging.readable else None
-    here = version(name, known.passport, known.image.commit) if known else version(name)
-    if here and (reason := rolled_back(name, here)):
-        return f"what this commit has was rolled back ({reason})"
-    resources = Path("models", name, "resources.yaml")
-    if known is None or not resources.is_file():
-        return None
-    same = known.version == here and known.files.get("resources.yaml") == resources.read_bytes()
-    return f"staging has it, as {here}" if same else None
-
-
-def rolled_back(name: str, of: str) -> str | None:
-    """Why an image of this version was aborted; None where none was."""
-    return next((each.reason for each in aborted.read() if each.model == name and each.version == of), None)
-
-
-def version(name: str, known: Passport | None = None, commit: str | None = None) -> str | None:
-    """The version of the passport that this tree makes of a model; None where it cannot be known.
-
-    A model.onnx that DVC keeps is not here: where the lock is that of `commit`, it is the one that `known` is of.
-    """
-    model = config.load(name, check_columns=False)
-    onnx = None
-    if model.storage == "dvc" and known and commit and _known(commit):
-        path = model.folder / "dvc.lock"
-        if path.is_file() and history.show(commit, path) == path.read_bytes():
-            onnx = known.content.get("onnx")
-    try:
-        return passport.version(passport.content(model, onnx))
-    except (OSError, Refusal):
-        return None
-
-
-def _known(commit: str) -> bool:
-    try:
-        return git("cat-file", "-t", commit).strip() == b"commit"
-    except Refusal:
-        return False

@@ -7,35 +7,21 @@ Nothing is committed: the release is a change for a person to look at.
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import math
-import platform
-from pathlib import Path
 
-from deploy import due
-from deploy.canary import steps
-from deploy.checks.rendering import registry
-from deploy.lib import aborted, decision, history, kustomization, promise, release, rules, signature
-from deploy.lib.release import COMPARED, FILES, LOCK, Image, Release
-from models.lib import artifacts, config, lock, passport
-from repo.lib import files, origin
-from repo.lib.git import git
+from deploy.checks import difference
+from deploy.lib import decision, promotion, release, signature, staging
+from repo.lib import origin
 from repo.lib.refusal import Refusal
-
-CALLED = 20.0  # requests a second of staging's own caller (deploy/environments/staging/caller.yaml)
-GUESSED = (0.2, 1.0, 20.0)
 
 
 def main(options: argparse.Namespace) -> int:
     if options.push or options.released:
-        from deploy.lib import staging
-
-        return staging.push(options)
+        return staging.push(options, difference.of_this_tree)
     if not options.model:
         raise Refusal("no model is named; give one of models/.")
     if options.propose:
         return propose(options)
-    write(options)
+    promotion.write(options)
     return 0
 
 
@@ -46,207 +32,16 @@ def propose(options: argparse.Namespace) -> int:
     name = options.model
 
     def apply() -> origin.Edit | None:
-        staging = release.read("staging", name)
-        if options.verified and staging is not None and staging.readable and staging.reference != options.verified:
-            print(f"staging has {staging.reference} now, not {options.verified}: nothing to propose of that one.")
+        staged = release.read("staging", name)
+        if options.verified and staged is not None and staged.readable and staged.reference != options.verified:
+            print(f"staging has {staged.reference} now, not {options.verified}: nothing to propose of that one.")
             return None
         former = release.read("production", name)
-        made = write(options)
-        return decision.of_promotion(made, former, options.verified, signature.told(made.image)) if made else None
+        if (made := promotion.write(options)) is None:
+            return None
+        signed = signature.told(made.image)
+        return decision.of_promotion(made, former, difference.of_this_tree(), options.verified, signed)
 
     if address := origin.propose(origin.MAIN, f"promote/{name}", apply):
         print(f"Merging this promotes {name} to production: {address}")
     return 0
-
-
-def write(options: argparse.Namespace, commit: str | None = None) -> Release | None:
-    """The release, or None where the environment had it; `commit` is what the image was built from (default: HEAD)."""
-    model = config.load(options.model, check_columns=False)
-    rules.walk()  # before anything is written, so that a broken Rollout changes nothing
-    with files.exclusive(LOCK, "another promotion or rollback"):
-        if options.to == "staging":
-            at = commit or git("rev-parse", "HEAD").decode().strip()
-            candidate = to_staging(model, options.image, at, options.proof or "none", options.platform or here())
-        else:
-            candidate = to_production(options.model, options.image, options.signed)
-        if listed := aborted.find(candidate.image.digest, aborted.read()):
-            raise Refusal(
-                f"{candidate.image.digest} is on the list of aborted digests ({aborted.PATH}: {listed.reason}); "
-                "promote a newer model, or take it off that list in a commit that says why."
-            )
-        former = release.read(candidate.environment, candidate.model)
-        if former is not None and former.files == same_again(candidate, former).files:
-            print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
-            return None
-        release.write(candidate)
-        tell(candidate, former, landed=options.push or options.propose, rate=options.rate)
-    return candidate
-
-
-def same_again(candidate: Release, former: Release) -> Release:
-    """The candidate with the promise that the former was released with: that it is compared with itself is no news."""
-    if not former.readable or any(candidate.files[name] != former.files.get(name) for name in FILES[1:]):
-        return candidate
-    return kustomization.again(candidate, promise.of_release(former))
-
-
-def here() -> str:
-    """The platform of an image that was built on this machine."""
-    return "linux/arm64" if platform.machine() in ("arm64", "aarch64") else "linux/amd64"
-
-
-def to_staging(model: config.Model, reference: str | None, commit: str, proof: str, platform: str) -> Release:
-    """The release that the built passport, the committed model folder and the pushed image make."""
-    name = model.name
-    if reference is None:
-        raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
-    told = {"proof": proof, "platform": platform}
-    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | told)
-    place = registry()
-    if place and not image.name.startswith(f"{place}/"):
-        raise Refusal(
-            f"--image {reference} is not of {place}, the registry of deploy/argocd/fork.yaml; push it there, or write "
-            "your registry into that file."
-        )
-    built = model.build / "passport.yaml"
-    run = f"python -m models run {name}"
-    if not built.is_file():
-        raise Refusal(f"{built} is missing; make it with `{run}`.")
-    content = built.read_bytes()
-    record = release.parse_passport(content, built)
-    refuse(rules.of_passport(record, name, built, rules.required_gates(), f"mend the model, then `{run}`"))
-    passport.refuse_stale(model, record.content)
-    resources = model.folder / "resources.yaml"
-    if not resources.is_file():
-        raise Refusal(f"{resources} is missing; copy another model's, such as models/flight_delay/resources.yaml.")
-    strategy = record.serving.strategy if record.serving else "canary"
-    refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", strategy))
-    refuse_uncommitted(model)
-    refuse_another_lock(name)
-    if reason := due.rolled_back(name, record.version):
-        raise Refusal(
-            f"an image of this very version was aborted ({aborted.PATH}: {reason}), and another build of it is no "
-            "better; mend the model or the service, or take it off that list in a commit that says why."
-        )
-    refuse_reused(image, name, record.version)
-    completed = release.complete(content, image, built)
-    former = release.read("staging", name)
-    if former is not None and former.readable:
-        # Of two commits that make the same, the first stands: otherwise every push to main would be a release.
-        standing = former.image.model_dump(include={"commit", "proof", "platform"})
-        same = release.complete(content, image.model_copy(update=standing), built)
-        completed = same if same == former.files.get("passport.yaml") else completed
-    promised = promise.demand(record, former, str(built))
-    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised)
-
-
-def to_production(name: str, reference: str | None, signed: bool = False) -> Release:
-    """Staging's passport and resources, which Git must hold, of an image of which it is verified who signed it."""
-    if reference is not None:
-        raise Refusal("--image is for staging; production takes the digest that staging runs.")
-    staging = release.read("staging", name)
-    if staging is None:
-        raise Refusal(
-            f"staging has no release of {name!r}, and production takes only what staging had; "
-            f"promote it there first: `python -m deploy promote {name} --to staging --image …`."
-        )
-    refuse(rules.of_release(staging, rules.required_gates()))
-    if changed := history.uncommitted(staging.folder):
-        raise Refusal(
-            f"{', '.join(changed)}: not committed, so staging never had it; commit it and let staging run it first."
-        )
-    refuse_never_staged(staging)
-    signature.verify(staging.image, signed)
-    where = str(staging.folder / "passport.yaml")
-    promised = promise.demand(staging.passport, release.read("production", name), where)
-    return kustomization.again(dataclasses.replace(staging, environment="production"), promised)
-
-
-def refuse(faults: list[rules.Fault]) -> None:
-    if faults:
-        raise Refusal(str(faults[0]) + (f" And {len(faults) - 1} more." if len(faults) > 1 else ""))
-
-
-def refuse_uncommitted(model: config.Model) -> None:
-    """Whatever the passport and the release record must be what a commit holds."""
-    dataset = Path("data_schemas") / model.dataset
-    sources = [*passport.code(model), dataset / "data.dvc", Path("requirements/training.txt")]
-    if changed := history.uncommitted(model.folder, dataset, *sources):
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        raise Refusal(f"{changed[0]}{more}: not committed, and a release records only what Git holds; commit first.")
-    held = [model.folder / name for name in ("model.yaml", "resources.yaml", "dvc.lock")]
-    held += [model.weights, *artifacts.files(model)] if model.storage == "git" else []
-    for path in held:
-        if not history.tracked(path):
-            raise Refusal(f"{path} is not in Git, so nobody reviewed it; `git add --force {path}` and commit.")
-
-
-def refuse_another_lock(name: str) -> None:
-    """What is released must be what its sources make, by the lock that was reviewed with them."""
-    if found := lock.faults(name, lock.here):
-        raise Refusal(
-            f"models/{name}/dvc.lock does not fit what is beside it ({found[0]}); run `python -m models run {name}` "
-            f"and commit models/{name}."
-        )
-
-
-def refuse_reused(image: Image, name: str, version: str) -> None:
-    """An image is built for one version of one model: its digest beside another was pasted from the wrong place."""
-    for other in history.with_image(image.digest):
-        its = other.version if other.readable else "of a broken passport"
-        if other.model != name or (other.readable and its != version):
-            raise Refusal(
-                f"{image.digest} is the image of {other.model} {its} ({other.folder} has or had it), not of "
-                f"{name} {version}; push this version's image and give its digest."
-            )
-
-
-def refuse_never_staged(staging: Release) -> None:
-    """HEAD holds it, unless what is tracked is hidden from `git status`."""
-    if not any(entry.release.files == staging.files for entry in history.entries("staging", staging.model)):
-        raise Refusal(
-            f"{staging.folder} holds what no commit had; restore it with `git checkout HEAD -- {staging.folder}`."
-        )
-
-
-def paced(candidate: Release, rate: float | None) -> list[str]:
-    """How long each weight takes by its traffic: the given, that of the environment's own callers, or three guesses."""
-    serving = candidate.passport.serving
-    strategy, requests = (serving.strategy, serving.canary.requests) if serving else ("canary", 300)
-    if strategy not in COMPARED:
-        return []
-    walk = steps.of(candidate.environment, strategy)
-    known = rate or (CALLED if candidate.environment == "staging" else None)
-    lines = []
-    for each in [known] if known else GUESSED:
-        seconds = steps.takes(walk, requests, each)
-        weights = ", ".join(f"{step.weight} % {told(taken)}" for step, taken in zip(walk.steps, seconds, strict=True))
-        lines.append(f"at {each:g} requests a second: {weights}")
-    pauses = any(line.endswith(told(math.inf)) for line in lines)
-    return lines + ["a model that is called less is better released with `strategy: bluegreen`"] * pauses
-
-
-def told(seconds: float) -> str:
-    return "pauses after an hour, for a person" if math.isinf(seconds) else f"{math.ceil(seconds / 30) / 2:g} min"
-
-
-def tell(candidate: Release, former: Release | None, landed: bool, rate: float | None = None) -> None:
-    """What changed, and what a person does next, unless it is committed anyway."""
-    name, environment = candidate.model, candidate.environment
-    print(f"{candidate.folder}: {name} {candidate.version}")
-    print(f"  image  {candidate.reference}")
-    if former is None:
-        print("  was    none: the first release here")
-    elif former.readable:
-        print(f"  was    {former.version}, {former.reference}")
-    if former is None:
-        print("  then   the cluster starts it at full weight: a first deploy skips the canary steps and their analysis")
-    else:
-        print(f"  then   if the pods differ, {rules.walk(candidate.passport.serving)}")
-        for line in paced(candidate, rate):
-            print(f"         {line}")
-    if landed:
-        return
-    print("Next, look at it and commit it:")
-    print(f"  git add {candidate.folder} && git diff --cached")
-    print(f'  python -m deploy verify && git commit -m "Promote {name} {candidate.version} to {environment}"')

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 
+from deploy.canary import steps
+from deploy.checks import difference
 from deploy.lib import aborted, decision, history, promise, release, rules
 from deploy.lib.history import Entry
 from deploy.lib.kustomization import again
@@ -26,7 +28,7 @@ def main(options: argparse.Namespace) -> int:
 def write(options: argparse.Namespace) -> tuple[Release, Release]:
     """The release that is left, and the one that is restored."""
     config.load(options.model, check_columns=False)
-    rules.walk()  # before anything is written, so that a broken Rollout changes nothing
+    steps.read()  # refuses a broken Rollout before anything is written
     with files.exclusive(LOCK, "another promotion or rollback"):
         current = present(options.environment, options.model)
         target = choose(current, options.to)
@@ -39,7 +41,7 @@ def write(options: argparse.Namespace) -> tuple[Release, Release]:
             reason = options.reason or f"rolled back from {options.environment} to {target.release.version}"
             aborted.add(left.digest, current.model, reason, current.version)
         release.write(restored)
-    tell(current, target, left.digest if left else None, landed=options.propose)
+    print_summary(current, target, left.digest if left else None, landed=options.propose)
     return current, restored
 
 
@@ -64,7 +66,7 @@ def propose(options: argparse.Namespace) -> int:
             print(f"{environment} has {found.reference} now, not the aborted {options.aborted}: nothing to roll back.")
             return None
         left, restored = write(options)
-        return decision.of_rollback(left, restored, options.reason)
+        return decision.of_rollback(left, restored, options.reason, difference.of_this_tree())
 
     if address := origin.propose(origin.MAIN, f"rollback/{environment}/{name}", apply):
         print(f"Merging this rolls {name} back in {environment}: {address}")
@@ -120,7 +122,7 @@ def choose(current: Release, version: str | None) -> Entry:
     return found
 
 
-def tell(current: Release, target: Entry, aborted_digest: str | None, landed: bool) -> None:
+def print_summary(current: Release, target: Entry, aborted_digest: str | None, landed: bool) -> None:
     """What changed, what the cluster will do, and what a person does next, unless it is committed anyway."""
     restored, name, environment = target.release, current.model, current.environment
     left = current.version if current.readable else "the present release"
@@ -135,7 +137,7 @@ def tell(current: Release, target: Entry, aborted_digest: str | None, landed: bo
     )
     print("    already: the Rollout goes straight to stable, without steps, and Degraded clears;")
     print("  - the same where it still has the ReplicaSet of one of the last three releases;")
-    print(f"  - otherwise {restored.version} is new there: {rules.walk(restored.passport.serving)};")
+    print(f"  - otherwise {restored.version} is new there: {rules.rollout_in_words(restored.passport.serving)};")
     print(f"    to skip the steps: kubectl argo rollouts promote {kubernetes} --full")
     if landed:
         return

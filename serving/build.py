@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.lib import config, passport
+from repo.lib import process
 from repo.lib.command import ENVIRONMENT
 from repo.lib.files import read_yaml, write
 from repo.lib.refusal import Refusal
@@ -154,17 +154,12 @@ def _run_bentoml(model: config.Model, context: Path, home: Path, version: str) -
     }
     # Not `bentoml build`: it refuses a repository below a folder whose name begins with a dot.
     script = "import bentoml, json, sys; bentoml.build(**json.loads(sys.argv[1]))"
-    done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(settings)],
-        cwd=context,
-        env={**ENVIRONMENT, **os.environ, "BENTOML_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
     made = home / "bentos" / model.name / version
-    if done.returncode or not (made / "bento.yaml").is_file():
-        reason = next(reversed(done.stdout.strip().splitlines()), "no reason given")
-        raise Refusal(f"bentoml could not build {model.name}: {reason}")
+    process.run(
+        [sys.executable, "-c", script, json.dumps(settings)],
+        f"bentoml could not build {model.name}",
+        at=context,
+        environment={**ENVIRONMENT, **os.environ, "BENTOML_HOME": str(home)},
+        makes=made / "bento.yaml",
+    )
     return made

@@ -7,16 +7,15 @@ does to those who call: 0, or 1 where it breaks requests of theirs.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from models.lib import config
+from repo.lib import process
 from repo.lib.files import read_json, write, write_json
 from repo.lib.git import archived, contents, merge_base
-from repo.lib.refusal import Refusal
 from serving.lib.derivation import derive
 
 ELSEWHERE = ("tests", "deploy")  # what deriving a contract never reads
@@ -63,12 +62,7 @@ def of_commit(commit: str, name: str) -> dict[str, Any] | None:
     with archived(commit, without=("*.onnx", *ELSEWHERE)) as tree, tempfile.TemporaryDirectory() as folder:
         answer = Path(folder, "contract.json")
         command = [sys.executable, "-m", "serving", "contract", name, "--json", str(answer)]
-        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
-        if done.returncode or not answer.is_file():
-            reason = next(reversed(done.stderr.strip().splitlines()), "no reason given")
-            raise Refusal(
-                f"the contract of {name} at {commit[:10]} cannot be derived by the code there ({reason[:300]}); "
-                "mend it there, or name another commit with --since."
-            )
+        wrong = f"the contract of {name} at {commit[:10]} cannot be derived by the code there"
+        process.run(command, wrong, "fix it there, or name another commit with --since", tree, makes=answer)
         found: dict[str, Any] = read_json(answer, "python -m serving contract")
         return found

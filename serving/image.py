@@ -25,6 +25,7 @@ from pathlib import Path
 from models.lib import config
 from repo.lib import command
 from repo.lib.files import write
+from repo.lib.process import reason
 from repo.lib.refusal import Refusal
 from serving import build
 
@@ -200,9 +201,9 @@ def push(builder: str, image: str, log: Path) -> str:
 
 def _reason(log: Path) -> str:
     """pip's last error, which builders bury under one of their own, or the last line."""
-    lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-    errors = [line for line in lines if re.search(r"(^|\s)ERROR: (?!failed to)", line)]
-    return (errors or lines)[-1].strip().rstrip(".")[:300]
+    said = log.read_text(errors="replace")
+    errors = [line for line in said.splitlines() if re.search(r"(^|\s)ERROR: (?!failed to)", line)]
+    return reason(errors[-1] if errors else said)
 
 
 def _ask(*words: str) -> subprocess.CompletedProcess[str]:

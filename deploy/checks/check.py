@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from deploy.checks import catalog, dead, render, rendering
+from deploy.checks import catalog, dead, kustomize, rendering
 from deploy.checks.rendering import MODEL, Rendering
 from deploy.checks.rules import analysis, evidence, placement, pods, references, selectors, strategy
 from deploy.checks.schemas import KUBERNETES, Schemas
@@ -36,7 +36,7 @@ class Outcome:
 
 def everything(releases: Sequence[Release], root: Path = Path()) -> Outcome:
     """Check these releases, a specimen of every strategy in every environment, and what Argo CD itself is given."""
-    render.renderer()  # its Refusal now, rather than a fault of each release
+    kustomize.renderer()  # its Refusal now, rather than a fault of each release
     schemas = Schemas(catalog.find())
     specimens = rendering.specimens(root)
     with rendering.copied(root) as tree:
@@ -142,7 +142,7 @@ def of_argocd(root: Path, tree: Path, schemas: Schemas) -> list[Fault]:
     with (tree / ARGOCD / "kustomization.yaml").open("a") as file:
         file.write(rendering.ORIGINS)
     try:
-        objects = rendering.objects(render.text(tree / ARGOCD), ARGOCD)
+        objects = rendering.objects(kustomize.text(tree / ARGOCD), ARGOCD)
     except Refusal as refusal:
         wrong, _, mend = str(refusal).replace(f"{tree}/", "").rstrip(".").rpartition("; ")
         return [Fault(ARGOCD / "kustomization.yaml", "the manifests that it uses", wrong, mend)]

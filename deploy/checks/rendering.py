@@ -19,16 +19,16 @@ from typing import Any
 
 import yaml
 
-from deploy.checks import render
+from deploy.checks import kustomize
+from deploy.lib.fork import registry
 from deploy.lib.kustomization import compose
 from deploy.lib.release import BINS, COMPARED, ENVIRONMENTS, Promise, Release
 from deploy.lib.rules import Fault
-from repo.lib.files import LOADER, read_yaml
+from repo.lib.files import LOADER
 from repo.lib.refusal import Refusal
 
 MANIFESTS = ("deploy/base", "deploy/strategies", "deploy/environments")
 STRATEGIES = Path("deploy/strategies")
-FORK = Path("deploy/argocd/fork.yaml")
 MODEL = "specimen"
 ORIGIN = "config.kubernetes.io/origin"
 ORIGINS = "\nbuildMetadata: [originAnnotations]\n"  # a line of a kustomization
@@ -141,19 +141,6 @@ def specimens(root: Path = Path()) -> list[Release]:
     return made
 
 
-def registry(root: Path = Path()) -> str | None:
-    """Where this fork keeps its images, as deploy/argocd/fork.yaml says; None where there is no such file."""
-    if not (root / FORK).is_file():
-        return None
-    content = read_yaml(root / FORK, "restore it with `git checkout`", ["data"])
-    said = (content["data"] or {}).get("registry")
-    if not said:
-        raise Refusal(
-            f"{FORK}: data.registry is missing; name the registry of this fork's images, or use `git checkout`."
-        )
-    return str(said).rstrip("/")
-
-
 def texts(of: Sequence[Release], tree: Path, origins: str = ORIGINS) -> list[str]:
     """The YAML that each release renders to among the manifests of `tree`; Refusal if one cannot.
 
@@ -171,7 +158,7 @@ def texts(of: Sequence[Release], tree: Path, origins: str = ORIGINS) -> list[str
     listed = json.dumps([str(number) for number in range(len(of))])
     (batch / "kustomization.yaml").write_text(f"resources: {listed}\n{origins}")
     try:
-        rendered = render.text(batch)
+        rendered = kustomize.text(batch)
     except Refusal as refusal:
         said = str(refusal).replace(f"{batch.resolve()}/", "").replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")
         raise Refusal(said) from None
@@ -192,7 +179,7 @@ def parse(rendered: str, of: Release) -> Rendering:
 
 def objects(rendered: str, folder: Path) -> list[Object]:
     """Those of a folder's rendering, without the annotations that tell their origins."""
-    return [_object(content, folder) for content in render.parse(rendered)]
+    return [_object(content, folder) for content in kustomize.parse(rendered)]
 
 
 def _object(content: dict[str, Any], folder: Path) -> Object:

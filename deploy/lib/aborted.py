@@ -10,7 +10,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from deploy.lib import history
-from deploy.lib.release import LOCK, RELEASES, Digest, Record, parse_yaml
+from deploy.lib.release import RELEASES, Digest, Record, parse_yaml
 from repo.lib import files
 from repo.lib.refusal import Refusal
 
@@ -51,9 +51,7 @@ def add(digest: str, model: str, reason: str, version: str | None = None) -> Non
         new = Aborted(digest=digest, model=model, reason=reason, version=version)
         entries = [each.model_dump(exclude_none=True) for each in [*listed, new]]
         comment = [line for line in PATH.read_text().splitlines(keepends=True) if line.startswith("#")]
-        staged = LOCK.with_name(PATH.name)  # what a kill leaves there, Git ignores
-        files.write(staged, "".join(comment) + yaml.safe_dump(entries, sort_keys=False, width=120))
-        staged.replace(PATH)
+        files.write(PATH, "".join(comment) + yaml.safe_dump(entries, sort_keys=False, width=120))
 
 
 def _parse(content: bytes) -> list[Aborted]:

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy import diff
 from deploy.lib import aborted, history, rules
 from deploy.lib.release import Gate, Release, kubernetes_name, parse_yaml
 from models.gates import BELOW
 from models.lib.figures import TITLES
 from models.report import MARKS
-from repo.lib.git import git
 from repo.lib.markdown import plain, table
 from repo.lib.origin import Edit
-from repo.lib.refusal import Refusal
 
 PARTS = {"data": "data", "schema": "schema", "code": "code", "requirements": "packages", "onnx": "model file"}
 
 
-def of_promotion(made: Release, former: Release | None, verified: str | None = None, signed: str = "") -> Edit:
-    """`verified`: the image that the cluster told to be healthy in staging. `signed`: who signed it, a sentence."""
+def of_promotion(
+    made: Release, former: Release | None, manifests: list[str], verified: str | None = None, signed: str = ""
+) -> Edit:
+    """`manifests`: what it changes in the cluster, lines of Markdown. `verified`: the image that the cluster reported
+    healthy in staging. `signed`: who signed it, a sentence.
+    """
     name, environment = made.model, made.environment
     what = "what staging runs, byte for byte" if environment == "production" else "what main has, gated again and built"
     lines = [
@@ -38,12 +39,12 @@ def of_promotion(made: Release, former: Release | None, verified: str | None = N
         f"Once merged, {_walk(made, former)}.",
         "",
         *_way_back(made, former),
-        *_manifests(),
+        *manifests,
     ]
     return Edit(f"Promote {name} {made.version} to {environment}", "\n".join(lines))
 
 
-def of_rollback(left: Release, restored: Release, reason: str | None) -> Edit:
+def of_rollback(left: Release, restored: Release, reason: str | None, manifests: list[str]) -> Edit:
     name, environment = left.model, left.environment
     was = left.version if left.readable else "what cannot be read"
     lines = [
@@ -57,11 +58,11 @@ def of_rollback(left: Release, restored: Release, reason: str | None) -> Edit:
         "",
         f"If the rollout of `{was}` was aborted and `{restored.version}` was stable before it, the cluster serves that "
         "already: the Rollout goes straight to stable, without steps. So it does where the cluster still has the pods' "
-        f"ReplicaSet (`rollbackWindow` of deploy/base). Otherwise {rules.walk(restored.passport.serving)}.",
+        f"ReplicaSet (`rollbackWindow` of deploy/base). Otherwise {rules.rollout_in_words(restored.passport.serving)}.",
         "",
         _listed(left),
         "",
-        *_manifests(),
+        *manifests,
     ]
     return Edit(f"Roll {name} back to {restored.version} in {environment}", "\n".join(lines))
 
@@ -130,7 +131,7 @@ def _staging(made: Release, verified: str | None) -> str:
 def _walk(made: Release, former: Release | None) -> str:
     if former is None:
         return "the cluster starts it at full weight: a first deploy skips the canary steps and their analysis"
-    return rules.walk(made.passport.serving)
+    return rules.rollout_in_words(made.passport.serving)
 
 
 def _way_back(made: Release, former: Release | None) -> list[str]:
@@ -152,15 +153,6 @@ def _way_back(made: Release, former: Release | None) -> list[str]:
         f"    python -m deploy rollback {name} --environment {environment} --propose   # or the workflow `rollback`",
         "",
     ]
-
-
-def _manifests() -> list[str]:
-    """What the change that stands uncommitted in this tree does to what the cluster is told."""
-    base = git("rev-parse", "HEAD").decode().strip()
-    try:
-        return [diff.markdown(base, *diff.compared(base))]
-    except Refusal as refusal:  # where nothing renders them; the checks of the pull request do
-        return ["## Manifests", "", f"Not rendered here: {refusal}", ""]
 
 
 def _record(of: Release) -> dict[str, Any]:

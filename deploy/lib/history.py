@@ -42,6 +42,12 @@ def entries(environment: str, model: str, until: str = "HEAD", own_line: bool = 
             yield Entry(commit, when, Release(environment, model, content))
 
 
+def standing(environment: str, model: str) -> Release | None:
+    """The release of HEAD: what the cluster is told to run, whatever stands uncommitted in the tree."""
+    content = {name: data for name, data in _files("HEAD", place(environment, model)).items() if name in FILES}
+    return Release(environment, model, content) if content else None
+
+
 def with_image(digest: str) -> Iterator[Release]:
     """Every release, of any model, whose passport holds this digest: those of the working tree, then those of history.
 

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from deploy.lib import folder
 from repo.lib.files import LOADER
+from repo.lib.files import write as write_file
 from repo.lib.refusal import Refusal
 
 ENVIRONMENTS = ("staging", "production")  # in the order of promotion
@@ -231,5 +231,10 @@ def every(root: Path = Path()) -> list[Release]:
 
 
 def write(release: Release) -> None:
-    """Put a release in place whole; the caller holds LOCK."""
-    folder.replace(release.folder, release.files)
+    """Put a release in place, one whole file after the other; the caller holds LOCK.
+
+    kustomization.yaml goes last: it holds the hashes of the others, so `verify` names a release that was cut short, and
+    the next `promote`, which compares with what Git holds, completes it.
+    """
+    for name in (*FILES[1:], FILES[0]):
+        write_file(release.folder / name, release.files[name])

@@ -112,7 +112,7 @@ def _of_quantities(resources: Any, file: Path, mend: str) -> list[Fault]:
     return found
 
 
-def walk(serving: Served | None = None) -> str:
+def rollout_in_words(serving: Served | None = None) -> str:
     """What the cluster does with a new release, for a person, by its strategy."""
     weights = " → ".join(f"{step.weight}" for step in steps.read().steps) + " → 100 %"
     return {
@@ -125,7 +125,7 @@ def walk(serving: Served | None = None) -> str:
 
 def of_release(release: Release, required: Collection[str]) -> list[Fault]:
     """All rules of its own files; history is asked only for what a rollback is held to."""
-    mend = f"roll back or promote anew, never by hand (uncommitted: `git checkout HEAD -- {release.folder}`)"
+    mend = f"roll back or promote again, never by hand (uncommitted: `git checkout HEAD -- {release.folder}`)"
     if missing := [name for name in FILES if name not in release.files]:
         return [Fault(release.folder / name, "the file", "is missing", mend) for name in missing]
     file, found = release.folder / "passport.yaml", list[Fault]()
@@ -151,5 +151,5 @@ def _of_kustomization(release: Release, expected: Release, mend: str) -> list[Fa
         return []
     fields = [key for key in follows if not isinstance(said, dict) or said.get(key) != follows[key]]
     fields += [key for key in said if key not in follows] if isinstance(said, dict) else []
-    wrong = "does not follow from passport.yaml and resources.yaml: one of the three was edited"
+    wrong = "does not follow from passport.yaml and resources.yaml: one was edited, or writing them was cut short"
     return [Fault(release.folder / name, ", ".join(fields) or "the file", wrong, mend)]

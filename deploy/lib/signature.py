@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from deploy.lib.release import Image
-from repo.lib import pull_request
+from repo.lib import process, pull_request
 from repo.lib.refusal import Refusal
 
 WORKFLOW = ".github/workflows/release.yml"
@@ -34,20 +33,12 @@ def verify(image: Image, demanded: bool = False) -> None:
         print(f"  not signed: nothing but its passport says who built {reference}")
         return
     token = os.environ.get("ATTESTATION_TOKEN") or os.environ.get("GH_TOKEN", "")
-    done = subprocess.run(
+    process.run(
         _command(image, reference),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=os.environ | ({"GH_TOKEN": token} if token else {}),
-        check=False,
+        f"{reference} has no valid signature of this repository, and production takes no other",
+        "let the workflow `release` build and sign it again",
+        environment=os.environ | ({"GH_TOKEN": token} if token else {}),
     )
-    if done.returncode:
-        said = pull_request.first(done.stderr or done.stdout)
-        raise Refusal(
-            f"{reference} has no valid signature of this repository ({said}), and production takes no other; let the "
-            "workflow `release` build and sign it again."
-        )
 
 
 def told(image: Image) -> str:

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import due, promote
-from deploy.lib import decision, release
+from deploy.lib import decision, pending, promotion, release
 from models.lib import config
 from repo.lib import files, origin
 from repo.lib.git import git
@@ -27,8 +27,11 @@ class Built:
     brought: dict[Path, Path]
 
 
-def push(options: argparse.Namespace) -> int:
-    """0, or 1 where one of several models was refused: the others land all the same."""
+def push(options: argparse.Namespace, manifests: Callable[[], list[str]]) -> int:
+    """0, or 1 where one of several models was refused: the others land all the same.
+
+    `manifests` says what the change of the current tree does in the cluster, as lines of Markdown.
+    """
     if options.to != "staging":
         raise Refusal("--push is for staging, which follows main; production is reviewed: give --propose.")
     built = _released(Path(options.released)) if options.released else [_here(options)]
@@ -36,8 +39,13 @@ def push(options: argparse.Namespace) -> int:
     refused: dict[str, Refusal] = {}
 
     def apply() -> origin.Edit | None:
+        edits = []
         refused.clear()
-        edits = [edit for each in built if (edit := _land(each, proved, options, refused))]
+        for each in built:
+            try:
+                edits += [edit] if (edit := _land(each, proved, options, manifests)) else []
+            except Refusal as refusal:
+                refused[each.model] = refusal
         if not edits:
             return None
         title = (
@@ -60,27 +68,25 @@ def push(options: argparse.Namespace) -> int:
     return 1 if refused else 0
 
 
-def _land(built: Built, proved: str, options: argparse.Namespace, refused: dict[str, Refusal]) -> origin.Edit | None:
+def _land(
+    built: Built, proved: str, options: argparse.Namespace, manifests: Callable[[], list[str]]
+) -> origin.Edit | None:
     """In a fresh tree of main: the release of one model, or None, having said why there is none."""
     name = built.model
     path = built.brought.get(config.load(name, check_columns=False).build / "passport.yaml")
     given = release.parse_passport(path.read_bytes(), path) if path else None  # without one `promote` refuses below
-    if given and due.version(name, given, proved) != given.version:
+    if given and pending.version(name, given, proved) != given.version:
         print(f"main has another {name} by now than {proved[:10]}; that one has a release of its own.")
         return None
-    if reason := due.kept_back(name):  # another run was faster, or it was rolled back since
+    if reason := pending.reason_not_due(name):  # another run was faster, or it was rolled back since
         print(f"nothing to release of {name}: {reason}.")
         return None
     for path, source in built.brought.items():
         if not path.exists():
             files.write(path, source.read_bytes())
     former = release.read("staging", name)
-    try:
-        made = promote.write(argparse.Namespace(**{**vars(options), "model": name, "image": built.image}), proved)
-    except Refusal as refusal:
-        refused[name] = refusal
-        return None
-    return decision.of_promotion(made, former) if made else None
+    made = promotion.write(argparse.Namespace(**{**vars(options), "model": name, "image": built.image}), proved)
+    return decision.of_promotion(made, former, manifests()) if made else None
 
 
 def _here(options: argparse.Namespace) -> Built:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import subprocess
 import sys
 import tarfile
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from deploy.lib import history
 from deploy.rehearsal.meters import Bounds
 from models.lib import champion as released
 from models.lib.config import Model
+from repo.lib import process
 from repo.lib.command import working
 from repo.lib.files import read_json, write
 from repo.lib.git import NoGit, git
@@ -104,18 +104,11 @@ def built_at(model: Model, commit: str, folder: Path, added: dict[Path, bytes]) 
     for path, content in added.items():
         write(tree / path, content)
     with working(f"building the champion of commit {commit[:10]}"):
-        done = subprocess.run(
-            [sys.executable, "-m", "serving", "build", model.name],
-            cwd=tree,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        command = [sys.executable, "-m", "serving", "build", model.name]
+        process.run(command, f"the model of commit {commit[:10]} cannot be built", "name another with --champion", tree)
     built = [path.parent for path in sorted((tree / model.build).glob("**/bento.yaml"))]
-    if done.returncode or len(built) != 1:
-        reason = next(reversed(done.stdout.strip().splitlines()), "no reason given")
-        raise Refusal(f"the model of commit {commit[:10]} cannot be built: {reason}")
+    if len(built) != 1:
+        raise Refusal(f"commit {commit[:10]} builds {len(built)} Bentos of {model.name}; name another with --champion.")
     return built[0]
 
 

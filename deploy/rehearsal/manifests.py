@@ -17,7 +17,7 @@ import yaml
 
 from deploy.canary import steps, template
 from deploy.canary.steps import Steps
-from deploy.checks import render
+from deploy.checks import kustomize
 from deploy.lib import kustomization
 from deploy.lib.promise import vector
 from deploy.lib.release import Image, Promise
@@ -66,7 +66,7 @@ def released(model: Model) -> Manifests:
         notes.append(f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.")
         strategy = "canary"
     try:
-        render.renderer()
+        kustomize.renderer()
     except Refusal as refusal:
         notes.append(f"The manifests are read as {BASE} has them, unrendered: {str(refusal).rstrip('.')}.")
         if strategy != "canary":
@@ -148,7 +148,7 @@ def _rendered(model: Model, strategy: str) -> list[dict[str, Any]]:
         place = Path(temporary, model.name)
         for name, content in composed.files.items():
             files.write(place / name, content)
-        return render.render(place)
+        return kustomize.objects(place)
 
 
 def _unrendered() -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from repo.lib.process import reason
 from repo.lib.refusal import Refusal
 from serving.serve import end_with_parent
 
@@ -35,8 +36,8 @@ def running(command: Sequence[str], log: Path, ready: Callable[[], bool]) -> Ite
         deadline = time.monotonic() + READY_SECONDS
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-                raise Refusal(f"{Path(command[0]).name} did not get ready: {said[-1][:300]}")
+                said = reason(log.read_text(errors="replace"))
+                raise Refusal(f"{Path(command[0]).name} did not get ready ({said}); fix that and run again.")
             time.sleep(0.05)
         yield
     finally:

@@ -67,7 +67,7 @@ def write(path: Path, content: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():  # said here: what goes wrong with the temporary file names that one
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")  # which Git ignores
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from repo.lib import process
+from repo.lib.process import NotInstalledError as NoGit
 from repo.lib.refusal import Refusal
 
-
-class NoGit(Refusal):
-    """There is no Git to ask, which says nothing of what it knows."""
+__all__ = ["NoGit", "archived", "blobs", "changed", "contents", "git", "merge_base"]
 
 
 def git(*arguments: str, root: Path = Path(), given: bytes = b"") -> bytes:
-    """Standard output of one Git command in `root`; a failure becomes a Refusal with Git's own first line.
-
-    `given` is its standard input.
-    """
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], input=given, capture_output=True, check=False)
-    except FileNotFoundError:
-        raise NoGit("git is not on PATH; install it (Debian: apt-get install git).") from None
-    if done.returncode:
-        reason = next(iter(done.stderr.decode(errors="replace").strip().splitlines()), "no reason given")
-        raise Refusal(f"git {' '.join(arguments)} failed: {reason}.")
-    return done.stdout
+    """Standard output of one Git command in `root`; a failure becomes a Refusal. `given` is its standard input."""
+    return process.run(["git", "-C", str(root), *arguments], f"git {' '.join(arguments)} failed", given=given)
 
 
 def contents(commit: str, paths: Sequence[str]) -> dict[str, str]:

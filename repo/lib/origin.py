@@ -170,7 +170,7 @@ def _fetch(branch: str) -> None:
             return
         except Refusal as refusal:  # another fetch in this clone holds the lock of the reference
             if "lock" not in str(refusal) or number == 2:
-                raise Refusal(f"origin's {branch} cannot be fetched ({refusal}) Mend that and run again.") from None
+                raise Refusal(f"origin's {branch} cannot be fetched: {refusal}") from None
             time.sleep(0.2)
 
 
@@ -178,7 +178,7 @@ def push_head(branch: str, *options: str) -> str:
     """Push HEAD; what Git says when it is refused, or nothing."""
     words = ["push", "--porcelain", *options, "origin", f"HEAD:refs/heads/{branch}"]
     done = subprocess.run(["git", *NO_HOOKS, *credentials(), *words], capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).strip() or "no reason given" if done.returncode else ""
+    return (done.stdout + done.stderr).strip() or "it said nothing" if done.returncode else ""
 
 
 def _brought(branch: str) -> str:

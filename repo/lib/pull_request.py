@@ -164,7 +164,5 @@ def _warn(text: str) -> None:
 def first(said: str) -> str:
     """What matters of an answer of Git or gh, in one line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = (
-        [line for line in lines if re.search(r"rejected|GH0\d\d|error|fatal", line)] or lines or ["no reason given"]
-    )
+    telling = [line for line in lines if re.search(r"rejected|GH0\d\d|error|fatal", line)] or lines
     return " ".join(" ".join(telling[:2]).split())[:300].rstrip(".")

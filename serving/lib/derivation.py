@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from models.lib.config import Model
 from repo.lib.refusal import Refusal
-from serving.lib import example
-from serving.runtime.request import FLOAT32_MAX, INT64
+from serving.runtime.request import FLOAT32_MAX, INT64, decoder
 
 if TYPE_CHECKING:
     from pandera.api.polars.components import Column
@@ -72,10 +72,33 @@ def _feature(dataset: str, name: str, column: Column) -> dict[str, Any]:
             feature[key] = value
     _check_together(where, feature)
     _bound(feature)
-    feature["example"] = (column.metadata or {}).get("example", None)
+    feature["example"] = (column.metadata or {}).get("example")
     if feature["example"] is None:
-        feature["example"] = example.value(where, feature)
+        feature["example"] = _example(where, feature)
+    try:
+        decoder({"features": [feature], "max_rows": 1})(json.dumps({"rows": [{name: feature["example"]}]}).encode())
+    except ValueError as error:
+        raise Refusal(f"{where}: the example {feature['example']!r} is refused ({error}); give another.") from None
     return feature
+
+
+def _example(where: str, feature: dict[str, Any]) -> str | int | float:
+    """For the OpenAPI page and the warm-up: the first allowed value, any text, or the middle of the range."""
+    if feature["allowed"]:
+        first: str | int | float = feature["allowed"][0]
+        return first
+    if feature["pattern"]:
+        raise Refusal(
+            f"{where}: a column with a pattern needs an example of a value that it accepts; add one to its field as "
+            '`metadata={"example": "…"}`.'
+        )
+    if feature["type"] == "string":
+        return "text"
+    limits = (feature["min"], feature["above"]), (feature["max"], feature["below"])
+    low, high = (next(limit for limit in pair if limit is not None) for pair in limits)
+    # Half and half, not half of the sum: the widest limits would overflow.
+    middle: float = low / 2 + high / 2
+    return round(middle) if feature["type"] == "integer" else round(middle, 3)
 
 
 def _type(where: str, column: Column) -> str:

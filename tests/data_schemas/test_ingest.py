@@ -196,7 +196,7 @@ def test_a_broken_pointer_is_refused(source_gives: Give) -> None:
 def test_data_that_dvc_cannot_record_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "months", lambda: iter([("2013-01", make_trips())]))
     monkeypatch.setattr(sys, "executable", str(program(tmp_path / "bin", "python", "echo 'ERROR: full' >&2; exit 1")))
-    with pytest.raises(Refusal, match=r"is in place but DVC did not record it \(full\); mend that and run again"):
+    with pytest.raises(Refusal, match=r"is in place but DVC did not record it \(full\); fix that and run again"):
         run_ingest()
     assert pointer.pinned(DATASET_NAME) == pointer.measure(DATA)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.checks import catalog, check, render, rendering
+from deploy.checks import catalog, check, kustomize, rendering
 from deploy.checks.schemas import Schemas
 from deploy.lib import kustomization, release
 from deploy.lib.release import Release
@@ -22,7 +22,7 @@ from tests.support.repository import ROOT
 def lacking() -> str | None:
     """Why this machine cannot render, with the command that mends it."""
     try:
-        render.renderer()
+        kustomize.renderer()
     except Refusal as refusal:
         return str(refusal)
     return None

@@ -9,11 +9,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from deploy import diff
-from deploy.checks import render, rendering
+from deploy.checks import difference, kustomize, rendering
 from deploy.checks.check import ARGOCD
-from deploy.diff import Difference
-from deploy.lib import kustomization, release
+from deploy.checks.difference import Difference
+from deploy.lib import fork, kustomization, release
 from deploy.lib.release import Release
 from tests.deploy.manifests import plant, releases, renders, specimen, with_programs
 from tests.deploy.tree import Tree
@@ -30,7 +29,7 @@ def main(tree: Tree) -> Tree:
     """`tree` with every manifest on main, and a branch from there checked out; no release."""
     for name in (*rendering.MANIFESTS, str(ARGOCD)):
         shutil.copytree(ROOT / name, name, dirs_exist_ok=True)
-    specimens.address(Path(), rendering.FORK.read_text())
+    specimens.address(Path(), fork.FORK.read_text())
     tree.commit()
     tree.git("checkout", "--quiet", "-b", "change")
     return tree
@@ -89,8 +88,8 @@ def test_a_change_that_the_cluster_does_not_see_is_one_line(plain: Tree) -> None
 def test_what_is_released_in_the_same_way_changes_once_and_specimens_stand_for_the_rest(
     four: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = Mock(wraps=render.text)
-    monkeypatch.setattr(render, "text", text)
+    text = Mock(wraps=kustomize.text)
+    monkeypatch.setattr(kustomize, "text", text)
     plant(Path(), *PERIOD)
     answer = four.deploy(*ASKED)
     assert answer.code == 0
@@ -234,7 +233,7 @@ def test_names_of_a_release_make_no_other_difference() -> None:
         (other, change.format("specimen-1", "production", "another", "y")),
         (other, change.format("specimen-1", "production", "context", "z")),
     ]
-    found = diff.grouped([((of, of), text) for of, text in texts])
+    found = difference.grouped([((of, of), text) for of, text in texts])
     assert [len(each.names) for each in found] == [2, 1]
 
 
@@ -244,7 +243,7 @@ def test_many_that_are_the_same_are_counted() -> None:
 
 
 def test_a_fence_in_a_manifest_does_not_end_the_block() -> None:
-    text = diff.markdown("0" * 40, [], [Difference(["a<b>\n"], "+```\n+</details>\n+````")])
+    text = difference.markdown("0" * 40, [], [Difference(["a<b>\n"], "+```\n+</details>\n+````")])
     assert "<summary>a&lt;b&gt; </summary>" in text
     assert text.count("\n`````diff\n") == text.count("\n`````\n") == 1
 
@@ -267,13 +266,13 @@ LINE = "+" + "x" * 99
     ids=["one long", "many", "a fence without end", "one line", "news", "news and more", "a long name"],
 )
 def test_a_report_is_cut_to_what_fits_and_says_how_to_see_the_rest(news: int, found: list[Difference]) -> None:
-    text = diff.markdown(BASE, ["staging/model: new release, canary"] * news, found)
-    assert len(text) <= diff.LONGEST
+    text = difference.markdown(BASE, ["staging/model: new release, canary"] * news, found)
+    assert len(text) <= difference.LONGEST
     assert text.endswith("There is more than fits here: `python -m deploy diff --since 0123456789` prints it all.\n\n")
     assert text.count("<details>") == text.count("</details>") == text.count("diff\n") == text.count("``\n\n</details>")
 
 
 def test_of_a_difference_that_does_not_fit_whole_lines_are_kept() -> None:
-    text = diff.markdown(BASE, [], [Difference(["a"], "\n".join([LINE] * 1000))])
+    text = difference.markdown(BASE, [], [Difference(["a"], "\n".join([LINE] * 1000))])
     assert 190 < text.count(f"{LINE}\n") < 200
-    assert "There is more" not in diff.markdown(BASE, [], [Difference(["a"], LINE)])
+    assert "There is more" not in difference.markdown(BASE, [], [Difference(["a"], LINE)])

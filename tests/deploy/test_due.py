@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy import due
-from deploy.checks.rendering import FORK
+from deploy.lib.fork import FORK
 from tests.deploy.tree import MODEL, Tree
 from tests.support.repository import ROOT
 

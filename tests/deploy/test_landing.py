@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy import diff, promote
+from deploy.checks import difference
+from deploy.lib import promotion
 from repo.lib import origin
 from tests.conftest import Once
 from tests.deploy.conftest import Grow
@@ -20,7 +21,7 @@ from tests.support.process import signals_kept
 from tests.support.repository import commit, git
 
 IMAGE, OTHER = image("b"), image("d")
-COMPARED = diff.compared  # which the fixture `share` replaces
+COMPARED = difference.compared  # which the fixture `share` replaces
 
 
 class Shared(Tree):
@@ -91,7 +92,7 @@ def share(
     hub = gh.install(tmp_path / "bin", monkeypatch)
     hub.strangers("release/staging", "promote/specimen_delay", "rollback/production/specimen_delay")
     monkeypatch.setattr(origin, "LONGEST_PAUSE", 0)
-    monkeypatch.setattr(diff, "compared", lambda _: ([], []))  # the decision renders before and after
+    monkeypatch.setattr(difference, "compared", lambda _: ([], []))  # the decision renders before and after
 
     def share(make: Make) -> Shared:
         made = once(make.__name__, lambda place: make(grown, place))
@@ -131,7 +132,7 @@ def test_staging_is_pushed_with_its_files_alone_and_the_clone_stays_as_it_is(bui
         "digest": digest("b"),
         "commit": head,
         "proof": "none",
-        "platform": promote.here(),
+        "platform": promotion.own_platform(),
     }
     assert content(folder("staging")) == before
     assert built.git("status", "--porcelain") == ""
@@ -208,7 +209,7 @@ def test_production_is_proposed_with_exactly_its_files_and_the_decision(
     built: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built.push()
-    monkeypatch.setattr(diff, "compared", COMPARED)
+    monkeypatch.setattr(difference, "compared", COMPARED)
     answer = propose(built)
     assert answer.code == 0, answer.error
     where = str(folder("production"))
@@ -263,7 +264,7 @@ def twice(share: Callable[[Make], Shared]) -> Shared:
 def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(
     twice: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diff, "compared", COMPARED)
+    monkeypatch.setattr(difference, "compared", COMPARED)
     answer = roll_back(twice, "--reason", "its rollout `was` aborted", "--to", "")
     assert answer.code == 0, answer.error
     branch, where = "rollback/production/specimen_delay", str(folder("production"))

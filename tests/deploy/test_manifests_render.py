@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.checks import promql, render, rendering
+from deploy.checks import kustomize, promql, rendering
 from repo.lib.refusal import Refusal
 from tests.deploy.manifests import renders, specimen, with_programs
 
@@ -27,7 +27,7 @@ def test_what_is_new_enough_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: dict[str, str], command: tuple[str, str]
 ) -> None:
     monkeypatch.setenv("PATH", with_programs(tmp_path, **programs))
-    assert render.renderer() == (str(tmp_path / command[0]), command[1])
+    assert kustomize.renderer() == (str(tmp_path / command[0]), command[1])
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_what_is_missing_or_too_old_is_refused_with_the_mend(
 ) -> None:
     monkeypatch.setenv("PATH", with_programs(tmp_path, **programs))
     with pytest.raises(Refusal, match=said):
-        render.renderer()
+        kustomize.renderer()
 
 
 @renders
 def test_a_folder_that_kustomize_refuses_is_named(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"nothing: kustomize cannot render it \(.*; mend the file that it names"):
-        render.render(tmp_path / "nothing")
+        kustomize.objects(tmp_path / "nothing")
 
 
 @renders

@@ -10,7 +10,7 @@ from urllib.error import URLError
 
 import pytest
 
-from deploy.checks import catalog
+from deploy.checks import catalog, kustomize
 from deploy.checks.rendering import Object
 from deploy.checks.schemas import KUBERNETES, Schemas, strict
 from repo.lib.refusal import Refusal
@@ -149,13 +149,13 @@ def test_an_object_without_a_kind_is_no_crash() -> None:
 
 
 def test_what_argo_cd_is_given_keeps_its_schemas(tmp_path: Path) -> None:
-    from deploy.checks import check, render
+    from deploy.checks import check
     from tests.deploy.manifests import LACKING
 
     if LACKING or not check.ARGOCD.is_dir():
         pytest.skip(str(LACKING))
     need_schemas()
-    assert render.renderer()
+    assert kustomize.renderer()
     (tmp_path / "deploy").mkdir()
     assert [str(each) for each in check.of_argocd(Path(), tmp_path, schemas())] == []
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import promote
-from deploy.lib import release
+from deploy.lib import promotion, release
 from repo.lib import files
 from repo.lib.refusal import Refusal
 from tests.deploy.tree import MODEL, Tree, content, digest, folder, gate_names
@@ -42,7 +41,7 @@ def test_promotion_to_staging_adds_only_the_image_to_the_passport(tree: Tree) ->
         "digest": digest("a"),
         "commit": tree.git("rev-parse", "HEAD"),
         "proof": "none",
-        "platform": promote.here(),
+        "platform": promotion.own_platform(),
     }
     assert yaml.safe_load(written) == {**yaml.safe_load(BUILT.read_bytes()), "image": image}
 
@@ -68,6 +67,40 @@ def test_promotion_to_production_takes_staging_even_when_the_model_has_moved_on(
     tree.build("newer")
     assert tree.promote("production").code == 0
     assert version in (folder("production") / "passport.yaml").read_text()
+
+
+@pytest.mark.parametrize("written", range(3))
+@pytest.mark.parametrize("first", [True, False])
+def test_a_promotion_that_was_cut_short_is_named_and_the_next_completes_it(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, first: bool, written: int
+) -> None:
+    if not first:
+        tree.release("a", "staging")
+        replicas = MODEL / "resources.yaml"
+        replicas.write_text(replicas.read_text().replace("value: 4", "value: 8"))
+    tree.build("b")
+    before = content(folder("staging"))
+    assert tree.promote("staging", "b").code == 0
+    whole = content(folder("staging"))
+    tree.git("clean", "--quiet", "-fd", "deploy/releases")
+    tree.git("checkout", "--quiet", "HEAD", "--", "deploy")
+    assert content(folder("staging")) == before
+    paths: list[Path] = []
+
+    def killed(path: Path, data: bytes) -> None:
+        if len(paths) == written:
+            raise KeyboardInterrupt
+        paths.append(path)
+        files.write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(release, "write_file", killed)
+        assert tree.promote("staging", "b").code == 130
+    assert folder("staging") / "kustomization.yaml" not in paths
+    verified = tree.deploy("verify")
+    assert (verified.code, str(folder("staging")) in verified.out) == ((1, True) if written else (0, False))
+    assert tree.promote("staging", "b").code == 0
+    assert content(folder("staging")) == whole
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])

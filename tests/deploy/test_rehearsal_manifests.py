@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy.checks import render
+from deploy.checks import kustomize
 from deploy.rehearsal import manifests
 from deploy.rehearsal.manifests import Manifests
 from models.lib import config
@@ -28,7 +28,7 @@ def unrenderable(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> tuple[str, ...]:
         raise Refusal("kubectl 1.20 is too old; install kubectl 1.27 or newer.")
 
-    monkeypatch.setattr(render, "renderer", refuse)
+    monkeypatch.setattr(kustomize, "renderer", refuse)
 
 
 @renders

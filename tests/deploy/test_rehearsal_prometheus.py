@@ -61,7 +61,7 @@ def test_a_prometheus_that_cannot_start_is_refused_in_one_sentence(
     program.chmod(0o755)
     monkeypatch.setattr(prometheus, "find", lambda: str(program))
     with (
-        pytest.raises(Refusal, match="prometheus did not get ready: no space left on device"),
+        pytest.raises(Refusal, match=r"prometheus did not get ready \(no space left on device\); fix"),
         prometheus.start([], release.rollout, release.monitor, 40.0, tmp_path / "one"),
     ):
         pytest.fail("it started")

@@ -221,6 +221,21 @@ def test_an_edit_by_hand_is_found(released: Tree, edit: str, committed: bool) ->
     assert lines[-1].startswith(f"Faults: {len(lines) - 1}. Releases: ")
 
 
+@pytest.mark.parametrize("kept", release.FILES)
+@pytest.mark.parametrize("older", [True, False])
+def test_a_release_whose_files_are_of_two_is_found(released: Tree, kept: str, older: bool) -> None:
+    """Each of the three is of the release before while the others are not, and the other way round."""
+    before = content(STAGING)
+    replace(MODEL / "resources.yaml", "value: 4", "value: 8")
+    released.release("b", "staging")
+    mixed = {name: before[name] for name in before if (name == kept) == older}
+    for name, data in mixed.items():
+        (STAGING / name).write_bytes(data)
+    assert f"{STAGING}/kustomization.yaml: " in released.deploy("verify").out
+    released.git("checkout", "--", str(STAGING))
+    assert released.deploy("verify").code == 0
+
+
 def test_staging_may_keep_what_production_aborted_since(released: Tree) -> None:
     """Otherwise every rollback of production would leave a released that cannot be merged."""
     released.release("b", "staging", "production")
@@ -298,7 +313,7 @@ def test_an_edit_is_named_with_file_object_and_mend(released: Tree) -> None:
     lines = released.deploy("verify").out.splitlines()
     assert lines[0].startswith(
         "deploy/releases/staging/specimen_delay/resources.yaml: /spec/replicas: 3 pods cannot take 25 % of traffic, "
-        "a step of deploy/base/rollout.yaml; roll back or promote anew"
+        "a step of deploy/base/rollout.yaml; roll back or promote again"
     )
 
 

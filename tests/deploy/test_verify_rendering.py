@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from deploy.checks import check, dead, rendering
-from deploy.lib import kustomization, release
+from deploy.lib import fork, kustomization, release
 from deploy.lib.rules import Fault
 from tests.deploy.manifests import plant, releases, renders, schema_folder, with_programs
 from tests.deploy.tree import Tree, folder
@@ -38,8 +38,8 @@ def small(whole: Tree) -> Tree:
 
 @renders
 def test_what_promote_wrote_renders_to_no_fault(whole: Tree) -> None:
-    rendering.FORK.parent.mkdir(parents=True)
-    rendering.FORK.write_text("data: {registry: registry.example.org/specimens/}\n")  # which their images are of
+    fork.FORK.parent.mkdir(parents=True)
+    fork.FORK.write_text("data: {registry: registry.example.org/specimens/}\n")  # which their images are of
     answer = whole.deploy("verify")
     assert answer.code == 0, answer.out
     assert "registry of deploy/argocd/fork.yaml" not in answer.out
@@ -86,8 +86,8 @@ def test_a_fault_of_one_release_alone_is_named(small: Tree) -> None:
 
 @renders
 def test_an_image_of_another_registry_than_the_forks_is_named(small: Tree) -> None:
-    rendering.FORK.parent.mkdir(parents=True)
-    rendering.FORK.write_text("data: {registry: registry.example.org/other}\n")
+    fork.FORK.parent.mkdir(parents=True)
+    fork.FORK.write_text("data: {registry: registry.example.org/other}\n")
     answer = small.deploy("verify")
     assert answer.code == 1
     assert "is not of registry.example.org/other, the registry of deploy/argocd/fork.yaml" in answer.out

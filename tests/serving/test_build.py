@@ -162,7 +162,7 @@ def test_a_wrong_name_is_one_sentence_and_exit_code_2(toy_repository: Path) -> N
 @pytest.mark.usefixtures("repository")
 def test_a_service_that_bentoml_cannot_import_is_refused_with_its_reason() -> None:
     Path("serving/runtime/entry.py").write_text("raise ValueError('planted')\n")
-    with pytest.raises(Refusal, match=r"bentoml could not build specimen_toy: .*planted"):
+    with pytest.raises(Refusal, match=r"bentoml could not build specimen_toy \(.*planted"):
         build.build(toy.NAME)
     assert [path.name for path in BUILD.iterdir()] == []
 

@@ -5,7 +5,7 @@ import pandera.polars as pa
 
 class Toys(pa.DataFrameModel):
     kind: str = pa.Field(isin=["a", "b", "ü"], description="Which toy", metadata={"unit": "code"})
-    code: str = pa.Field(nullable=True, str_matches=r"^[A-Z]{3}$", description="Its maker")
+    code: str = pa.Field(nullable=True, str_matches=r"^[A-Z]{3}$", description="Its maker", metadata={"example": "ABC"})
     count: int = pa.Field(in_range=(0, 150), description="How many", metadata={"unit": "pieces"})
     size: int = pa.Field(isin=[1, 2, 3], description="Size class")
     amount: float = pa.Field(nullable=True, in_range=(-1000, 1000), description="Price", metadata={"unit": "EUR"})

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.checks.rendering import Object, Rendering, registry
+from deploy.checks.rendering import Object, Rendering
 from deploy.checks.rules.runs import metrics_of
+from deploy.lib.fork import registry
 from deploy.lib.rules import Fault
 
 DIGEST = re.compile(r"[^@]+@sha256:[0-9a-f]{64}")

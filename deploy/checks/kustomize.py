@@ -22,7 +22,7 @@ INSTALL = (
 )
 
 
-def render(folder: Path) -> list[dict[str, Any]]:
+def objects(folder: Path) -> list[dict[str, Any]]:
     """The objects of a kustomization; Refusal where kustomize refuses it, or nothing can render."""
     return parse(text(folder))
 

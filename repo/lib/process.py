@@ -1,0 +1,46 @@
+"""Other programs: what they print, or one sentence about why they failed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from repo.lib.refusal import Refusal
+
+LONGEST = 300  # characters of a reason
+MARK = re.compile(r"^(?:ERROR|Error|error|fatal): ")
+
+
+class NotInstalledError(Refusal):
+    """There is no such program here, which says nothing of what it would answer."""
+
+
+def run(
+    words: Sequence[str],
+    wrong: str,
+    fix: str = "fix that and run again",
+    at: Path | None = None,
+    given: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    makes: Path | None = None,
+) -> bytes:
+    """Standard output of a program that reads `given`; Refusal `wrong (reason); fix.` if it fails or leaves no `makes`.
+
+    `at` is its current directory, `environment` replaces the one of this process.
+    """
+    try:
+        done = subprocess.run(words, cwd=at, input=given, env=environment, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise NotInstalledError(f"{words[0]} is not on PATH; install it.") from None
+    if done.returncode or (makes is not None and not makes.is_file()):
+        raise Refusal(f"{wrong} ({reason((done.stderr.strip() or done.stdout).decode(errors='replace'))}); {fix}.")
+    return done.stdout
+
+
+def reason(said: str) -> str:
+    """What matters of all that a program said: its first line that is marked as an error, or its last."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
+    marked = next((line for line in lines if MARK.match(line)), lines[-1])
+    return MARK.sub("", marked, count=1)[:LONGEST].rstrip(".")

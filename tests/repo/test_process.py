@@ -1,0 +1,50 @@
+"""Another program's failure is one sentence that holds what the program said."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from repo.lib import process
+from repo.lib.refusal import Refusal
+
+
+def run(script: str, **options: object) -> bytes:
+    return process.run([sys.executable, "-c", script], "it failed", **options)  # type: ignore[arg-type]
+
+
+def test_what_it_prints_is_returned_as_bytes(tmp_path: Path) -> None:
+    script = "import os, sys; print(os.getcwd(), os.environ['WORD'], sys.stdin.read())"
+    assert run(script, at=tmp_path, given=b"given", environment={"WORD": "set"}) == f"{tmp_path} set given\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("first\nlast.\n", "last"),
+        ("warning\nERROR: no route\nlast\n", "no route"),
+        ("fatal: bad revision\nUse -- to separate\n", "bad revision"),
+        ("Traceback\n  raise ValueError\nValueError: error: x", "ValueError: error: x"),
+        ("x" * 999, "x" * process.LONGEST),
+        (" \n", "it said nothing"),
+    ],
+)
+def test_a_failure_is_a_refusal_with_what_matters_of_what_it_said(said: str, reason: str) -> None:
+    for stream in ("stderr", "stdout"):
+        with pytest.raises(Refusal) as refused:
+            run(f"import sys; sys.{stream}.write({said!r}); sys.exit(3)")
+        assert str(refused.value) == f"it failed ({reason}); fix that and run again."
+
+
+def test_a_program_that_leaves_no_result_has_failed(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    with pytest.raises(Refusal, match=r"it failed \(done\); look"):
+        run("print('done')", fix="look", makes=made)
+    run("open('made', 'w')", at=tmp_path, makes=made)
+
+
+def test_a_program_that_is_not_installed_is_told_from_one_that_fails() -> None:
+    with pytest.raises(process.NotInstalledError, match="nothing-of-the-kind is not on PATH; install it"):
+        process.run(["nothing-of-the-kind"], "it failed")
