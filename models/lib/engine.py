@@ -26,7 +26,7 @@ TEMPLATE = Path("models/lib/pipeline.yaml")
 ROWS = "data_schemas/lib/datasets.py"
 SOURCES = {
     "validate": ("data_schemas/validate.py", "data_schemas/lib/pointer.py", "data_schemas/lib/violations.py", ROWS),
-    "profile": ("data_schemas/profile.py", ROWS),
+    "describe": ("data_schemas/describe.py", ROWS),
     "train": ("models/train.py", *_lib("packages", "plugin", "samples"), ROWS, PACKAGES),
     "export": ("models/export.py", *_lib("packages", "plugin", "inputs"), ROWS),
     "evaluate": ("models/evaluate.py", *_lib("metrics", "samples", "scoring"), ROWS),

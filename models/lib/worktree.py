@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from repo.lib import origin, pull_request
+from repo.lib import origin, process, pull_request
 from repo.lib.change import folders
 from repo.lib.git import git
 from repo.lib.refusal import Refusal
@@ -124,8 +124,4 @@ def demand(*words: str) -> int:
 
 def dvc(*words: str, at: Path = Path()) -> str:
     command = [sys.executable, "-m", "dvc", *words]
-    done = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = next(iter(done.stderr.strip().splitlines()), "no reason given").removeprefix("ERROR: ")
-        raise Refusal(f"DVC refuses `dvc {' '.join(words)}` ({reason}); mend that and run again.")
-    return done.stdout.strip()
+    return process.run(command, f"DVC refuses `dvc {' '.join(words)}`", at=at).decode().strip()

@@ -43,7 +43,7 @@ ENGINE = (
     Row(("repo/lib/",), *EVERYTHING[1:]),
     Row(("repo/",)),
     Row(("data_schemas/ingest.py",), GATES, data=True),
-    Row(("data_schemas/profile.py",), GATES),
+    Row(("data_schemas/describe.py",), GATES),
     Row(("data_schemas/validate.py",), TRAIN, data=True),
     Row(("data_schemas/",), *EVERYTHING[1:]),
     Row(tuple(f"models/{verb}.py" for verb in ("evaluate", "measure", "gates", "report", "run", "accept")), GATES),

@@ -16,7 +16,7 @@ from tests.support.repository import ROOT
 from tests.support.specimens import MODEL
 
 VERBS = {stage: f"models.{stage}" for stage in ("train", "export", "evaluate")}
-VERBS |= {stage: f"data_schemas.{stage}" for stage in ("validate", "profile")}
+VERBS |= {stage: f"data_schemas.{stage}" for stage in ("validate", "describe")}
 # They carry words, settings and files, and change no byte of what a stage makes of the same input.
 CARRIERS = {"repo.lib.command", "repo.lib.files", "repo.lib.refusal", "models.lib.config", "models.lib.artifacts"}
 
@@ -65,4 +65,4 @@ def test_another_package_of_one_model_is_news_for_that_model_alone() -> None:
     assert [stage for stage in before if before[stage] != after[stage]] == ["train", "export", "evaluate"]
     trees.append("requirements/training.txt")
     assert engine.hashes(model)["train"] != after["train"]
-    assert engine.hashes(model)["profile"] == after["profile"]
+    assert engine.hashes(model)["describe"] == after["describe"]

@@ -37,7 +37,7 @@ from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.every_model
 METHODS = {"fit", "predict", "save", "load", "to_onnx"}
-STAGES = ["validate", "profile", "train", "export", "evaluate"]
+STAGES = ["validate", "describe", "train", "export", "evaluate"]
 PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 TYPES = {"tensor(string)": "string", "tensor(int64)": "integer", "tensor(float)": "number"}
 

@@ -192,7 +192,7 @@ def test_dvc_in_a_fresh_tree_uses_the_settings_and_the_cache_of_the_clone(
 
 def test_dvc_that_refuses_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Refusal, match=r"^DVC refuses `dvc cache dir` \(.*\); mend that and run again\.$"):
+    with pytest.raises(Refusal, match=r"^DVC refuses `dvc cache dir` \(.*\); fix that and run again\.$"):
         worktree.share_cache(tmp_path)
 
 
