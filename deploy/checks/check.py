@@ -47,7 +47,7 @@ def everything(releases: Sequence[Release], root: Path = Path()) -> Outcome:
                 seen.add(key)
                 found += _parsed(release, text, schemas)
         found += [("", fault) for fault in of_argocd(root, tree, schemas)]
-        if not found:  # the search for dead entries takes ten times as long as all else: first what is known to be wrong
+        if not found:  # the search for dead entries takes ten times as long as all else
             found += [("", fault) for fault in dead.faults(texts[: len(specimens)], tree)]
     versions = ", ".join(number.removesuffix(".0") for number in KUBERNETES)
     what = f"{', '.join(rendering.strategies(root))} in each environment, and {len(releases)} releases"
