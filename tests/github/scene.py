@@ -162,7 +162,8 @@ class Scene:
                 (place / "artifacts" / artifact / path).write_bytes(content)
 
         def setup(_: dict[str, str], folder: Path) -> None:
-            subprocess.run(["git", "clone", "--quiet", str(self.origin), str(folder)], check=True)
+            clone = ["git", "clone", "--quiet", "--no-checkout", "--template=", str(self.origin), str(folder)]
+            subprocess.run(clone, check=True)
             self.git("checkout", "--quiet", "--detach", sha, at=folder)
             (folder / ".venv").symlink_to(BIN.parent)
             shutil.copytree(self.cache, folder / ".dvc/cache", copy_function=os.link)
