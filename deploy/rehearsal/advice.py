@@ -15,14 +15,14 @@ READ = f"{SERVE}, send it what callers send, and read its log."
 NEXT = {
     "errors": READ,
     "success": READ,
-    "refusals": "Compare what both versions accept with `python -m serving contract {model} --since REV`; if it is meant "
-    "to refuse more, tell the callers first and raise serving.api in models/{model}/model.yaml.",
+    "refusals": "Compare what both versions accept with `python -m serving contract {model} --since REV`; if it is to "
+    "refuse more, tell the callers first and raise serving.api in models/{model}/model.yaml.",
     "latency": "Compare p50 and p99 of both, and run it again on an idle machine; then time the model alone with "
     "`python -m models measure {model}`.",
     "budget": "Compare p50 and p99 of both; if callers can wait longer, raise serving.latency_budget_ms in "
     "models/{model}/model.yaml, or else make the model smaller.",
-    "score-shift": "The served scores are not those of the evaluated model.onnx: build it again with `python -m serving "
-    "build {model}`; if the data differs by now from the test window's, evaluate on newer months.",
+    "score-shift": "The served scores are not those of the evaluated model.onnx: build it again with "
+    "`python -m serving build {model}`; if the data differs by now from the test window's, evaluate on newer months.",
     "downtime": f"{SERVE} and look for a crash, or for memory that runs out.",
 }
 LOST = "Run it again; if requests fail again, the service drops what it is working on when it stops."

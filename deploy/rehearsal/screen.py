@@ -65,7 +65,7 @@ def number(value: float) -> str:
 
 
 def measured(result: Result) -> str:
-    """`log evidence 2.1, at most 4.6`; a count without a value was not asked for: an analysis does that after a pause."""
+    """`log evidence 2.1, at most 4.6`; a count without a value was not asked for, which comes after a step's pause."""
     unit = label(result.name).partition(", ")[2]
     value = "not asked yet" if counts(result) and math.isnan(result.value) else number(result.value)
     return f"{unit} {value}, {limit(result)}".lstrip()
