@@ -25,14 +25,21 @@ OPTIONS = (
     *("--headless", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-extensions"),
     *("--disable-background-networking", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
 )
-# What ends beyond the window: each element once, by its tag and its first words. What is folded is opened before.
+# Elements and texts that end beyond the window, and a drawing's texts beyond the drawing, which cuts them: tag, place
+# and first words. What is folded is opened before.
 BEYOND = """
 document.querySelectorAll("details").forEach(each => each.open = true);
-const width = document.documentElement.clientWidth;
-[...document.querySelectorAll("body, body *")]
-  .map(each => [each, each.getBoundingClientRect()])
-  .filter(([_, box]) => box.right > width + 0.5 || box.left < -0.5)
-  .map(([each, box]) => `${each.tagName} to ${Math.round(box.right)}: ${each.textContent.trim().slice(0, 40)}`)
+const page = {left: 0, right: document.documentElement.clientWidth}, found = [];
+const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT);
+for (let node = nodes.currentNode; node; node = nodes.nextNode()) {
+  const element = node.nodeType == Node.TEXT_NODE ? node.parentElement : node, range = document.createRange();
+  range.selectNode(node);
+  const box = (node === element ? node : range).getBoundingClientRect();
+  const drawing = element.closest("svg text") ? element.closest("svg").getBoundingClientRect() : page;
+  if (box.right > drawing.right + 0.5 || box.left < drawing.left - 0.5)
+    found.push(`${element.tagName} to ${Math.round(box.right)}: ${node.textContent.trim().slice(0, 40)}`);
+}
+found
 """
 
 
@@ -49,7 +56,8 @@ class Browser:
         self._ask(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
-        self._ask("Page.navigate", url=page.absolute().as_uri())
+        found = self._ask("Page.navigate", url=page.absolute().as_uri())
+        assert "errorText" not in found, f"{page}: {found['errorText']}"
         while self._read().get("method") != "Page.loadEventFired":
             pass
 
