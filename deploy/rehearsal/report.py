@@ -105,7 +105,7 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
                 "share": _finite(share(each)),
                 "way": _way(rehearsal, each),
                 "verdict": each.verdict.value,
-                "catches": each.catches,
+                "catches": _sentence(each.catches.removeprefix("Catches ")),
             }
             for each in last
         ],
@@ -119,7 +119,7 @@ def _arms(rehearsal: Rehearsal) -> list[list[str]]:
     times = [quantiles(meter.arm.milliseconds) for meter in rehearsal.meters]
     bounds = rehearsal.champion_bounds.slow_ms, rehearsal.bounds.slow_ms
     reasons = [", ".join(f"{name} {count}" for name, count in meter.reasons().items()) for meter in rehearsal.meters]
-    slow = [f"{meter.slow_share:.2%} over {ms:g} ms" for meter, ms in zip(rehearsal.meters, bounds, strict=True)]
+    slow = [f"{meter.slow_share:.1%} over {ms:g} ms" for meter, ms in zip(rehearsal.meters, bounds, strict=True)]
     rows = [
         ["requests", *(f"{meter.requests:,.0f}" for meter in rehearsal.meters)],
         ["errors", *(f"{meter.errors:,.0f}" for meter in rehearsal.meters)],
@@ -147,8 +147,8 @@ def _blind(rehearsal: Rehearsal) -> list[str]:
 
 
 def _way(rehearsal: Rehearsal, check: Result) -> str:
-    """How near it is to aborting and how near it was at any look; empty for a count, which aborts nothing."""
-    if counts(check):
+    """How near it is to aborting and how near it was at any look; empty for what aborts nothing or was not asked."""
+    if counts(check) or not check.asked:
         return ""
     if check.verdict == Verdict.ABORT:
         return "aborts"
@@ -156,6 +156,10 @@ def _way(rehearsal: Rehearsal, check: Result) -> str:
     most, now = max((each for each in seen if math.isfinite(each)), default=math.nan), share(check)
     worst = f", at most {percent(most)} before" if most > now else ""
     return percent(now) if math.isnan(now) else f"{percent(now)} of the way to abort{worst}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _finite(value: float) -> float | None:

@@ -65,10 +65,10 @@ def number(value: float) -> str:
 
 
 def measured(result: Result) -> str:
-    """`log evidence 2.1, at most 4.6`; a count without a value was not asked for, which comes after a step's pause."""
-    unit = label(result.name).partition(", ")[2]
-    value = "not asked yet" if counts(result) and math.isnan(result.value) else number(result.value)
-    return f"{unit} {value}, {limit(result)}".lstrip()
+    """`log evidence 2.1, at most 4.6`."""
+    if math.isnan(result.value):
+        return f"{number(result.value) if result.asked else 'not asked yet'}, {limit(result)}"
+    return f"{label(result.name).partition(', ')[2]} {number(result.value)}, {limit(result)}".lstrip()
 
 
 def described(results: Sequence[Result], verdict: Verdict) -> str:
@@ -166,6 +166,6 @@ class Screen:
             checks.add_column(head, justify="right" if head == "way to abort" else "left")
         for result in tick.results:
             verdict = Text(result.verdict.value, style=COLOURS[result.verdict])
-            way = "" if counts(result) else percent(share(result))
+            way = "" if counts(result) or not result.asked else percent(share(result))
             checks.add_row(title(result.name), way, verdict, Text(measured(result), style="dim"))
         return Group(Text(), weights, Text(), servers, Text(), checks)

@@ -103,14 +103,11 @@ def test_evidence_is_a_share_of_the_way_to_abort(
     assert screen.percent(found) == told
 
 
-def test_a_count_that_nobody_asked_for_yet_is_no_missing_data() -> None:
-    waiting = Result("evidence", math.nan, 300, Verdict.INCONCLUSIVE, "", least=True)
+def test_what_nobody_asked_for_yet_is_no_missing_data() -> None:
+    waiting = Result("evidence", math.nan, 300, Verdict.INCONCLUSIVE, "", least=True, asked=False)
     assert screen.measured(waiting) == "not asked yet, at least 300"
     assert screen.measured(dataclasses.replace(waiting, value=649.0)) == "649, at least 300"
-    assert (
-        screen.measured(Result("errors", math.nan, 4.6, Verdict.INCONCLUSIVE, ""))
-        == "log evidence no data, at most 4.6"
-    )
+    assert screen.measured(Result("errors", math.nan, 4.6, Verdict.INCONCLUSIVE, "")) == "no data, at most 4.6"
 
 
 def test_the_worst_look_is_told_beside_the_last_one(done: Rehearsal, undrawn: Path) -> None:
@@ -163,7 +160,7 @@ def test_a_check_without_data_is_drawn_and_written_as_that(
     results = [*done.ticks[0].results, Result("downtime", math.nan, 6.0, Verdict.INCONCLUSIVE, "Catches a crash.")]
     ticks = [dataclasses.replace(tick, results=results) for tick in done.ticks]
     folder = report.write(dataclasses.replace(done, ticks=ticks), tmp_path).parent
-    told = "| scrapes missed | no data | inconclusive | no data, at most 6 | Catches a crash. |"
+    told = "| scrapes missed | no data | inconclusive | no data, at most 6 | A crash. |"
     assert told in (folder / "report.md").read_text()
     found = json.loads((folder / "rehearsal.json").read_text(), parse_constant=pytest.fail)
     assert found["looks"][0]["checks"]["downtime"]["value"] is None
