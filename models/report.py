@@ -113,7 +113,7 @@ def _shift(comparison: dict[str, Any]) -> list[str]:
 
 def _marked(gates: figures.Table) -> figures.Table:
     head, rows = gates
-    return head, [[*cells, MARKS[verdict], reason] for *cells, verdict, reason in rows]
+    return head, [[name, MARKS[verdict], *cells] for name, verdict, *cells in rows]
 
 
 def _folded(summary: str, lines: list[str]) -> list[str]:

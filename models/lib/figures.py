@@ -28,7 +28,7 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def gates(passport: dict[str, Any]) -> Table:
-    """Every gate; the verdict stands in the fourth column as the passport has it."""
+    """Every gate; the verdict stands in the second column as the passport has it."""
     baseline = next((gate for gate in passport["gates"] if gate["name"] == "baseline"), None)
     rows = []
     for gate in passport["gates"]:
@@ -36,8 +36,8 @@ def gates(passport: dict[str, Any]) -> Table:
         same = baseline and [gate["limit"], gate["value"]] == [baseline["limit"], baseline["value"]]
         if passport["champion"] is None and gate["name"] == "champion" and same:
             value, limit = "as the baseline", "-"
-        rows.append([gate["name"], value, limit, gate["verdict"], gate["reason"] or ""])
-    return ["gate", "value", "limit", "verdict", ""], rows
+        rows.append([gate["name"], gate["verdict"], value, limit, gate["reason"] or ""])
+    return ["gate", "verdict", "value", "limit", ""], rows
 
 
 def metrics(evaluation: dict[str, Any], comparison: dict[str, Any]) -> Table:

@@ -32,6 +32,12 @@ MODEL = "flight_delay"
 BUILD, PICTURES = Path("models", MODEL, "build"), Path("deploy/build/pictures")
 MEND = "make it with `make rehearse`"
 SMALL, FIRST_SCREEN, LARGEST = 1000, 720, 150_000  # CSS pixels, and bytes, of a picture in README
+MARKS = (
+    ("✅", "#1a7f37", "✔"),
+    ("❌", "#d1242f", "✘"),
+    ("⚠️", "#9a6700", "▲"),
+    ("⚪", "#59636e", "○"),
+)  # fonts lack them
 STYLE = """
 body { font: 14px/1.5 -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif; color: #1f2328;
   max-width: 860px; margin: 0 auto; padding: 16px; overflow-wrap: break-word; }
@@ -74,6 +80,8 @@ def found(temporary: Path) -> dict[str, Path]:
     text = verdict(rehearsals[-1]) + "".join(part.read_text() for part in parts if part.is_file())
     # A chart that GitHub draws stays a line of text here.
     text = re.sub(r"(?s)```mermaid\n.*?\n```", "*(a chart, which GitHub draws)*", text)
+    for sign, colour, letter in MARKS:
+        text = text.replace(sign, f'<b style="color: {colour}">{letter}</b>')
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
     head = '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     write(temporary / "comment.html", f"{head}<style>{STYLE}</style>{body}")
@@ -84,7 +92,7 @@ def verdict(rehearsal: Path) -> str:
     """The comment's head, of a change to this model alone that ended as build/ says."""
     judged = read_yaml(BUILD / "passport.yaml", MEND, ("verdict",))["verdict"]
     rehearsed = read_json(rehearsal.with_name("rehearsal.json"), MEND, ("verdict",))["verdict"]
-    results = dict.fromkeys(required.ASKED, "skipped") | {"plan": "success"}
+    results = {"plan": "success"} | dict.fromkeys(required.ASKED, "skipped")
     results["model"] = "success" if (judged, rehearsed) == ("pass", "promote") else "failure"
     plan = json.dumps({key: job == "model" for job, key in required.ASKED.items()})
     needs = {job: {"result": result, "outputs": {"plan": plan}} for job, result in results.items()}

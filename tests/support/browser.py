@@ -36,7 +36,7 @@ for (let node = nodes.currentNode; node; node = nodes.nextNode()) {
   range.selectNode(node);
   const box = (node === element ? node : range).getBoundingClientRect();
   const drawing = element.closest("svg text") ? element.closest("svg").getBoundingClientRect() : page;
-  if (box.right > drawing.right + 0.5 || box.left < drawing.left - 0.5)
+  if (box.width && (box.right > drawing.right + 0.5 || box.left < drawing.left - 0.5))
     found.push(`${element.tagName} to ${Math.round(box.right)}: ${node.textContent.trim().slice(0, 40)}`);
 }
 found
