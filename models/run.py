@@ -15,7 +15,8 @@ from pathlib import Path
 
 from data_schemas.lib import datasets, pointer
 from models import reproduce
-from models.lib import artifacts, champion, conclusion, config, engine, lock, passport, pipeline, worktree
+from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, worktree
+from models.lib.report import conclusion
 from repo.lib.files import read_yaml, sha256, sha256_of_tree, write
 from repo.lib.git import NoGit, git
 from repo.lib.refusal import Refusal
@@ -159,6 +160,6 @@ def judged_from(model: config.Model) -> str:
     """One hash of all that a verdict depends on, this machine apart."""
     files = [*artifacts.files(model), model.build / "evaluation.json"]
     files += [Path("requirements/training.txt"), *passport.code(model)]
-    files += [Path("models/report.py"), *Path("models/lib").glob("*.jinja")]
+    files += [Path("models/report.py"), *Path("models/lib/report").glob("*.*")]
     released = (champion.standing(model.name, environment) for environment in champion.ENVIRONMENTS)
     return sha256_of_tree([*files, *filter(None, released)])
