@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import resource
 import shutil
@@ -31,6 +32,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     folder = tempfile.mkdtemp(prefix="specimens-")
     session.config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.chdir(specimens.lay_out(Path(folder, "tree")))
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What is collected lives to the end: to look for garbage in it would take a quarter of the collection's time."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)

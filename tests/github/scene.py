@@ -62,6 +62,7 @@ class Scene:
     def __init__(self, root: Path, workshop: Path) -> None:
         self.root, self.origin, self.author = root, root / "origin", root / "author"
         self.cache, self.alive = workshop / ".dvc/cache", root / "alive"  # of main, which every job gets
+        self.compiled = {path.relative_to(workshop): path for path in workshop.rglob("*.pyc")}
         self.alive.mkdir()
         self.runs = itertools.count(1)
         self.tools = root / "tools"
@@ -165,6 +166,10 @@ class Scene:
             clone = ["git", "clone", "--quiet", "--no-checkout", "--template=", str(self.origin), str(folder)]
             subprocess.run(clone, check=True)
             self.git("checkout", "--quiet", "--detach", sha, at=folder)
+            for path, compiled in self.compiled.items():
+                if (folder / path).parents[1].is_dir():
+                    (folder / path).parent.mkdir(exist_ok=True)
+                    (folder / path).hardlink_to(compiled)
             (folder / ".venv").symlink_to(BIN.parent)
             shutil.copytree(self.cache, folder / ".dvc/cache", copy_function=os.link)
             (folder / "deploy/build").mkdir()

@@ -5,6 +5,8 @@ No test reads the models, data, releases, addresses or teams of the repository i
 
 from __future__ import annotations
 
+import compileall
+import py_compile
 import shutil
 from contextlib import chdir
 from pathlib import Path
@@ -62,6 +64,8 @@ def address(root: Path, fork: str) -> None:
 def make_workshop(root: Path) -> None:
     """A repository in which the pipeline ran: data, DVC's cache and build products are there, the rest is committed."""
     lay_out(root)
+    # Python holds these against the sources, so that the processes of every copy are spared the compilation.
+    compileall.compile_dir(root, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
     git("init", "--quiet", "--initial-branch=main", root=root)
     import data_schemas.__main__
     import models.__main__
