@@ -69,8 +69,8 @@ def back(restored: Release, left: str) -> Promise | None:
     return None
 
 
-def _passports(of: Release, version: str) -> Iterable[Passport]:
-    for entry in history.entries(of.environment, of.model):
+def _passports(release: Release, version: str) -> Iterable[Passport]:
+    for entry in history.entries(release.environment, release.model):
         if entry.release.readable and entry.release.version == version:
             yield entry.release.passport
 

@@ -126,9 +126,9 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
     return kustomization.again(dataclasses.replace(staging, environment="production"), promised)
 
 
-def refuse(faults: list[rules.Fault]) -> None:
-    if faults:
-        raise Refusal(str(faults[0]) + (f" And {len(faults) - 1} more." if len(faults) > 1 else ""))
+def refuse(findings: list[rules.Finding]) -> None:
+    if findings:
+        raise Refusal(str(findings[0]) + (f" And {len(findings) - 1} more." if len(findings) > 1 else ""))
 
 
 def refuse_uncommitted(model: config.Model) -> None:

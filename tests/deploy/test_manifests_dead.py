@@ -59,7 +59,7 @@ def test_a_planted_dead_entry_is_named(fault: str, tree: Path, monkeypatch: pyte
     listed = dead.entries(tree)
     # Those of the other files are for the test below.
     monkeypatch.setattr(dead, "entries", lambda _: [each for each in listed if named in each.thing])
-    found = dead.faults(texts(tree, [specimen("staging", "gateway")]), tree)  # which reads all of these files
+    found = dead.findings(texts(tree, [specimen("staging", "gateway")]), tree)  # which reads all of these files
     assert [(str(each.file), each.wrong) for each in found] == [(file, "changes nothing in what is rendered")]
     assert named in found[0].thing
     assert not dead.PROVEN.exists()
@@ -69,12 +69,12 @@ def test_a_planted_dead_entry_is_named(fault: str, tree: Path, monkeypatch: pyte
 @renders
 def test_every_entry_of_the_manifests_is_alive_and_asked_for_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rendered = texts(tree, rendering.specimens())
-    assert [str(each) for each in dead.faults(rendered, tree)] == []
+    assert [str(each) for each in dead.findings(rendered, tree)] == []
     monkeypatch.setattr(dead, "matters", lambda *_: pytest.fail("asked again"))
-    assert dead.faults(rendered, tree) == []
+    assert dead.findings(rendered, tree) == []
     monkeypatch.setattr(dead, "matters", lambda *_: False)
     plant(tree, GATEWAY, "value: 50", "value: 60")
-    assert dead.faults(rendered, tree)  # another state of the manifests
+    assert dead.findings(rendered, tree)  # another state of the manifests
 
 
 def test_every_kind_of_entry_is_listed(tree: Path) -> None:
