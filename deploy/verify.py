@@ -16,7 +16,7 @@ from deploy.lib.release import ENVIRONMENTS, FILES, RELEASES, Release, parse_yam
 from deploy.lib.rules import Finding
 from models.lib import champion, config, lock
 from repo.lib.command import working
-from repo.lib.git import git
+from repo.lib.git import blobs, git
 from repo.lib.refusal import Refusal
 
 
@@ -147,12 +147,12 @@ def check_onnx(release: Release, onnx: str) -> list[Finding]:
 def check_lock(release: Release) -> list[Finding]:
     """The commit that the image was built of must hold what its own sources make, by its own lock."""
     commit, path = release.image.commit, f"models/{release.model}/dvc.lock"
-    if commit is None or not (held := history.files(commit, [path])):
+    if commit is None or not (held := blobs(commit, [path])):
         return []
     stages = (parse_yaml(held[path]) or {}).get("stages") or {}
     named = {dep["path"] for stage in stages.values() for dep in stage.get("deps") or []}
     wanted = [path, f"models/{release.model}/model.yaml", *sorted(named), *(f"{each}.dvc" for each in sorted(named))]
-    tree = history.files(commit, wanted)
+    tree = blobs(commit, wanted)
     mend = f"`python -m deploy rollback {release.model} --environment {release.environment}`, or promote a newer model"
     return [
         Finding(release.folder / "passport.yaml", "image.commit", f"{commit[:10]} held another model: {finding}", mend)
@@ -163,7 +163,7 @@ def check_lock(release: Release) -> list[Finding]:
 def staged(release: Release) -> bool:
     """Whether staging had the same passport and resources at the commit of this release or before."""
     return any(
-        same_but_environment(entry.release, release)
+        release.runs_the_same_as(entry.release)
         for entry in history.entries("staging", release.model, introduced(release) or "HEAD")
     )
 
@@ -179,8 +179,3 @@ def introduced(release: Release) -> str | None:
 def gates_of(release: Release) -> list[str]:
     """The gates that a release must have passed: those there were when its passport was made."""
     return (release.passport.judged_by if release.readable else None) or rules.required_gates()
-
-
-def same_but_environment(one: Release, other: Release) -> bool:
-    """Equal but for the environment that kustomization.yaml names."""
-    return all(name in one.files and one.files[name] == other.files.get(name) for name in FILES[1:])

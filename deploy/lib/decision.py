@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from deploy.lib import aborted, history, rules
@@ -65,6 +66,14 @@ def of_rollback(left: Release, restored: Release, reason: str | None, manifests:
         *manifests,
     ]
     return Edit(f"Roll {name} back to {restored.version} in {environment}", "\n".join(lines))
+
+
+def next_steps(changed: Path, message: str) -> str:
+    """What a person does with a release that was only written."""
+    return (
+        f"Next, look at it and commit it:\n  git add {changed} && git diff --cached\n"
+        f'  python -m deploy verify && git commit -m "{message}"'
+    )
 
 
 def _listed(left: Release) -> str:

@@ -9,9 +9,9 @@ import platform
 from pathlib import Path
 
 from deploy.canary import steps
-from deploy.lib import aborted, history, kustomization, pending, promise, release, rules, signature
+from deploy.lib import aborted, decision, history, kustomization, pending, promise, release, rules, signature
 from deploy.lib.fork import registry
-from deploy.lib.release import COMPARED, FILES, LOCK, Image, Release
+from deploy.lib.release import COMPARED, LOCK, Image, Release
 from models.lib import artifacts, config, lock, passport
 from repo.lib import files
 from repo.lib.git import git
@@ -49,7 +49,7 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
 
 def same_again(candidate: Release, former: Release) -> Release:
     """The candidate with the promise that the former was released with: that it is compared with itself is no news."""
-    if not former.readable or any(candidate.files[name] != former.files.get(name) for name in FILES[1:]):
+    if not former.readable or not candidate.runs_the_same_as(former):
         return candidate
     return kustomization.again(candidate, promise.of_release(former))
 
@@ -209,8 +209,5 @@ def print_summary(candidate: Release, former: Release | None, landed: bool, rate
         print(f"  then   if the pods differ, {rules.rollout_in_words(candidate.passport.serving)}")
         for line in paced(candidate, rate):
             print(f"         {line}")
-    if landed:
-        return
-    print("Next, look at it and commit it:")
-    print(f"  git add {candidate.folder} && git diff --cached")
-    print(f'  python -m deploy verify && git commit -m "Promote {name} {candidate.version} to {environment}"')
+    if not landed:
+        print(decision.next_steps(candidate.folder, f"Promote {name} {candidate.version} to {environment}"))

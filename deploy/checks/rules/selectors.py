@@ -59,28 +59,22 @@ def workloads_select_their_pods(rendering: Rendering) -> Iterator[Finding]:
 
 def ports_are_the_containers(rendering: Rendering) -> Iterator[Finding]:
     """A port by name or number that no container of the pods has."""
-    for each, _, _, met in selections(rendering):
-        for field, port in _ports(each):
-            for pod in met:
-                if port not in _open(pod):
-                    wrong = f"is {port!r}, which no container of {pod.owner.kind} {pod.owner.name} has"
-                    yield each.finding(field, wrong, "name one of its ports")
-
-
-def probes_ask_open_ports(rendering: Rendering) -> Iterator[Finding]:
-    for workload in workloads(rendering):
-        for container in workload.containers:
+    asked = [
+        (each, field, port, pod)
+        for each, _, _, met in selections(rendering)
+        for field, port in _ports(each)
+        for pod in met
+    ]
+    for pod in workloads(rendering):
+        for container in pod.containers:
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                port = ((container.get(probe) or {}).get("httpGet") or {}).get("port")
-                if port is not None and port not in _open(workload):
-                    wrong = f"is {port!r}, which the container has not"
-                    yield workload.finding(container, f"{probe}.httpGet.port", wrong, "name one of its ports")
-
-
-def _open(workload: Workload) -> set[Any]:
-    """Names and numbers of the ports that a pod's containers list."""
-    ports = [port for container in workload.containers for port in container.get("ports") or []]
-    return {value for port in ports for value in (port.get("name"), port.get("containerPort"))} - {None}
+                at = f"{pod.field}, container {container.get('name')}, {probe}.httpGet.port"
+                asked.append((pod.owner, at, ((container.get(probe) or {}).get("httpGet") or {}).get("port"), pod))
+    for each, field, port, pod in asked:
+        ports = [found for container in pod.containers for found in container.get("ports") or []]
+        if port not in {None, *(found.get(key) for found in ports for key in ("name", "containerPort"))}:
+            wrong = f"is {port!r}, which no container of {pod.owner.kind} {pod.owner.name} has"
+            yield each.finding(field, wrong, "name one of its ports")
 
 
 def _ports(each: Object) -> Iterator[tuple[str, Any]]:
@@ -96,9 +90,4 @@ def _ports(each: Object) -> Iterator[tuple[str, Any]]:
                 yield f"spec.ingress[{number}].ports", port.get("port")
 
 
-RULES = (
-    selectors_meet_one_workload,
-    workloads_select_their_pods,
-    ports_are_the_containers,
-    probes_ask_open_ports,
-)
+RULES = (selectors_meet_one_workload, workloads_select_their_pods, ports_are_the_containers)
