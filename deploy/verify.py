@@ -178,4 +178,4 @@ def introduced(release: Release) -> str | None:
 
 def gates_of(release: Release) -> list[str]:
     """The gates that a release must have passed: those there were when its passport was made."""
-    return (release.passport.judged_by if release.readable else None) or rules.required_gates()
+    return (release.readable and release.passport.judged_by) or rules.required_gates()

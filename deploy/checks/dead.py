@@ -141,8 +141,8 @@ def _without(file: Path, content: Any, path: Sequence[str | int], thing: str) ->
 def _reads(release: Release, file: Path) -> bool:
     """Whether a release can read a file at all, which saves renderings."""
     stage, name = file.parts[1:3]
-    serving = release.passport.serving
-    return name == {"environments": release.environment, "strategies": serving and serving.strategy}.get(stage, name)
+    own = {"environments": release.environment, "strategies": release.passport.serving.strategy}
+    return name == own.get(stage, name)
 
 
 def _state(texts: Texts, tree: Path) -> str:

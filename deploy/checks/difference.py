@@ -66,9 +66,8 @@ def compared(base: str) -> tuple[list[str], list[Difference]]:
 def specimens(pairs: Sequence[Pair], before: Path) -> list[Pair]:
     """The same one before and after, for each strategy in each environment that no release stands for."""
     there = {(each.environment, _strategy(each)) for pair in pairs for each in pair}
-    made = [each for each in rendering.specimens() if each.passport.serving]
     known = rendering.strategies(before)
-    return [(each, each) for each in made if _strategy(each) in known and _key(each) not in there]
+    return [(each, each) for each in rendering.specimens() if _strategy(each) in known and _key(each) not in there]
 
 
 def rendered(pairs: Sequence[Pair], before: Path, after: Path, base: str) -> list[tuple[str, str]]:
@@ -205,4 +204,4 @@ def _key(release: Release) -> tuple[str, str]:
 def _strategy(release: Release) -> str:
     if not release.readable:
         return "unreadable"
-    return release.passport.serving.strategy if release.passport.serving else "canary"
+    return release.passport.serving.strategy

@@ -124,19 +124,20 @@ def strategies(root: Path = Path()) -> list[str]:
 
 
 def specimens(root: Path = Path()) -> list[Release]:
-    """A made-up release of every strategy in every environment, and one of a passport from before strategies."""
+    """A made-up release of every strategy in every environment."""
     image = registry(root) or "registry.invalid"
     made = []
-    for strategy in [*strategies(root), None]:
-        model = f"{strategy or 'former'}_{MODEL}"
+    for strategy in strategies(root):
+        model = f"{strategy}_{MODEL}"
         passport: dict[str, Any] = {
             **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
-            "serving": strategy and {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0},
+            "serving": {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0},
+            "judged_by": [],
             "promises": [PROMISE.model_dump()],
             "image": {"name": f"{image}/{model}", "digest": DIGEST},
         }
         written = yaml.safe_dump(passport).encode()
-        promise = PROMISE if strategy in (None, *COMPARED) else None
+        promise = PROMISE if strategy in COMPARED else None
         made += [compose(environment, model, written, RESOURCES.encode(), promise) for environment in ENVIRONMENTS]
     return made
 
@@ -172,9 +173,8 @@ def texts(releases: Sequence[Release], tree: Path, origins: str = ORIGINS) -> li
 
 def parse(rendered: str, release: Release) -> Rendering:
     """The rendering that `texts` made."""
-    serving = release.passport.serving
     found = tuple(objects(rendered, Path("deploy/batch")))
-    return Rendering(release.environment, release.model, serving.strategy if serving else "canary", found)
+    return Rendering(release.environment, release.model, release.passport.serving.strategy, found)
 
 
 def objects(rendered: str, folder: Path) -> list[Object]:

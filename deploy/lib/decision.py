@@ -189,7 +189,7 @@ def _changed(before: dict[str, Any], now: dict[str, Any], part: str) -> str:
 
 
 def _strategy(record: dict[str, Any]) -> str:
-    return str((record.get("serving") or {}).get("strategy", "canary")) if record else ""
+    return str(record["serving"]["strategy"]) if record else ""
 
 
 def _image(record: dict[str, Any]) -> str:

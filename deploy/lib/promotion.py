@@ -83,8 +83,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     resources = model.folder / "resources.yaml"
     if not resources.is_file():
         raise Refusal(f"{resources} is missing; copy another model's, such as models/flight_delay/resources.yaml.")
-    strategy = record.serving.strategy if record.serving else "canary"
-    refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", strategy))
+    refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", record.serving.strategy))
     refuse_uncommitted(model)
     refuse_another_lock(name)
     if reason := pending.rolled_back(name, record.version):
@@ -176,7 +175,7 @@ def refuse_never_staged(staging: Release) -> None:
 def paced(candidate: Release, rate: float | None) -> list[str]:
     """How long each weight takes by its traffic: the given, that of the environment's own callers, or three guesses."""
     serving = candidate.passport.serving
-    strategy, requests = (serving.strategy, serving.canary.requests) if serving else ("canary", 300)
+    strategy, requests = serving.strategy, serving.canary.requests
     if strategy not in COMPARED:
         return []
     walk = steps.of(candidate.environment, strategy)

@@ -114,7 +114,7 @@ def _of_quantities(resources: Any, file: Path, mend: str) -> list[Finding]:
     return found
 
 
-def rollout_in_words(serving: Served | None = None) -> str:
+def rollout_in_words(serving: Served) -> str:
     """What the cluster does with a new release, for a person, by its strategy."""
     weights = " → ".join(f"{step.weight}" for step in steps.read().steps) + " → 100 %"
     return {
@@ -122,7 +122,7 @@ def rollout_in_words(serving: Served | None = None) -> str:
         "gateway": "a canary walks the shares of deploy/strategies/gateway, or aborts and the former stays",
         "bluegreen": "it takes all traffic at once after its smoke test; errors or downtime bring the former back",
         "serverless": "it takes the traffic over ten minutes; nothing judges it on the way",
-    }[serving.strategy if serving else "canary"]
+    }[serving.strategy]
 
 
 def of_release(release: Release, required: Collection[str]) -> list[Finding]:
@@ -136,9 +136,8 @@ def of_release(release: Release, required: Collection[str]) -> list[Finding]:
         expected = again(release, promise.of_release(release))
     except Refusal as refusal:
         return [*found, of_refusal(refusal, file, "the passport", mend)]
-    serving = release.passport.serving
-    strategy = serving.strategy if serving else "canary"
-    found += of_resources(release.files["resources.yaml"], release.folder / "resources.yaml", mend, strategy)
+    resources = release.folder / "resources.yaml"
+    found += of_resources(release.files["resources.yaml"], resources, mend, release.passport.serving.strategy)
     return found + _of_kustomization(release, expected, mend)
 
 

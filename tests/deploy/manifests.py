@@ -60,10 +60,9 @@ def need_schemas() -> None:
 
 @cache
 def specimen(environment: str, strategy: str) -> Release:
-    """The specimen of a strategy; "former": of a passport from before strategies."""
+    """The specimen of a strategy."""
     found = [each for each in rendering.specimens() if each.environment == environment]
-    named = {each.passport.serving.strategy if each.passport.serving else "former": each for each in found}
-    return named[strategy]
+    return next(each for each in found if each.passport.serving.strategy == strategy)
 
 
 def faults(of: Release, text: str | Finding, rules_only: bool = False) -> list[tuple[str, Finding]]:

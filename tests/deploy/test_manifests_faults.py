@@ -137,7 +137,7 @@ def test_a_planted_fault_is_named(fault: str, texts: dict[str, dict[str, Any]]) 
 
 
 def name(of: Release) -> str:
-    return f"{of.environment}-{of.passport.serving.strategy if of.passport.serving else 'former'}"
+    return f"{of.environment}-{of.passport.serving.strategy}"
 
 
 @renders
