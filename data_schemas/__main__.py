@@ -32,7 +32,7 @@ VERBS = [
         ],
     ),
     Verb(
-        "profile",
+        "describe",
         "write the reference distributions that drift is measured against",
         [
             DATASET,

@@ -12,12 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import polars as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from data_schemas import validate
 from data_schemas.lib import datasets, pointer
 from data_schemas.lib.pointer import Version
 from repo.lib import files, process
@@ -31,6 +27,8 @@ def main(options: argparse.Namespace) -> int:
         return bring(options.dataset)
     dataset, console = options.dataset, Console()
     with files.exclusive(datasets.build(dataset) / "ingest.lock", f"ingest {dataset}"), _staging(dataset) as staged:
+        from data_schemas import validate  # not on top: it takes a second to import, which `--pinned` need not wait for
+
         months = _write(dataset, staged, console)
         inspection = validate.inspect(dataset, [staged / f"{month}.parquet" for month in months])
         if inspection.violations:
@@ -115,6 +113,8 @@ def _staging(dataset: str) -> Iterator[Path]:
 
 def _write(dataset: str, folder: Path, console: Console) -> list[str]:
     """Write the source's months as Parquet; equal rows give equal bytes under one version of polars."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     source, path = datasets.module(dataset, "source"), datasets.folder(dataset) / "source.py"
     shown = (TextColumn(f"reading {dataset}"), BarColumn(), MofNCompleteColumn(), TextColumn("months"))
     months: list[str] = []
@@ -164,6 +164,8 @@ def _show_change(dataset: str, staged: Path, pinned: Version, version: Version, 
     if pointer.measure(data) != pinned:
         console.print("The pinned data is not here to compare with; `dvc checkout` or `dvc pull` may bring it.")
         return
+    from rich.table import Table
+
     old, new = pointer.hashes(data), pointer.hashes(staged)
     table = Table("month", "pinned", "new", "change")
     for name in sorted(old.keys() | new.keys()):
@@ -174,6 +176,8 @@ def _show_change(dataset: str, staged: Path, pinned: Version, version: Version, 
 
 
 def _change(old: Path, new: Path) -> str:
+    import polars as pl
+
     before, after = pl.read_parquet(old, glob=False), pl.read_parquet(new, glob=False)
     if before.equals(after):
         return "equal rows, written differently (another version of polars?)"

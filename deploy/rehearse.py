@@ -23,6 +23,7 @@ import numpy as np
 
 from deploy.lib.release import Promise
 from deploy.rehearsal import bentos, cluster, faults, manifests, prometheus, proxy, report, traffic
+from deploy.rehearsal.advice import advice
 from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Pace, Rehearsal
@@ -42,8 +43,10 @@ def main(options: argparse.Namespace) -> int:
     with Screen() as screen:
         done = rehearse(options.model, options.champion, options.fault, Pace(seed=options.seed), screen)
         written = report.write(done, Path(options.report) if options.report else None)
+        for line in (done.missing, f"report: {written}", f"next: {told}" if (told := advice(done)) else ""):
+            if line:
+                screen.say(line)
         screen.say(f"{done.verdict}: {done.reason}")
-        screen.say(f"report: {written}")
         if options.fault and done.verdict != "abort":
             screen.say(f"The planted fault {options.fault} was not caught: what judges is blind to it.")
             return EXIT_CODES["inconclusive"]
@@ -108,18 +111,19 @@ def _addresses(servers: tuple[serve.Server, serve.Server]) -> list[str]:
 
 
 def _describe(rehearsal: Rehearsal, release: Manifests) -> None:
-    """Who judges and who splits, which depends on what is installed here, and what that leaves out."""
+    """Who judges and who splits, which depends on what is installed here."""
     rehearsal.notes += release.notes
     rehearsal.judge = f"the AnalysisTemplates of {release.source}, by a real Prometheus"
+    rehearsal.split = "HAProxy, by live weights"
+    missing = []
     if prometheus.find() is None:
         rehearsal.judge = "deploy/canary/judge.py, the reference implementation of the AnalysisTemplates"
-        rehearsal.notes.append(
-            f"{prometheus.INSTALL}, so deploy/canary/judge.py judges in the AnalysisTemplates' place."
-        )
-    rehearsal.split = "HAProxy, by live weights"
+        missing.append("prometheus")
     if proxy.find() is None:
         rehearsal.split = "the rehearsal's own client"
-        rehearsal.notes.append(f"{proxy.INSTALL}, so the client itself splits the requests between both servers.")
+        missing.append("haproxy")
+    if missing:
+        rehearsal.missing = f"Stand-ins replaced {' and '.join(missing)}: `apt-get install {' '.join(missing)}`."
 
 
 def _introduction(rehearsal: Rehearsal, release: Manifests) -> list[str]:
@@ -134,7 +138,6 @@ def _introduction(rehearsal: Rehearsal, release: Manifests) -> list[str]:
         f"split      {rehearsal.split}",
         *rehearsal.plan.left_out,
         *rehearsal.notes,
-        "evidence   of a log ratio: below 0 the candidate is no worse than the champion, above the limit it aborts",
     ]
 
 

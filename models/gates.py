@@ -57,7 +57,11 @@ class Evidence:
 
 
 def main(options: argparse.Namespace) -> int:
-    model = config.load(options.model)
+    return run(config.load(options.model))
+
+
+def run(model: config.Model) -> int:
+    """0 when every gate passes, 1 when one fails: the passport says which."""
     evidence = gather(model)
     slow_ms = model.serving.slow_ms or evidence.measured["slow_ms"]
     with working(f"judging {model.name}"):

@@ -32,7 +32,10 @@ AROUND_MS = 0.5  # of a request, beside the call: what a first model without a c
 
 
 def main(options: argparse.Namespace) -> int:
-    model = config.load(options.model)
+    return run(config.load(options.model))
+
+
+def run(model: config.Model) -> int:
     lock.refuse_stale(model.name)
     with working(f"measuring {model.name}"):
         result = measure(model)

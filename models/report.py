@@ -13,7 +13,7 @@ from typing import Any
 
 from models import evaluate, measure
 from models.gates import BELOW
-from models.lib import compare, config, figures
+from models.lib import compare, conclusion, config, figures
 from models.lib.passport import KEYS
 from repo.lib.files import read_json, read_yaml, write
 from repo.lib.markdown import table
@@ -24,7 +24,10 @@ LARGEST = 8  # slices of a column in Markdown; the HTML lists all
 
 
 def main(options: argparse.Namespace) -> int:
-    model = config.load(options.model, check_columns=False)
+    return run(config.load(options.model, check_columns=False))
+
+
+def run(model: config.Model) -> int:
     mend = f"python -m models run {model.name}"
     passport = read_yaml(model.build / "passport.yaml", f"make it with `{mend}`", KEYS)
     comparison = read_json(model.build / "comparison.json", mend, compare.KEYS)
@@ -52,9 +55,12 @@ def html(facts: dict[str, Any]) -> str:
     )
     evaluation, comparison = facts["evaluation"], facts["comparison"]
     shown = {
+        "decision": conclusion.decision(facts["passport"], comparison),
         "titles": figures.TITLES,
         "metrics": figures.metrics(evaluation, comparison),
         "shift": figures.shift(comparison),
+        "scores": figures.scores(comparison),
+        "gates": figures.gates(facts["passport"])[1],
         "costs": figures.costs(facts["model"], facts["measured"], comparison),
         "compared": [row[6:] for row in figures.slices(evaluation["slices"], comparison)[1]],
         "note": figures.NOTE if comparison["metrics"] else "",
@@ -64,42 +70,57 @@ def html(facts: dict[str, Any]) -> str:
 
 
 def markdown(facts: dict[str, Any]) -> str:
-    """Verdict, metrics, size, latency, gates, reliability and slices, in tables and Mermaid."""
+    """The decision, what callers will notice, gates, metrics, slices, cost and reliability, in tables and Mermaid."""
     passport, evaluation, model = facts["passport"], facts["evaluation"], facts["model"]
     comparison = facts["comparison"]
     largest = _largest(model, evaluation)
     lines = [
         f"## {MARKS[passport['verdict']]}: {model.name} `{passport['version']}`",
         "",
+        f"**{conclusion.decision(passport, comparison)}**",
+        "",
         f"{model.description} {evaluation['rows']:,} rows of {model.windows.test}, "
         f"{evaluation['positive_rate']:.1%} positive; {figures.against(passport, comparison)}.",
         "",
+        *_shift(comparison),
+        "### Gates",
+        "",
+        *table(*_marked(figures.gates(passport))),
+        "### Metrics",
+        "",
         *table(*figures.metrics(evaluation, comparison)),
         *([figures.NOTE, ""] if comparison["metrics"] else []),
+        "### Slices",
+        "",
+        *_folded(
+            f"The {LARGEST} largest of each column; the HTML report has all.",
+            [*_slices(largest, comparison), *table(*figures.slices(largest, comparison))],
+        ),
         "### Size and latency",
         "",
         *table(*figures.costs(model, facts["measured"], comparison)),
-        *(["### What callers will notice", "", *table(*figures.shift(comparison))] if comparison["shift"] else []),
-        "### Gates",
-        "",
-        *table(
-            ["gate", "limit", "value", "verdict", ""],
-            [
-                [gate["name"], gate["limit"], gate["value"], MARKS[gate["verdict"]], gate["reason"] or ""]
-                for gate in passport["gates"]
-            ],
-        ),
         "### Reliability",
         "",
         *_reliability(evaluation),
-        "### Slices",
-        "",
-        f"The {LARGEST} largest of each column; the HTML report has all.",
-        "",
-        *_slices(largest, comparison),
-        *table(*figures.slices(largest, comparison)),
     ]
     return "\n".join(lines)
+
+
+def _shift(comparison: dict[str, Any]) -> list[str]:
+    """Nothing without a champion."""
+    if not comparison["shift"]:
+        return []
+    scores = _folded("Scores by tenth", table(*figures.scores(comparison)))
+    return ["### What callers will notice", "", *table(*figures.shift(comparison)), *scores]
+
+
+def _marked(gates: figures.Table) -> figures.Table:
+    head, rows = gates
+    return head, [[name, MARKS[verdict], *cells] for name, verdict, *cells in rows]
+
+
+def _folded(summary: str, lines: list[str]) -> list[str]:
+    return [f"<details><summary>{summary}</summary>", "", *lines, "</details>", ""]
 
 
 def _reliability(evaluation: dict[str, Any]) -> list[str]:

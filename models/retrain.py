@@ -1,6 +1,6 @@
-"""Train a model on the newest data: ingest, slide, run. `python -m models retrain flight_delay --propose`
+"""Train a model on the newest data: ingest, move the windows, run. `python -m models retrain flight_delay --propose`
 
-With --propose it is made upon origin's main and becomes the pull request `retrain/<model>`, which begins with the
+With --propose it is made on top of origin's main and becomes the pull request `retrain/<model>`, which begins with the
 verdict. One that is not better than the champion is opened, too, so that the evidence is there, and closed.
 
     python -m models retrain --list --scheduled    # {"models": ["flight_delay"], "skipped": {"wait": "why"}}
@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_schemas.lib import pointer
-from models import renew
-from models.lib import champion
+from models.lib import champion, worktree
 from repo.lib import origin
 from repo.lib.change import folders
 from repo.lib.files import read_yaml
@@ -63,8 +62,8 @@ def main(options: argparse.Namespace) -> int:
         print(f"retrain {options.model}: skipped, {reason}.")
         return 0
     if options.write:
-        return write(options.model, Path(options.write).absolute())
-    return propose(options.model) if options.propose else here(options.model)
+        return write(options.model, Path(options.write).absolute(), options.to)
+    return (propose if options.propose else here)(options.model, options.to)
 
 
 def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
@@ -86,7 +85,7 @@ def kept_back(name: str) -> str | None:
     return None if champion.standing(name) else "production has no release of it, so nothing that runs has aged"
 
 
-def here(name: str) -> int:
+def here(name: str, to: str | None = None) -> int:
     """In the working tree, which nobody else's unfinished work may get into."""
     before = _state(name)
     paths = [str(before.model.folder), str(pointer.path(before.model.dataset))]
@@ -94,23 +93,23 @@ def here(name: str) -> int:
         raise Refusal(
             f"{changed[0][3:]} is not committed, and retraining would mix with that; commit or restore it first."
         )
-    if not _prepare(before):
+    if not _prepare(before, to):
         return 0
-    code = renew.run(name)
+    code = worktree.run(name)
     print(f"retrain {name}: {_verdict(before.model).told}")
     return code
 
 
-def propose(name: str) -> int:
+def propose(name: str, to: str | None = None) -> int:
     clone = Path.cwd()
-    return _propose(name, lambda: _retrained(name, clone))
+    return _propose(name, lambda: _retrained(name, clone, to))
 
 
-def write(name: str, folder: Path) -> int:
+def write(name: str, folder: Path, to: str | None = None) -> int:
     """Leave what would be proposed in folder/<model>: by a job that runs the model's code and so has no token."""
     clone = Path.cwd()
     with origin.tree(origin.MAIN):
-        if edit := _retrained(name, clone):
+        if edit := _retrained(name, clone, to):
             origin.carry(edit, folder / name)
     return 0
 
@@ -129,7 +128,9 @@ def land(folder: Path) -> int:
 
 def _carried(name: str, folder: Path) -> origin.Edit:
     pin = str(pointer.path(_state(name).model.dataset))
-    return origin.carried(folder, [*(each.format(model=name) for each in renew.MADE), f"models/{name}/model.yaml", pin])
+    return origin.carried(
+        folder, [*(each.format(model=name) for each in worktree.MADE), f"models/{name}/model.yaml", pin]
+    )
 
 
 def _propose(name: str, apply: Callable[[], origin.Edit | None]) -> int:
@@ -138,14 +139,14 @@ def _propose(name: str, apply: Callable[[], origin.Edit | None]) -> int:
     return 0
 
 
-def _retrained(name: str, clone: Path) -> origin.Edit | None:
+def _retrained(name: str, clone: Path, to: str | None) -> origin.Edit | None:
     """Made in the tree that is the current directory; None where there is nothing new to train on."""
-    renew.share_cache(clone)
+    worktree.share_cache(clone)
     before = _state(name)
-    if not _prepare(before):
+    if not _prepare(before, to):
         return None
-    renew.run(name)
-    renew.keep(name)
+    worktree.run(name)
+    worktree.keep(name)
     return _edit(before, _state(name), _verdict(before.model))
 
 
@@ -156,12 +157,17 @@ def _state(name: str) -> State:
     return State(model, pointer.pinned(model.dataset))
 
 
-def _prepare(before: State) -> bool:
-    """Take the newest data and slide the windows; whether there is something new to train on."""
+def _prepare(before: State, to: str | None) -> bool:
+    """Take the newest data and move the windows; whether there is something new to train on."""
+    from models.lib import windows
+
     name = before.model.name
-    for words in (("data_schemas", "ingest", before.model.dataset, "--accept"), ("models", "slide", name)):
-        if code := renew.verb(*words):
-            raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); mend that and run again.")
+    words = ("data_schemas", "ingest", before.model.dataset, "--accept")
+    if code := worktree.verb(*words):
+        raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); mend that and run again.")
+    now = windows.slide(before.model, to)
+    for line in windows.changes(before.model.windows, now) if now != before.model.windows else ():
+        print(f"retrain {name}: {line}")
     if _state(name) == before:
         print(f"retrain {name}: neither the data nor the windows have anything new: nothing to train on.")
         return False
@@ -198,17 +204,17 @@ def _number(text: str) -> float:
 
 
 def _edit(before: State, after: State, verdict: Verdict) -> origin.Edit:
-    from models.slide import told_of
+    from models.lib import windows
 
     name, branch = before.model.name, f"retrain/{before.model.name}"
     report = (before.model.build / "report.md").read_text()
     moved = before.model.windows != after.model.windows
-    windows = told_of(before.model.windows, after.model.windows) if moved else ["The windows stayed."]
+    listed = windows.changes(before.model.windows, after.model.windows) if moved else ["The windows stayed."]
     data = f"{_version(before.data)} -> {_version(after.data)}" if before.data != after.data else _version(after.data)
     lines = [
         f"**{verdict.told}**",
         "",
-        *[f"- {line}" for line in windows],
+        *[f"- {line}" for line in listed],
         f"- data: {before.model.dataset} {data}",
         "",
         *(["A person decides by this report.", ""] if verdict.better is None else []),

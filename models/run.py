@@ -2,7 +2,7 @@
 
 python -m models run flight_delay
 
-`dvc.yaml` holds what determines the model's bytes and figures, the same on every machine; its lock is committed. The
+Its dvc.yaml holds what determines the model's bytes and figures, the same on every machine; its lock is committed. The
 verdict depends on this machine (latency) and this moment (the champion), so it is judged here and never locked.
 """
 
@@ -15,18 +15,20 @@ from pathlib import Path
 
 from data_schemas.lib import datasets, pointer
 from models import reproduce
-from models.lib import artifacts, champion, config, passport, pipeline
+from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, worktree
 from repo.lib.files import read_yaml, sha256, sha256_of_tree, write
 from repo.lib.git import NoGit, git
 from repo.lib.refusal import Refusal
 
-STAGES = ("validate", "profile", "train", "export", "evaluate")  # of dvc.yaml
 STEPS = ("measure", "gates", "report")  # what follows the pipeline, in order
-ABSENT = ("deleted", "not in cache")  # DVC's words
 PRODUCTS = ("measured.json", "comparison.json", "passport.yaml", "report.html", "report.md")
 
 
 def main(options: argparse.Namespace) -> int:
+    if options.push:
+        return worktree.push(options)
+    if options.model is None:
+        raise Refusal(f"no model is named; give one of models/: {', '.join(config.names()) or 'there is none'}.")
     model = config.load(options.model, check_columns=False)
     return check(model) if options.check else run(model, train=not options.no_train)
 
@@ -36,14 +38,15 @@ def run(model: config.Model, train: bool = True) -> int:
 
     Without `train` it judges what the lock names, and neither makes a model nor touches the lock.
     """
-    _demand_stages(model)
     committed = _committed(model)
-    if not train and (faults := stale(model)):
+    if train:
+        engine.declare(model)
+    elif faults := lock.stale(model):
         raise Refusal(
             f"{model.folder} is not what its sources make ({faults[0]}), and --no-train makes nothing anew; "
             f"run `python -m models run {model.name}` and commit {model.folder}."
         )
-    if model.storage == "dvc" and _lock(model).is_file():
+    if model.storage == "dvc" and lock.path(model).is_file():
         _bring(model, train)
     data, pinned = datasets.data(model.dataset), pointer.pinned(model.dataset)
     if not data.is_dir():
@@ -54,25 +57,25 @@ def run(model: config.Model, train: bool = True) -> int:
     elif pointer.measure(data) != pinned:  # DVC would rewrite the pointer to fit, silently
         mend = f"python -m data_schemas ingest {model.dataset}"
         raise Refusal(f"{data} is not the version that {data}.dvc pins; bring it, or see what differs, with `{mend}`.")
-    before, stood = _lock(model).read_bytes() if _lock(model).is_file() else b"", _times(model)
+    before, stood = lock.path(model).read_bytes() if lock.path(model).is_file() else b"", _times(model)
     try:
         code = pipeline.repro(model.folder / "dvc.yaml", train)
     finally:
-        if not train and _lock(model).read_bytes() != before:  # figures of another machine, or a stage that refused
-            write(_lock(model), before)
+        if not train and lock.path(model).read_bytes() != before:  # figures of another machine, or a stage that refused
+            write(lock.path(model), before)
     if train and stood != _times(model) and not code:
-        reproduce.note(_lock(model))
+        reproduce.note(lock.path(model))
     if code:
         print(f"run {model.name}: the pipeline stopped (see above); nothing after it ran.", file=sys.stderr)
         return code
     changed = not _judged(model)
     if changed:
-        _judge(model)
+        _judge(config.load(model.name))  # its columns held against the schema, which takes a second
     record = read_yaml(
         model.build / "passport.yaml", f"make it with `python -m models gates {model.name}`", passport.KEYS
     )
     if stood == _times(model):  # otherwise the stages said what they made
-        idle = not changed and before == _lock(model).read_bytes()
+        idle = not changed and before == lock.path(model).read_bytes()
         told = "nothing changed" if idle else "trained nothing: weights and model.onnx are those that the lock names"
         print(f"run {model.name}: {told}.")
     print(f"run {model.name}: {_reproduced(model, committed)}")
@@ -84,7 +87,7 @@ def run(model: config.Model, train: bool = True) -> int:
 
 def check(model: config.Model) -> int:
     """0 when lock and model fit their inputs. Needs neither data nor a DVC cache, so it is right in a fresh clone."""
-    faults = stale(model)
+    faults = lock.stale(model)
     for fault in faults:
         print(f"run {model.name}: {fault}")
     if faults:
@@ -92,35 +95,8 @@ def check(model: config.Model) -> int:
         if os.environ.get("GITHUB_ACTIONS"):  # where train.yml does it for who has no machine
             print(f"run {model.name}: or give the pull request the label `train`.")
         return 1
-    print(f"run {model.name}: {_lock(model)}, weights and model.onnx are up to date with their inputs.")
+    print(f"run {model.name}: {lock.path(model)}, weights and model.onnx are up to date with their inputs.")
     return 0
-
-
-def stale(model: config.Model) -> list[str]:
-    """What of the lock does not fit the tree, one sentence each."""
-    _demand_stages(model)
-    if not _lock(model).is_file():
-        return [f"{_lock(model)} is missing"]
-    if model.storage == "git" and (missing := [path for path in (model.weights, model.onnx) if not path.exists()]):
-        return [f"{missing[0]} is missing"]
-    changed = pipeline.status(model.folder / "dvc.yaml")
-    faults = _torn(model)
-    for stage, changes in changed.items():
-        for change in changes:
-            # A stage says {"changed deps" or "changed outs": {path: state}}, or a word such as "changed command".
-            found = change if isinstance(change, dict) else {change: {}}
-            for kind, paths in found.items():
-                # A fresh clone has neither data nor build products; that they are absent says nothing of their age.
-                news = [path for path, state in paths.items() if not (state in ABSENT and _is_made(model, path))]
-                if news or not paths:
-                    faults.append(f"{stage.rpartition(':')[2]}: {kind}: {', '.join(news) or 'see dvc.yaml'}")
-    return faults
-
-
-def _is_made(model: config.Model, path: str) -> bool:
-    """Whether verbs make this path and Git does not hold it."""
-    stored = {model.weights, model.onnx} if model.storage == "dvc" else set()
-    return Path(path).is_relative_to(model.build) or Path(path) in {datasets.data(model.dataset), *stored}
 
 
 def _bring(model: config.Model, train: bool) -> None:
@@ -136,7 +112,7 @@ def _bring(model: config.Model, train: bool) -> None:
 
 def _committed(model: config.Model) -> dict[Path, bytes]:
     """What the last commit holds of the model: its files, or with `storage: dvc` the lock that names their bytes."""
-    paths = (model.weights, model.onnx) if model.storage == "git" else (_lock(model),)
+    paths = (model.weights, model.onnx) if model.storage == "git" else (lock.path(model),)
     try:
         listed = git("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", *map(str, paths))
         return {Path(path): git("show", f"HEAD:{path}") for path in listed.decode().split("\0") if path}
@@ -149,7 +125,7 @@ def _committed(model: config.Model) -> dict[Path, bytes]:
 def _reproduced(model: config.Model, committed: dict[Path, bytes]) -> str:
     """Whether what is on disk is what the last commit proposes."""
     if model.storage == "dvc":
-        here, mend = {_lock(model): _lock(model).read_bytes()}, f"`dvc push`, then commit {_lock(model)}"
+        here, mend = {lock.path(model): lock.path(model).read_bytes()}, f"`dvc push`, then commit {lock.path(model)}"
     else:
         here = {path: path.read_bytes() for path in artifacts.files(model)}
         mend = f"commit weights, model.onnx and dvc.lock of {model.folder}"
@@ -169,9 +145,8 @@ def _judge(model: config.Model) -> None:
     """Measure, judge and report; a failing gate is recorded and reported, not raised."""
     from models import gates, measure, report
 
-    options = argparse.Namespace(model=model.name)
     for step in (measure, gates, report):
-        step.main(options)
+        step.run(model)
     write(model.build / "judged", judged_from(model))
 
 
@@ -188,31 +163,3 @@ def judged_from(model: config.Model) -> str:
     files += [Path("models/report.py"), *Path("models/lib").glob("*.jinja")]
     released = (champion.standing(model.name, environment) for environment in champion.ENVIRONMENTS)
     return sha256_of_tree([*files, *filter(None, released)])
-
-
-def _lock(model: config.Model) -> Path:
-    return model.folder / "dvc.lock"
-
-
-def _torn(model: config.Model) -> list[str]:
-    """Where a stage saw another version than the lock or the data's pointer names: a run that was cut short."""
-    stages = read_yaml(_lock(model), f"make it with `python -m models run {model.name}`").get("stages") or {}
-    made = {each["path"]: each["md5"] for stage in stages.values() for each in stage.get("outs", [])}
-    data, pinned = str(datasets.data(model.dataset)), pointer.pinned(model.dataset)
-    faults: dict[str, None] = {}  # in order, each once
-    for name, stage in stages.items():
-        for path, md5 in ((each["path"], each["md5"]) for each in stage.get("deps", [])):
-            if path == data and (pinned is None or md5 != pinned.hash):
-                faults[f"{data}.dvc is newer than the lock"] = None
-            elif made.get(path, md5) != md5:
-                faults[f"{name}: {path} is newer than the stage"] = None
-    return list(faults)
-
-
-def _demand_stages(model: config.Model) -> None:
-    """A pipeline that lost a stage would find nothing to do and call it up to date."""
-    path = model.folder / "dvc.yaml"
-    mend = f"restore it with `git checkout {path}`, or copy models/flight_delay/dvc.yaml"
-    stages = read_yaml(path, mend, ("stages",))["stages"]
-    if missing := [stage for stage in STAGES if not isinstance(stages, dict) or stage not in stages]:
-        raise Refusal(f"{path}: stages.{missing[0]} is missing; {mend}.")

@@ -67,7 +67,10 @@ def _plan(job: tuple[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def markdown(jobs: list[Job]) -> str:
-    """The head of the report on the pull request."""
-    verdict = "✅ pass" if all(job.passed for job in jobs) else "❌ **fail**"
-    rows = [f"| {job.name} | {job.result} | {'' if job.passed else '❌ '}{job.told} |" for job in jobs]
-    return "\n".join([f"# {verdict}", "", "| job | result | |", "| --- | --- | --- |", *rows, "", ""])
+    """The head of the report on the pull request: what is red, then the rest."""
+    red = [f"- ❌ **{job.name}**: {job.result}; {job.told}" for job in jobs if not job.passed]
+    lines = [f"# {'❌ **fail**' if red else '✅ pass'}", "", *red, *([""] if red else [])]
+    for told, result in (("Passed", "success"), ("Not needed for this change", "skipped")):
+        if names := [job.name for job in jobs if job.passed and job.result == result]:
+            lines += [f"{told}: {', '.join(names)}.", ""]
+    return "\n".join([*lines, ""])

@@ -61,7 +61,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Result:
-    """One check: healthy up to `limit`, or from it on if that is the `least`; a `value` of NaN is no data."""
+    """One check: healthy up to `limit`, or from it on if that is the `least`; a `value` of NaN is no data.
+
+    Not `asked` is one that the cluster's analysis comes to later, after a step's pause for instance.
+    """
 
     name: str
     value: float
@@ -69,6 +72,7 @@ class Result:
     verdict: Verdict
     catches: str
     least: bool = False
+    asked: bool = True
 
 
 CATCHES = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 
 from deploy.canary.judge import Array, Result
 from deploy.rehearsal.record import Rehearsal
-from deploy.rehearsal.screen import counts, label, limit, nearness
+from deploy.rehearsal.screen import counts, label, limit, share, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,37 +33,44 @@ CHECKS = {
 STYLE: Any = {"svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
-def draw(rehearsal: Rehearsal) -> Markup:
-    """Six panels; empty text where the rehearsal ended before its first look."""
-    if not rehearsal.ticks:
-        return Markup("")
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10.5, 9.5), layout="constrained")
-        panels = figure.subplots(3, 2)
-        for panel, axes in zip((_weights, _evidence, _requests, _errors, _latency, _scores), panels.flat, strict=True):
-            panel(axes, rehearsal)
-        return _markup(figure)
+def draw(rehearsal: Rehearsal) -> dict[str, Markup]:
+    """Title -> SVG; nothing where the rehearsal ended before its first look."""
+    panels = {
+        "Errors, cumulative (what only the client saw included)": _errors,
+        "Latency as the client saw it": _latency,
+        "Scores by tenth of [0, 1]": _scores,
+        "The judge: share of the way to abort": _evidence,
+        "Requests, cumulative": _requests,
+        "Weight of the candidate": _weights,
+    }
+    return {title: _drawn(panel, rehearsal, (5.2, 3.0)) for title, panel in panels.items() if rehearsal.ticks}
 
 
-def draw_checks(rehearsal: Rehearsal) -> Markup:
-    """One panel for each check: its value over time and its limit."""
-    if not rehearsal.ticks:
-        return Markup("")
-    names = [each.name for each in rehearsal.ticks[-1].results]
-    rows = max(1, math.ceil(len(names) / 4))
+def draw_checks(rehearsal: Rehearsal) -> dict[str, Markup]:
+    """For each check its value over time and its limit, in the check's own unit."""
+    last = rehearsal.ticks[-1].results if rehearsal.ticks else []
+    return {
+        f"{label(each.name)}, {limit(each)}": _drawn(partial(_check, name=each.name), rehearsal, (3.4, 1.9))
+        for each in last
+    }
+
+
+def _drawn(panel: Callable[[Axes, Rehearsal], None], rehearsal: Rehearsal, inches: tuple[float, float]) -> Markup:
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10.5, 2.1 * rows), layout="constrained")
-        panels = figure.subplots(rows, 4, squeeze=False).flat
-        for name, axes in zip(names, panels, strict=False):
-            times, found = _of(rehearsal, name)
-            values = [each.value for each in found]
-            axes.plot(times, values, color=CHECKS.get(name, "#444444"), linewidth=1.4, marker=".", markersize=3)
-            axes.step(times, [each.limit for each in found], where="post", color="black", linestyle="--", linewidth=1)
-            axes.set(title=f"{label(name)}\n{limit(found[-1])}", xlabel="seconds")
-            axes.title.set_fontsize(8)
-        for axes in list(panels):
-            axes.set_visible(False)
-        return _markup(figure)
+        figure = Figure(figsize=inches, layout="constrained")
+        panel(figure.add_subplot(), rehearsal)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    text = file.getvalue()
+    return Markup(text[text.index("<svg") :])  # noqa: S704 (drawn here, from numbers and fixed names)
+
+
+def _check(axes: Axes, rehearsal: Rehearsal, name: str) -> None:
+    times, found = _of(rehearsal, name)
+    colour = CHECKS.get(name, "#444444")
+    axes.plot(times, [each.value for each in found], color=colour, linewidth=1.4, marker=".", markersize=3)
+    axes.step(times, [each.limit for each in found], where="post", color="black", linestyle="--", linewidth=1)
+    axes.set(xlabel="seconds")
 
 
 def _of(rehearsal: Rehearsal, name: str) -> tuple[list[float], list[Result]]:
@@ -71,40 +79,26 @@ def _of(rehearsal: Rehearsal, name: str) -> tuple[list[float], list[Result]]:
     return [at for at, _ in found], [each for _, each in found]
 
 
-def _markup(figure: Figure) -> Markup:
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    text = file.getvalue()
-    return Markup(text[text.index("<svg") :])  # noqa: S704 (drawn here, from numbers and fixed names)
-
-
 def _weights(axes: Axes, rehearsal: Rehearsal) -> None:
     times = [tick.at for tick in rehearsal.ticks]
     axes.step(times, [tick.weight for tick in rehearsal.ticks], where="mid", color=COLOURS["candidate"])
-    axes.set(title="Weight of the candidate", xlabel="seconds", ylabel="% of requests", ylim=(0, 100))
+    axes.set(xlabel="seconds", ylabel="% of requests", ylim=(0, 100))
 
 
 def _evidence(axes: Axes, rehearsal: Rehearsal) -> None:
     for name in (each.name for each in rehearsal.ticks[-1].results if not counts(each)):
         times, found = _of(rehearsal, name)
-        values = [nearness(each) for each in found]
-        colour = CHECKS.get(name, "#444444")
-        axes.plot(
-            times,
-            np.clip(np.where(np.isfinite(values), values, np.nan), -2, 2),
-            label=name,
-            color=colour,
-            linewidth=1.4,
-        )
-    axes.axhline(1, color="black", linestyle="--", linewidth=1)
-    axes.set(title="The judge: value as a share of its limit; above 1 it aborts", xlabel="seconds", ylim=(-2.1, 2.1))
-    axes.legend(frameon=False, fontsize=7, loc="lower left")
+        shares = [100 * share(each) for each in found]
+        axes.plot(times, shares, label=title(name), color=CHECKS.get(name, "#444444"), linewidth=1.4)
+    axes.axhline(100, color="black", linestyle="--", linewidth=1)
+    axes.set(xlabel="seconds", ylabel="%", ylim=(-3, 106))
+    axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _requests(axes: Axes, rehearsal: Rehearsal) -> None:
     for meter in rehearsal.meters:
         _line(axes, rehearsal, meter.arm.name, meter.counters().requests)
-    axes.set(title="Requests, cumulative", xlabel="seconds")
+    axes.set(xlabel="seconds")
     axes.legend(frameon=False)
 
 
@@ -113,7 +107,7 @@ def _errors(axes: Axes, rehearsal: Rehearsal) -> None:
     for name, values in errors.items():
         _line(axes, rehearsal, name, values)
     most = max(1.0, *(1.1 * float(np.nanmax(values)) for values in errors.values()))
-    axes.set(title="Errors, cumulative (what only the client saw included)", xlabel="seconds", ylim=(0, most))
+    axes.set(xlabel="seconds", ylim=(0, most))
     axes.legend(frameon=False)
 
 
@@ -130,7 +124,7 @@ def _latency(axes: Axes, rehearsal: Rehearsal) -> None:
         if meter.arm.milliseconds:
             quantiles = np.percentile(meter.arm.milliseconds, shares)
             axes.plot(quantiles, shares, label=meter.arm.name, color=COLOURS[meter.arm.name])
-    axes.set(title="Latency as the client saw it", xlabel="ms", ylabel="% of answers within")
+    axes.set(xlabel="ms", ylabel="% of answers within")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.legend(frameon=False)
@@ -142,5 +136,5 @@ def _scores(axes: Axes, rehearsal: Rehearsal) -> None:
         share = 100 * bins / max(bins.sum(), 1.0)
         axes.bar(np.arange(len(bins)) + place, share, 0.4, label=meter.arm.name, color=COLOURS[meter.arm.name])
     axes.set_xticks(range(10), [f".{index}" for index in range(10)])
-    axes.set(title="Scores by tenth of [0, 1]", xlabel="score from", ylabel="% of requests")
+    axes.set(xlabel="score from", ylabel="% of requests")
     axes.legend(frameon=False)

@@ -129,4 +129,4 @@ def _result(found: MetricResult) -> Result:
         verdict = Verdict.HEALTHY
     value = round(last.values[0], 4) if last is not None and last.values else math.nan
     catches = manifests.catches(metric.name) or CATCHES.get(metric.name, "")
-    return Result(metric.name, value, bound, verdict, catches, least=operator.startswith(">"))
+    return Result(metric.name, value, bound, verdict, catches, operator.startswith(">"), asked=last is not None)

@@ -50,6 +50,7 @@ class Rehearsal:
     notes: list[str] = field(default_factory=list)  # what else a reader must know, a sentence each
     ticks: list[Tick] = field(default_factory=list)
     meters: list[Meter] = field(default_factory=list)  # champion, candidate
+    missing: str = ""  # tools that are not installed, and who does their work
     verdict: str = "inconclusive"  # or promote, abort
     reason: str = "it was not finished"
     bad: str = ""  # of an abort: how long, and how many bad answers, it took

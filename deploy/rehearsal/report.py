@@ -13,10 +13,11 @@ from typing import Any
 
 import jinja2
 
-from deploy.canary.judge import Result
+from deploy.canary.judge import Result, Verdict
 from deploy.rehearsal import charts
+from deploy.rehearsal.advice import advice
 from deploy.rehearsal.record import Rehearsal
-from deploy.rehearsal.screen import counts, label, limit, nearness, number, quantiles
+from deploy.rehearsal.screen import counts, measured, percent, quantiles, share, title
 from repo.lib.files import write as write_file
 from repo.lib.files import write_json
 
@@ -32,10 +33,8 @@ def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
     By default into a folder of their own, which appears whole or not at all; the oldest beyond KEPT go. In a `folder`
     that is given the three files are replaced one by one, each whole.
     """
-    content, drawn = (
-        summary(rehearsal),
-        {"chart": charts.draw(rehearsal), "checks_chart": charts.draw_checks(rehearsal)},
-    )
+    content = summary(rehearsal)
+    drawn = {"charts": charts.draw(rehearsal), "checks_charts": charts.draw_checks(rehearsal), "arms": _arms(rehearsal)}
     pages = {
         name: _environment().get_template(f"report.{kind}.jinja").render(content, **drawn)
         for name, kind in (("report.html", "html"), ("report.md", "md"))
@@ -79,6 +78,7 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
         "verdict": rehearsal.verdict,
         "word": WORDS[rehearsal.verdict],
         "reason": rehearsal.reason,
+        "next": advice(rehearsal),
         "fault": rehearsal.fault,
         "champion": rehearsal.champion,
         "candidate": rehearsal.candidate,
@@ -91,6 +91,7 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
         "bad": rehearsal.bad,
         "kept": rehearsal.kept,
         "left_out": [*rehearsal.plan.left_out, *rehearsal.notes, *_blind(rehearsal)],
+        "missing": rehearsal.missing,
         "rate": rehearsal.pace.rate,
         "seed": rehearsal.pace.seed,
         "slow_ms": rehearsal.slow_ms,
@@ -98,17 +99,41 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
         "checks": [
             {
                 "name": each.name,
-                "label": label(each.name),
+                "title": title(each.name),
                 "value": _finite(each.value),
-                "shown": number(each.value),
-                "limit": limit(each),
-                "nearest": _nearest(rehearsal, each),
+                "measured": measured(each),
+                "share": _finite(share(each)),
+                "way": _way(rehearsal, each),
                 "verdict": each.verdict.value,
-                "catches": each.catches,
+                "catches": _sentence(each.catches.removeprefix("Catches ")),
             }
             for each in last
         ],
     }
+
+
+def _arms(rehearsal: Rehearsal) -> list[list[str]]:
+    """What a person asks first of both servers: rows of a name, the champion's figure and the candidate's."""
+    if not rehearsal.meters:
+        return []
+    times = [quantiles(meter.arm.milliseconds) for meter in rehearsal.meters]
+    bounds = rehearsal.champion_bounds.slow_ms, rehearsal.bounds.slow_ms
+    reasons = [", ".join(f"{name} {count}" for name, count in meter.reasons().items()) for meter in rehearsal.meters]
+    slow = [f"{meter.slow_share:.1%} over {ms:g} ms" for meter, ms in zip(rehearsal.meters, bounds, strict=True)]
+    rows = [
+        ["requests", *(f"{meter.requests:,.0f}" for meter in rehearsal.meters)],
+        ["errors", *(f"{meter.errors:,.0f}" for meter in rehearsal.meters)],
+        ["errors and refusals by reason", *reasons],
+        ["p99 at the client", *(_milliseconds(tail) for _, tail in times)],
+        ["p50 at the client", *(_milliseconds(middle) for middle, _ in times)],
+        ["slow in the server", *slow],
+        ["labelled positive", *(f"{meter.positive_rate:.1%}" for meter in rehearsal.meters)],
+    ]
+    return [row for row in rows if any(row[1:])]
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.2f} ms" if math.isfinite(value) else "no answer"
 
 
 def _blind(rehearsal: Rehearsal) -> list[str]:
@@ -121,12 +146,20 @@ def _blind(rehearsal: Rehearsal) -> list[str]:
     ]
 
 
-def _nearest(rehearsal: Rehearsal, check: Result) -> str:
-    """The value at any look that came nearest to aborting; empty for a count, which aborts nothing."""
-    seen = [each for tick in rehearsal.ticks for each in tick.results if each.name == check.name]
-    if counts(check):
+def _way(rehearsal: Rehearsal, check: Result) -> str:
+    """How near it is to aborting and how near it was at any look; empty for what aborts nothing or was not asked."""
+    if counts(check) or not check.asked:
         return ""
-    return number(max(seen, key=nearness).value)
+    if check.verdict == Verdict.ABORT:
+        return "aborts"
+    seen = [share(each) for tick in rehearsal.ticks for each in tick.results if each.name == check.name]
+    most, now = max((each for each in seen if math.isfinite(each)), default=math.nan), share(check)
+    worst = f", at most {percent(most)} before" if most > now else ""
+    return percent(now) if math.isnan(now) else f"{percent(now)} of the way to abort{worst}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _finite(value: float) -> float | None:

@@ -25,7 +25,7 @@ PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
 RECENT = 500  # answers that the quantiles on screen are of
 COLOURS = {Verdict.HEALTHY: "green", Verdict.ABORT: "bold red", Verdict.INCONCLUSIVE: "yellow"}
 LABELS = {
-    "evidence": "requests to the candidate",
+    "evidence": "requests compared",
     "errors": "errors, log evidence",
     "refusals": "requests refused, log evidence",
     "latency": "slow requests, log evidence",
@@ -54,9 +54,21 @@ def label(name: str) -> str:
     return LABELS.get(name, name)
 
 
+def title(name: str) -> str:
+    """Its label without the unit."""
+    return label(name).partition(", ")[0]
+
+
 def number(value: float) -> str:
     """A value, or that there was none."""
     return "no data" if math.isnan(value) else f"{value:g}"
+
+
+def measured(result: Result) -> str:
+    """`log evidence 2.1, at most 4.6`."""
+    if math.isnan(result.value):
+        return f"{number(result.value) if result.asked else 'not asked yet'}, {limit(result)}"
+    return f"{label(result.name).partition(', ')[2]} {number(result.value)}, {limit(result)}".lstrip()
 
 
 def described(results: Sequence[Result], verdict: Verdict) -> str:
@@ -74,9 +86,18 @@ def nearness(result: Result) -> float:
     """How near a check is to aborting: 1 at its limit, minus infinity without data."""
     if math.isnan(result.value):
         return -math.inf
-    if result.least:
-        return (1 - result.value) / (1 - result.limit)
-    return result.value / result.limit
+    way, all_of_it = (1 - result.value, 1 - result.limit) if result.least else (result.value, result.limit)
+    return way / all_of_it if all_of_it > 0 else float(way > all_of_it)
+
+
+def share(result: Result) -> float:
+    """Of the way to abort, 0 to 1; NaN without data."""
+    near = nearness(result)
+    return min(max(near, 0.0), 1.0) if math.isfinite(near) else math.nan
+
+
+def percent(share: float) -> str:
+    return "no data" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
 class Screen:
@@ -123,7 +144,7 @@ class Screen:
             asked = f"{meter.requests:.0f} requests, {meter.errors:.0f} errors"
             servers.append(f"{meter.arm.name} {asked}, p50 {middle:.1f} p99 {tail:.1f} ms")
         worst = max((each for each in tick.results if not counts(each)), key=nearness)
-        judged = f"nearest to abort: {LABELS.get(worst.name, worst.name)} {number(worst.value)}, {limit(worst)}"
+        judged = f"nearest to abort: {title(worst.name)}, {percent(share(worst))} of the way"
         return f"{tick.at:5.1f} s  {tick.weight:2d} % to the candidate  {'  '.join(servers)}  {judged}"
 
     def _tables(self, rehearsal: Rehearsal) -> RenderableType:
@@ -134,16 +155,17 @@ class Screen:
             weights.append(f" {step.weight} % ", style=style).append(" ")
         weights.append(f" {tick.at:.1f} s of about {rehearsal.pace.steps:.0f} s", style="dim")
         servers = Table(box=None, pad_edge=False)
-        for title in ("", "requests", "errors", "p50 ms", "p99 ms"):
-            servers.add_column(title, justify="left" if not title else "right")
+        for head in ("", "requests", "errors", "p50 ms", "p99 ms", "positive"):
+            servers.add_column(head, justify="right" if head else "left")
         for meter in rehearsal.meters:
             middle, tail = quantiles(meter.arm.milliseconds[-RECENT:])
-            counts = f"{meter.requests:.0f}", f"{meter.errors:.0f}"
-            servers.add_row(meter.arm.name, *counts, f"{middle:.1f}", f"{tail:.1f}")
+            numbers = f"{meter.requests:.0f}", f"{meter.errors:.0f}", f"{middle:.1f}", f"{tail:.1f}"
+            servers.add_row(meter.arm.name, *numbers, f"{meter.positive_rate:.1%}")
         checks = Table(box=None, pad_edge=False)
-        for title in ("judge", "value", "limit", "verdict"):
-            checks.add_column(title, justify="right" if title == "value" else "left")
+        for head in ("judge", "way to abort", "verdict", "measured"):
+            checks.add_column(head, justify="right" if head == "way to abort" else "left")
         for result in tick.results:
             verdict = Text(result.verdict.value, style=COLOURS[result.verdict])
-            checks.add_row(label(result.name), number(result.value), limit(result), verdict)
+            way = "" if counts(result) or not result.asked else percent(share(result))
+            checks.add_row(title(result.name), way, verdict, Text(measured(result), style="dim"))
         return Group(Text(), weights, Text(), servers, Text(), checks)

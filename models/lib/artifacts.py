@@ -31,5 +31,5 @@ def refuse_large(model: config.Model, path: Path, size: int) -> None:
     """A file or folder of so many bytes, before it is put where Git would take it."""
     megabytes = size / 1e6
     if model.storage == "git" and megabytes > GIT_LIMIT_MB:
-        mend = f"`storage: dvc` in {model.folder}/model.yaml and twice `cache: true` in {model.folder}/dvc.yaml"
+        mend = f"`storage: dvc` in {model.folder}/model.yaml"
         raise Refusal(f"{path} has {megabytes:.1f} MB, more than the {GIT_LIMIT_MB:g} MB for Git to carry; set {mend}.")

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+LONGEST = 24  # letters of a name, or there is no room for the points
 LARGE = 500  # rows from which an interval says something
 BLUE, ORANGE, GREY, RED = "#2563eb", "#ea580c", "#9ca3af", "#be123c"
 STYLE: Any = {
@@ -85,7 +86,11 @@ def _slices(axes: Axes, evaluation: dict[str, Any], champion: dict[tuple[str, st
     if points := [(auc, place) for auc, place in before if auc is not None]:
         axes.plot(*zip(*points, strict=True), "|", color=RED, markersize=8, markeredgewidth=1.5, label="champion")
     axes.axvline(evaluation["metrics"]["roc_auc"]["value"], color=ORANGE, linewidth=1, label="all rows")
-    names = [f"{each['column']} {each['slice']} ({each['rows']:,})" for each in found]
+    names = [f"{_short(each['column'])} {_short(each['slice'])} ({each['rows']:,})" for each in found]
     axes.set_yticks(range(len(found)), names, size=7)
     axes.set(xlabel=f"95 % intervals; grey: under {LARGE} rows", xlim=(0.4, 1))
     axes.legend(frameon=False, loc="lower right")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"

@@ -205,6 +205,11 @@ class Model(Strict):
         return self.folder / "weights"
 
     @property
+    def requirements(self) -> Path:
+        """Where it is there: the lock of packages of this model's own, beside those of the template."""
+        return self.folder / "requirements.txt"
+
+    @property
     def build(self) -> Path:
         """What verbs make and Git ignores."""
         return self.folder / "build"

@@ -5,6 +5,8 @@ Where there is no champion to compare with, its columns are not there.
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import Any
 
 from models.lib import config
@@ -17,11 +19,25 @@ TITLES = {
 }
 HIGHER = {"roc_auc"}  # is better; of the others the lower one
 SHOWN = 4  # digits of a difference
+LEAST, LEAST_MS = 0.000001, 0.01  # below them the digits of a figure say nothing
 NOTE = (
     "Difference: candidate minus champion on the same rows, with the 95 % interval of a paired bootstrap; where it "
     "contains 0 there is no evidence of a difference. Of ROC AUC the higher is better, of the others the lower."
 )
 Table = tuple[list[str], list[list[str]]]
+
+
+def gates(passport: dict[str, Any]) -> Table:
+    """Every gate; the verdict stands in the second column as the passport has it."""
+    baseline = next((gate for gate in passport["gates"] if gate["name"] == "baseline"), None)
+    rows = []
+    for gate in passport["gates"]:
+        value, limit = readable(gate["value"], exact=gate["verdict"] == "fail"), readable(gate["limit"], exact=True)
+        same = baseline and [gate["limit"], gate["value"]] == [baseline["limit"], baseline["value"]]
+        if passport["champion"] is None and gate["name"] == "champion" and same:
+            value, limit = "as the baseline", "-"
+        rows.append([gate["name"], gate["verdict"], value, limit, gate["reason"] or ""])
+    return ["gate", "verdict", "value", "limit", ""], rows
 
 
 def metrics(evaluation: dict[str, Any], comparison: dict[str, Any]) -> Table:
@@ -51,7 +67,7 @@ def slices(found: list[dict[str, Any]], comparison: dict[str, Any]) -> Table:
 def shift(comparison: dict[str, Any]) -> Table:
     """What callers will notice of a release, in the champion's place; no rows without a champion."""
     found = comparison["shift"]
-    head = ["what callers will notice", "before", "with this", ""]
+    head = ["", "before", "with this", ""]
     if not found:
         return head, []
     before, now = found["positive"]
@@ -59,13 +75,19 @@ def shift(comparison: dict[str, Any]) -> Table:
         ["labels that change", "", f"{found['labels']:.1%}", "of rows"],
         ["labelled positive", f"{before:.1%}", f"{now:.1%}", f"{now / before:.2f} times as many" if before else ""],
     ]
-    for place, (old, new) in enumerate(zip(*found["bins"], strict=True)):
-        rows.append([f"scores from {place / 10:.1f}", f"{old:,}", f"{new:,}", "rows"])
     for each in found["slices"]:
         before, now = each["positive"]
         told = f"{each['labels']:.1%} of {each['rows']:,} labels change"
         rows.append([f"{each['column']} {each['slice']}: positive", f"{before:.1%}", f"{now:.1%}", told])
     return head, rows
+
+
+def scores(comparison: dict[str, Any]) -> Table:
+    """Rows of the test window by tenth of the score, of champion and candidate."""
+    found = comparison["shift"]
+    bins = zip(*found["bins"], strict=True) if found else ()
+    rows = [[f"{place / 10:.1f}", f"{old:,}", f"{new:,}"] for place, (old, new) in enumerate(bins)]
+    return ["scores from", "before", "with this"], rows
 
 
 def costs(model: config.Model, measured: dict[str, Any], comparison: dict[str, Any]) -> Table:
@@ -80,9 +102,23 @@ def costs(model: config.Model, measured: dict[str, Any], comparison: dict[str, A
     ):
         found = measured["latency"][name]
         limit = "gate is off" if most is None else f"p99 at most {most:g} ms"
-        times = f"p50 {found['p50_ms']:.3g} ms, p99 {found['p99_ms']:.3g} ms"
+        times = f"p50 {milliseconds(found['p50_ms'])}, p99 {milliseconds(found['p99_ms'])}"
         rows.append([f"processor time of a call, {batch}", times, limit])
     return ["", "measured", "limit"], rows
+
+
+def readable(text: str, exact: bool = False) -> str:
+    """Figures without exponents; unless `exact`, small ones as "below", and milliseconds with two digits."""
+    text = re.sub(r"\d+(?:\.\d+)?e[-+]\d+", lambda found: _decimal(found[0], exact), text)
+    return text if exact else re.sub(r"\d+\.\d{3,} ms", lambda found: milliseconds(float(found[0][:-3])), text)
+
+
+def milliseconds(value: float) -> str:
+    return f"below {LEAST_MS} ms" if value < LEAST_MS else f"{value:.2f} ms"
+
+
+def _decimal(text: str, exact: bool) -> str:
+    return f"below {LEAST:f}" if float(text) < LEAST and not exact else f"{Decimal(text):f}"
 
 
 def against(passport: dict[str, Any], comparison: dict[str, Any]) -> str:

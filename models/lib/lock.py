@@ -15,10 +15,13 @@ from typing import Any
 
 import yaml
 
-from repo.lib.files import LOADER
+from data_schemas.lib import datasets, pointer
+from models.lib import config, engine, pipeline
+from repo.lib.files import LOADER, read_yaml
 from repo.lib.refusal import Refusal
 
 STAGES = ("train", "export", "evaluate")  # what a passport is about
+ABSENT = ("deleted", "not in cache")  # DVC's words
 Read = Callable[[str], bytes | None]  # a path from the root -> its bytes, None where there is none
 
 
@@ -56,6 +59,56 @@ def refuse_stale(name: str) -> None:
         )
 
 
+def path(model: config.Model) -> Path:
+    return model.folder / "dvc.lock"
+
+
+def stale(model: config.Model) -> list[str]:
+    """What of the lock does not fit the tree, one sentence each."""
+    if not path(model).is_file():
+        return [f"{path(model)} is missing"]
+    if model.storage == "git" and (missing := [each for each in (model.weights, model.onnx) if not each.exists()]):
+        return [f"{missing[0]} is missing"]
+    if engine.differs(model):
+        return [f"{model.folder}/dvc.yaml is not what `models run` writes"]
+    engine.hash_sources(model)
+    changed, found = pipeline.status(model.folder / "dvc.yaml"), _torn(model)
+    for stage, changes in changed.items():
+        for change in changes:
+            # A stage says {"changed deps" or "changed outs": {path: state}}, or a word such as "changed command".
+            kinds = change if isinstance(change, dict) else {change: {}}
+            for kind, states in kinds.items():
+                # A fresh clone has neither data nor build products; that they are absent says nothing of their age.
+                news = [each for each, state in states.items() if not (state in ABSENT and _is_made(model, each))]
+                if str(engine.path(model)) in news:
+                    found.append(f"{stage.rpartition(':')[2]}: what the template or its packages make of it changed")
+                    news.remove(str(engine.path(model)))
+                if news or not states:
+                    found.append(f"{stage.rpartition(':')[2]}: {kind}: {', '.join(news) or 'see dvc.yaml'}")
+    return found
+
+
+def _is_made(model: config.Model, name: str) -> bool:
+    """Whether verbs make this path and Git does not hold it."""
+    stored = {model.weights, model.onnx} if model.storage == "dvc" else set()
+    return Path(name).is_relative_to(model.build) or Path(name) in {datasets.data(model.dataset), *stored}
+
+
+def _torn(model: config.Model) -> list[str]:
+    """Where a stage saw another version than the lock or the data's pointer names: a run that was cut short."""
+    stages = read_yaml(path(model), f"make it with `python -m models run {model.name}`").get("stages") or {}
+    made = {each["path"]: each["md5"] for stage in stages.values() for each in stage.get("outs", [])}
+    data, pinned = str(datasets.data(model.dataset)), pointer.pinned(model.dataset)
+    faults: dict[str, None] = {}  # in order, each once
+    for name, stage in stages.items():
+        for dep, md5 in ((each["path"], each["md5"]) for each in stage.get("deps", [])):
+            if dep == data and (pinned is None or md5 != pinned.hash):
+                faults[f"{data}.dvc is newer than the lock"] = None
+            elif made.get(dep, md5) != md5:
+                faults[f"{name}: {dep} is newer than the stage"] = None
+    return list(faults)
+
+
 def _of_stage(stage: str, locked: dict[str, Any], folder: str, read: Read) -> Iterator[str]:
     for dep in locked.get("deps") or []:
         path, md5 = dep["path"], dep["md5"]
@@ -66,6 +119,12 @@ def _of_stage(stage: str, locked: dict[str, Any], folder: str, read: Read) -> It
         if now != md5:
             yield f"{stage}: {path} changed"
     for file, params in (locked.get("params") or {}).items():
+        if file == f"{folder}/build/{engine.FILE}":
+            # Of another commit nobody can say which files of the template it was.
+            made = engine.hashes(config.load(Path(folder).name, check_columns=False)) if read is here else params
+            if any(made.get(key) != value for key, value in params.items()):
+                yield f"{stage}: what the template or its packages make of it changed"
+            continue
         settings = _mapping(read(file))
         for key, value in params.items():
             if _plain(_at(settings, key)) != _plain(value):

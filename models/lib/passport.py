@@ -44,9 +44,14 @@ def content(model: config.Model, onnx: str | None = None) -> dict[str, str]:
         "schema": sha256(schema),
         "code": sha256_of_tree(code(model)),
         "service": sha256_of_tree(_files(SERVICE)),
-        "requirements": sha256(Path("requirements/training.txt")),
+        "requirements": _requirements(model),
         "onnx": onnx or sha256(model.onnx),
     }
+
+
+def _requirements(model: config.Model) -> str:
+    shared = Path("requirements/training.txt")
+    return sha256_of_tree([shared, model.requirements]) if model.requirements.is_file() else sha256(shared)
 
 
 def code(model: config.Model) -> list[Path]:

@@ -11,15 +11,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.lib import config
+from models.lib import config, packages
 from repo.lib.refusal import Ended, Refusal, described
 
 
 def network(model: config.Model) -> Any:
-    """The class `Model` of the model's `network.py`: the seam described in the plan."""
+    """The class `Model` of network.py: fit, predict, save, load, to_onnx (models/README.md)."""
     path = model.folder / "network.py"
     if not path.is_file():
         raise Refusal(f"{path} is missing; write its class `Model` (see models/flight_delay/network.py).")
+    packages.activate(model)
     try:
         module = importlib.import_module(f"models.{model.name}.network")
     except (Refusal, Ended):

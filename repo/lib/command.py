@@ -42,6 +42,7 @@ class Verb:
     name: str
     summary: str
     arguments: Sequence[tuple[str, dict[str, Any]]] = ()
+    alone: bool = False  # it writes into the tree what another verb reads, so one at a time; not so with --push
 
 
 SINCE = ("--since", {"default": "main", "metavar": "BASE", "help": "the change is all that differs (default: main)"})
@@ -107,9 +108,10 @@ def parser(stage: str, verbs: Sequence[Verb]) -> argparse.ArgumentParser:
 def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = None, lock: Path | None = None) -> int:
     """Run one verb and return its exit code; the verb's module is imported only once it is chosen.
 
-    With `lock` one process at a time, but for the stages that DVC starts: they run below the verb that holds it.
+    With `lock` verbs that work alone do, but for the stages that DVC starts: they run below the verb that holds it.
     """
     options = parser(stage, verbs).parse_args(arguments)
+    alone = any(verb.alone for verb in verbs if verb.name == options.verb) and not getattr(options, "push", None)
     try:
         if not (Path("pyproject.toml").is_file() and Path(stage, "__main__.py").is_file()):
             raise Refusal(f"{Path.cwd()} is not the root of the repository; change to it and run again.")
@@ -118,7 +120,7 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
         for ending in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(ending) != signal.SIG_IGN:  # as under nohup
                 signal.signal(ending, end_on_signal)
-        with _alone(stage, lock):
+        with _alone(stage, lock if alone else None):
             return int(importlib.import_module(f"{stage}.{options.verb}").main(options))
     except Refusal as refusal:
         print(f"{stage} {options.verb}: {refusal}", file=sys.stderr)

@@ -76,7 +76,7 @@ class Case:
 
 
 def months(model: config.Model, by: int) -> config.Model:
-    from models.slide import moved
+    from models.lib.windows import moved
 
     return model.model_copy(update={"windows": moved(model.windows, by)})
 

@@ -29,8 +29,8 @@ def took(count: int) -> float:
     start = time.perf_counter()
     outcome = check.everything(made)
     seconds = time.perf_counter() - start
-    if outcome.faults:
-        sys.exit(str(outcome.faults[0]))
+    if outcome.findings:
+        sys.exit(str(outcome.findings[0]))
     return seconds
 
 

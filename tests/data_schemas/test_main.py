@@ -13,7 +13,9 @@ from tests.support.specimens import DATASET_NAME
 HEAVY = {"polars", "pandera", "rich", "numpy", "dvc", "yaml", "torch"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["ingest", "--help"], ["validate", "--help"], ["profile", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["ingest", "--help"], ["validate", "--help"], ["describe", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import runpy, sys\n"
@@ -30,7 +32,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     [
         (["validate", "specimen_trains"], "there is no dataset 'specimen_trains'"),
         (["ingest", "specimen_trains"], "there is no dataset 'specimen_trains'"),
-        (["profile", "specimen_trains"], "there is no dataset 'specimen_trains'"),
+        (["describe", "specimen_trains"], "there is no dataset 'specimen_trains'"),
         (["validate", DATASET_NAME, "--table", "nowhere.csv"], "nowhere.csv is no file"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.checks import check, dead, rendering
 from deploy.lib.release import Release
+from deploy.lib.rules import Finding
 from tests.deploy.manifests import plant, renders, specimen
 
 STAGING = "deploy/environments/staging/kustomization.yaml"
@@ -67,14 +68,27 @@ def test_a_planted_dead_entry_is_named(fault: str, tree: Path, monkeypatch: pyte
 
 @pytest.mark.slow  # it renders for each of the entries
 @renders
-def test_every_entry_of_the_manifests_is_alive_and_asked_for_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_entry_of_the_manifests_is_alive_and_asked_for_once(
+    tree: Path, alive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead, "PROVEN", alive)
     rendered = texts(tree, rendering.specimens())
-    assert [str(each) for each in dead.findings(rendered, tree)] == []
+    assert [str(each) for each in dead.findings(rendered, tree)] == []  # in `alive` they were searched for
     monkeypatch.setattr(dead, "matters", lambda *_: pytest.fail("asked again"))
     assert dead.findings(rendered, tree) == []
     monkeypatch.setattr(dead, "matters", lambda *_: False)
     plant(tree, GATEWAY, "value: 50", "value: 60")
     assert dead.findings(rendered, tree)  # another state of the manifests
+
+
+@renders
+def test_they_are_searched_for_only_where_nothing_else_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong, entry = (Finding(dead.BASE, thing, "is wrong", "mend it") for thing in ("an object", "an entry"))
+    monkeypatch.setattr(check, "of_argocd", lambda *_: [])
+    monkeypatch.setattr(dead, "findings", lambda *_: [entry])
+    for found, told in (([("", wrong)], [wrong]), ([], [entry])):
+        monkeypatch.setattr(check, "render_all", lambda *_, found=found: ([], [*found]))
+        assert check.everything([]).findings == told
 
 
 def test_every_kind_of_entry_is_listed(tree: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_candidate_that_nobody_calls_is_inconclusive_to_both(release: Manifest
     hasty = dataclasses.replace(PACE, evidence=1.0)
     done, _ = walk(release, tmp_path, (StubArm(), StubArm()), kind=Idle, pace=hasty)
     assert done.verdict == "inconclusive"
-    assert "requests to the candidate 20, at least 300" in done.reason
+    assert "requests compared 20, at least 300" in done.reason
     assert "0 requests reached the candidate, fewer than 100" in done.reason
 
 
@@ -206,14 +206,14 @@ def scripted(
 def test_no_weight_is_left_before_its_own_analysis_is_successful(release: Manifests) -> None:
     assert not scripted(release, {EVIDENCE: [299.0]}, 600).satisfied()
     assert scripted(release, {EVIDENCE: [300.0]}, 600).satisfied()
-    assert scripted(release, {EVIDENCE: [299.0]}, 600).lacking() == "requests to the candidate 299, at least 300"
+    assert scripted(release, {EVIDENCE: [299.0]}, 600).lacking() == "requests compared 299, at least 300"
 
 
 def test_an_hour_of_too_little_evidence_waits_for_a_person(release: Manifests) -> None:
     ended = scripted(release, {EVIDENCE: [299.0]}, 4000).ended()
     assert ended is not None
     assert ended[0] == "inconclusive"
-    assert "requests to the candidate: 120 measurements, but never 1 good ones in a row" in ended[1]
+    assert "requests compared: 120 measurements, but never 1 good ones in a row" in ended[1]
 
 
 def test_no_data_waits_for_a_person_and_is_no_pass(release: Manifests) -> None:
@@ -242,3 +242,6 @@ def test_what_has_no_data_yet_is_shown_as_inconclusive(release: Manifests) -> No
     evidence = shown[0]
     assert (evidence.name, evidence.verdict, evidence.limit) == ("evidence", Verdict.INCONCLUSIVE, 300.0)
     assert math.isnan(evidence.value)
+    assert [each.name for each in shown if not each.asked] == ["evidence"]  # of an analysis after the pause
+    later = scripted(release, {EVIDENCE: [math.nan]}, 300)
+    assert all(each.asked for each in asyncio.run(later.look(cast(Any, None), 301.0, False)))

@@ -72,6 +72,29 @@ def test_a_request_that_is_lost_counts_for_the_arm_that_lost_it(
     assert split.candidate.lost > (10 if fault == "refuses" else 0)
 
 
+@pytest.mark.slow
+@needs_haproxy
+def test_no_request_fails_over_six_changes_of_weight_and_a_stop_under_load(tmp_path: Path) -> None:
+    champion, candidate = StubArm(), StubArm()
+
+    async def load() -> Traffic:
+        async with loaded(champion, candidate, 25, tmp_path) as split:
+            for weight in (50, 25, 75, 50, 100):
+                await asyncio.sleep(0.7)
+                await split.weigh(weight)
+            await asyncio.sleep(0.7)
+            answered = split.candidate.answered
+            await asyncio.to_thread(champion.stop)
+            await asyncio.sleep(0.5)
+            assert split.candidate.answered > answered + 50
+            return split
+
+    split = asyncio.run(load())
+    assert split.changes == 6
+    assert split.champion.lost == split.candidate.lost == 0
+    assert min(split.champion.answered, split.candidate.answered) > 200
+
+
 @needs_haproxy
 def test_a_proxy_that_is_gone_is_nobody_s_verdict(tmp_path: Path) -> None:
     async def load() -> None:

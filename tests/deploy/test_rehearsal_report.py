@@ -9,14 +9,18 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from deploy.canary.judge import Result, Verdict
-from deploy.rehearsal import charts, report
+from deploy.canary.judge import CATCHES, Result, Verdict
+from deploy.rehearsal import charts, report, screen
+from deploy.rehearsal.advice import LOST, NEXT, advice
 from deploy.rehearsal.record import Rehearsal
 from tests.deploy.rehearsals import walk
 from tests.deploy.stub_arm import StubArm
+
+FIRST = ("Abort", LOST, "the champion", "p99 at the client", "labelled positive", "Way to abort", "the templates")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,7 @@ def undrawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory, and charts that cost no time."""
     monkeypatch.chdir(tmp_path)
     for name in ("draw", "draw_checks"):
-        monkeypatch.setattr(charts, name, lambda _: "")
+        monkeypatch.setattr(charts, name, lambda _: {})
     return tmp_path
 
 
@@ -50,7 +54,7 @@ def test_the_html_stands_alone(folder: Path) -> None:
     assert linked == []
     assert "<script" not in page
     assert "@import" not in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 6 + 7
     assert "&lt;b&gt;a &amp; b&lt;/b&gt;" in page
 
 
@@ -58,15 +62,87 @@ def test_html_and_markdown_say_verdict_evidence_and_both_servers(folder: Path, d
     for name in ("report.html", "report.md"):
         page = (folder / name).read_text()
         assert "Abort" in page
-        assert "errors, log evidence" in page
-        assert "champion" in page
+        assert "errors, log evidence" in page  # of the reason
+        places = [page.index(told) for told in FIRST]
+        assert places == sorted(places)
         for told in ("the templates", "proxy", "0 of 9 requests failed", "after the first request to the candidate"):
             assert told in page
         for result in done.ticks[-1].results:
             assert result.catches in page.replace("&#39;", "'")
     markdown = (folder / "report.md").read_text()
     tables = [line for line in markdown.splitlines() if line.startswith("|")]
-    assert len(tables) == 2 + 7 + 2 + 2  # two heads with their rules, seven checks, two servers
+    assert len(tables) == 2 + 7 + 2 + 7  # two heads with their rules, seven figures of both servers, seven checks
+    assert [cells(line)[1:] for line in tables if "| errors |" in line] == [
+        ["0", f"{done.meters[1].errors:.0f}"],
+        ["abort", "aborts", f"log evidence {done.ticks[-1].results[1].value:g}, at most 4.6"],
+    ]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "least", "share", "told"),
+    [
+        (0.83, 4.6, False, 0.18, "18 %"),
+        (-9.3, 4.6, False, 0.0, "0 %"),
+        (5.3, 4.6, False, 1.0, "100 %"),
+        (0.99, 0.95, True, 0.2, "20 %"),
+        (0.9, 1.0, True, 1.0, "100 %"),  # of a limit that leaves no way
+        (0.0, 0.0, False, 0.0, "0 %"),
+        (1.0, 0.0, False, 1.0, "100 %"),
+        (math.nan, 4.6, False, math.nan, "no data"),
+    ],
+)
+def test_evidence_is_a_share_of_the_way_to_abort(
+    value: float, limit: float, least: bool, share: float, told: str
+) -> None:
+    found = screen.share(Result("errors", value, limit, Verdict.HEALTHY, "", least))
+    assert found == pytest.approx(share, abs=0.005, nan_ok=True)
+    assert screen.percent(found) == told
+
+
+def test_what_nobody_asked_for_yet_is_no_missing_data() -> None:
+    waiting = Result("evidence", math.nan, 300, Verdict.INCONCLUSIVE, "", least=True, asked=False)
+    assert screen.measured(waiting) == "not asked yet, at least 300"
+    assert screen.measured(dataclasses.replace(waiting, value=649.0)) == "649, at least 300"
+    assert screen.measured(Result("errors", math.nan, 4.6, Verdict.INCONCLUSIVE, "")) == "no data, at most 4.6"
+
+
+def test_the_worst_look_is_told_beside_the_last_one(done: Rehearsal, undrawn: Path) -> None:
+    looks = [[Result("errors", value, 4.0, Verdict.HEALTHY, "")] for value in (1.0, 3.0, 2.0)]
+    ticks = [dataclasses.replace(done.ticks[0], results=results) for results in looks]
+    page = report.write(dataclasses.replace(done, ticks=ticks, verdict="promote"), undrawn / "here").read_text()
+    assert "50 % of the way to abort, at most 75 % before" in page
+    assert '<i style="width: 50%">' in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "failed", "told"),
+    [
+        ({"kept": ""}, "refusals", "python -m serving contract specimen_delay"),
+        ({"kept": ""}, "score-shift", "python -m serving build specimen_delay"),
+        ({"kept": ""}, "a check of the team's own", "python -m serving serve specimen_delay"),
+        ({"kept": "", "ticks": []}, "", "python -m serving serve specimen_delay"),
+        ({"kept": "1 of 9 requests failed"}, "errors", "drops what it is working on"),
+        ({"fault": "errors"}, "errors", "planted on purpose and caught"),
+        ({"verdict": "inconclusive"}, "errors", "Too little was seen"),
+        ({"verdict": "promote"}, "errors", ""),
+    ],
+)
+def test_what_to_do_next_fits_what_failed(done: Rehearsal, changes: dict[str, Any], failed: str, told: str) -> None:
+    results = [Result("success", 1.0, 0.95, Verdict.HEALTHY, ""), Result(failed, 9.0, 4.6, Verdict.ABORT, "")]
+    ended = dataclasses.replace(done, ticks=[dataclasses.replace(done.ticks[-1], results=results)])
+    for name, value in changes.items():
+        setattr(ended, name, value)
+    assert told in advice(ended)
+    assert bool(told) == bool(advice(ended))
+
+
+def test_every_check_has_a_label_and_a_next_step() -> None:
+    assert set(NEXT) == set(screen.LABELS) - {"evidence"}
+    assert set(CATCHES) <= set(screen.LABELS)
 
 
 def test_the_json_holds_every_look(folder: Path, done: Rehearsal) -> None:
@@ -80,14 +156,13 @@ def test_the_json_holds_every_look(folder: Path, done: Rehearsal) -> None:
 def test_a_check_without_data_is_drawn_and_written_as_that(
     done: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(charts, "draw", lambda _: "")  # of the requests, which has nothing to do with checks
+    monkeypatch.setattr(charts, "draw", lambda _: {})  # of the requests, which has nothing to do with checks
     results = [*done.ticks[0].results, Result("downtime", math.nan, 6.0, Verdict.INCONCLUSIVE, "Catches a crash.")]
     ticks = [dataclasses.replace(tick, results=results) for tick in done.ticks]
     folder = report.write(dataclasses.replace(done, ticks=ticks), tmp_path).parent
-    assert (
-        "| scrapes missed | no data | no data | at most 6 | inconclusive | Catches a crash. |"
-        in (folder / "report.md").read_text()
-    )
+    told = "| scrapes missed | inconclusive | no data | no data, at most 6 |"
+    assert told in (folder / "report.md").read_text()
+    assert "catches: A crash." in (folder / "report.md").read_text()
     found = json.loads((folder / "rehearsal.json").read_text(), parse_constant=pytest.fail)
     assert found["looks"][0]["checks"]["downtime"]["value"] is None
     assert "scrapes missed" in (folder / "report.html").read_text()

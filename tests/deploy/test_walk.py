@@ -17,7 +17,7 @@ from deploy.canary.judge import Limits, Verdict
 from deploy.rehearsal import meters, traffic
 from deploy.rehearsal.meters import Bounds, Meter
 from deploy.rehearsal.record import Pace
-from deploy.rehearsal.screen import LABELS, Screen
+from deploy.rehearsal.screen import LABELS, Screen, title
 from deploy.rehearsal.traffic import Arm, Traffic
 from repo.lib.refusal import Refusal
 from tests.deploy.rehearsals import QUICK, bodies, rehearsal, walk
@@ -97,13 +97,17 @@ def test_without_a_terminal_there_are_plain_lines_and_in_one_a_table() -> None:
     plain = cast(Any, done).printed
     assert "\x1b" not in plain
     assert "25 % to the candidate" in plain
-    assert any(f"nearest to abort: {label} " in plain for label in LABELS.values())
+    assert any(f"nearest to abort: {title(name)}, 0 % of the way" in plain for name in LABELS)
     assert len(plain.splitlines()) < 10
     terminal = io.StringIO()
     with Screen(Console(file=terminal, force_terminal=True, width=100)) as screen:
         screen.show(done)
     assert "\x1b[" in terminal.getvalue()
-    assert "slow requests, log evidence" in terminal.getvalue()
+    shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", terminal.getvalue())
+    places = [
+        shown.index(told) for told in ("errors", "p99 ms", "positive", "way to abort", "log evidence 0, at most 4.6")
+    ]
+    assert places == sorted(places)  # what a person asks first
 
 
 def test_the_load_is_bounded_split_by_weight_and_in_few_hands() -> None:

@@ -22,7 +22,7 @@ case "$*" in
 *"--write "*) for folder; do :; done; mkdir -p "$folder/one" && echo change > "$folder/one/change.patch" ;;
 *"--read "*) words=$*; words=${words#*--read }; [ -f "${words%% *}/one/change.patch" ] || exit 3 ;;
 esac
-case "$*" in *renew*--write*) exit $CODE ;; esac"""
+case "$*" in *run*--push*--write*) exit $CODE ;; esac"""
 GH = 'echo "gh $*" >> "$TOLD"'
 OURS = {"head": {"repo": {"full_name": "team/fork"}}, "number": 5}
 LABELLED = {"pull_request": OURS, "label": {"name": "train"}}
@@ -83,8 +83,8 @@ def test_the_label_trains_its_branch_without_a_token_and_pushes_by_mains_own_ver
 ) -> None:
     run = workflow("train", {"event_name": "pull_request", "head_ref": "work", "event": LABELLED}, code=code)
     trained, *pushed, unlabelled = run.called
-    assert trained == "models renew --push work --write trained; ; ", "a token was there"
-    assert pushed == ([] if code else ["models renew --push work --read trained; own; ci.yml"])
+    assert trained == "models run --push work --write trained; ; ", "a token was there"
+    assert pushed == ([] if code else ["models run --push work --read trained; own; ci.yml"])
     assert unlabelled == "gh api --method DELETE repos/team/fork/issues/5/labels/train"
     assert run.checked_out == ["work", "main"]
     assert run.results == {"train": "failure" if code else "success", "push": "success"}, run.jobs["push"].log
@@ -103,13 +103,13 @@ def test_nothing_else_trains(workflow: Callable[..., Run], event: dict[str, Any]
     assert (run.results, run.called) == ({"train": "skipped", "push": "skipped"}, [])
 
 
-@pytest.mark.parametrize(("model", "called"), [("", "models renew"), ("one", "models renew one")])
+@pytest.mark.parametrize(("model", "called"), [("", "models run"), ("one", "models run one")])
 def test_it_is_started_by_hand_on_a_branch(workflow: Callable[..., Run], model: str, called: str) -> None:
     event = {"inputs": {"model": model}}
     run = workflow("train", {"event_name": "workflow_dispatch", "ref_name": "work", "event": event})
     assert run.called == [
         f"{called} --push work --write trained; ; ",
-        "models renew --push work --read trained; own; ci.yml",
+        "models run --push work --read trained; own; ci.yml",
     ]
     assert run.checked_out == ["work", "main"]
 

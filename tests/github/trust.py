@@ -18,7 +18,7 @@ OLD_WAYS = {
     r"gh run download": "takes the first artifact of a name, that of an attempt before a re-run",
     r"gh workflow run": "starts checks that no branch rule counts",
 }
-OF_MODELS = re.compile(r"-m models (ci|run|train|export|renew|retrain|reproduce)\b(?!.*--(read|list)\b)")
+OF_MODELS = re.compile(r"-m (repo ci|models (run|train|export|retrain|reproduce))\b(?!.*--(read|list)\b)")
 TAKES_DOCKER = re.compile(r"\binstall\b.*\b(runc|containerd(\.io)?|docker\.io|podman|buildah)\b")
 STATES = {each: (lambda: True) for each in ("always", "success", "failure")} | {"cancelled": lambda: False}
 

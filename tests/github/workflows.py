@@ -13,6 +13,8 @@ import yaml
 
 WORKFLOWS = Path(".github/workflows")
 ACTIONS = Path(".github/actions")
+FAULTS = Path(__file__).with_name("faults")
+SOUND = FAULTS / "sound.yml"  # without a fault, until one is planted
 EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 
 
@@ -90,3 +92,18 @@ def read(path: Path) -> File:
 
 def every() -> list[File]:
     return [read(path) for path in sorted([*WORKFLOWS.glob("*.y*ml"), *ACTIONS.glob("*/action.y*ml")])]
+
+
+def planted(fault: dict[str, Any]) -> str:
+    """The sound file with `new` in the place of `old`."""
+    text = SOUND.read_text()
+    edits = ([each] if isinstance(each, str) else each for each in (fault["old"], fault["new"]))
+    for old, new in zip(*edits, strict=True):
+        assert old in text, "the fault cannot be planted"
+        text = text.replace(old, new)
+    return text
+
+
+def name(value: Any) -> str | None:
+    """A test's id for a file."""
+    return value.path.name if isinstance(value, File) else None

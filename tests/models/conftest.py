@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models import gates, measure, renew
+from models import gates, measure
 from models.__main__ import main
-from models.lib import charts, config
+from models.lib import charts, config, worktree
 from repo.lib import origin
 from repo.lib.files import read_json
 from tests.models import scene
@@ -117,6 +117,6 @@ def remote(once: Once, forked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def verbs(monkeypatch: pytest.MonkeyPatch) -> scene.Verbs:
     stand_in = scene.Verbs()
-    monkeypatch.setattr(renew, "verb", stand_in)
-    monkeypatch.setattr(renew, "share_cache", stand_in.shared.append)
+    monkeypatch.setattr(worktree, "verb", stand_in)
+    monkeypatch.setattr(worktree, "share_cache", stand_in.shared.append)
     return stand_in

@@ -22,10 +22,10 @@ import yaml
 
 from data_schemas.lib import datasets
 from models import export
-from models import run as pipeline
-from models.lib import artifacts, config, plugin, scoring
+from models.lib import artifacts, config, engine, lock, plugin, scoring
 from models.lib.inputs import TENSOR
 from repo.lib import command
+from repo.lib.change import GROUND
 from repo.lib.files import sha256
 from serving.lib import derivation
 from serving.runtime.predictor import Predictor
@@ -37,7 +37,7 @@ from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.every_model
 METHODS = {"fit", "predict", "save", "load", "to_onnx"}
-STAGES = ["validate", "profile", "train", "export", "evaluate"]
+STAGES = ["validate", "describe", "train", "export", "evaluate"]
 PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 TYPES = {"tensor(string)": "string", "tensor(int64)": "integer", "tensor(float)": "number"}
 
@@ -55,7 +55,7 @@ def model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> co
 def stale(root: Path, name: str) -> list[str]:
     """What `run --check` finds, as it was before any test ran the pipeline; `root` is the current directory."""
     assert root == Path.cwd()
-    return pipeline.stale(config.load(name, check_columns=False))
+    return lock.stale(config.load(name, check_columns=False))
 
 
 @cache
@@ -74,32 +74,33 @@ def test_the_lock_and_the_file_are_up_to_date(model: config.Model) -> None:
     assert stale(Path.cwd(), model.name) == []
 
 
-def test_the_pipeline_has_all_stages_and_names_its_own_model(model: config.Model) -> None:
-    pipeline = yaml.safe_load((model.folder / "dvc.yaml").read_text())
-    assert {"model": model.name} in pipeline["vars"]
-    assert list(pipeline["stages"]) == STAGES
-    for name, stage in pipeline["stages"].items():
-        assert stage["wdir"] == "../..", name
-        others = [other for other in config.names() if other != model.name and f"models/{other}/" in str(stage)]
-        assert others == [], name
-    for name, made in {"train": "weights", "export": "model.onnx"}.items():
-        keeps = pipeline["stages"][name]["outs"]
-        assert keeps == [{f"models/${{model}}/{made}": {"cache": model.storage == "dvc", "persist": True}}]
+def test_the_pipeline_is_what_models_run_writes(model: config.Model) -> None:
+    assert (model.folder / "dvc.yaml").read_text() == engine.pipeline(model)
+
+
+def test_its_code_imports_no_other_model_and_no_verb(model: config.Model) -> None:
+    """Of the template it may use what lies in lib/; a change of anything else does not run the model again."""
+    own = (f"models.{model.name}", f"data_schemas.{model.dataset}")
+    allowed = tuple(f"{each}." for each in (*own, "models.lib", "data_schemas.lib", "repo.lib"))
+    for path in model.folder.glob("*.py"):
+        assert [name for name in imported(path) if not f"{name}.".startswith(allowed)] == [], path
+
+
+def imported(path: Path) -> list[str]:
+    """The modules of this repository that a file imports, whole names."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [f"{node.module}.{each.name}" for each in node.names]
+    return [name for name in names if name.partition(".")[0] in GROUND]
 
 
 def test_the_lock_belongs_to_this_model(model: config.Model) -> None:
     lock = yaml.safe_load((model.folder / "dvc.lock").read_text())
     assert list(lock["stages"]) == STAGES
     assert f"python -m models train {model.name}" in lock["stages"]["train"]["cmd"]
-
-
-def test_no_serving_or_gate_setting_is_an_input_of_training(model: config.Model) -> None:
-    """So a change of them never trains again."""
-    stages = yaml.safe_load((model.folder / "dvc.yaml").read_text())["stages"]
-    assert all(f"models/{model.name}/model.yaml" not in str(stage.get("deps", [])) for stage in stages.values())
-    keys = {key for names in stages["train"]["params"] for each in names.values() for key in each}
-    assert not {key for key in keys if key.split(".")[0] in ("serving", "gates", "slices", "description", "storage")}
-    assert {"training", "features", "target", "dataset", "windows.train", "windows.valid"} <= keys
 
 
 def test_the_network_has_the_five_methods(model: config.Model) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models import renew
+from models.lib import worktree
 from repo.lib.refusal import Refusal
 from tests.support.dvc import answer_here
 from tests.support.repository import git
@@ -30,13 +30,13 @@ def test_a_folder_of_a_runner_is_no_remote(place: Path, monkeypatch: pytest.Monk
     remote(str(place / "bytes"))
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     with pytest.raises(Refusal, match=r"the remote there is the folder .*bytes of this runner, which is gone after"):
-        renew.refuse_to_lose()
+        worktree.refuse_to_lose()
     monkeypatch.delenv("GITHUB_ACTIONS")
-    renew.refuse_to_lose()
+    worktree.refuse_to_lose()
 
 
 def test_one_with_an_address_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remote("s3://bucket/models")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    renew.refuse_to_lose()
+    worktree.refuse_to_lose()
     assert place.is_dir()

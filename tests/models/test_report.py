@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from models import gates, report
-from models.lib import compare, config, figures
+from models.lib import charts, compare, conclusion, config, figures
 from repo.lib.files import read_json, write_json
 from tests.models.scene import OPTIONS
-from tests.support import trees
+from tests.support import comparisons, trees
 from tests.support.process import Answer
 from tests.support.specimens import MODEL
 
@@ -113,15 +113,148 @@ def test_both_show_metrics_with_intervals_slices_and_version(
         for figure in evaluation["metrics"].values():
             assert f"{figure['value']:.4f}" in text
             assert f"{figure['low']:.4f} to {figure['high']:.4f}" in text
-    assert len(re.findall(rf"<tr><td>(?:{'|'.join(model.slices)})</td>", page)) == len(evaluation["slices"])
+    assert len(re.findall(rf"<tr><td class=\"long\">(?:{'|'.join(model.slices)})</td>", page)) == len(
+        evaluation["slices"]
+    )
 
 
 @pytest.mark.parametrize(("verdict", "word"), [("pass", "✅ pass"), ("fail", "❌ **fail**")])
 def test_both_begin_with_the_verdict(tree: Path, write: Callable[[], tuple[str, str]], verdict: str, word: str) -> None:
     change(tree, lambda record: record.update(verdict=verdict))
     page, markdown = write()
-    assert f'<span class="verdict {verdict}">{verdict}</span>' in page
+    assert f'<span class="tag verdict {verdict}">{verdict}</span>' in page
     assert markdown.startswith(f"## {word}: specimen_delay `")
+
+
+def test_both_say_the_decision_first_then_what_callers_notice_gates_metrics_slices_and_cost(
+    tree: Path, write: Callable[[], tuple[str, str]]
+) -> None:
+    against(tree)
+    page, markdown = write()
+    told = "Better than production by 0.0100 ROC AUC (0.0020 to 0.0180), worse in log-loss; all"
+    assert f'<p class="decision pass">{told}' in page
+    assert markdown.splitlines()[2].startswith(f"**{told}")
+    titles = ["What callers will notice", "Gates", "Metrics", "Slices", "Size and latency", "Reliability"]
+    assert re.findall("^### (.*)$", markdown, re.MULTILINE) == titles
+    words = Page(page).words
+    places = [words.index(told) for told in ("What callers will notice", "Gates", "Metrics", "Size and latency")]
+    assert places == sorted(places)
+
+
+def gate(name: str, value: str, limit: str, verdict: str = "fail", reason: str | None = None) -> dict[str, Any]:
+    return {"name": name, "limit": limit, "value": value, "verdict": verdict, "reason": reason}
+
+
+CALIBRATION, OFF = gate("calibration_error", "0.102", "at most 0.06"), gate("size_mb", "-", "-", "off", "large disks")
+FINE, SAME = gate("brier", "0.1", "at most 0.2", "pass"), "ROC AUC at least 0.65"
+SHIFT = gate("shift", "30.0% of labels change", "at most 25% of labels change")
+BOTH = [gate("champion", "0.6 (worse bounds)", SAME), gate("baseline", "0.6 (worse bounds)", SAME)]
+
+
+@pytest.mark.parametrize(
+    ("champion", "low", "high", "gates_of_it", "told"),
+    [
+        (False, 0, 0, [FINE, FINE], "First release, with nothing to compare it with; all 2 gates pass."),
+        (
+            False,
+            0,
+            0,
+            BOTH,
+            "First release, with nothing to compare it with; blocked by baseline: 0.6 (worse bounds) (limit: "
+            "ROC AUC at least 0.65).",
+        ),
+        (
+            True,
+            0.0004,
+            0.007,
+            [FINE, CALIBRATION],
+            "Better than production by 0.0040 ROC AUC (0.0004 to 0.0070); blocked by calibration_error 0.102, limit "
+            "0.06.",
+        ),
+        (
+            True,
+            -0.009,
+            -0.001,
+            [FINE, OFF],
+            "Worse than production by 0.0040 ROC AUC (0.0010 to 0.0090); 1 of 2 gates pass, off: size_mb.",
+        ),
+        (
+            True,
+            -0.001,
+            0.009,
+            [FINE, CALIBRATION | {"verdict": gates.BELOW}],
+            "Neither better nor worse than production by ROC AUC (+0.0040, -0.0010 to +0.0090); all 2 gates pass, 1 of "
+            "them below the limit as production is (calibration_error 0.102, limit 0.06).",
+        ),
+        (
+            True,
+            None,
+            None,
+            [CALIBRATION, SHIFT, gate("parity", "none", "evidence", reason="no data: a figure\nis null.")],
+            "Not compared with production (the test window has one outcome only); blocked by calibration_error 0.102, "
+            "limit 0.06; shift: 30.0% of labels change (limit: at most 25% of labels change); parity: no data: a "
+            "figure is null.",
+        ),
+        (
+            True,
+            0.001,
+            0.007,
+            [CALIBRATION | {"name": f"gate_{place}"} for place in range(5)],
+            "Better than production by 0.0040 ROC AUC (0.0010 to 0.0070); blocked by gate_0 0.102, limit 0.06; gate_1 "
+            "0.102, limit 0.06; gate_2 0.102, limit 0.06; 2 more.",
+        ),
+    ],
+)
+def test_the_decision_is_one_sentence_of_every_case(
+    champion: bool, low: Any, high: Any, gates_of_it: list[dict[str, Any]], told: str
+) -> None:
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
+    found = {"value": None if low is None else 0.004 if high > 0.005 else -0.004, "low": low, "high": high}
+    differences = dict.fromkeys(figures.TITLES, nothing) | {"roc_auc": found}
+    comparison = compare.NONE | {
+        "metrics": {name: {"champion": 0.1, "difference": each} for name, each in differences.items()}
+        if champion
+        else {}
+    }
+    passport = {"champion": {"onnx": "a"} if champion else None, "content": {"onnx": "b"}, "gates": gates_of_it}
+    assert conclusion.decision(passport, comparison) == told
+    after = told.removesuffix(".").split("; ", 1)[1].removeprefix("blocked by ")
+    failed = any(each["verdict"] == "fail" for each in gates_of_it)
+    assert conclusion.outcome(passport) == f"{'FAIL' if failed else 'PASS'}: {after}"
+
+
+def test_a_comparison_that_was_impossible_and_production_s_own_model_are_said() -> None:
+    passport = {"champion": {"onnx": "a"}, "content": {"onnx": "b"}, "gates": [FINE]}
+    comparison = compare.NONE | {"fault": "the model cannot be loaded; export it again."}
+    told = "Not compared with production (the model cannot be loaded; export it again); all 1 gates pass."
+    assert conclusion.decision(passport, comparison) == told
+    passport["content"] = {"onnx": "a"}
+    assert conclusion.decision(passport, comparison).startswith("The same model.onnx as production's; ")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "exact"),
+    [
+        ("1.192e-07", "below 0.000001", "0.0000001192"),
+        ("at most 1e-05", "at most 0.00001", "at most 0.00001"),
+        ("0.0762 ms for 1 row, 0.169 ms for 100", "0.08 ms for 1 row, 0.17 ms for 100", None),
+        ("0.0042 ms", "below 0.01 ms", None),
+        ("p99 at most 2 ms; 54 of 54 passed; -0.0049", "p99 at most 2 ms; 54 of 54 passed; -0.0049", None),
+        ("1.235e+05", "123500", "123500"),
+    ],
+)
+def test_figures_have_neither_exponents_nor_noise(text: str, shown: str, exact: str | None) -> None:
+    assert figures.readable(text) == shown
+    assert figures.readable(text, exact=True) == (exact or text)
+
+
+def test_on_a_first_release_no_two_rows_or_columns_of_a_table_are_equal(shipped: tuple[str, str]) -> None:
+    for lines in re.findall(r"(?m)(?:^\|.*\n)+", shipped[1]):
+        head, _, *body = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines.splitlines()]
+        columns = [tuple(cells) for cells in zip(*body, strict=True) if {"".join(cells).strip()} != {""}]
+        assert len(set(columns)) == len(columns), head
+        found = [tuple(cells[1:]) for cells in body]
+        assert len(set(found)) == len(found), head
 
 
 def test_both_name_the_champion(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
@@ -131,38 +264,17 @@ def test_both_name_the_champion(tree: Path, write: Callable[[], tuple[str, str]]
     assert "no champion yet (first release)" in markdown
     change(tree, lambda record: record.update(champion={"version": "0123456789ab", "onnx": "", "commit": ""}))
     page, markdown = write()
-    assert "Champion: <code>0123456789ab</code>" in page
+    assert "Champion, which production runs: <code>0123456789ab</code>" in page
     assert "champion `0123456789ab`" in markdown
 
 
 def against(tree: Path, **changes: Any) -> dict[str, Any]:
     """A champion in the tree, compared on every metric and slice: better, worse and neither."""
-    build, champion = tree / MODEL / "build", {"version": "0123456789ab", "onnx": "", "commit": ""}
-    change(tree, lambda record: record.update(champion=champion))
-    found = {"value": 0.01, "low": 0.002, "high": 0.018}
-    differences = [found, found, found | {"low": -0.002}, {name: -each for name, each in found.items()}]
-    of_slices = read_json(build / "evaluation.json", "")["slices"]
-    comparison = {
-        "champion": champion,
-        "fault": None,
-        "size_mb": 1.234,
-        "metrics": {
-            name: {"champion": 0.1234, "difference": difference}
-            for name, difference in zip(figures.TITLES, differences, strict=True)
-        },
-        "slices": [
-            {"column": each["column"], "slice": each["slice"], "champion": 0.4321, "difference": found}
-            for each in of_slices
-        ],
-        "shift": {
-            "labels": 0.123,
-            "positive": [0.4, 0.3],
-            "bins": [[5] * 10, [6] * 10],
-            "slices": [{"column": "noon", "slice": "late", "rows": 900, "labels": 0.2, "positive": [0.5, 0.4]}],
-        },
-    }
-    write_json(build / "comparison.json", comparison | changes)
-    return comparison | changes
+    build = tree / MODEL / "build"
+    comparison = comparisons.make(read_json(build / "evaluation.json", "")) | changes
+    change(tree, lambda record: record.update(champion=comparison["champion"]))
+    write_json(build / "comparison.json", comparison)
+    return comparison
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -210,7 +322,7 @@ def test_markdown_draws_the_slices_of_both_with_mermaid(tree: Path, write: Calla
     write_json(tree / MODEL / "build/evaluation.json", evaluation)
     against(tree)
     markdown = write()[1]
-    block = markdown.split("```mermaid\n")[2].split("\n```\n")[0]
+    block = markdown.split("```mermaid\n")[1].split("\n```\n")[0]
     assert "\nxychart-beta horizontal\n" in block
     labels, bar, line = (
         re.findall(rf"^    {name} \[(.*)\]$", block, re.MULTILINE)[0] for name in ("x-axis", "bar", "line")
@@ -295,7 +407,8 @@ def test_size_and_latency_stand_beside_their_limits(
         ("100 rows", "hundred_rows", model.gates.latency.hundred_rows_ms),
     ):
         times = measured["latency"][name]
-        cells = [f"p50 {times['p50_ms']:.3g} ms, p99 {times['p99_ms']:.3g} ms", f"p99 at most {limit:g} ms"]
+        shown = [figures.milliseconds(times[key]) for key in ("p50_ms", "p99_ms")]
+        cells = [f"p50 {shown[0]}, p99 {shown[1]}", f"p99 at most {limit:g} ms"]
         assert found[f"processor time of a call, {batch}"] == cells
         assert set(cells) <= set(words)
     trees.configure(tree, {"gates.size_mb": {"off": "the disk is large"}})
@@ -312,7 +425,8 @@ def test_whatever_a_team_writes_is_text_on_the_page(tree: Path, write: Callable[
     write_json(tree / MODEL / "build/evaluation.json", evaluation)
     page = Page(write()[0])
     assert {"script", "img"}.isdisjoint(page.tags)
-    assert sum(HOSTILE in words for words in page.words) >= 6  # description, three cells, a slice's row and its label
+    assert sum(HOSTILE in words for words in page.words) >= 5  # description, three cells and a slice's row
+    assert any(f" {HOSTILE[: charts.LONGEST - 1]}… (" in words for words in page.words)  # its label
 
 
 def cells(line: str) -> int:

@@ -14,8 +14,9 @@ import yaml
 
 from data_schemas.lib import pointer
 from data_schemas.lib.pointer import Version
-from models import renew, retrain, slide
-from models.lib import champion, config
+from models import retrain
+from models.lib import champion, config, windows, worktree
+from models.lib.config import Windows
 from repo.lib.files import sha256, write
 from tests.github.hub import Hub
 from tests.models.scene import Verbs, shrink
@@ -25,21 +26,21 @@ from tests.support.process import Answer, run
 from tests.support.repository import commit, git
 from tests.support.specimens import MODEL
 
-INGEST, SLIDE, RUN = (
-    "data_schemas ingest specimen_trips --accept",
-    "models slide specimen_delay",
-    "models run specimen_delay",
-)
+INGEST, RUN = "data_schemas ingest specimen_trips --accept", "models run specimen_delay"
 BRANCH = "retrain/specimen_delay"
 NEW = Version("0" * 32 + ".dir", 1, 1)
 BETTER = {"verdict": "pass", "value": "0.0123", "reason": "ROC AUC against 0123456789ab: +0.0200, on the same rows"}
 
 
-def move() -> None:
-    """What `slide` does."""
-    model = config.load("specimen_delay", check_columns=False)
-    path = MODEL / "model.yaml"
-    path.write_text(slide.edited(path, model, slide.moved(model.windows, 1)))
+def move(model: config.Model, _: str | None) -> Windows:
+    """As `windows.slide`, whose months this tree has not got."""
+    new = windows.moved(model.windows, 1)
+    windows.edit(model, new)
+    return new
+
+
+def stay(model: config.Model, _: str | None) -> Windows:
+    return model.windows
 
 
 def judge(gate: dict[str, str], others: str = "pass", against: str | None = "0123456789ab") -> Callable[[], None]:
@@ -58,9 +59,10 @@ def judge(gate: dict[str, str], others: str = "pass", against: str | None = "012
 
 
 @pytest.fixture
-def children(verbs: Verbs) -> Verbs:
+def children(verbs: Verbs, monkeypatch: pytest.MonkeyPatch) -> Verbs:
     """The source has new data, the windows move, and the model is better."""
-    verbs.effects = {INGEST: lambda: pointer.pin("specimen_trips", NEW), SLIDE: move, RUN: judge(BETTER)}
+    verbs.effects = {INGEST: lambda: pointer.pin("specimen_trips", NEW), RUN: judge(BETTER)}
+    monkeypatch.setattr(windows, "slide", move)
     return verbs
 
 
@@ -85,17 +87,18 @@ def test_a_better_model_is_a_pull_request_with_the_verdict_first(
     remote: Path, children: Verbs, verb: Callable[..., Answer]
 ) -> None:
     old = config.load("specimen_delay", check_columns=False).windows
-    new, data = slide.moved(old, 1), pointer.pinned("specimen_trips")
+    new, data = windows.moved(old, 1), pointer.pinned("specimen_trips")
     assert data
     answer = verb("retrain", "specimen-delay", "--propose")
     assert (answer.code, answer.error) == (0, "")
-    assert answer.out == f"retrain specimen_delay: {proposed(remote)['html_url']}\n"
-    assert (children.called, children.shared) == ([INGEST, SLIDE, RUN], [remote / "here"])
+    moves = "".join(f"retrain specimen_delay: {line}\n" for line in windows.changes(old, new))
+    assert answer.out == f"{moves}retrain specimen_delay: {proposed(remote)['html_url']}\n"
+    assert (children.called, children.shared) == ([INGEST, RUN], [remote / "here"])
     assert proposed(remote)["body"].splitlines() == [
         "**Better than the champion `0123456789ab`. ROC AUC against 0123456789ab: +0.0200, on the same rows; lower "
         "bound of the paired 95 % interval: 0.0123, above 0; no gate fails.**",
         "",
-        *(f"- {line}" for line in slide.told_of(old, new)),
+        *(f"- {line}" for line in windows.changes(old, new)),
         f"- data: specimen_trips `{data.short}` -> `{NEW.short}`",
         "",
         "## the report",
@@ -167,8 +170,13 @@ def test_checks_are_started_where_github_would_start_none(
 
 
 @pytest.mark.parametrize("new", ["data", "windows"])
-def test_data_or_windows_alone_are_enough(remote: Path, children: Verbs, verb: Callable[..., Answer], new: str) -> None:
-    del children.effects[SLIDE if new == "data" else INGEST]
+def test_data_or_windows_alone_are_enough(
+    remote: Path, children: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, new: str
+) -> None:
+    if new == "data":
+        monkeypatch.setattr(windows, "slide", stay)
+    else:
+        del children.effects[INGEST]
     assert verb("retrain", "specimen_delay", "--propose").code == 0
     body, data = proposed(remote)["body"], pointer.pinned("specimen_trips")
     assert data
@@ -179,10 +187,11 @@ def test_data_or_windows_alone_are_enough(remote: Path, children: Verbs, verb: C
 
 @pytest.mark.parametrize("propose", [["--propose"], []], ids=["proposed", "here"])
 def test_without_anything_new_nothing_is_trained_or_proposed(
-    remote: Path, verbs: Verbs, verb: Callable[..., Answer], propose: list[str]
+    remote: Path, verbs: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, propose: list[str]
 ) -> None:
+    monkeypatch.setattr(windows, "slide", stay)
     answer = verb("retrain", "specimen_delay", *propose)
-    assert (answer.code, answer.error, verbs.called) == (0, "", [INGEST, SLIDE])
+    assert (answer.code, answer.error, verbs.called) == (0, "", [INGEST])
     assert "neither the data nor the windows have anything new: nothing to train on." in answer.out
     assert (asked(remote), branches(remote)) == ([], ["main", "work"])
 
@@ -192,11 +201,10 @@ def test_without_anything_new_nothing_is_trained_or_proposed(
     ("codes", "told"),
     [
         ({INGEST: 1}, f"`python -m {INGEST}` ended with 1 (see above)"),
-        ({SLIDE: 2}, f"`python -m {SLIDE}` ended with 2 (see above)"),
         ({RUN: 2}, f"`python -m {RUN}` ended with 2 (see above)"),
         ({RUN: 1, f"{RUN} --check": 1}, f"`python -m {RUN}` came to no verdict (see above)"),
     ],
-    ids=["data that breaks its contract", "no month", "refused", "no verdict"],
+    ids=["data that breaks its contract", "refused", "no verdict"],
 )
 def test_a_step_that_fails_ends_it_before_anything_is_proposed(
     remote: Path, children: Verbs, verb: Callable[..., Answer], propose: list[str], codes: dict[str, int], told: str
@@ -222,7 +230,7 @@ def test_bytes_that_git_does_not_hold_are_kept_before_the_proposal(
     remote: Path, children: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[str] = []
-    monkeypatch.setattr(renew, "keep", kept.append)
+    monkeypatch.setattr(worktree, "keep", kept.append)
     assert verb("retrain", "specimen_delay", "--propose").code == 0
     assert (kept, asked(remote) != []) == (["specimen_delay"], True)
     assert children.called[-1] == RUN
@@ -234,7 +242,7 @@ def test_here_it_leaves_a_change_for_a_person_and_ends_like_the_run(
 ) -> None:
     children.effects[RUN], children.codes[RUN] = judge(BETTER, "fail" if code else "pass"), code
     answer = verb("retrain", "specimen_delay")
-    assert (answer.code, answer.error, children.called[:3]) == (code, "", [INGEST, SLIDE, RUN])
+    assert (answer.code, answer.error, children.called[:2]) == (code, "", [INGEST, RUN])
     assert f"retrain specimen_delay: {'Not better' if code else 'Better'} than the champion" in answer.out
     assert (asked(remote), branches(remote)) == ([], ["main", "work"])
     assert len(git("status", "--porcelain").splitlines()) == 3
@@ -268,7 +276,7 @@ def test_on_a_schedule_only_what_production_runs_is_retrained(children: Verbs, v
     )
     release()
     assert verb("retrain", "specimen_delay", "--propose", "--scheduled").code == 0
-    assert children.called == [INGEST, SLIDE, RUN]
+    assert children.called == [INGEST, RUN]
 
 
 def listed(verb: Callable[..., Answer], *arguments: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from models.lib import pipeline
 from tests.support import trees
 from tests.support.dvc import answer_here
 from tests.support.process import Answer, run
@@ -16,6 +17,8 @@ from tests.support.repository import git
 from tests.support.specimens import MODEL
 
 DVC = MODEL / "dvc.yaml"
+ENGINE = "what the template or its packages make of it changed"
+WRITTEN = "models/specimen_delay/dvc.yaml is not what `models run` writes"
 pytestmark = pytest.mark.usefixtures("clone")
 
 # What the clone may hold that the lock does not fit, and what is then said: settings, or a file and what is put at its
@@ -28,8 +31,12 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
 }
 EDITS: dict[str, tuple[Path, str, str, str]] = {
     "network": (MODEL / "network.py", "", "\n", "train: changed deps: models/specimen_delay/network.py"),
-    "command": (DVC, "cmd: python -m models train", "cmd: python -B -m models train", "train: changed command"),
-    "dependency": (DVC, "      - models/lib/scoring.py", "      - models/lib/config.py", "evaluate: changed deps"),
+    "command": (
+        DVC,
+        "cmd: python -m models train",
+        "cmd: python -B -m models train",
+        "models/specimen_delay/dvc.yaml is not what `models run` writes",
+    ),
     "schema": (Path("data_schemas/specimen_trips/schema.py"), "", "\n", "validate: changed deps: data_schemas"),
     "data": (
         Path("data_schemas/specimen_trips/data.dvc"),
@@ -37,8 +44,18 @@ EDITS: dict[str, tuple[Path, str, str, str]] = {
         "md5: 0",
         "data_schemas/specimen_trips/data.dvc is newer than",
     ),
-    "packages": (Path("requirements/training.txt"), "", "\n", "train: changed deps: requirements"),
-    "metrics": (Path("models/lib/metrics.py"), "", "\n", "evaluate: changed deps: models/lib/metrics.py"),
+    "packages": (
+        Path("requirements/training.txt"),
+        "",
+        "\n",
+        f"train: {ENGINE}",
+    ),
+    "metrics": (
+        Path("models/lib/metrics.py"),
+        "",
+        "\n",
+        f"evaluate: {ENGINE}",
+    ),
 }
 
 
@@ -61,7 +78,7 @@ def test_a_fresh_clone_without_data_and_cache_is_up_to_date(clone: Path) -> None
     answer = run("models", "run", "specimen_delay", "--check", root=clone)
     assert (answer.code, answer.error) == (0, "")
     assert "dvc.lock, weights and model.onnx are up to date with their inputs." in answer.out
-    assert not (clone / MODEL / "build").exists()
+    assert [path.name for path in (clone / MODEL / "build").iterdir()] == ["engine.json"]
     assert git("status", "--porcelain", root=clone) == ""
 
 
@@ -173,12 +190,15 @@ def test_a_deleted_source_is_stale_and_not_a_fresh_clone(verb: Callable[..., Ans
     assert verb("run", "specimen_delay", "--check").code == 1
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{}", "stages: {}", "stages: 5"], ids=["empty", "nothing", "no stages", "a number"]
-)
-def test_a_pipeline_without_its_stages_is_refused(verb: Callable[..., Answer], content: str) -> None:
-    (MODEL / "dvc.yaml").write_text(content)
-    for arguments in (["--check"], []):
-        answer = verb("run", "specimen_delay", *arguments)
-        assert answer.code == 2
-        assert "dvc.yaml" in answer.error
+@pytest.mark.parametrize("content", [None, "", "stages: 5"], ids=["missing", "empty", "a number"])
+def test_a_pipeline_that_somebody_edited_is_found_and_written_again(
+    verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    before = DVC.read_text()
+    DVC.unlink() if content is None else DVC.write_text(content)
+    assert WRITTEN in check(verb).out
+    refused = verb("run", "specimen_delay", "--no-train")
+    assert (refused.code, "dvc.yaml is not what `models run` writes" in refused.error) == (2, True)
+    monkeypatch.setattr(pipeline, "repro", lambda *_: 1)
+    assert "run specimen_delay: wrote models/specimen_delay/dvc.yaml" in verb("run", "specimen_delay").out
+    assert DVC.read_text() == before

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from models import run as run_verb
-from models.lib import pipeline
+from models.lib import lock, pipeline
 from tests.support import trees
 from tests.support.dvc import answer_here
 from tests.support.process import Answer, run
@@ -67,7 +66,10 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "no model": ((MODEL / "model.onnx").unlink, "models/specimen_delay/model.onnx is missing"),
     "another model": (other_bytes("model.onnx"), "export: changed outs: models/specimen_delay/model.onnx"),
     "no lock": (LOCK.unlink, "models/specimen_delay/dvc.lock is missing"),
-    "other figures": (other_bytes("../lib/metrics.py"), "evaluate: changed deps: models/lib/metrics.py"),
+    "other figures": (
+        other_bytes("../lib/metrics.py"),
+        "evaluate: what the template or its packages make of",
+    ),
 }
 
 
@@ -93,7 +95,7 @@ def test_dvc_cannot_train_whatever_it_believes(verb: Callable[..., Answer], monk
     content["stages"]["validate"]["cmd"] = "echo '{}' > models/${model}/build/validation.json"
     (MODEL / "dvc.yaml").write_text(yaml.safe_dump(content))
     before = {name: content for name, (_, content) in made().items()}
-    monkeypatch.setattr(run_verb, "stale", lambda _: [])
+    monkeypatch.setattr(lock, "stale", lambda _: [])
     answer = verb("run", "specimen_delay", "--no-train")
     assert answer.code == 2
     assert "models train: models/specimen_delay/weights would be made anew, and --no-train" in answer.error

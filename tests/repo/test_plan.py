@@ -42,7 +42,7 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "data_schemas/specimen_fares/README.md": (NOTHING, NOTHING, [], False, False),
     # stages
     "data_schemas/validate.py": (TRAIN, TRAIN, BOTH, True, False),
-    "data_schemas/profile.py": (GATES, GATES, [], True, False),
+    "data_schemas/describe.py": (GATES, GATES, [], True, False),
     "repo/lib/markdown.py": (TRAIN, TRAIN, BOTH, True, True),
     "repo/lib/files.py": (TRAIN, TRAIN, BOTH, True, True),
     "models/train.py": (TRAIN, TRAIN, [], True, False),

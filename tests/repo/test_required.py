@@ -96,8 +96,11 @@ def test_a_plan_that_is_no_json_is_refused() -> None:
 def test_the_report_begins_with_the_verdict_and_names_what_is_red(tmp_path: Path) -> None:
     report = tmp_path / "report.md"
     verdict(needs(EVERYTHING, "success", model="failure"), report)
-    assert report.read_text().startswith("# ❌ **fail**")
-    assert "| model | failure | ❌ the plan asks for it" in report.read_text()
+    assert report.read_text().startswith("# ❌ **fail**\n\n- ❌ **model**: failure; the plan asks for it")
+    assert "\n\nPassed: plan, code, tests, data, manifests.\n" in report.read_text()
+    verdict(needs(NOTHING, "skipped"), report)
+    told = "# ✅ pass\n\nPassed: plan.\n\nNot needed for this change: code, tests, data, model, manifests.\n\n"
+    assert report.read_text() == told
 
 
 def test_it_knows_every_job_of_the_workflow() -> None:

@@ -20,13 +20,15 @@ def answer_here(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(command: list[str], *words: Any, **settings: Any) -> subprocess.CompletedProcess[Any]:
         if command[1:3] in (["-m", "models.lib.pipeline"], ["-m", "dvc"]) and command[3] != "repro":
             with contextlib.chdir(settings.get("cwd") or "."):
-                return _as_main(command)
+                code, out, error = _as_main(command)
+            texts = (out, error) if settings.get("text") else (out.encode(), error.encode())
+            return subprocess.CompletedProcess(command, code, *texts)
         return started(command, *words, **settings)
 
     monkeypatch.setattr(subprocess, "run", run)
 
 
-def _as_main(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _as_main(command: list[str]) -> tuple[int, str, str]:
     out, error, code = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
         patch.setattr(sys, "argv", command[2:])
@@ -35,4 +37,4 @@ def _as_main(command: list[str]) -> subprocess.CompletedProcess[str]:
                 runpy.run_module(command[2], run_name="__main__")
             except SystemExit as end:
                 code = int(end.code or 0)
-    return subprocess.CompletedProcess(command, code, out.getvalue(), error.getvalue())
+    return code, out.getvalue(), error.getvalue()

@@ -1,4 +1,4 @@
-"""`renew`: what is stale on a branch is run there and pushed, whatever the gates say, and nothing local is touched."""
+"""`run --push`: what is stale on a branch is run there and pushed, whatever the gates say; nothing local is touched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models import renew
+from models.lib import worktree
 from repo.lib.refusal import Refusal
 from tests.github.hub import Hub
 from tests.models.scene import Verbs
@@ -36,7 +36,7 @@ def tip(remote: Path, branch: str = "work") -> str:
 
 def test_what_a_run_makes_is_pushed_to_its_branch(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
     before, verbs.effects[RUN] = tip(remote, "main"), train
-    answer = verb("renew", "specimen_delay", "--push", "work")
+    answer = verb("run", "specimen_delay", "--push", "work")
     assert (answer.code, answer.error) == (0, "")
     assert (verbs.called, verbs.shared) == ([RUN], [remote / "here"])
     assert answer.out == f"pushed to work: {tip(remote)}\n"
@@ -50,7 +50,7 @@ def test_what_a_run_makes_is_pushed_to_its_branch(remote: Path, verbs: Verbs, ve
 def test_each_model_whose_lock_is_stale_is_run(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
     verbs.codes["models run specimen_tip --check"] = 1
     verbs.effects["models run specimen_tip"] = lambda: train(SECOND)
-    assert verb("renew", "--push", "work").code == 0
+    assert verb("run", "--push", "work").code == 0
     assert verbs.called == [f"{RUN} --check", "models run specimen_tip --check", "models run specimen_tip"]
     assert git("log", "-1", "--format=%s", "work", root=remote / "origin") == "Train specimen_tip"
 
@@ -66,15 +66,15 @@ def test_where_nothing_is_stale_nothing_is_pushed(
     remote: Path, verbs: Verbs, verb: Callable[..., Answer], model: list[str], called: list[str], told: str
 ) -> None:
     before = tip(remote)
-    answer = verb("renew", *model, "--push", "work")
+    answer = verb("run", *model, "--push", "work")
     assert (answer.code, verbs.called, tip(remote)) == (0, called, before)
-    assert f"renew: {told}: nothing to push." in answer.out
+    assert f"run: {told}: nothing to push." in answer.out
 
 
 def test_a_gate_that_fails_is_for_the_checks_to_say(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
     before = tip(remote)
     verbs.effects[RUN], verbs.codes[RUN] = train, 1
-    assert verb("renew", "specimen_delay", "--push", "work").code == 0
+    assert verb("run", "specimen_delay", "--push", "work").code == 0
     assert verbs.called == [RUN, f"{RUN} --check"]
     assert tip(remote) != before
 
@@ -93,7 +93,7 @@ def test_a_run_without_a_verdict_is_not_pushed(
 ) -> None:
     before = tip(remote)
     verbs.effects[RUN], verbs.codes = train, codes
-    answer = verb("renew", "specimen_delay", "--push", "work")
+    answer = verb("run", "specimen_delay", "--push", "work")
     assert (answer.code, len(answer.error.splitlines()), tip(remote)) == (2, 1, before)
     assert told in answer.error
 
@@ -101,14 +101,14 @@ def test_a_run_without_a_verdict_is_not_pushed(
 @pytest.mark.usefixtures("remote")
 def test_a_check_that_refuses_stops_it(verbs: Verbs, verb: Callable[..., Answer]) -> None:
     verbs.codes[f"{RUN} --check"] = 2
-    answer = verb("renew", "--push", "work")
+    answer = verb("run", "--push", "work")
     assert answer.code == 2
     assert "run specimen_delay --check` ended with 2 (see above); mend that and run again." in answer.error
 
 
 @pytest.mark.usefixtures("remote")
 def test_main_takes_pull_requests(verbs: Verbs, verb: Callable[..., Answer]) -> None:
-    answer = verb("renew", "specimen_delay", "--push", "main")
+    answer = verb("run", "specimen_delay", "--push", "main")
     assert (answer.code, answer.out, verbs.called) == (2, "", [])
     assert "main takes pull requests, not pushes; name the branch of one by --push." in answer.error
 
@@ -120,7 +120,7 @@ def test_a_branch_or_an_origin_that_is_not_there_is_one_sentence(
 ) -> None:
     if gone == "remote":
         git("remote", "remove", "origin")
-    answer = verb("renew", "--push", "elsewhere")
+    answer = verb("run", "--push", "elsewhere")
     assert (answer.code, verbs.called, len(answer.error.splitlines())) == (2, [], 1)
     assert "origin's elsewhere cannot be fetched" in answer.error
 
@@ -130,10 +130,10 @@ def test_checks_are_started_for_what_was_pushed_alone(
 ) -> None:
     """GitHub starts none for what its own token pushed."""
     monkeypatch.setenv("DISPATCH", "ci.yml")
-    verb("renew", "--push", "work")
+    verb("run", "--push", "work")
     assert Hub(remote / "hub").calls() == []
     verbs.effects[RUN] = train
-    verb("renew", "specimen_delay", "--push", "work")
+    verb("run", "specimen_delay", "--push", "work")
     assert Hub(remote / "hub").dispatched() == ["work"]
 
 
@@ -148,7 +148,7 @@ def test_a_branch_that_moved_on_meanwhile_is_run_again(remote: Path, verbs: Verb
             git("push", "--quiet", "origin", "work", root=remote / "other")
 
     verbs.effects[RUN] = be_late
-    assert verb("renew", "specimen_delay", "--push", "work").code == 0
+    assert verb("run", "specimen_delay", "--push", "work").code == 0
     assert verbs.called == [RUN, RUN]
     subjects = git("log", "-2", "--format=%s", "work", root=remote / "origin").splitlines()
     assert subjects == ["Train specimen_delay", "change"]
@@ -162,7 +162,7 @@ def test_a_child_works_in_this_folder_and_has_no_token(
     for name in ("GH_TOKEN", "GITHUB_TOKEN"):
         monkeypatch.setenv(name, "a-secret")
     Path("tell.py").write_text("import os, sys; print(os.getcwd(), 'a-secret' in os.environ.values()); sys.exit(3)")
-    assert renew.verb("tell") == 3
+    assert worktree.verb("tell") == 3
     assert capfd.readouterr().out == f"$ python -m tell\n{tmp_path} False\n"
     assert os.environ["GH_TOKEN"] == "a-secret"  # noqa: S105 - which is none
 
@@ -183,7 +183,7 @@ def test_dvc_in_a_fresh_tree_uses_the_settings_and_the_cache_of_the_clone(
         (tmp_path / "clone/.dvc/config.local").write_text(local)
     monkeypatch.chdir(tmp_path / "tree")
     answer_here(monkeypatch)
-    renew.share_cache(tmp_path / "clone")
+    worktree.share_cache(tmp_path / "clone")
     here = Path()
     assert run("dvc", "cache", "dir", root=here).out.strip() == str(tmp_path / cache)
     if local:
@@ -192,8 +192,8 @@ def test_dvc_in_a_fresh_tree_uses_the_settings_and_the_cache_of_the_clone(
 
 def test_dvc_that_refuses_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Refusal, match=r"^DVC refuses `dvc cache dir` \(.*\); mend that and run again\.$"):
-        renew.share_cache(tmp_path)
+    with pytest.raises(Refusal, match=r"^DVC refuses `dvc cache dir` \(.*\); fix that and run again\.$"):
+        worktree.share_cache(tmp_path)
 
 
 @pytest.mark.parametrize("storage", ["git", "dvc"])
@@ -201,10 +201,10 @@ def test_bytes_that_git_does_not_hold_are_in_the_remote_before_the_commit(
     remote: Path, verbs: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, storage: str
 ) -> None:
     told: list[tuple[tuple[str, ...], str]] = []
-    monkeypatch.setattr(renew, "dvc", lambda *words: told.append((words, tip(remote))))
+    monkeypatch.setattr(worktree, "dvc", lambda *words: told.append((words, tip(remote))))
     before = tip(remote)
     verbs.effects[RUN] = lambda: trees.configure(Path(), {"storage": storage, "training.seed": 8})
-    assert verb("renew", "specimen_delay", "--push", "work").code == 0
+    assert verb("run", "specimen_delay", "--push", "work").code == 0
     assert tip(remote) != before
     assert told == ([(("push", f"{MODEL}/dvc.yaml:export"), before)] if storage == "dvc" else [])
 
@@ -221,7 +221,7 @@ def test_a_stale_lock_is_mended_for_real_and_what_the_clone_knows_is_not_trained
     trees.configure(clone, {"slices": {"carrier": "categories"}})
     commit(clone)
     git("push", "--quiet", "--force", "origin", "HEAD:work", root=clone)
-    answer = run("models", "renew", "--push", "work", root=clone)
+    answer = run("models", "run", "--push", "work", root=clone)
     assert answer.code == 0, answer.error
     assert "run specimen_delay: evaluate: changed deps" in answer.out
     assert "\nevaluate specimen_delay: " in answer.out

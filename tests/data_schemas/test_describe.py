@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_schemas import profile
+from data_schemas import describe
 from data_schemas.lib import datasets
 from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import make_trips, verb
@@ -20,7 +20,7 @@ from tests.support.specimens import DATASET_NAME
 
 
 def run(first: str | None = None, last: str | None = None, output: str = "profile.json") -> int:
-    return profile.main(argparse.Namespace(dataset=DATASET_NAME, first=first, last=last, output=output))
+    return describe.main(argparse.Namespace(dataset=DATASET_NAME, first=first, last=last, output=output))
 
 
 @pytest.mark.usefixtures("inside")
@@ -40,7 +40,7 @@ def test_counts_and_ratios_add_up_for_every_column(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("inside")
 def test_bins_of_numbers_cover_every_value_once() -> None:
     table = datasets.read(DATASET_NAME, ["2013-01"])
-    for name, column in profile.describe(DATASET_NAME, table)["columns"].items():
+    for name, column in describe.distributions(DATASET_NAME, table)["columns"].items():
         if column["kind"] != "number":
             continue
         bins, values = column["bins"], table[name].drop_nulls()
@@ -62,7 +62,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_quantiles_that_coincide_make_one_bin() -> None:
     rows = make_trips().with_columns(precip=pl.Series([0.0] * 38 + [0.1, 0.2]), visib=pl.lit(10.0))
-    columns = profile.describe(DATASET_NAME, rows)["columns"]
+    columns = describe.distributions(DATASET_NAME, rows)["columns"]
     assert [(part["up_to"], part["count"]) for part in columns["precip"]["bins"]] == [(0.0, 38), (None, 2)]
     assert [(part["up_to"], part["count"]) for part in columns["visib"]["bins"]] == [(None, 40)]
 
@@ -71,7 +71,7 @@ def test_an_allowed_set_is_listed_whole_and_free_text_is_cut_to_the_most_frequen
     rows = make_trips(rows=60).with_columns(
         dest=pl.Series([f"A{chr(65 + index % 26)}{chr(65 + index // 26)}" for index in range(30)] + ["MIA"] * 30)
     )
-    columns = profile.describe(DATASET_NAME, rows)["columns"]
+    columns = describe.distributions(DATASET_NAME, rows)["columns"]
     origins = {part["value"]: part["count"] for part in columns["origin"]["bins"]}
     assert origins == {"EWR": 30, "JFK": 30, "LGA": 0, "other": 0}
     dests = columns["dest"]["bins"]
@@ -81,13 +81,13 @@ def test_an_allowed_set_is_listed_whole_and_free_text_is_cut_to_the_most_frequen
 
 def test_nulls_stand_apart_from_the_bins() -> None:
     rows = make_trips().with_columns(temp=pl.Series([None] * 30 + [float(value) for value in range(10)]))
-    column = profile.describe(DATASET_NAME, rows)["columns"]["temp"]
+    column = describe.distributions(DATASET_NAME, rows)["columns"]["temp"]
     assert (column["null_rate"], column["samples"]) == (0.75, 10)
 
 
 def test_a_column_of_nulls_has_no_samples_and_no_nan() -> None:
     rows = make_trips().with_columns(temp=pl.lit(None, dtype=pl.Float64))
-    column = profile.describe(DATASET_NAME, rows)["columns"]["temp"]
+    column = describe.distributions(DATASET_NAME, rows)["columns"]["temp"]
     assert column["bins"] == [{"above": None, "up_to": None, "count": 0, "ratio": 0.0}]
 
 
@@ -110,6 +110,6 @@ def test_the_bars_of_a_profile_end_it_nowhere(monkeypatch: pytest.MonkeyPatch, t
     """They are no letters of Latin-1; a pipeline stopped there."""
     shown = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="latin-1", errors="replace"))
-    assert verb("profile", DATASET_NAME, "--output", str(tmp_path / "profile.json")) == 0
+    assert verb("describe", DATASET_NAME, "--output", str(tmp_path / "profile.json")) == 0
     sys.stdout.flush()
     assert b"????" in shown.getvalue()

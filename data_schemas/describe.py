@@ -1,4 +1,4 @@
-"""Reference distributions that drift is measured against: `python -m data_schemas profile flights --last 2013-06`."""
+"""Reference distributions that drift is measured against: `python -m data_schemas describe flights --last 2013-06`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main(options: argparse.Namespace) -> int:
     profile = {
         "dataset": dataset,
         "window": {"first": months[0], "last": months[-1]},
-        **describe(dataset, datasets.read(dataset, months)),
+        **distributions(dataset, datasets.read(dataset, months)),
     }
     output = Path(options.output or datasets.build(dataset) / "profile.json")
     files.write_json(output, profile)
@@ -35,7 +35,7 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def describe(dataset: str, table: pl.DataFrame) -> dict[str, Any]:
+def distributions(dataset: str, table: pl.DataFrame) -> dict[str, Any]:
     """The distribution of each column except dates, which drift by nature.
 
     Counts sum to the column's samples and ratios to 1; nulls stand apart as `null_rate`. A bin holds

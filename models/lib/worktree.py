@@ -1,10 +1,9 @@
-"""Run a model on the newest commit of a branch and push what comes of it: for who has no machine to train on.
+"""Run models on the newest commit of a branch and push what comes of it: for people without a machine to train on.
 
-python -m models renew flight_delay --push my-branch
-
-It works in a tree of its own and by child processes, so that modules are those of the branch. What is pushed is what
-the branch's sources make, good or bad: the checks of its pull request judge it. A child finds no token in its
-environment but could read that of its parent, so train.yml runs `--write` without one, then `--read` elsewhere.
+`python -m models run flight_delay --push my-branch` works in a tree of its own and by child processes, so that modules
+are those of the branch. What is pushed is what the branch's sources make, good or bad: the checks of its pull request
+judge it. A child finds no token in its environment but could read that of its parent, so train.yml runs `--write`
+without one, then `--read` elsewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from repo.lib import origin, pull_request
+from repo.lib import origin, process, pull_request
 from repo.lib.change import folders
 from repo.lib.git import git
 from repo.lib.refusal import Refusal
@@ -27,7 +26,7 @@ MADE = ("models/{model}/dvc.lock", "models/{model}/model.onnx", "models/{model}/
 LOCAL = Path(".dvc/config.local")  # DVC's settings of one clone; Git ignores it
 
 
-def main(options: argparse.Namespace) -> int:
+def push(options: argparse.Namespace) -> int:
     branch, clone = options.push, Path.cwd()
     if branch == origin.MAIN:
         raise Refusal(f"{branch} takes pull requests, not pushes; name the branch of one by --push.")
@@ -41,7 +40,7 @@ def main(options: argparse.Namespace) -> int:
             run(name)
             keep(name)
         if not git("status", "--porcelain"):
-            print(f"renew: on {branch} {options.model or 'every model'} is what its sources make: nothing to push.")
+            print(f"run: on {branch} {options.model or 'every model'} is what its sources make: nothing to push.")
             return None
         return origin.Edit(f"Train {', '.join(names)}")
 
@@ -56,7 +55,7 @@ def main(options: argparse.Namespace) -> int:
 def land(branch: str, folder: Path) -> int:
     """Push what `--write` left in the folder: by a job that has a token and runs nothing of the branch."""
     if not folder.is_dir():
-        print("renew: nothing was trained: nothing to push.")
+        print("run: nothing was trained: nothing to push.")
         return 0
     return _push(branch, lambda: origin.carried(folder, [each.format(model="*") for each in MADE]))
 
@@ -70,13 +69,13 @@ def _push(branch: str, apply: Callable[[], origin.Edit | None]) -> int:
 
 def stale() -> list[str]:
     """The models of this tree whose lock does not fit it."""
-    return [name for name in folders("models") if _verb_or_refuse("models", "run", name, "--check")]
+    return [name for name in folders("models") if demand("models", "run", name, "--check")]
 
 
 def run(name: str) -> int:
     """`models run`: 0 when every gate passes, 1 when one fails; refused unless it came to a verdict."""
-    code = _verb_or_refuse("models", "run", name)
-    if code and _verb_or_refuse("models", "run", name, "--check"):
+    code = demand("models", "run", name)
+    if code and demand("models", "run", name, "--check"):
         raise Refusal(f"`python -m models run {name}` came to no verdict (see above); mend that and run again.")
     return code
 
@@ -116,7 +115,7 @@ def share_cache(clone: Path) -> None:
     dvc("config", "--local", "cache.dir", str(clone / place))
 
 
-def _verb_or_refuse(*words: str) -> int:
+def demand(*words: str) -> int:
     """0 or 1; all else ended without an answer."""
     if (code := verb(*words)) not in (0, 1):
         raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); mend that and run again.")
@@ -125,8 +124,4 @@ def _verb_or_refuse(*words: str) -> int:
 
 def dvc(*words: str, at: Path = Path()) -> str:
     command = [sys.executable, "-m", "dvc", *words]
-    done = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = next(iter(done.stderr.strip().splitlines()), "no reason given").removeprefix("ERROR: ")
-        raise Refusal(f"DVC refuses `dvc {' '.join(words)}` ({reason}); mend that and run again.")
-    return done.stdout.strip()
+    return process.run(command, f"DVC refuses `dvc {' '.join(words)}`", at=at).decode().strip()

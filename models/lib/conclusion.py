@@ -1,0 +1,81 @@
+"""What passport and comparison say of a model, in one sentence: how its report begins and `models run` ends."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from models.lib.figures import SHOWN, TITLES, readable, word
+
+MOST = 3  # gates that a sentence names
+
+
+def decision(passport: dict[str, Any], comparison: dict[str, Any]) -> str:
+    """Whether it is better than production, and whether a gate blocks it."""
+    failed = _failed(passport)
+    gates = f"blocked by {_list(failed)}" if failed else _passed(passport)
+    return " ".join(f"{_compared(passport, comparison)}; {gates}.".split())
+
+
+def outcome(passport: dict[str, Any]) -> str:
+    """`FAIL: calibration_error 0.102, limit 0.06`, or how many gates pass."""
+    failed = _failed(passport)
+    return " ".join((f"FAIL: {_list(failed)}" if failed else f"PASS: {_passed(passport)}").split())
+
+
+def _compared(passport: dict[str, Any], comparison: dict[str, Any]) -> str:
+    if passport["champion"] is None:
+        return "First release, with nothing to compare it with"
+    if passport["champion"]["onnx"] == passport["content"]["onnx"]:
+        return "The same model.onnx as production's"
+    if not comparison["metrics"]:
+        return f"Not compared with production ({str(comparison['fault'] or 'no figures').rstrip('.')})"
+    differences = {name: each["difference"] for name, each in comparison["metrics"].items()}
+    found = differences["roc_auc"]
+    if found["value"] is None:
+        return "Not compared with production (the test window has one outcome only)"
+    told = word("roc_auc", found)
+    others = {name: word(name, each) for name, each in differences.items() if name != "roc_auc"}
+    also = [f", {each} in {_and(others, each)}" for each in ("better", "worse") if each != told and _and(others, each)]
+    if told in ("better", "worse"):
+        low, high = sorted(abs(found[key]) for key in ("low", "high"))
+        by = f"{abs(found['value']):.{SHOWN}f} ROC AUC ({low:.{SHOWN}f} to {high:.{SHOWN}f})"
+        return f"{told.capitalize()} than production by {by}{''.join(also)}"
+    value, low, high = (f"{found[key]:+.{SHOWN}f}" for key in ("value", "low", "high"))
+    return f"Neither better nor worse than production by ROC AUC ({value}, {low} to {high}){''.join(also)}"
+
+
+def _and(words: dict[str, str], wanted: str) -> str:
+    return " and ".join(TITLES[name] for name, each in words.items() if each == wanted)
+
+
+def _failed(passport: dict[str, Any]) -> list[str]:
+    """The gates that fail; on a first release `champion` asks what `baseline` asks, so one of them is enough."""
+    failed = {gate["name"]: gate for gate in passport["gates"] if gate["verdict"] == "fail"}
+    if passport["champion"] is None and "baseline" in failed:
+        failed.pop("champion", None)
+    return [_told(gate) for gate in failed.values()]
+
+
+def _passed(passport: dict[str, Any]) -> str:
+    gates = passport["gates"]
+    off = [gate["name"] for gate in gates if gate["verdict"] == "off"]
+    below = [_told(gate) for gate in gates if gate["verdict"] not in ("pass", "fail", "off")]
+    told = f"{len(gates) - len(off)} of {len(gates)} gates pass" if off else f"all {len(gates)} gates pass"
+    if below:
+        told += f", {len(below)} of them below the limit as production is ({_list(below)})"
+    return f"{told}, off: {', '.join(off)}" if off else told
+
+
+def _list(told: list[str]) -> str:
+    more = [f"{len(told) - MOST} more"] if len(told) > MOST else []
+    return "; ".join(told[:MOST] + more)
+
+
+def _told(gate: dict[str, Any]) -> str:
+    """`calibration_error 0.102, limit 0.06`; in more words where value or limit is no number, or there is no value."""
+    if gate["value"] == "none":
+        return f"{gate['name']}: {(gate['reason'] or 'no data').rstrip('.')}"
+    value, limit = readable(gate["value"], exact=True), readable(gate["limit"], exact=True)
+    number = re.fullmatch(r"at (?:most|least) (-?[\d.]+)", limit)
+    return f"{gate['name']} {value}, limit {number[1]}" if number else f"{gate['name']}: {value} (limit: {limit})"

@@ -1,0 +1,73 @@
+"""A model's dvc.yaml, the same for all but for its name and storage, and what of the template each of its stages runs.
+
+No file of a model names a file of the template: its stages read hashes, which `declare` writes into build/engine.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+from models.lib import config
+from repo.lib.files import sha256_of_tree, write, write_json
+
+FILE = "engine.json"
+PACKAGES = "requirements/training.txt"
+
+
+def _lib(*names: str) -> tuple[str, ...]:
+    return tuple(f"models/lib/{name}.py" for name in names)
+
+
+TEMPLATE = Path("models/lib/pipeline.yaml")
+# What can change the bytes that a stage makes, of all that its verb imports; tests/models/test_engine.py holds it
+# against the imports.
+ROWS = "data_schemas/lib/datasets.py"
+SOURCES = {
+    "validate": ("data_schemas/validate.py", "data_schemas/lib/pointer.py", "data_schemas/lib/violations.py", ROWS),
+    "describe": ("data_schemas/describe.py", ROWS),
+    "train": ("models/train.py", *_lib("packages", "plugin", "samples"), ROWS, PACKAGES),
+    "export": ("models/export.py", *_lib("packages", "plugin", "inputs"), ROWS),
+    "evaluate": ("models/evaluate.py", *_lib("metrics", "samples", "scoring"), ROWS),
+}
+
+
+def hashes(model: config.Model) -> dict[str, str]:
+    """Stage -> one hash of the template's files for it, and of the packages that are the model's own."""
+    found = {stage: [*map(Path, sources)] for stage, sources in SOURCES.items()}
+    for stage in ("train", "export", "evaluate"):
+        found[stage].append(model.requirements)
+    return {stage: sha256_of_tree(path for path in paths if path.is_file())[:32] for stage, paths in found.items()}
+
+
+def path(model: config.Model) -> Path:
+    return model.build / FILE
+
+
+def hash_sources(model: config.Model) -> None:
+    """Before DVC is asked about a model; a file that says so already stays as it is."""
+    found = hashes(model)
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(path(model).read_text()) == found:
+            return
+    write_json(path(model), found)
+
+
+def declare(model: config.Model) -> None:
+    """Write the model's dvc.yaml where it differs, and what DVC reads with it."""
+    if differs(model):
+        write(model.folder / "dvc.yaml", pipeline(model))
+        print(f"run {model.name}: wrote {model.folder}/dvc.yaml")
+    hash_sources(model)
+
+
+def differs(model: config.Model) -> bool:
+    place = model.folder / "dvc.yaml"
+    return not place.is_file() or place.read_text() != pipeline(model)
+
+
+def pipeline(model: config.Model) -> str:
+    """The text of the model's dvc.yaml."""
+    text = TEMPLATE.read_text().replace("NAME", model.name)
+    return text.replace("CACHE", "true" if model.storage == "dvc" else "false")
