@@ -93,11 +93,7 @@ def findings(release: Release, listed: list[Aborted]) -> list[Finding]:
         found.append(Finding(release.folder, f"models/{release.model}", "is gone while this release runs it", retire))
     if not release.readable:
         return found  # the rules of the files have said why
-    found += (
-        check_aborted(release, release.image.digest, listed)
-        + check_onnx(release, release.passport.content.get("onnx", ""))
-        + check_lock(release)
-    )
+    found += check_aborted(release, listed) + check_onnx(release) + check_lock(release)
     if release.environment == "production" and not staged(release):
         mend = f"roll back, or promote through staging: `python -m deploy promote {release.model} --to production`"
         wrong = "staging never had these bytes of passport.yaml and resources.yaml, by any commit up to this release's"
@@ -117,23 +113,23 @@ def images_of_two_models(releases: list[Release]) -> list[Finding]:
     return found
 
 
-def check_aborted(release: Release, digest: str, listed: list[Aborted]) -> list[Finding]:
+def check_aborted(release: Release, listed: list[Aborted]) -> list[Finding]:
     """Production runs none. Staging may still hold what production aborted since, but not what was aborted before."""
     if release.environment == "staging" and (commit := introduced(release)):
         listed = aborted.at(commit)
-    if (abort := aborted.find(digest, listed)) is None:
+    if (abort := aborted.find(release.image.digest, listed)) is None:
         return []
     mend = f"`python -m deploy rollback {release.model} --environment {release.environment}`, or promote a newer model"
-    wrong = f"{digest} is on the list of aborted digests ({abort.reason})"
+    wrong = f"{release.image.digest} is on the list of aborted digests ({abort.reason})"
     return [Finding(release.folder / "passport.yaml", "image.digest", wrong, mend)]
 
 
-def check_onnx(release: Release, onnx: str) -> list[Finding]:
+def check_onnx(release: Release) -> list[Finding]:
     """With `storage: git` history holds the bytes that the passport speaks of; a DVC remote is not asked here."""
-    if (
-        release.model not in config.names()
-        or (model := config.load(release.model, check_columns=False)).storage != "git"
-    ):
+    if release.model not in config.names():
+        return []
+    model, onnx = config.load(release.model, check_columns=False), release.passport.content.get("onnx", "")
+    if model.storage != "git":
         return []
     try:
         champion.blob(model, onnx)
@@ -162,10 +158,8 @@ def check_lock(release: Release) -> list[Finding]:
 
 def staged(release: Release) -> bool:
     """Whether staging had the same passport and resources at the commit of this release or before."""
-    return any(
-        release.runs_the_same_as(entry.release)
-        for entry in history.entries("staging", release.model, introduced(release) or "HEAD")
-    )
+    until = introduced(release) or "HEAD"
+    return any(release.runs_the_same_as(each.release) for each in history.entries("staging", release.model, until))
 
 
 def introduced(release: Release) -> str | None:

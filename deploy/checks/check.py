@@ -16,12 +16,13 @@ from deploy.checks.rendering import MODEL, Rendering
 from deploy.checks.rules import analysis, evidence, placement, pods, references, selectors, strategy
 from deploy.checks.schemas import KUBERNETES, Schemas
 from deploy.lib.release import Release, kubernetes_name
-from deploy.lib.rules import Finding
+from deploy.lib.rules import Finding, of_refusal
 from repo.lib.refusal import Refusal
 
 MODULES = (strategy, analysis, evidence, references, selectors, pods, placement)
 RULES = [rule for module in MODULES for rule in module.RULES]
 ARGOCD = Path("deploy/argocd")
+USED = "the manifests that it uses"
 BATCH = 10  # releases rendered by one call: more cost kustomize more than a call
 
 
@@ -74,9 +75,8 @@ def _batch(releases: Sequence[Release], tree: Path) -> list[tuple[Release, str |
     except Refusal as refusal:
         if len(releases) > 1:
             return list(chain.from_iterable(_batch([each], tree) for each in releases))
-        wrong, _, mend = str(refusal).rstrip(".").partition(": ")[2].rpartition("; ")
-        file = releases[0].folder / "kustomization.yaml"
-        return [(releases[0], Finding(file, "the manifests that it uses", wrong, mend))]
+        said = Refusal(str(refusal).partition(": ")[2])  # without the folder of the batch
+        return [(releases[0], of_refusal(said, releases[0].folder / "kustomization.yaml", USED))]
 
 
 def canonical(release: Release, text: str) -> str:
@@ -92,8 +92,7 @@ def _parsed(release: Release, text: str, schemas: Schemas) -> Found:
     try:
         rendered = rendering.parse(text, release)
     except Refusal as refusal:
-        wrong, _, mend = str(refusal).rstrip(".").rpartition("; ")
-        return [("", Finding(release.folder / "kustomization.yaml", "the manifests that it uses", wrong, mend))]
+        return [("", of_refusal(refusal, release.folder / "kustomization.yaml", USED))]
     return [(str(rendered), general(finding, rendered)) for finding in findings(rendered, schemas)]
 
 
@@ -146,6 +145,6 @@ def of_argocd(root: Path, tree: Path, schemas: Schemas) -> list[Finding]:
     try:
         objects = rendering.objects(kustomize.text(tree / ARGOCD), ARGOCD)
     except Refusal as refusal:
-        wrong, _, mend = str(refusal).replace(f"{tree}/", "").rstrip(".").rpartition("; ")
-        return [Finding(ARGOCD / "kustomization.yaml", "the manifests that it uses", wrong, mend)]
+        said = Refusal(str(refusal).replace(f"{tree}/", ""))
+        return [of_refusal(said, ARGOCD / "kustomization.yaml", USED)]
     return [finding for each in objects for finding in schemas.findings(each)]

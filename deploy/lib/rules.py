@@ -34,9 +34,10 @@ class Finding:
         return f"{self.file}: {self.thing}: {self.wrong}; {self.mend}."
 
 
-def of_refusal(refusal: Refusal, file: Path, thing: str, mend: str) -> Finding:
-    """What the refusal says is wrong, without the path and the advice that a fault has of its own."""
-    return Finding(file, thing, str(refusal).removeprefix(f"{file}: ").rpartition("; ")[0], mend)
+def of_refusal(refusal: Refusal, file: Path, thing: str, mend: str = "") -> Finding:
+    """What the refusal says is wrong, without its path; with another advice than its own, if there is a better one."""
+    wrong, _, own = str(refusal).removeprefix(f"{file}: ").rstrip(".").rpartition("; ")
+    return Finding(file, thing, wrong, mend or own)
 
 
 def required_gates() -> list[str]:

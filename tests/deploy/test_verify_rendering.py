@@ -56,7 +56,7 @@ def test_a_fault_of_the_base_is_said_once_with_file_object_and_mend(small: Tree)
     lines = [line for line in answer.out.splitlines() if "no node could be drained" in line]
     assert lines == [
         "deploy/base/poddisruptionbudget.yaml: PodDisruptionBudget specimen: spec.maxUnavailable "
-        "(a specimen: staging, canary and 5 more): allows no eviction: no node could be drained; allow one."
+        "(a specimen: staging, canary and 3 more): allows no eviction: no node could be drained; allow one."
     ]
 
 
