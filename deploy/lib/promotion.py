@@ -114,11 +114,12 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
             f"promote it there first: `python -m deploy promote {name} --to staging --image …`."
         )
     refuse(rules.of_release(staging, rules.required_gates()))
-    if changed := history.uncommitted(staging.folder):
+    held = history.standing("staging", name)
+    if held is None or held.files != staging.files:
         raise Refusal(
-            f"{', '.join(changed)}: not committed, so staging never had it; commit it and let staging run it first."
+            f"{staging.folder}: not committed, so staging never had it; commit it and let staging run it first, or "
+            f"restore it with `git checkout HEAD -- {staging.folder}`."
         )
-    refuse_never_staged(staging)
     signature.verify(staging.image, signed)
     where = str(staging.folder / "passport.yaml")
     promised = promise.demand(staging.passport, history.standing("production", name), where)
@@ -162,14 +163,6 @@ def refuse_reused(image: Image, name: str, version: str) -> None:
                 f"{image.digest} is the image of {other.model} {its} ({other.folder} has or had it), not of "
                 f"{name} {version}; push this version's image and give its digest."
             )
-
-
-def refuse_never_staged(staging: Release) -> None:
-    """HEAD holds it, unless what is tracked is hidden from `git status`."""
-    if not any(entry.release.files == staging.files for entry in history.entries("staging", staging.model)):
-        raise Refusal(
-            f"{staging.folder} holds what no commit had; restore it with `git checkout HEAD -- {staging.folder}`."
-        )
 
 
 def paced(candidate: Release, rate: float | None) -> list[str]:

@@ -75,17 +75,8 @@ def test_the_message_names_the_way_that_breaks_nobody() -> None:
 
 def passport(**serving: Any) -> Passport:
     served = {"strategy": "canary", "slow_ms": 1.0, **serving}
-    return Passport.model_validate(
-        {
-            "model": "m",
-            "version": "0" * 12,
-            "verdict": "pass",
-            "content": {},
-            "metrics": {},
-            "gates": [],
-            "serving": served,
-        }
-    )
+    made = {"model": "m", "version": "0" * 12, "verdict": "pass", "serving": served}
+    return Passport.model_validate(made | {"content": {}, "metrics": {}, "gates": [], "judged_by": []})
 
 
 def test_a_declared_break_never_walks_as_a_canary(monkeypatch: pytest.MonkeyPatch) -> None:
