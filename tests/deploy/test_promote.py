@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,23 @@ def test_a_promotion_that_was_cut_short_is_named_and_the_next_completes_it(
     assert (verified.code, str(folder("staging")) in verified.out) == ((1, True) if written else (0, False))
     assert tree.promote("staging", "b").code == 0
     assert content(folder("staging")) == whole
+
+
+def test_what_a_kill_leaves_of_a_file_is_ignored_by_git_and_by_verify(
+    released: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = release.read("staging", "specimen_delay")
+    assert found
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: os._exit(9))  # in the middle of the first file, as a kill would
+        if (child := os.fork()) == 0:
+            release.write(found)
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert [path.name for path in folder("staging").glob(".*")] != []
+    assert content(folder("staging")).items() >= found.files.items()
+    assert released.git("status", "--porcelain") == ""
+    assert released.deploy("verify").code == 0
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
