@@ -233,7 +233,7 @@ def _baseline(name: str, gate: config.Baseline, evidence: Evidence) -> Verdict:
     stated = 0.5 if gate.roc_auc is None else gate.roc_auc
     good = auc >= stated and loss < base
     limit = f"ROC AUC at least {stated:g}, log-loss under {base:.4g} (base rate)"
-    verdict = Verdict(name, limit, f"{auc:.4g}, {loss:.4g} (worse bounds)", "pass" if good else "fail")
+    verdict = Verdict(name, limit, f"{auc:.4g}, {loss:.4g} (at the worse ends)", "pass" if good else "fail")
     if good or not _may_be_below(evidence):
         return verdict
     compared = evidence.comparison["metrics"]

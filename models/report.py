@@ -13,12 +13,13 @@ from typing import Any
 
 from models import evaluate, measure
 from models.gates import BELOW
-from models.lib import compare, conclusion, config, figures
+from models.lib import compare, config
 from models.lib.passport import KEYS
+from models.lib.report import conclusion, figures
 from repo.lib.files import read_json, read_yaml, write
 from repo.lib.markdown import table
 
-HERE = Path(__file__).parent / "lib"
+HERE = Path(__file__).parent / "lib/report"
 MARKS = {"pass": "✅ pass", BELOW: f"⚠️ **{BELOW}**", "fail": "❌ **fail**", "off": "⚪ off"}
 LARGEST = 8  # slices of a column in Markdown; the HTML lists all
 
@@ -48,7 +49,7 @@ def html(facts: dict[str, Any]) -> str:
     """The template with its charts inline: nothing is loaded from anywhere."""
     import jinja2
 
-    from models.lib import charts
+    from models.lib.report import charts
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True

@@ -16,6 +16,7 @@ from pathlib import Path
 from data_schemas.lib import datasets, pointer
 from models import reproduce
 from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, worktree
+from models.lib.report import conclusion
 from repo.lib.files import read_yaml, sha256, sha256_of_tree, write
 from repo.lib.git import NoGit, git
 from repo.lib.refusal import Refusal
@@ -79,9 +80,8 @@ def run(model: config.Model, train: bool = True) -> int:
         told = "nothing changed" if idle else "trained nothing: weights and model.onnx are those that the lock names"
         print(f"run {model.name}: {told}.")
     print(f"run {model.name}: {_reproduced(model, committed)}")
-    passed = sum(gate["verdict"].startswith("pass") for gate in record["gates"])
-    print(f"run {model.name}: version {record['version']}, {passed} of {len(record['gates'])} gates pass: ", end="")
-    print(f"{record['verdict'].upper()} ({model.build / 'report.html'})")
+    print(f"run {model.name}: version {record['version']}, {model.build / 'report.html'}")
+    print(f"run {model.name}: {conclusion.outcome(record)}")
     return 0 if record["verdict"] == "pass" else 1
 
 
@@ -160,6 +160,6 @@ def judged_from(model: config.Model) -> str:
     """One hash of all that a verdict depends on, this machine apart."""
     files = [*artifacts.files(model), model.build / "evaluation.json"]
     files += [Path("requirements/training.txt"), *passport.code(model)]
-    files += [Path("models/report.py"), *Path("models/lib").glob("*.jinja")]
+    files += [Path("models/report.py"), *Path("models/lib/report").glob("*.*")]
     released = (champion.standing(model.name, environment) for environment in champion.ENVIRONMENTS)
     return sha256_of_tree([*files, *filter(None, released)])

@@ -11,7 +11,7 @@ from typing import Any
 from deploy.lib import aborted, history, rules
 from deploy.lib.release import Gate, Release, kubernetes_name, parse_yaml
 from models.gates import BELOW
-from models.lib.figures import TITLES
+from models.lib.report.figures import TITLES
 from models.report import MARKS
 from repo.lib.markdown import plain, table
 from repo.lib.origin import Edit

@@ -11,7 +11,8 @@ import pytest
 
 from models import gates, measure
 from models.__main__ import main
-from models.lib import charts, config, worktree
+from models.lib import config, worktree
+from models.lib.report import charts
 from repo.lib import origin
 from repo.lib.files import read_json
 from tests.models import scene

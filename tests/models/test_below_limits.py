@@ -11,8 +11,9 @@ import pytest
 
 from models import gates
 from models.gates import BELOW, Evidence
-from models.lib import compare, config, figures
+from models.lib import compare, config
 from models.lib.champion import Champion
+from models.lib.report import figures
 from tests.models.planted import plant, verdict
 
 CHAMPION = Champion("0123456789ab", "f" * 64, "c" * 40, served={"strategy": "canary", "slow_ms": 1.0, "threshold": 0.4})

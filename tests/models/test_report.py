@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from models import gates, report
-from models.lib import charts, compare, conclusion, config, figures
+from models.lib import compare, config
+from models.lib.report import charts, conclusion, figures
 from repo.lib.files import read_json, write_json
 from tests.models.scene import OPTIONS
 from tests.support import comparisons, trees
@@ -148,7 +149,7 @@ def gate(name: str, value: str, limit: str, verdict: str = "fail", reason: str |
 CALIBRATION, OFF = gate("calibration_error", "0.102", "at most 0.06"), gate("size_mb", "-", "-", "off", "large disks")
 FINE, SAME = gate("brier", "0.1", "at most 0.2", "pass"), "ROC AUC at least 0.65"
 SHIFT = gate("shift", "30.0% of labels change", "at most 25% of labels change")
-BOTH = [gate("champion", "0.6 (worse bounds)", SAME), gate("baseline", "0.6 (worse bounds)", SAME)]
+BOTH = [gate("champion", "0.6 (at the worse ends)", SAME), gate("baseline", "0.6 (at the worse ends)", SAME)]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ BOTH = [gate("champion", "0.6 (worse bounds)", SAME), gate("baseline", "0.6 (wor
             0,
             0,
             BOTH,
-            "First release, with nothing to compare it with; blocked by baseline: 0.6 (worse bounds) (limit: "
+            "First release, with nothing to compare it with; blocked by baseline: 0.6 (at the worse ends) (limit: "
             "ROC AUC at least 0.65).",
         ),
         (

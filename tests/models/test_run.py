@@ -150,7 +150,7 @@ def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, cha
         "report gone": BUILD / "report.html",
         "comparison gone": BUILD / "comparison.json",
         "packages": Path("requirements/training.txt"),
-        "template": Path("models/lib/report.html.jinja"),
+        "template": Path("models/lib/report/report.html.jinja"),
         "marker": BUILD / "judged",
     }[change]
     if change.endswith("gone"):

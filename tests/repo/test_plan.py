@@ -49,7 +49,7 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "models/lib/inputs.py": (TRAIN, TRAIN, [], True, True),
     "models/lib/metrics.py": (TRAIN, TRAIN, [], True, True),
     "models/gates.py": (GATES, GATES, [], True, False),
-    "models/lib/report.html.jinja": (GATES, GATES, [], True, False),
+    "models/lib/report/report.html.jinja": (GATES, GATES, [], True, False),
     "models/new.html": (TRAIN, TRAIN, [], True, False),
     "repo/plan.py": (NOTHING, NOTHING, [], True, False),
     "serving/runtime/service.py": (BUILD, BUILD, [], True, True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.lib import figures
+from models.lib.report import figures
 
 
 def make(evaluation: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from models.lib import champion, config, passport
-from models.lib.figures import TITLES
+from models.lib.report.figures import TITLES
 
 COUNTS = [[60 * (row == to) + 20 * (row + 1 == to) for to in range(10)] for row in range(10)]  # made up, of a promise
 

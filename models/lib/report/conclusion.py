@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from models.lib.figures import SHOWN, TITLES, readable, word
+from models.lib.report.figures import SHOWN, TITLES, readable, word
 
 MOST = 3  # gates that a sentence names
 
