@@ -27,7 +27,7 @@ from deploy.rehearsal.advice import advice
 from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Pace, Rehearsal
-from deploy.rehearsal.reference import Judge, Reference
+from deploy.rehearsal.reference import Judge, ReferenceJudge
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
@@ -157,7 +157,7 @@ def judging(
 ) -> Iterator[Judge]:
     """The templates on a Prometheus of their own, which scrapes from now on; the reference where none is installed."""
     if prometheus.find() is None:
-        yield Reference(champion, candidate, rehearsal.pace, np.array(promised.counts, np.float64))
+        yield ReferenceJudge(champion, candidate, rehearsal.pace, np.array(promised.counts, np.float64))
         return
     own, its = rehearsal.bounds, rehearsal.champion_bounds
     release = release.with_bounds(
@@ -169,7 +169,7 @@ def judging(
     ]
     place = folder / "prometheus"
     with prometheus.start(pods, release.rollout, release.monitor, rehearsal.factor, place) as running:
-        yield cluster.Templates(release, running, rehearsal.factor)
+        yield cluster.ClusterJudge(release, running, rehearsal.factor)
 
 
 @contextlib.contextmanager

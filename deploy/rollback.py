@@ -86,16 +86,11 @@ def present(environment: str, model: str) -> Release:
     return current
 
 
-def same(one: Release, other: Release) -> bool:
-    """Whether both run the same, whatever they are compared with on the way there."""
-    return all(one.files.get(name) == other.files.get(name) for name in FILES[1:])
-
-
 def choose(current: Release, version: str | None) -> Entry:
     """The newest earlier release of that version, or the newest that is not on the list of aborted digests."""
     listed = aborted.read()
     had = history.entries(current.environment, current.model, own_line=True)
-    earlier = [entry for entry in had if not same(entry.release, current) and entry.release.readable]
+    earlier = [entry for entry in had if not entry.release.runs_the_same_as(current) and entry.release.readable]
     if not earlier:
         raise Refusal(
             f"{current.environment} never had another release of {current.model}, there is nothing earlier; mend the "
@@ -139,8 +134,5 @@ def print_summary(current: Release, target: Entry, aborted_digest: str | None, l
     print("  - the same where it still has the ReplicaSet of one of the last three releases;")
     print(f"  - otherwise {restored.version} is new there: {rules.rollout_in_words(restored.passport.serving)};")
     print(f"    to skip the steps: kubectl argo rollouts promote {kubernetes} --full")
-    if landed:
-        return
-    print("Next, look at it and commit it:")
-    print(f"  git add {release.RELEASES} && git diff --cached")
-    print(f'  python -m deploy verify && git commit -m "Roll {name} back to {restored.version} in {environment}"')
+    if not landed:
+        print(decision.next_steps(release.RELEASES, f"Roll {name} back to {restored.version} in {environment}"))

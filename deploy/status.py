@@ -39,11 +39,11 @@ def row(found: Release) -> list[str]:
     return [version, since, metrics(found.passport.metrics)]
 
 
-def metrics(of: dict[str, Interval]) -> str:
+def metrics(intervals: dict[str, Interval]) -> str:
     """Three short lines, ROC AUC with its interval."""
-    auc = of.get("roc_auc", NONE)
+    auc = intervals.get("roc_auc", NONE)
     bounds = f" ({number(auc.low)}-{number(auc.high)})" if auc.low is not None else ""
-    others = {name: number(of.get(name, NONE).value) for name in ("log_loss", "brier", "calibration_error")}
+    others = {name: number(intervals.get(name, NONE).value) for name in ("log_loss", "brier", "calibration_error")}
     return (
         f"ROC AUC {number(auc.value)}{bounds}\nlog-loss {others['log_loss']}, Brier {others['brier']}\n"
         f"calibration error {others['calibration_error']}"

@@ -13,16 +13,16 @@ from deploy.checks import check
 from deploy.lib import aborted, history, release, rules
 from deploy.lib.aborted import Aborted
 from deploy.lib.release import ENVIRONMENTS, FILES, RELEASES, Release, parse_yaml
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 from models.lib import champion, config, lock
 from repo.lib.command import working
-from repo.lib.git import git
+from repo.lib.git import blobs, git
 from repo.lib.refusal import Refusal
 
 
 def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes its options
     releases = release.every()
-    found = strangers()
+    found = unexpected_files()
     try:
         listed = aborted.read()
     except Refusal as refusal:
@@ -31,15 +31,15 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
     sound = []
     for each in releases:
         own = rules.of_release(each, gates_of(each))
-        found += own + faults(each, listed)
+        found += own + findings(each, listed)
         if not own:
             sound.append(each)  # another's kustomization.yaml is not what follows from its passport
-    found += shared(releases)
+    found += images_of_two_models(releases)
     rendered = rendering(sound)
     if isinstance(rendered, check.Outcome):
-        found += rendered.faults
-    for fault in found:
-        print(fault)
+        found += rendered.findings
+    for finding in found:
+        print(finding)
     by = ", ".join(f"{sum(each.environment == name for each in releases)} in {name}" for name in ENVIRONMENTS)
     if found:
         print(f"Faults: {len(found)}. Releases: {by}.")
@@ -70,7 +70,7 @@ def rendering(sound: list[Release]) -> check.Outcome | Refusal:
         return refusal
 
 
-def strangers() -> list[Fault]:
+def unexpected_files() -> list[Finding]:
     """Files that no verb wrote; hidden ones, which nothing reads, are let be."""
     found = []
     for path in sorted(RELEASES.rglob("*")):
@@ -81,27 +81,27 @@ def strangers() -> list[Fault]:
         beside = not folders and name in ("README.md", aborted.PATH.name)
         released = len(folders) == 2 and folders[0] in ENVIRONMENTS and name in FILES and not path.is_symlink()
         if not (hidden or beside or released):
-            found.append(Fault(path, "the file", "has no place among releases", "remove it"))
+            found.append(Finding(path, "the file", "has no place among releases", "remove it"))
     return found
 
 
-def faults(of: Release, listed: list[Aborted]) -> list[Fault]:
+def findings(release: Release, listed: list[Aborted]) -> list[Finding]:
     """What one release breaks beside the rules of its own files: those of history, if its files can be read."""
     found = []
-    if of.model not in config.names():
-        retire = f"restore the folder, or retire the release with `git rm -r {of.folder}`"
-        found.append(Fault(of.folder, f"models/{of.model}", "is gone while this release runs it", retire))
-    if not of.readable:
+    if release.model not in config.names():
+        retire = f"restore the folder, or retire the release with `git rm -r {release.folder}`"
+        found.append(Finding(release.folder, f"models/{release.model}", "is gone while this release runs it", retire))
+    if not release.readable:
         return found  # the rules of the files have said why
-    found += of_aborted(of, of.image.digest, listed) + of_onnx(of, of.passport.content.get("onnx", "")) + of_lock(of)
-    if of.environment == "production" and not staged(of):
-        mend = f"roll back, or promote through staging: `python -m deploy promote {of.model} --to production`"
+    found += check_aborted(release, listed) + check_onnx(release) + check_lock(release)
+    if release.environment == "production" and not staged(release):
+        mend = f"roll back, or promote through staging: `python -m deploy promote {release.model} --to production`"
         wrong = "staging never had these bytes of passport.yaml and resources.yaml, by any commit up to this release's"
-        found.append(Fault(of.folder / "passport.yaml", of.version, wrong, mend))
+        found.append(Finding(release.folder / "passport.yaml", release.version, wrong, mend))
     return found
 
 
-def shared(releases: list[Release]) -> list[Fault]:
+def images_of_two_models(releases: list[Release]) -> list[Finding]:
     """An image is one model's: where two have the same digest, one of them runs the other's model."""
     found, owners = [], dict[str, Release]()
     for each in filter(lambda release: release.readable, releases):
@@ -109,68 +109,67 @@ def shared(releases: list[Release]) -> list[Fault]:
         if owner.model != each.model:
             wrong = f"{each.image.digest} is also the image of {owner.folder}, another model"
             mend = "promote each model with the image that was built of it"
-            found.append(Fault(each.folder / "passport.yaml", "image.digest", wrong, mend))
+            found.append(Finding(each.folder / "passport.yaml", "image.digest", wrong, mend))
     return found
 
 
-def of_aborted(of: Release, digest: str, listed: list[Aborted]) -> list[Fault]:
+def check_aborted(release: Release, listed: list[Aborted]) -> list[Finding]:
     """Production runs none. Staging may still hold what production aborted since, but not what was aborted before."""
-    if of.environment == "staging" and (commit := introduced(of)):
+    if release.environment == "staging" and (commit := introduced(release)):
         listed = aborted.at(commit)
-    if (abort := aborted.find(digest, listed)) is None:
+    if (abort := aborted.find(release.image.digest, listed)) is None:
         return []
-    mend = f"`python -m deploy rollback {of.model} --environment {of.environment}`, or promote a newer model"
-    wrong = f"{digest} is on the list of aborted digests ({abort.reason})"
-    return [Fault(of.folder / "passport.yaml", "image.digest", wrong, mend)]
+    mend = f"`python -m deploy rollback {release.model} --environment {release.environment}`, or promote a newer model"
+    wrong = f"{release.image.digest} is on the list of aborted digests ({abort.reason})"
+    return [Finding(release.folder / "passport.yaml", "image.digest", wrong, mend)]
 
 
-def of_onnx(of: Release, onnx: str) -> list[Fault]:
+def check_onnx(release: Release) -> list[Finding]:
     """With `storage: git` history holds the bytes that the passport speaks of; a DVC remote is not asked here."""
-    if of.model not in config.names() or (model := config.load(of.model, check_columns=False)).storage != "git":
+    if release.model not in config.names():
+        return []
+    model, onnx = config.load(release.model, check_columns=False), release.passport.content.get("onnx", "")
+    if model.storage != "git":
         return []
     try:
         champion.blob(model, onnx)
     except Refusal:
         wrong = f"no commit has a {model.onnx} with this SHA-256 ({onnx[:12]})"
         mend = "commit the model that was released, or promote the committed one"
-        return [Fault(of.folder / "passport.yaml", "content.onnx", wrong, mend)]
+        return [Finding(release.folder / "passport.yaml", "content.onnx", wrong, mend)]
     return []
 
 
-def of_lock(of: Release) -> list[Fault]:
+def check_lock(release: Release) -> list[Finding]:
     """The commit that the image was built of must hold what its own sources make, by its own lock."""
-    commit, path = of.image.commit, f"models/{of.model}/dvc.lock"
-    if commit is None or not (held := history.files(commit, [path])):
+    commit, path = release.image.commit, f"models/{release.model}/dvc.lock"
+    if commit is None or not (held := blobs(commit, [path])):
         return []
     stages = (parse_yaml(held[path]) or {}).get("stages") or {}
     named = {dep["path"] for stage in stages.values() for dep in stage.get("deps") or []}
-    wanted = [path, f"models/{of.model}/model.yaml", *sorted(named), *(f"{each}.dvc" for each in sorted(named))]
-    tree = history.files(commit, wanted)
-    mend = f"`python -m deploy rollback {of.model} --environment {of.environment}`, or promote a newer model"
+    wanted = [path, f"models/{release.model}/model.yaml", *sorted(named), *(f"{each}.dvc" for each in sorted(named))]
+    tree = blobs(commit, wanted)
+    mend = f"`python -m deploy rollback {release.model} --environment {release.environment}`, or promote a newer model"
     return [
-        Fault(of.folder / "passport.yaml", "image.commit", f"{commit[:10]} held another model: {fault}", mend)
-        for fault in lock.faults(of.model, tree.get)[:1]
+        Finding(release.folder / "passport.yaml", "image.commit", f"{commit[:10]} held another model: {finding}", mend)
+        for finding in lock.faults(release.model, tree.get)[:1]
     ]
 
 
-def staged(of: Release) -> bool:
+def staged(release: Release) -> bool:
     """Whether staging had the same passport and resources at the commit of this release or before."""
-    return any(same(entry.release, of) for entry in history.entries("staging", of.model, introduced(of) or "HEAD"))
+    until = introduced(release) or "HEAD"
+    return any(release.runs_the_same_as(each.release) for each in history.entries("staging", release.model, until))
 
 
-def introduced(of: Release) -> str | None:
+def introduced(release: Release) -> str | None:
     """The commit that brought the release; None if it is not committed."""
-    if history.uncommitted(of.folder):
+    if history.uncommitted(release.folder):
         return None
     # Git follows the parent that has the same files, so a merge that only kept the release is not named.
-    return git("rev-list", "-1", "HEAD", "--", str(of.folder)).decode().strip() or None
+    return git("rev-list", "-1", "HEAD", "--", str(release.folder)).decode().strip() or None
 
 
 def gates_of(release: Release) -> list[str]:
     """The gates that a release must have passed: those there were when its passport was made."""
-    return (release.passport.judged_by if release.readable else None) or rules.required_gates()
-
-
-def same(one: Release, other: Release) -> bool:
-    """Equal but for the environment that kustomization.yaml names."""
-    return all(name in one.files and one.files[name] == other.files.get(name) for name in FILES[1:])
+    return (release.readable and release.passport.judged_by) or rules.required_gates()

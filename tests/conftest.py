@@ -127,7 +127,7 @@ def alive(once: Once) -> Path:
         with pytest.MonkeyPatch.context() as patch, rendering.copied() as tree:
             patch.setattr(dead, "PROVEN", folder)
             texts, _ = check.render_all(rendering.specimens(), tree)
-            dead.faults(texts, tree)
+            dead.findings(texts, tree)
 
     return once("alive", make)
 

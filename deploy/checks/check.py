@@ -16,12 +16,13 @@ from deploy.checks.rendering import MODEL, Rendering
 from deploy.checks.rules import analysis, evidence, placement, pods, references, selectors, strategy
 from deploy.checks.schemas import KUBERNETES, Schemas
 from deploy.lib.release import Release, kubernetes_name
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding, of_refusal
 from repo.lib.refusal import Refusal
 
 MODULES = (strategy, analysis, evidence, references, selectors, pods, placement)
 RULES = [rule for module in MODULES for rule in module.RULES]
 ARGOCD = Path("deploy/argocd")
+USED = "the manifests that it uses"
 BATCH = 10  # releases rendered by one call: more cost kustomize more than a call
 
 
@@ -29,7 +30,7 @@ BATCH = 10  # releases rendered by one call: more cost kustomize more than a cal
 class Outcome:
     """`checked` says in one line what was held against what; `lacking` names the kinds without a schema, and why."""
 
-    faults: list[Fault]
+    findings: list[Finding]
     checked: str
     lacking: dict[str, str]
 
@@ -46,15 +47,15 @@ def everything(releases: Sequence[Release], root: Path = Path()) -> Outcome:
             if (key := canonical(release, text)) not in seen:
                 seen.add(key)
                 found += _parsed(release, text, schemas)
-        found += [("", fault) for fault in of_argocd(root, tree, schemas)]
+        found += [("", finding) for finding in of_argocd(root, tree, schemas)]
         if not found:  # the search for dead entries takes ten times as long as all else
-            found += [("", fault) for fault in dead.faults(texts[: len(specimens)], tree)]
+            found += [("", finding) for finding in dead.findings(texts[: len(specimens)], tree)]
     versions = ", ".join(number.removesuffix(".0") for number in KUBERNETES)
     what = f"{', '.join(rendering.strategies(root))} in each environment, and {len(releases)} releases"
     return Outcome(merged(found), f"Held against Kubernetes {versions}: {what}.", schemas.catalog.lacking)
 
 
-Found = list[tuple[str, Fault]]  # where (a rendering, or nothing to say) and what
+Found = list[tuple[str, Finding]]  # where (a rendering, or nothing to say) and what
 
 
 def render_all(releases: Sequence[Release], tree: Path) -> tuple[list[tuple[Release, str]], Found]:
@@ -64,19 +65,18 @@ def render_all(releases: Sequence[Release], tree: Path) -> tuple[list[tuple[Rele
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         made = list(chain.from_iterable(pool.map(lambda batch: _batch(batch, tree), batches)))
     texts = [(release, text) for release, text in made if isinstance(text, str)]
-    return texts, [(release.environment, fault) for release, fault in made if isinstance(fault, Fault)]
+    return texts, [(release.environment, finding) for release, finding in made if isinstance(finding, Finding)]
 
 
-def _batch(releases: Sequence[Release], tree: Path) -> list[tuple[Release, str | Fault]]:
+def _batch(releases: Sequence[Release], tree: Path) -> list[tuple[Release, str | Finding]]:
     """Together, or, if one of them cannot be rendered, one by one."""
     try:
         return list(zip(releases, rendering.texts(releases, tree), strict=True))
     except Refusal as refusal:
         if len(releases) > 1:
             return list(chain.from_iterable(_batch([each], tree) for each in releases))
-        wrong, _, mend = str(refusal).rstrip(".").partition(": ")[2].rpartition("; ")
-        file = releases[0].folder / "kustomization.yaml"
-        return [(releases[0], Fault(file, "the manifests that it uses", wrong, mend))]
+        said = Refusal(str(refusal).partition(": ")[2])  # without the folder of the batch
+        return [(releases[0], of_refusal(said, releases[0].folder / "kustomization.yaml", USED))]
 
 
 def canonical(release: Release, text: str) -> str:
@@ -90,51 +90,52 @@ def canonical(release: Release, text: str) -> str:
 
 def _parsed(release: Release, text: str, schemas: Schemas) -> Found:
     try:
-        of = rendering.parse(text, release)
+        rendered = rendering.parse(text, release)
     except Refusal as refusal:
-        wrong, _, mend = str(refusal).rstrip(".").rpartition("; ")
-        return [("", Fault(release.folder / "kustomization.yaml", "the manifests that it uses", wrong, mend))]
-    return [(str(of), general(fault, of)) for fault in faults(of, schemas)]
+        return [("", of_refusal(refusal, release.folder / "kustomization.yaml", USED))]
+    return [(str(rendered), general(finding, rendered)) for finding in findings(rendered, schemas)]
 
 
-def faults(of: Rendering, schemas: Schemas) -> list[Fault]:
+def findings(rendered: Rendering, schemas: Schemas) -> list[Finding]:
     """What one rendering breaks. Rules read fields whose types the schemas have proven, so those come first."""
-    broken = [fault for each in of.objects for fault in schemas.faults(each)]
-    return broken + [fault for _, fault in by_rule(of, bool(broken))]
+    broken = [finding for each in rendered.objects for finding in schemas.findings(each)]
+    return broken + [finding for _, finding in by_rule(rendered, bool(broken))]
 
 
-def by_rule(of: Rendering, broken: bool = False) -> Iterator[tuple[str, Fault]]:
+def by_rule(rendered: Rendering, broken: bool = False) -> Iterator[tuple[str, Finding]]:
     """The name of each rule with what it finds; of `broken` objects some may not be readable."""
     for rule in RULES:
         try:
-            yield from [(rule.__name__, fault) for fault in rule(of)]
+            yield from [(rule.__name__, finding) for finding in rule(rendered)]
         except (TypeError, KeyError, AttributeError, ValueError, IndexError, Refusal) as error:
             if not broken:  # of which it is a consequence
                 wrong = f"cannot be read by {rule.__name__} ({type(error).__name__}: {error})"
                 mend = "compare them with deploy/base in Git"
-                yield rule.__name__, Fault(of.objects[0].file, "the objects", wrong, mend)
+                yield rule.__name__, Finding(rendered.objects[0].file, "the objects", wrong, mend)
 
 
-def general(fault: Fault, of: Rendering) -> Fault:
+def general(finding: Finding, rendered: Rendering) -> Finding:
     """The fault as a specimen would have it, so that one of the base is said once and not for each model."""
-    name = kubernetes_name(of.model)
-    texts = {key: getattr(fault, key).replace(name, MODEL) for key in ("thing", "wrong", "mend")}
-    return dataclasses.replace(fault, **texts)
+    name = kubernetes_name(rendered.model)
+    texts = {key: getattr(finding, key).replace(name, MODEL) for key in ("thing", "wrong", "mend")}
+    return dataclasses.replace(finding, **texts)
 
 
-def merged(found: Found) -> list[Fault]:
+def merged(found: Found) -> list[Finding]:
     """Each fault once, with the rendering that showed it first, and in how many others it is."""
-    places: dict[Fault, list[str]] = {}
-    for where, fault in found:
-        places.setdefault(fault, []).append(where)
+    places: dict[Finding, list[str]] = {}
+    for where, finding in found:
+        places.setdefault(finding, []).append(where)
     once = []
-    for fault, wheres in places.items():
+    for finding, wheres in places.items():
         more = f" and {len(wheres) - 1} more" if len(wheres) > 1 else ""
-        once.append(dataclasses.replace(fault, thing=f"{fault.thing} ({wheres[0]}{more})") if wheres[0] else fault)
+        once.append(
+            dataclasses.replace(finding, thing=f"{finding.thing} ({wheres[0]}{more})") if wheres[0] else finding
+        )
     return once
 
 
-def of_argocd(root: Path, tree: Path, schemas: Schemas) -> list[Fault]:
+def of_argocd(root: Path, tree: Path, schemas: Schemas) -> list[Finding]:
     """What a platform engineer applies once: its schemas only."""
     if not (root / ARGOCD).is_dir():
         return []
@@ -144,6 +145,6 @@ def of_argocd(root: Path, tree: Path, schemas: Schemas) -> list[Fault]:
     try:
         objects = rendering.objects(kustomize.text(tree / ARGOCD), ARGOCD)
     except Refusal as refusal:
-        wrong, _, mend = str(refusal).replace(f"{tree}/", "").rstrip(".").rpartition("; ")
-        return [Fault(ARGOCD / "kustomization.yaml", "the manifests that it uses", wrong, mend)]
-    return [fault for each in objects for fault in schemas.faults(each)]
+        said = Refusal(str(refusal).replace(f"{tree}/", ""))
+        return [of_refusal(said, ARGOCD / "kustomization.yaml", USED)]
+    return [finding for each in objects for finding in schemas.findings(each)]

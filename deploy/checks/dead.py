@@ -20,7 +20,7 @@ import yaml
 
 from deploy.checks import rendering
 from deploy.lib.release import Release
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 from repo.lib.files import sha256, write
 from repo.lib.refusal import Refusal
 
@@ -40,7 +40,7 @@ class Entry:
     kind: str = ""  # of the objects that it changes, if it says
 
 
-def faults(texts: Texts, tree: Path) -> list[Fault]:
+def findings(texts: Texts, tree: Path) -> list[Finding]:
     """Dead entries of the manifests in `tree`; `texts` are the specimens as rendered from it."""
     proof = PROVEN / _state(texts, tree)
     if proof.is_file():
@@ -51,7 +51,7 @@ def faults(texts: Texts, tree: Path) -> list[Fault]:
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         alive = list(pool.map(lambda entry: matters(entry, plain, tree), listed))
     found = [
-        Fault(entry.file, entry.thing, "changes nothing in what is rendered", MEND)
+        Finding(entry.file, entry.thing, "changes nothing in what is rendered", MEND)
         for entry, lives in zip(listed, alive, strict=True)
         if not lives
     ]
@@ -143,8 +143,8 @@ def _without(file: Path, content: Any, path: Sequence[str | int], thing: str) ->
 def _reads(release: Release, file: Path) -> bool:
     """Whether a release can read a file at all, which saves renderings."""
     stage, name = file.parts[1:3]
-    serving = release.passport.serving
-    return name == {"environments": release.environment, "strategies": serving and serving.strategy}.get(stage, name)
+    own = {"environments": release.environment, "strategies": release.passport.serving.strategy}
+    return name == own.get(stage, name)
 
 
 def _state(texts: Texts, tree: Path) -> str:

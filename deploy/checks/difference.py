@@ -66,9 +66,8 @@ def compared(base: str) -> tuple[list[str], list[Difference]]:
 def specimens(pairs: Sequence[Pair], before: Path) -> list[Pair]:
     """The same one before and after, for each strategy in each environment that no release stands for."""
     there = {(each.environment, _strategy(each)) for pair in pairs for each in pair}
-    made = [each for each in rendering.specimens() if each.passport.serving]
     known = rendering.strategies(before)
-    return [(each, each) for each in made if _strategy(each) in known and _key(each) not in there]
+    return [(each, each) for each in rendering.specimens() if _strategy(each) in known and _key(each) not in there]
 
 
 def rendered(pairs: Sequence[Pair], before: Path, after: Path, base: str) -> list[tuple[str, str]]:
@@ -175,10 +174,10 @@ def _cut(each: Difference, room: int) -> str:
     return _block(replace(each, text=text)) if text else ""
 
 
-def _masked(of: Release, text: str) -> str:
+def _masked(release: Release, text: str) -> str:
     """The changed lines and the objects that they are of, without the names of a release."""
     kept = "\n".join(line for line in text.splitlines() if line.startswith(("-", "+")))
-    for word in (kubernetes_name(of.model), of.model, f"models-{of.environment}"):
+    for word in (kubernetes_name(release.model), release.model, f"models-{release.environment}"):
         kept = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w])", "\0", kept)
     return kept
 
@@ -190,19 +189,19 @@ def _title(before: Release, after: Release) -> str:
     return f"{_name(after)} ({now if was == now else f'{was} -> {now}'})"
 
 
-def _name(of: Release) -> str:
-    return f"{of.environment}/{of.model}"
+def _name(release: Release) -> str:
+    return f"{release.environment}/{release.model}"
 
 
-def _told(of: Release) -> str:
-    return f"{_strategy(of)}, version {of.version if of.readable else 'unreadable'}"
+def _told(release: Release) -> str:
+    return f"{_strategy(release)}, version {release.version if release.readable else 'unreadable'}"
 
 
-def _key(of: Release) -> tuple[str, str]:
-    return of.environment, _strategy(of)
+def _key(release: Release) -> tuple[str, str]:
+    return release.environment, _strategy(release)
 
 
-def _strategy(of: Release) -> str:
-    if not of.readable:
+def _strategy(release: Release) -> str:
+    if not release.readable:
         return "unreadable"
-    return of.passport.serving.strategy if of.passport.serving else "canary"
+    return release.passport.serving.strategy

@@ -23,7 +23,7 @@ from deploy.checks import kustomize
 from deploy.lib.fork import registry
 from deploy.lib.kustomization import compose
 from deploy.lib.release import BINS, COMPARED, ENVIRONMENTS, Promise, Release
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 from repo.lib.files import LOADER
 from repo.lib.refusal import Refusal
 
@@ -84,8 +84,8 @@ class Object:
     def spec(self) -> dict[str, Any]:
         return dict(self.content.get("spec") or {})
 
-    def fault(self, field: str, wrong: str, mend: str) -> Fault:
-        return Fault(self.file, f"{self.kind} {self.name}: {field}", wrong, mend)
+    def finding(self, field: str, wrong: str, mend: str) -> Finding:
+        return Finding(self.file, f"{self.kind} {self.name}: {field}", wrong, mend)
 
 
 @dataclass(frozen=True)
@@ -124,30 +124,31 @@ def strategies(root: Path = Path()) -> list[str]:
 
 
 def specimens(root: Path = Path()) -> list[Release]:
-    """A made-up release of every strategy in every environment, and one of a passport from before strategies."""
+    """A made-up release of every strategy in every environment."""
     image = registry(root) or "registry.invalid"
     made = []
-    for strategy in [*strategies(root), None]:
-        model = f"{strategy or 'former'}_{MODEL}"
+    for strategy in strategies(root):
+        model = f"{strategy}_{MODEL}"
         passport: dict[str, Any] = {
             **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
-            "serving": strategy and {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0},
+            "serving": {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0},
+            "judged_by": [],
             "promises": [PROMISE.model_dump()],
             "image": {"name": f"{image}/{model}", "digest": DIGEST},
         }
         written = yaml.safe_dump(passport).encode()
-        promise = PROMISE if strategy in (None, *COMPARED) else None
+        promise = PROMISE if strategy in COMPARED else None
         made += [compose(environment, model, written, RESOURCES.encode(), promise) for environment in ENVIRONMENTS]
     return made
 
 
-def texts(of: Sequence[Release], tree: Path, origins: str = ORIGINS) -> list[str]:
+def texts(releases: Sequence[Release], tree: Path, origins: str = ORIGINS) -> list[str]:
     """The YAML that each release renders to among the manifests of `tree`; Refusal if one cannot.
 
     One call renders them all, at a third of what a call for each would cost; a mark tells whose an object is.
     """
     batch = Path(tempfile.mkdtemp(prefix="batch-", dir=tree / "deploy"))
-    for number, each in enumerate(of):
+    for number, each in enumerate(releases):
         folder = tree / each.folder
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in each.files.items():
@@ -155,14 +156,14 @@ def texts(of: Sequence[Release], tree: Path, origins: str = ORIGINS) -> list[str
         (batch / str(number)).mkdir()
         marked = MARKED.format(release=each.folder.relative_to("deploy"), mark=MARK, number=number)
         (batch / str(number) / "kustomization.yaml").write_text(marked)
-    listed = json.dumps([str(number) for number in range(len(of))])
+    listed = json.dumps([str(number) for number in range(len(releases))])
     (batch / "kustomization.yaml").write_text(f"resources: {listed}\n{origins}")
     try:
         rendered = kustomize.text(batch)
     except Refusal as refusal:
         said = str(refusal).replace(f"{batch.resolve()}/", "").replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")
         raise Refusal(said) from None
-    documents: list[list[str]] = [[] for _ in of]
+    documents: list[list[str]] = [[] for _ in releases]
     for document in rendered.split("\n---\n"):
         mark = re.search(rf'^    {MARK}: "(\d+)"\n', document, re.MULTILINE)
         assert mark, document
@@ -170,11 +171,10 @@ def texts(of: Sequence[Release], tree: Path, origins: str = ORIGINS) -> list[str
     return ["\n---\n".join(sorted(each)) for each in documents]
 
 
-def parse(rendered: str, of: Release) -> Rendering:
+def parse(rendered: str, release: Release) -> Rendering:
     """The rendering that `texts` made."""
-    serving = of.passport.serving
     found = tuple(objects(rendered, Path("deploy/batch")))
-    return Rendering(of.environment, of.model, serving.strategy if serving else "canary", found)
+    return Rendering(release.environment, release.model, release.passport.serving.strategy, found)
 
 
 def objects(rendered: str, folder: Path) -> list[Object]:

@@ -19,7 +19,7 @@ from referencing import Registry, Resource
 
 from deploy.checks.catalog import Catalog
 from deploy.checks.rendering import Object
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 
 KUBERNETES = tuple(dict.fromkeys(packaged.all_versions()))[-3:]  # such as 1.37.0; it lists each twice
 DEFINITIONS = "https://kubernetes.io/api/_definitions.json#/$defs/io.k8s."
@@ -37,32 +37,32 @@ class Schemas:
         self.catalog = catalog
         self.strict: dict[tuple[str, str, str], Draft202012Validator | None] = {}
 
-    def faults(self, of: Object) -> list[Fault]:
-        if not (isinstance(of.content.get("apiVersion"), str) and isinstance(of.content.get("kind"), str)):
-            return [of.fault("apiVersion, kind", "is no text", MEND)]
-        group, _, version = of.content["apiVersion"].rpartition("/")
-        found = _core(of) if CORE.fullmatch(group) else self._custom(of, group, version)
-        return [of.fault(field, wrong, MEND) for field, wrong in dict(found).items()]  # one a field
+    def findings(self, manifest: Object) -> list[Finding]:
+        if not (isinstance(manifest.content.get("apiVersion"), str) and isinstance(manifest.content.get("kind"), str)):
+            return [manifest.finding("apiVersion, kind", "is no text", MEND)]
+        group, _, version = manifest.content["apiVersion"].rpartition("/")
+        found = _core(manifest) if CORE.fullmatch(group) else self._custom(manifest, group, version)
+        return [manifest.finding(field, wrong, MEND) for field, wrong in dict(found).items()]  # one a field
 
-    def _custom(self, of: Object, group: str, version: str) -> Iterator[tuple[str, str]]:
-        key = group, of.kind, version
+    def _custom(self, manifest: Object, group: str, version: str) -> Iterator[tuple[str, str]]:
+        key = group, manifest.kind, version
         if key not in self.strict:
             schema = self.catalog.schema(*key)
             self.strict[key] = None if schema is None else Draft202012Validator(strict(schema))
         if (validator := self.strict[key]) is not None:
-            yield from _errors(validator, of.content)
+            yield from _errors(validator, manifest.content)
         for number in KUBERNETES:
-            yield from _errors(_part(number, METADATA), of.metadata, "metadata", number)
-            for definition, path, content in embedded(of):
+            yield from _errors(_part(number, METADATA), manifest.metadata, "metadata", number)
+            for definition, path, content in embedded(manifest):
                 yield from _errors(_part(number, definition), content, path, number)
 
 
-def embedded(of: Object) -> Iterator[tuple[str, str, Any]]:
+def embedded(manifest: Object) -> Iterator[tuple[str, str, Any]]:
     """Parts of a custom object that are core types: definition, path and content."""
-    if of.kind == "Rollout":
-        yield POD, "spec.template", of.spec.get("template")
-    if of.kind == "AnalysisTemplate":
-        metrics = of.spec.get("metrics")
+    if manifest.kind == "Rollout":
+        yield POD, "spec.template", manifest.spec.get("template")
+    if manifest.kind == "AnalysisTemplate":
+        metrics = manifest.spec.get("metrics")
         for number, metric in enumerate(metrics if isinstance(metrics, list) else []):
             job = (metric.get("provider") or {}).get("job") if isinstance(metric, dict) else None
             if isinstance(job, dict):
@@ -83,13 +83,13 @@ def strict(schema: Any) -> Any:
     return copy
 
 
-def _core(of: Object) -> Iterator[tuple[str, str]]:
+def _core(manifest: Object) -> Iterator[tuple[str, str]]:
     for number in KUBERNETES:
-        validator = _kind(number, of.kind, of.content["apiVersion"])
+        validator = _kind(number, manifest.kind, manifest.content["apiVersion"])
         if validator is None:
-            yield "apiVersion, kind", f"Kubernetes {number} has no {of.kind} of {of.content['apiVersion']}"
+            yield "apiVersion, kind", f"Kubernetes {number} has no {manifest.kind} of {manifest.content['apiVersion']}"
         else:
-            yield from _errors(validator, of.content, number=number)
+            yield from _errors(validator, manifest.content, number=number)
 
 
 def _errors(validator: Draft202012Validator, content: Any, at: str = "", number: str = "") -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from deploy.lib import aborted, history, rules
@@ -67,6 +68,14 @@ def of_rollback(left: Release, restored: Release, reason: str | None, manifests:
     return Edit(f"Roll {name} back to {restored.version} in {environment}", "\n".join(lines))
 
 
+def next_steps(changed: Path, message: str) -> str:
+    """What a person does with a release that was only written."""
+    return (
+        f"Next, look at it and commit it:\n  git add {changed} && git diff --cached\n"
+        f'  python -m deploy verify && git commit -m "{message}"'
+    )
+
+
 def _listed(left: Release) -> str:
     if not left.readable or not aborted.find(left.image.digest, aborted.read()):
         return f"No image is put on `{aborted.PATH}`: what is left can be promoted again."
@@ -91,23 +100,23 @@ def _beside(new: Release, old: Release | None) -> list[str]:
     return table(["", f"{new.environment} now" if before else "nothing runs yet", "with this"], rows)
 
 
-def _same_rows(of: Release) -> list[str]:
+def _same_rows(release: Release) -> list[str]:
     """What the gate `champion` found, if there was one: the table's columns may be about different months."""
-    gate = next((gate for gate in of.passport.gates if gate.name == "champion"), None)
-    if gate is None or gate.verdict == "off" or not gate.reason or not _record(of).get("champion"):
+    gate = next((gate for gate in release.passport.gates if gate.name == "champion"), None)
+    if gate is None or gate.verdict == "off" or not gate.reason or not _record(release).get("champion"):
         return []
     return [f"Each column is of its own test window. The gate `champion` compared both: {plain(gate.reason)}.", ""]
 
 
-def gate_lines(of: Release) -> list[str]:
-    passed = sum(gate.verdict.startswith("pass") for gate in of.passport.gates)
+def gate_lines(release: Release) -> list[str]:
+    passed = sum(gate.verdict.startswith("pass") for gate in release.passport.gates)
     rows = [
         [*map(plain, (gate.name, str(gate.limit), str(gate.value))), MARKS[gate.verdict], plain(gate.reason or "")]
-        for gate in of.passport.gates
+        for gate in release.passport.gates
     ]
     summary = f"{passed} of {len(rows)} gates passed"
     lines = table(["gate", "limit", "value", "verdict", ""], rows)
-    loud = [line for gate in of.passport.gates if (line := _loud(gate))]
+    loud = [line for gate in release.passport.gates if (line := _loud(gate))]
     head = ["## Gates", "", *loud, *([""] if loud else [])]
     return [*head, f"<details><summary>{summary}</summary>", "", *lines, "</details>", ""]
 
@@ -155,8 +164,8 @@ def _way_back(made: Release, former: Release | None) -> list[str]:
     ]
 
 
-def _record(of: Release) -> dict[str, Any]:
-    read: dict[str, Any] = parse_yaml(of.files["passport.yaml"])
+def _record(release: Release) -> dict[str, Any]:
+    read: dict[str, Any] = parse_yaml(release.files["passport.yaml"])
     return read
 
 
@@ -180,7 +189,7 @@ def _changed(before: dict[str, Any], now: dict[str, Any], part: str) -> str:
 
 
 def _strategy(record: dict[str, Any]) -> str:
-    return str((record.get("serving") or {}).get("strategy", "canary")) if record else ""
+    return str(record["serving"]["strategy"]) if record else ""
 
 
 def _image(record: dict[str, Any]) -> str:

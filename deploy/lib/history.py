@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 
 from deploy.lib.release import FILES, RELEASES, Release, every, place
@@ -31,21 +30,18 @@ def entries(environment: str, model: str, until: str = "HEAD", own_line: bool = 
     `own_line` leaves out what only a merged branch had: on main it gives what the cluster was told to run.
     """
     _demand_whole()
-    where = place(environment, model)
+    where = str(place(environment, model))
     merges = "--first-parent" if own_line else "--full-history"
-    listed = git("rev-list", "--timestamp", merges, until, "--", str(where)).decode().splitlines()
+    listed = git("rev-list", "--timestamp", merges, until, "--", where).decode().splitlines()
     for line in listed:
         seconds, commit = line.split()
-        content = {name: data for name, data in _files(commit, where).items() if name in FILES}
-        if content:  # nothing: this commit removed the release
-            when = datetime.fromtimestamp(int(seconds)).astimezone()
-            yield Entry(commit, when, Release(environment, model, content))
+        if found := at(commit, environment, model):  # None: this commit removed the release
+            yield Entry(commit, datetime.fromtimestamp(int(seconds)).astimezone(), found)
 
 
 def standing(environment: str, model: str) -> Release | None:
     """The release of HEAD: what the cluster is told to run, whatever stands uncommitted in the tree."""
-    content = {name: data for name, data in _files("HEAD", place(environment, model)).items() if name in FILES}
-    return Release(environment, model, content) if content else None
+    return at("HEAD", environment, model)
 
 
 def with_image(digest: str) -> Iterator[Release]:
@@ -61,7 +57,7 @@ def with_image(digest: str) -> Iterator[Release]:
     for line in git(*arguments, "--", passports).decode().splitlines():
         about, path = line.split("\t")
         *_, blob, change = about.split()
-        content = _blob(blob) if change != "D" else b""
+        content = git("cat-file", "blob", blob) if change != "D" else b""
         if holding in content:
             environment, model, name = Path(path).parts[-3:]
             yield Release(environment, model, {name: content})
@@ -73,38 +69,20 @@ def uncommitted(*paths: str | Path) -> list[str]:
     return [line[3:] for line in listed.decode().split("\0") if line]
 
 
-def files(commit: str, paths: Sequence[str]) -> dict[str, bytes]:
-    """The bytes of files as a commit has them; nothing of a commit that this clone has not."""
-    try:
-        return blobs(commit, paths)
-    except Refusal:
-        return {}
-
-
 def tracked(path: Path) -> bool:
     return bool(git("ls-files", "--", str(path)))
 
 
 def show(commit: str, path: Path) -> bytes | None:
     """A file as this commit has it; None if it has none."""
-    return _files(commit, path.parent).get(path.name)
+    return blobs(commit, [str(path)]).get(str(path))
 
 
-def _files(commit: str, folder: Path) -> dict[str, bytes]:
-    """Name and bytes of the files right in a folder, as this commit has them."""
-    listed = git("ls-tree", "-z", commit, f"{folder}/").decode()
-    found = {}
-    for line in filter(None, listed.split("\0")):
-        about, path = line.split("\t", 1)
-        _, kind, identity = about.split()
-        if kind == "blob":
-            found[Path(path).name] = _blob(identity)
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _blob(identity: str) -> bytes:
-    return git("cat-file", "blob", identity)
+def at(commit: str, environment: str, model: str) -> Release | None:
+    """The release as this commit has it, with those of its files that are there; None where there is none."""
+    paths = {str(place(environment, model) / name): name for name in FILES}
+    content = {paths[path]: data for path, data in blobs(commit, list(paths)).items()}
+    return Release(environment, model, content) if content else None
 
 
 def _demand_whole() -> None:

@@ -15,7 +15,7 @@ from deploy.lib.release import FILES, Passport, Promise, Release, Served, kubern
 
 PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
 
-# Written by `python -m deploy promote`; a passport from before strategies has none of the optional lines.
+# Written by `python -m deploy promote`.
 TEMPLATE = """\
 # Written by `python -m deploy promote`; `python -m deploy verify` finds an edit by hand.
 apiVersion: kustomize.config.k8s.io/v1beta1
@@ -98,12 +98,10 @@ def _promised(promise: Promise) -> str:
     return "".join(ANNOTATED.format(name=name, value=value) for name, value in said.items())
 
 
-def _rollout(serving: Served | None, environment: str, promise: Promise | None) -> dict[str, str]:
+def _rollout(serving: Served, environment: str, promise: Promise | None) -> dict[str, str]:
     """The lines of the kustomization that follow from the strategy."""
     lines = {"namespace": "", "components": "", "names": "base/names", "target": "kind: Rollout"}
     lines |= {"slow": "", "evidence": ""}
-    if serving is None:
-        return lines
     lines["namespace"] = f"namespace: models-{environment}\n"  # for what the strategy adds
     if serving.strategy != "canary":
         lines["components"] = f"components:\n  - ../../../strategies/{serving.strategy}\n"
@@ -118,7 +116,7 @@ def _rollout(serving: Served | None, environment: str, promise: Promise | None) 
 
 def _nodes(record: Passport) -> str:
     """Pods only where the image can run. Not for a Knative Service, which refuses a node selector by default."""
-    strategy = record.serving.strategy if record.serving else "canary"
+    strategy = record.serving.strategy
     if record.image is None or record.image.platform is None or strategy == "serverless":
         return ""
     places = {"kind: Rollout|Deployment": POD}

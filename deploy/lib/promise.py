@@ -22,7 +22,7 @@ def find(passport: Passport, champion: str) -> Promise | None:
 
 def demand(passport: Passport, standing: Release | None, file: str) -> Promise | None:
     """The promise about the release that stands where this one goes; None where no canary is compared."""
-    strategy = passport.serving.strategy if passport.serving else "canary"
+    strategy = passport.serving.strategy
     if standing is None or not standing.readable or strategy not in COMPARED:
         return None
     refuse_declared_break(passport, standing)
@@ -38,7 +38,7 @@ def demand(passport: Passport, standing: Release | None, file: str) -> Promise |
 
 def refuse_declared_break(passport: Passport, standing: Release) -> None:
     """While a canary walks, callers meet both models: what only one of them answers fails for a part of them."""
-    apis = [(each.serving.api if each.serving else 1) for each in (standing.passport, passport)]
+    apis = [each.serving.api for each in (standing.passport, passport)]
     if apis[1] > apis[0]:
         raise Refusal(
             f"{passport.model} raises serving.api from {apis[0]} to {apis[1]}, and {standing.environment} runs "
@@ -63,14 +63,14 @@ def back(restored: Release, left: str) -> Promise | None:
     """What a version that was left promised about the one that is restored, read the other way round."""
     for each in _passports(restored, left):
         if found := find(each, restored.version):
-            counts, its = [list(column) for column in zip(*found.counts or [], strict=True)], each.serving
-            slow_ms, budget_ms = (its.slow_ms, its.latency_budget_ms) if its else (None, None)
-            return Promise(champion=left, slow_ms=slow_ms, latency_budget_ms=budget_ms, counts=counts)
+            counts = [list(column) for column in zip(*found.counts or [], strict=True)]
+            its = each.serving
+            return Promise(champion=left, slow_ms=its.slow_ms, latency_budget_ms=its.latency_budget_ms, counts=counts)
     return None
 
 
-def _passports(of: Release, version: str) -> Iterable[Passport]:
-    for entry in history.entries(of.environment, of.model):
+def _passports(release: Release, version: str) -> Iterable[Passport]:
+    for entry in history.entries(release.environment, release.model):
         if entry.release.readable and entry.release.version == version:
             yield entry.release.passport
 

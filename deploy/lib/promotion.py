@@ -9,9 +9,9 @@ import platform
 from pathlib import Path
 
 from deploy.canary import steps
-from deploy.lib import aborted, history, kustomization, pending, promise, release, rules, signature
+from deploy.lib import aborted, decision, history, kustomization, pending, promise, release, rules, signature
 from deploy.lib.fork import registry
-from deploy.lib.release import COMPARED, FILES, LOCK, Image, Release
+from deploy.lib.release import COMPARED, LOCK, Image, Release
 from models.lib import artifacts, config, lock, passport
 from repo.lib import files
 from repo.lib.git import git
@@ -49,7 +49,7 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
 
 def same_again(candidate: Release, former: Release) -> Release:
     """The candidate with the promise that the former was released with: that it is compared with itself is no news."""
-    if not former.readable or any(candidate.files[name] != former.files.get(name) for name in FILES[1:]):
+    if not former.readable or not candidate.runs_the_same_as(former):
         return candidate
     return kustomization.again(candidate, promise.of_release(former))
 
@@ -83,8 +83,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     resources = model.folder / "resources.yaml"
     if not resources.is_file():
         raise Refusal(f"{resources} is missing; copy another model's, such as models/flight_delay/resources.yaml.")
-    strategy = record.serving.strategy if record.serving else "canary"
-    refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", strategy))
+    refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", record.serving.strategy))
     refuse_uncommitted(model)
     refuse_another_lock(name)
     if reason := pending.rolled_back(name, record.version):
@@ -115,20 +114,21 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
             f"promote it there first: `python -m deploy promote {name} --to staging --image …`."
         )
     refuse(rules.of_release(staging, rules.required_gates()))
-    if changed := history.uncommitted(staging.folder):
+    held = history.standing("staging", name)
+    if held is None or held.files != staging.files:
         raise Refusal(
-            f"{', '.join(changed)}: not committed, so staging never had it; commit it and let staging run it first."
+            f"{staging.folder}: not committed, so staging never had it; commit it and let staging run it first, or "
+            f"restore it with `git checkout HEAD -- {staging.folder}`."
         )
-    refuse_never_staged(staging)
     signature.verify(staging.image, signed)
     where = str(staging.folder / "passport.yaml")
     promised = promise.demand(staging.passport, history.standing("production", name), where)
     return kustomization.again(dataclasses.replace(staging, environment="production"), promised)
 
 
-def refuse(faults: list[rules.Fault]) -> None:
-    if faults:
-        raise Refusal(str(faults[0]) + (f" And {len(faults) - 1} more." if len(faults) > 1 else ""))
+def refuse(findings: list[rules.Finding]) -> None:
+    if findings:
+        raise Refusal(str(findings[0]) + (f" And {len(findings) - 1} more." if len(findings) > 1 else ""))
 
 
 def refuse_uncommitted(model: config.Model) -> None:
@@ -165,18 +165,10 @@ def refuse_reused(image: Image, name: str, version: str) -> None:
             )
 
 
-def refuse_never_staged(staging: Release) -> None:
-    """HEAD holds it, unless what is tracked is hidden from `git status`."""
-    if not any(entry.release.files == staging.files for entry in history.entries("staging", staging.model)):
-        raise Refusal(
-            f"{staging.folder} holds what no commit had; restore it with `git checkout HEAD -- {staging.folder}`."
-        )
-
-
 def paced(candidate: Release, rate: float | None) -> list[str]:
     """How long each weight takes by its traffic: the given, that of the environment's own callers, or three guesses."""
     serving = candidate.passport.serving
-    strategy, requests = (serving.strategy, serving.canary.requests) if serving else ("canary", 300)
+    strategy, requests = serving.strategy, serving.canary.requests
     if strategy not in COMPARED:
         return []
     walk = steps.of(candidate.environment, strategy)
@@ -209,8 +201,5 @@ def print_summary(candidate: Release, former: Release | None, landed: bool, rate
         print(f"  then   if the pods differ, {rules.rollout_in_words(candidate.passport.serving)}")
         for line in paced(candidate, rate):
             print(f"         {line}")
-    if landed:
-        return
-    print("Next, look at it and commit it:")
-    print(f"  git add {candidate.folder} && git diff --cached")
-    print(f'  python -m deploy verify && git commit -m "Promote {name} {candidate.version} to {environment}"')
+    if not landed:
+        print(decision.next_steps(candidate.folder, f"Promote {name} {candidate.version} to {environment}"))

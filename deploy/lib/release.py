@@ -106,8 +106,8 @@ class Passport(Record):
     content: dict[str, str]  # hashes; `onnx` is the SHA-256 of model.onnx
     metrics: dict[str, Interval]
     gates: list[Gate]
-    judged_by: list[str] | None = None  # the gates there were when it was made; older ones lack it
-    serving: Served | None = None  # of passports from before strategies
+    judged_by: list[str]  # the gates there were when it was made
+    serving: Served
     promises: list[Promise] = []  # about the releases that stood when it was judged
     image: Image | None = None
 
@@ -143,6 +143,10 @@ class Release:
             return bool(self.image)
         except Refusal:
             return False
+
+    def runs_the_same_as(self, other: Release) -> bool:
+        """Whether both run the same, in whatever environment and whatever they are compared with on the way there."""
+        return all(self.files.get(name) == other.files.get(name) for name in FILES[1:])
 
     @property
     def reference(self) -> str:

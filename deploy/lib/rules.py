@@ -24,7 +24,7 @@ QUANTITY = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:m|[kMGT]|[KMGT]i)?")
 
 
 @dataclass(frozen=True)
-class Fault:
+class Finding:
     file: Path
     thing: str  # the object or field in it
     wrong: str
@@ -34,9 +34,10 @@ class Fault:
         return f"{self.file}: {self.thing}: {self.wrong}; {self.mend}."
 
 
-def of_refusal(refusal: Refusal, file: Path, thing: str, mend: str) -> Fault:
-    """What the refusal says is wrong, without the path and the advice that a fault has of its own."""
-    return Fault(file, thing, str(refusal).removeprefix(f"{file}: ").rpartition("; ")[0], mend)
+def of_refusal(refusal: Refusal, file: Path, thing: str, mend: str = "") -> Finding:
+    """What the refusal says is wrong, without its path; with another advice than its own, if there is a better one."""
+    wrong, _, own = str(refusal).removeprefix(f"{file}: ").rstrip(".").rpartition("; ")
+    return Finding(file, thing, wrong, mend or own)
 
 
 def required_gates() -> list[str]:
@@ -44,29 +45,29 @@ def required_gates() -> list[str]:
     return list(config.Gates.model_fields)
 
 
-def of_passport(record: Passport, model: str, file: Path, required: Collection[str], mend: str) -> list[Fault]:
+def of_passport(record: Passport, model: str, file: Path, required: Collection[str], mend: str) -> list[Finding]:
     """The model's own, with every gate there and passed, and a version that fits its content."""
     found = []
     if record.model != model:
-        found.append(Fault(file, "model", f"is {record.model!r} in a release of {model}", mend))
+        found.append(Finding(file, "model", f"is {record.model!r} in a release of {model}", mend))
     if record.version != passport.version(record.content):
-        found.append(Fault(file, "version", f"{record.version} does not fit the content", mend))
+        found.append(Finding(file, "version", f"{record.version} does not fit the content", mend))
     for gate in record.gates:
         if gate.verdict == "fail":
             limit = f"{gate.value} against {gate.limit}"
-            found.append(Fault(file, f"gate {gate.name}", f"failed ({limit})", mend))
+            found.append(Finding(file, f"gate {gate.name}", f"failed ({limit})", mend))
         elif gate.verdict == "off" and not (gate.reason or "").strip():
-            found.append(Fault(file, f"gate {gate.name}", "is off without a reason", mend))
+            found.append(Finding(file, f"gate {gate.name}", "is off without a reason", mend))
         elif isinstance(gate.value, float) and not math.isfinite(gate.value):
-            found.append(Fault(file, f"gate {gate.name}", f"passed on {gate.value}", mend))
+            found.append(Finding(file, f"gate {gate.name}", f"passed on {gate.value}", mend))
     present = {gate.name for gate in record.gates}
-    found += [Fault(file, f"gate {name}", "is missing", mend) for name in required if name not in present]
+    found += [Finding(file, f"gate {name}", "is missing", mend) for name in required if name not in present]
     if record.verdict != "pass":
-        found.append(Fault(file, "verdict", f"is {record.verdict}", mend))
+        found.append(Finding(file, "verdict", f"is {record.verdict}", mend))
     return found
 
 
-def of_resources(content: bytes, file: Path, mend: str, strategy: str = "canary") -> list[Fault]:
+def of_resources(content: bytes, file: Path, mend: str, strategy: str = "canary") -> list[Finding]:
     """A JSON6902 patch that sets replicas and resources, and nothing else, to what the canary steps can reach.
 
     Other strategies share traffic without regard to the number of pods.
@@ -74,24 +75,26 @@ def of_resources(content: bytes, file: Path, mend: str, strategy: str = "canary"
     try:
         patch = parse_yaml(content)
     except (yaml.YAMLError, ValueError) as error:
-        return [Fault(file, "the file", f"not YAML ({' '.join(str(error).split())})", mend)]
+        return [Finding(file, "the file", f"not YAML ({' '.join(str(error).split())})", mend)]
     shape = {"op", "path", "value"}
     if not isinstance(patch, list) or not all(isinstance(each, dict) and set(each) == shape for each in patch):
-        return [Fault(file, "the file", "not a list of {op, path, value}", mend)]
+        return [Finding(file, "the file", "not a list of {op, path, value}", mend)]
     values = {str(each["path"]): each["value"] for each in patch if each["op"] == "replace"}
     if len(values) != len(patch) or set(values) != {REPLICAS, RESOURCES}:
-        return [Fault(file, "the patch", f"must replace {REPLICAS} and {RESOURCES}, each once, and nothing else", mend)]
+        return [
+            Finding(file, "the patch", f"must replace {REPLICAS} and {RESOURCES}, each once, and nothing else", mend)
+        ]
     found = _of_replicas(values[REPLICAS], file, mend, strategy)
     return found + _of_quantities(values[RESOURCES], file, mend)
 
 
-def _of_replicas(replicas: Any, file: Path, mend: str, strategy: str) -> list[Fault]:
+def _of_replicas(replicas: Any, file: Path, mend: str, strategy: str) -> list[Finding]:
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 1:
-        return [Fault(file, REPLICAS, f"{replicas!r} is no number of pods", mend)]
+        return [Finding(file, REPLICAS, f"{replicas!r} is no number of pods", mend)]
     if strategy != "canary":
         return []
     return [
-        Fault(
+        Finding(
             file, REPLICAS, f"{replicas} pods cannot take {step.weight} % of traffic, a step of {steps.ROLLOUT}", mend
         )
         for step in steps.read().steps
@@ -99,7 +102,7 @@ def _of_replicas(replicas: Any, file: Path, mend: str, strategy: str) -> list[Fa
     ]
 
 
-def _of_quantities(resources: Any, file: Path, mend: str) -> list[Fault]:
+def _of_quantities(resources: Any, file: Path, mend: str) -> list[Finding]:
     """Requests of CPU and memory place the pod; a limit of memory bounds it."""
     found = []
     for group, names in {"requests": ("cpu", "memory"), "limits": ("memory",)}.items():
@@ -108,11 +111,11 @@ def _of_quantities(resources: Any, file: Path, mend: str) -> list[Fault]:
             value = given.get(name) if isinstance(given, dict) else None
             if not QUANTITY.fullmatch(str(value)):
                 wrong = "is missing" if value is None else f"{value!r} is no quantity, such as 250m or 384Mi"
-                found.append(Fault(file, f"{RESOURCES}/{group}/{name}", wrong, mend))
+                found.append(Finding(file, f"{RESOURCES}/{group}/{name}", wrong, mend))
     return found
 
 
-def rollout_in_words(serving: Served | None = None) -> str:
+def rollout_in_words(serving: Served) -> str:
     """What the cluster does with a new release, for a person, by its strategy."""
     weights = " → ".join(f"{step.weight}" for step in steps.read().steps) + " → 100 %"
     return {
@@ -120,27 +123,26 @@ def rollout_in_words(serving: Served | None = None) -> str:
         "gateway": "a canary walks the shares of deploy/strategies/gateway, or aborts and the former stays",
         "bluegreen": "it takes all traffic at once after its smoke test; errors or downtime bring the former back",
         "serverless": "it takes the traffic over ten minutes; nothing judges it on the way",
-    }[serving.strategy if serving else "canary"]
+    }[serving.strategy]
 
 
-def of_release(release: Release, required: Collection[str]) -> list[Fault]:
+def of_release(release: Release, required: Collection[str]) -> list[Finding]:
     """All rules of its own files; history is asked only for what a rollback is held to."""
     mend = f"roll back or promote again, never by hand (uncommitted: `git checkout HEAD -- {release.folder}`)"
     if missing := [name for name in FILES if name not in release.files]:
-        return [Fault(release.folder / name, "the file", "is missing", mend) for name in missing]
-    file, found = release.folder / "passport.yaml", list[Fault]()
+        return [Finding(release.folder / name, "the file", "is missing", mend) for name in missing]
+    file, found = release.folder / "passport.yaml", list[Finding]()
     try:
         found += of_passport(release.passport, release.model, file, required, mend)
         expected = again(release, promise.of_release(release))
     except Refusal as refusal:
         return [*found, of_refusal(refusal, file, "the passport", mend)]
-    serving = release.passport.serving
-    strategy = serving.strategy if serving else "canary"
-    found += of_resources(release.files["resources.yaml"], release.folder / "resources.yaml", mend, strategy)
+    resources = release.folder / "resources.yaml"
+    found += of_resources(release.files["resources.yaml"], resources, mend, release.passport.serving.strategy)
     return found + _of_kustomization(release, expected, mend)
 
 
-def _of_kustomization(release: Release, expected: Release, mend: str) -> list[Fault]:
+def _of_kustomization(release: Release, expected: Release, mend: str) -> list[Finding]:
     """It says what follows from passport and resources, whose hashes it holds: an edit of any of the three shows."""
     name = "kustomization.yaml"
     try:
@@ -152,4 +154,4 @@ def _of_kustomization(release: Release, expected: Release, mend: str) -> list[Fa
     fields = [key for key in follows if not isinstance(said, dict) or said.get(key) != follows[key]]
     fields += [key for key in said if key not in follows] if isinstance(said, dict) else []
     wrong = "does not follow from passport.yaml and resources.yaml: one was edited, or writing them was cut short"
-    return [Fault(release.folder / name, ", ".join(fields) or "the file", wrong, mend)]
+    return [Finding(release.folder / name, ", ".join(fields) or "the file", wrong, mend)]

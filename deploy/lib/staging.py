@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.lib import decision, pending, promotion, release
+from deploy.lib.release import Release
 from models.lib import config
 from repo.lib import files, origin
 from repo.lib.git import git
@@ -43,9 +44,11 @@ def push(options: argparse.Namespace, manifests: Callable[[], list[str]]) -> int
         refused.clear()
         for each in built:
             try:
-                edits += [edit] if (edit := _land(each, proved, options, manifests)) else []
+                landed = _land(each, proved, options)
             except Refusal as refusal:
                 refused[each.model] = refusal
+            else:
+                edits += [decision.of_promotion(*landed, manifests())] if landed else []
         if not edits:
             return None
         title = (
@@ -68,10 +71,8 @@ def push(options: argparse.Namespace, manifests: Callable[[], list[str]]) -> int
     return 1 if refused else 0
 
 
-def _land(
-    built: Built, proved: str, options: argparse.Namespace, manifests: Callable[[], list[str]]
-) -> origin.Edit | None:
-    """In a fresh tree of main: the release of one model, or None, having said why there is none."""
+def _land(built: Built, proved: str, options: argparse.Namespace) -> tuple[Release, Release | None] | None:
+    """In a fresh tree of main: the release of one model and the one before, or None, having said why there is none."""
     name = built.model
     path = built.brought.get(config.load(name, check_columns=False).build / "passport.yaml")
     given = release.parse_passport(path.read_bytes(), path) if path else None  # without one `promote` refuses below
@@ -86,7 +87,7 @@ def _land(
             files.write(path, source.read_bytes())
     former = release.read("staging", name)
     made = promotion.write(argparse.Namespace(**{**vars(options), "model": name, "image": built.image}), proved)
-    return decision.of_promotion(made, former, manifests()) if made else None
+    return (made, former) if made else None
 
 
 def _here(options: argparse.Namespace) -> Built:

@@ -24,7 +24,7 @@ CHAMPION, CANDIDATE = "5f9c6d7b84", "7d8b49557c"  # hashes of pod templates such
 FIRST_SCRAPES = 10.0  # seconds that Prometheus may take to have scraped both servers
 
 
-class Templates:
+class ClusterJudge:
     """One background run from the plan's weight on, and at each weight its own runs one after the other.
 
     Time is `factor` times shorter: intervals, ranges and windows; limits and counts stay as they are.

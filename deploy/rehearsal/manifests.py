@@ -133,6 +133,7 @@ def _rendered(model: Model, strategy: str) -> list[dict[str, Any]]:
         "content": {},
         "metrics": {},
         "gates": [],
+        "judged_by": [],
         "serving": {
             "strategy": strategy,
             "slow_ms": passport.slow_ms(model),

@@ -39,7 +39,7 @@ class Judge(Protocol):
         """What it waits for, while it is not satisfied."""
 
 
-class Reference:
+class ReferenceJudge:
     """The reference implementation, in the place of the AnalysisTemplates."""
 
     def __init__(self, champion: Meter, candidate: Meter, pace: Pace, promise: judge.Array | None) -> None:

@@ -97,7 +97,7 @@ def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | N
         if edit.closed and _makes(standing) == _makes("HEAD") and (address := pull_request.closed(base, branch)):
             print(f"{address} proposed the very same and was closed: nothing to propose.")
             return None
-        if standing and not _is_ancestor(f"{standing}~1", f"origin/{base}"):
+        if standing and not _quietly("merge-base", "--is-ancestor", f"{standing}~1", f"origin/{base}"):
             raise Refusal(
                 f"origin's {branch} has commits of somebody else upon what was proposed; merge its pull request, or "
                 f"drop them with `git push origin --delete {branch}`, then run again."
@@ -194,11 +194,6 @@ def _makes(commit: str) -> bytes:
     return git("diff-tree", "-r", "--no-renames", f"{commit}~1", commit) if commit else b""
 
 
-def _is_ancestor(commit: str, of: str) -> bool:
-    asked = ["git", "merge-base", "--is-ancestor", commit, of]
-    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
-
-
 def _quietly(*words: str) -> bool:
     """Whether Git did it."""
     try:
@@ -224,8 +219,5 @@ def credentials() -> list[str]:
 
 def _identity() -> list[str]:
     """Git asks the environment first, then its settings."""
-    known = (
-        os.environ.get("GIT_AUTHOR_EMAIL")
-        or subprocess.run(["git", "config", "user.email"], capture_output=True, check=False).stdout
-    )
+    known = os.environ.get("GIT_AUTHOR_EMAIL") or git("config", "--default", "", "user.email").strip()
     return [] if known else [word for key, value in BOT.items() for word in ("-c", f"user.{key}={value}")]

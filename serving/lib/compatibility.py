@@ -16,7 +16,7 @@ from serving.runtime.request import FLOAT32_MAX, INT64, python_pattern
 
 Contract = Mapping[str, Any]
 Feature = Mapping[str, Any]
-BREAKS, WIDENS, SAYS = "breaks", "widens", "says otherwise"
+BREAKS, WIDENS, SAYS = "breaks", "widens", "changes meaning"
 EFFECTS = (BREAKS, WIDENS, SAYS)
 NONE, DROPPED = "none", "dropped"
 # key -> what a caller notices; slow_ms, version and onnx_sha256 are no matter of callers
@@ -47,7 +47,7 @@ def between(before: Contract, after: Contract) -> list[Change]:
     if new > old:
         declared = f"{BREAKS}, declared by api {new}"
         found = [replace(each, effect=declared) if each.effect == BREAKS else each for each in found]
-        found.append(Change(SAYS, "api", str(old), str(new), "they are told that requests of before may be refused"))
+        found.append(Change(SAYS, "api", str(old), str(new), "callers were told that earlier requests may be refused"))
     elif new < old:
         found.append(Change(BREAKS, "api", str(old), str(new), "they were told the higher number already"))
     return sorted(found, key=lambda each: EFFECTS.index(each.effect.partition(",")[0]))
@@ -174,11 +174,11 @@ def _pattern(old: Feature, new: Feature) -> Iterator[Change]:
         yield Change(BREAKS, f"{new['name']}: pattern", was or NONE, now, told)
 
 
-def _words(old: Mapping[str, Any], new: Mapping[str, Any], words: Mapping[str, str], of: str = "") -> Iterator[Change]:
+def _words(old: Mapping[str, Any], new: Mapping[str, Any], words: Mapping[str, str], at: str = "") -> Iterator[Change]:
     for key, callers in words.items():
         if old[key] != new[key]:
             shown = [NONE if each[key] is None else str(each[key]) for each in (old, new)]
-            yield Change(SAYS, f"{of}{key}", shown[0], shown[1], callers)
+            yield Change(SAYS, f"{at}{key}", shown[0], shown[1], callers)
 
 
 def _null(feature: Feature) -> str:

@@ -16,7 +16,7 @@ import pydantic
 
 from serving.runtime.batching import Row, Turns
 from serving.runtime.body import Bodies, DisconnectedError, Message, Receive, drain
-from serving.runtime.errors import KINDS, Fault, NotFiniteError, RefusedError, explain
+from serving.runtime.errors import KINDS, NotFiniteError, RefusedError, RequestError, explain
 from serving.runtime.request import Contract, decoder, models
 from serving.runtime.telemetry import Telemetry
 
@@ -62,14 +62,14 @@ class Endpoint:
         if path == "/predict":
             if method == "POST":
                 return await self._predict(scope, receive, send)
-            return await _refuse(send, 405, Fault("", "method", "must be POST"), (b"allow", b"POST"))
+            return await _refuse(send, 405, RequestError("", "method", "must be POST"), (b"allow", b"POST"))
         own = {"/": self._page, "/docs.json": self._docs, "/metrics": self._metrics}.get(path)
         if own is None and path not in PASSED and not path.startswith(ASSETS):
             return await _refuse(
-                send, 404, Fault("", "path", "is not one of /predict, /docs.json, /metrics, /livez, /readyz")
+                send, 404, RequestError("", "path", "is not one of /predict, /docs.json, /metrics, /livez, /readyz")
             )
         if method not in ("GET", "HEAD"):
-            return await _refuse(send, 405, Fault("", "method", "must be GET"), (b"allow", b"GET, HEAD"))
+            return await _refuse(send, 405, RequestError("", "method", "must be GET"), (b"allow", b"GET, HEAD"))
         return await (own(send) if own else self._app(scope, receive, send))
 
     async def _predict(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -78,8 +78,8 @@ class Endpoint:
         try:
             content, positives, scores = await self._answer(scope, receive)
         except RefusedError as refusal:
-            self.telemetry.failed(time.perf_counter() - started, refusal.fault.kind)
-            await self._tell(refusal.fault, receive, send)
+            self.telemetry.failed(time.perf_counter() - started, refusal.error.kind)
+            await self._tell(refusal.error, receive, send)
         except DisconnectedError:
             pass
         else:
@@ -88,12 +88,12 @@ class Endpoint:
         finally:
             self._in_flight -= 1
 
-    async def _tell(self, fault: Fault, receive: Receive, send: Send) -> None:
+    async def _tell(self, error: RequestError, receive: Receive, send: Send) -> None:
         """Send the fault; a caller that is still sending gets the answer first and a closed connection at the end."""
-        status = KINDS[fault.kind][0]
-        if fault.kind not in ("too_large", "timeout"):
-            return await _refuse(send, status, fault)
-        await _refuse(send, status, fault, (b"connection", b"close"), more=True)
+        status = KINDS[error.kind][0]
+        if error.kind not in ("too_large", "timeout"):
+            return await _refuse(send, status, error)
+        await _refuse(send, status, error, (b"connection", b"close"), more=True)
         await drain(receive)
         return await send({"type": "http.response.body", "body": b""})
 
@@ -153,7 +153,9 @@ async def _send(send: Send, status: int, content: bytes, *headers: tuple[bytes, 
     await send({"type": "http.response.body", "body": content, "more_body": more})
 
 
-async def _refuse(send: Send, status: int, fault: Fault, *headers: tuple[bytes, bytes], more: bool = False) -> None:
+async def _refuse(
+    send: Send, status: int, error: RequestError, *headers: tuple[bytes, bytes], more: bool = False
+) -> None:
     """{"error": {"field": …, "reason": …}}, at most 2 KB."""
-    content = msgspec.json.encode({"error": {"field": fault.field[:200], "reason": fault.reason[:1000]}})
+    content = msgspec.json.encode({"error": {"field": error.field[:200], "reason": error.reason[:1000]}})
     await _send(send, status, content, JSON, *headers, more=more)

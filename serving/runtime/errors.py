@@ -20,7 +20,7 @@ KINDS = {
 }
 
 
-class Fault(NamedTuple):
+class RequestError(NamedTuple):
     """One of KINDS, the field as `rows[3].distance`, and a sentence that repeats no value."""
 
     kind: str
@@ -33,31 +33,31 @@ class RefusedError(Exception):
 
     def __init__(self, kind: str, field: str, reason: str) -> None:
         super().__init__(reason)
-        self.fault = Fault(kind, field, reason)
+        self.error = RequestError(kind, field, reason)
 
 
 class NotFiniteError(ArithmeticError):
     """The model gave a score that is NaN or infinite: an answer that JSON cannot hold and nobody should act on."""
 
 
-def explain(error: Mapping[str, Any], contract: Mapping[str, Any]) -> Fault:
+def explain(error: Mapping[str, Any], contract: Mapping[str, Any]) -> RequestError:
     """One entry of a pydantic error list as a Fault: where, and all that belongs there, never what was sent."""
     kind, path = error["type"], list(error["loc"])
     if kind == "json_invalid":
         detail = error["msg"].removeprefix("Invalid JSON: ")
-        return Fault("malformed", "body", f"must be JSON: {detail}")
+        return RequestError("malformed", "body", f"must be JSON: {detail}")
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:SHOWN]}" for part in path).lstrip(".")
     if kind == "extra_forbidden":
-        return Fault("invalid", field, "is not a field of this request; see /docs.json")
+        return RequestError("invalid", field, "is not a field of this request; see /docs.json")
     missing = "is missing; it " if kind == "missing" else ""
     if not path:
-        return Fault("invalid", "body", 'must be an object: {"rows": [{…}, …]}')
+        return RequestError("invalid", "body", 'must be an object: {"rows": [{…}, …]}')
     if len(path) == 1:
-        return Fault("invalid", field, f"{missing}must be a list of 1 to {contract['max_rows']} rows")
+        return RequestError("invalid", field, f"{missing}must be a list of 1 to {contract['max_rows']} rows")
     if len(path) == 2:
-        return Fault("invalid", field, "must be an object with one value a feature; see /docs.json")
+        return RequestError("invalid", field, "must be an object with one value a feature; see /docs.json")
     feature = next(feature for feature in contract["features"] if feature["name"] == path[2])
-    return Fault("invalid", field, f"{missing}must be {expectation(feature)}")
+    return RequestError("invalid", field, f"{missing}must be {expectation(feature)}")
 
 
 def expectation(feature: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from tests.deploy.manifests import releases  # noqa: E402
 
 
 def main() -> None:
-    with patch.object(dead, "faults", lambda *_: []):
+    with patch.object(dead, "findings", lambda *_: []):
         print(f"verify, 100 releases rendered and checked: {took(100):.1f} s")
     for path in dead.PROVEN.glob("*"):
         path.unlink()
@@ -29,8 +29,8 @@ def took(count: int) -> float:
     start = time.perf_counter()
     outcome = check.everything(made)
     seconds = time.perf_counter() - start
-    if outcome.faults:
-        sys.exit(str(outcome.faults[0]))
+    if outcome.findings:
+        sys.exit(str(outcome.findings[0]))
     return seconds
 
 

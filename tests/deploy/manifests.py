@@ -13,7 +13,7 @@ from deploy.checks import catalog, check, kustomize, rendering
 from deploy.checks.schemas import Schemas
 from deploy.lib import kustomization, release
 from deploy.lib.release import Release
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 from repo.lib.refusal import Refusal
 from tests.support.process import program
 from tests.support.repository import ROOT
@@ -60,22 +60,21 @@ def need_schemas() -> None:
 
 @cache
 def specimen(environment: str, strategy: str) -> Release:
-    """The specimen of a strategy; "former": of a passport from before strategies."""
+    """The specimen of a strategy."""
     found = [each for each in rendering.specimens() if each.environment == environment]
-    named = {each.passport.serving.strategy if each.passport.serving else "former": each for each in found}
-    return named[strategy]
+    return next(each for each in found if each.passport.serving.strategy == strategy)
 
 
-def faults(of: Release, text: str | Fault, rules_only: bool = False) -> list[tuple[str, Fault]]:
+def faults(of: Release, text: str | Finding, rules_only: bool = False) -> list[tuple[str, Finding]]:
     """What the checks say of a release that `rendered` to a text: the rule's name, if it is one, and the fault."""
-    if isinstance(text, Fault):
+    if isinstance(text, Finding):
         return [("", text)]
     parsed = rendering.parse(text, of)
-    found = list(check.by_rule(parsed)) if rules_only else [("", each) for each in check.faults(parsed, schemas())]
+    found = list(check.by_rule(parsed)) if rules_only else [("", each) for each in check.findings(parsed, schemas())]
     return [(rule, check.general(fault, parsed)) for rule, fault in found]
 
 
-def rendered(of: Release, tree: Path) -> str | Fault:
+def rendered(of: Release, tree: Path) -> str | Finding:
     """The text of a release among the manifests of `tree`, or why there is none."""
     texts, refused = check.render_all([of], tree)
     return refused[0][1] if refused else texts[0][1]

@@ -19,7 +19,7 @@ from deploy.canary.judge import Limits
 from deploy.canary.steps import Step, Steps
 from deploy.rehearsal.meters import Bounds, Meter
 from deploy.rehearsal.record import Pace, Rehearsal
-from deploy.rehearsal.reference import Judge, Reference
+from deploy.rehearsal.reference import Judge, ReferenceJudge
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
@@ -71,4 +71,4 @@ def walk(champion: StubArm, candidate: StubArm, done: Rehearsal | None = None) -
 
 
 def reference(done: Rehearsal) -> Callable[[Meter, Meter], AbstractContextManager[Judge]]:
-    return lambda one, other: nullcontext(Reference(one, other, done.pace, np.eye(10) * 1e4))
+    return lambda one, other: nullcontext(ReferenceJudge(one, other, done.pace, np.eye(10) * 1e4))

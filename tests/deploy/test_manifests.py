@@ -82,16 +82,6 @@ def test_every_strategy_has_its_objects(strategy: str, environment: str, text: T
 
 
 @renders
-def test_a_passport_from_before_strategies_is_a_canary(text: Text) -> None:
-    former, canary = (rendered(specimen("production", name), text) for name in ("former", "canary"))
-    assert set(differences(former, canary)) == {
-        "Rollout.specimen.metadata.annotations.release/passport",
-        *(f"Rollout.specimen.metadata.annotations.release/{name}" for name in BOUNDS),
-        "Rollout.specimen.spec.template.spec.containers.0.image",  # of another name
-    }
-
-
-@renders
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_releases_differ_in_digest_version_and_passport_only(strategy: str, text: Text) -> None:
     of = specimen("staging", strategy)

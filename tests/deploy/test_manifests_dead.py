@@ -9,7 +9,7 @@ import pytest
 
 from deploy.checks import check, dead, rendering
 from deploy.lib.release import Release
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 from tests.deploy.manifests import plant, renders, specimen
 
 STAGING = "deploy/environments/staging/kustomization.yaml"
@@ -60,7 +60,7 @@ def test_a_planted_dead_entry_is_named(fault: str, tree: Path, monkeypatch: pyte
     listed = dead.entries(tree)
     # Those of the other files are for the test below.
     monkeypatch.setattr(dead, "entries", lambda _: [each for each in listed if named in each.thing])
-    found = dead.faults(texts(tree, [specimen("staging", "gateway")]), tree)  # which reads all of these files
+    found = dead.findings(texts(tree, [specimen("staging", "gateway")]), tree)  # which reads all of these files
     assert [(str(each.file), each.wrong) for each in found] == [(file, "changes nothing in what is rendered")]
     assert named in found[0].thing
     assert not dead.PROVEN.exists()
@@ -73,22 +73,22 @@ def test_every_entry_of_the_manifests_is_alive_and_asked_for_once(
 ) -> None:
     monkeypatch.setattr(dead, "PROVEN", alive)
     rendered = texts(tree, rendering.specimens())
-    assert [str(each) for each in dead.faults(rendered, tree)] == []  # in `alive` they were searched for
+    assert [str(each) for each in dead.findings(rendered, tree)] == []  # in `alive` they were searched for
     monkeypatch.setattr(dead, "matters", lambda *_: pytest.fail("asked again"))
-    assert dead.faults(rendered, tree) == []
+    assert dead.findings(rendered, tree) == []
     monkeypatch.setattr(dead, "matters", lambda *_: False)
     plant(tree, GATEWAY, "value: 50", "value: 60")
-    assert dead.faults(rendered, tree)  # another state of the manifests
+    assert dead.findings(rendered, tree)  # another state of the manifests
 
 
 @renders
 def test_they_are_searched_for_only_where_nothing_else_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong, entry = (Fault(dead.BASE, thing, "is wrong", "mend it") for thing in ("an object", "an entry"))
+    wrong, entry = (Finding(dead.BASE, thing, "is wrong", "mend it") for thing in ("an object", "an entry"))
     monkeypatch.setattr(check, "of_argocd", lambda *_: [])
-    monkeypatch.setattr(dead, "faults", lambda *_: [entry])
+    monkeypatch.setattr(dead, "findings", lambda *_: [entry])
     for found, told in (([("", wrong)], [wrong]), ([], [entry])):
         monkeypatch.setattr(check, "render_all", lambda *_, found=found: ([], [*found]))
-        assert check.everything([]).faults == told
+        assert check.everything([]).findings == told
 
 
 def test_every_kind_of_entry_is_listed(tree: Path) -> None:

@@ -22,7 +22,7 @@ import pytest
 
 from deploy.checks import check, rendering
 from deploy.lib.release import Release, kubernetes_name
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 from tests.conftest import Once
@@ -127,7 +127,7 @@ def test_a_planted_fault_is_named(fault: str, texts: dict[str, dict[str, Any]]) 
     if fault.startswith("schemas: "):
         need_schemas()
     refused = made.get("fault")
-    text = Fault(**{**refused, "file": Path(refused["file"])}) if refused else made["text"]
+    text = Finding(**{**refused, "file": Path(refused["file"])}) if refused else made["text"]
     found = faults(of_fault(planted), text, rules_only=not fault.startswith("schemas: "))
     start = f"{planted.get('origin', planted['file'])}: "
     named = {rule for rule, each in found if str(each).startswith(start) and planted["named"] in str(each)}
@@ -137,7 +137,7 @@ def test_a_planted_fault_is_named(fault: str, texts: dict[str, dict[str, Any]]) 
 
 
 def name(of: Release) -> str:
-    return f"{of.environment}-{of.passport.serving.strategy if of.passport.serving else 'former'}"
+    return f"{of.environment}-{of.passport.serving.strategy}"
 
 
 @renders

@@ -136,15 +136,15 @@ def thing(**content: Any) -> Object:
 
 def test_a_field_is_named_with_file_object_and_place(online: list[str]) -> None:
     checks = Schemas(catalog.find())
-    assert checks.faults(thing(spec={"size": 1})) == []
-    said = [str(each) for each in checks.faults(thing(spec={"size": "1"}, specs={}))]
+    assert checks.findings(thing(spec={"size": 1})) == []
+    said = [str(each) for each in checks.findings(thing(spec={"size": "1"}, specs={}))]
     assert said[0].startswith("deploy/thing.yaml: Thing a: spec.size: '1' is not of type 'integer'; mend the field")
     assert said[1].startswith("deploy/thing.yaml: Thing a: the object: Additional properties are not allowed ('specs'")
     assert online
 
 
 def test_an_object_without_a_kind_is_no_crash() -> None:
-    found = Schemas(catalog.Catalog(Path())).faults(Object({"metadata": {}}, Path("a.yaml")))
+    found = Schemas(catalog.Catalog(Path())).findings(Object({"metadata": {}}, Path("a.yaml")))
     assert "apiVersion, kind" in str(found[0])
 
 

@@ -109,7 +109,7 @@ def test_a_rollback_is_held_to_what_the_left_release_promised_read_by_column(rel
     assert restored.version == first.version
     assert champion_of("production") == left
     columns = [list(column) for column in zip(*COUNTS, strict=True)]
-    assert promise.of_release(restored) == Promise(champion=left, counts=columns)
+    assert promise.of_release(restored) == Promise(champion=left, slow_ms=5.0, counts=columns)
     assert {name: restored.files[name] == first.files[name] for name in restored.files} == {
         "kustomization.yaml": False,
         "passport.yaml": True,
@@ -174,6 +174,7 @@ def test_a_promise_that_was_edited_is_a_fault(released: Tree) -> None:
 @pytest.mark.parametrize("counts", [[[1]], [[1] * 10] * 9, [[-1] + [1] * 9] + [[1] * 10] * 9])
 def test_a_promise_of_another_shape_is_refused(counts: list[list[int]]) -> None:
     passport = {"model": "m", "version": "0" * 12, "verdict": "pass", "content": {}, "metrics": {}, "gates": []}
+    passport |= {"judged_by": [], "serving": {"strategy": "canary", "slow_ms": 5.0}}
     written = yaml.safe_dump(passport | {"promises": [{"champion": "a", "counts": counts}]}).encode()
     with pytest.raises(Refusal, match=r"promises\.0\.counts: .*10 lists of 10"):
         release.parse_passport(written, Path("passport.yaml"))

@@ -27,7 +27,7 @@ from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.prometheus import Prometheus, QueryError
 from deploy.rehearsal.record import Pace, Rehearsal
-from deploy.rehearsal.reference import Judge, Reference
+from deploy.rehearsal.reference import Judge, ReferenceJudge
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
@@ -104,7 +104,7 @@ def walk(
     @contextlib.contextmanager
     def judges(one: Meter, other: Meter) -> Iterator[Judge]:
         with rehearse.judging(done, release.with_promise(PROMISED), PROMISED, place, one, other) as templates:
-            seen.append(Both(templates, Reference(one, other, pace, np.array(PROMISED.counts, np.float64))))
+            seen.append(Both(templates, ReferenceJudge(one, other, pace, np.array(PROMISED.counts, np.float64))))
             yield seen[0]
 
     async def both() -> None:
@@ -137,7 +137,7 @@ def test_templates_and_reference_agree_on_every_planted_fault(
 ) -> None:
     done, both = walk(release, tmp_path, (StubArm(), candidate), fault)
     assert done.verdict == "abort", (done.reason, both.verdicts)
-    for name, expected in (("Templates", template), ("Reference", check)):
+    for name, expected in (("ClusterJudge", template), ("ReferenceJudge", check)):
         verdict, reason = both.verdicts[name]
         assert verdict == "abort"
         assert any(word in reason for word in expected.split("|")), reason
@@ -186,9 +186,11 @@ class Scripted(Prometheus):
         return [1.0] if text.startswith("# Empty, and so inconclusive") else [0.0]  # the share of successes
 
 
-def scripted(release: Manifests, answers: dict[str, Sequence[float] | QueryError], until: float) -> cluster.Templates:
+def scripted(
+    release: Manifests, answers: dict[str, Sequence[float] | QueryError], until: float
+) -> cluster.ClusterJudge:
     """After so many seconds at the first weight, looked at all the time, uncompressed."""
-    judge = cluster.Templates(release, Scripted(answers), 1.0)
+    judge = cluster.ClusterJudge(release, Scripted(answers), 1.0)
 
     async def looks() -> None:
         judge.enter(0, 0.0)

@@ -36,7 +36,7 @@ def test_prometheus_gives_what_argo_rollouts_would_get_and_is_gone_afterwards(
                 prometheus.Pod("candidate", cluster.CANDIDATE, candidate.address),
             ]
             with prometheus.start(pods, release.rollout, release.monitor, 40.0, tmp_path / "one") as running:
-                await cluster.Templates(release, running, 40.0).begin(client)
+                await cluster.ClusterJudge(release, running, 40.0).begin(client)
                 job = 'job="models-production/specimen-delay"'
                 both = f"count(ml_requests_total{{{job}}})"
                 assert await running.query(client, both) == [2.0]

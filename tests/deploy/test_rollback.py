@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -147,13 +146,6 @@ def test_a_broken_rollout_lets_nothing_be_written(three: Tree) -> None:
     answer = roll_back(three)
     assert (answer.code, "rollout.yaml: spec.strategy" in answer.error) == (2, True)
     assert (kept(), aborted()) == (before, [])
-
-
-def test_a_shallow_clone_is_refused_with_the_mend(three: Tree) -> None:
-    three.git("clone", "--quiet", "--depth=1", Path.cwd().as_uri(), "../shallow")
-    os.chdir("../shallow")
-    answer = roll_back(three)
-    assert (answer.code, "`git fetch --unshallow`" in answer.error) == (2, True)
 
 
 def test_other_settings_of_the_same_image_are_rolled_back_without_aborting_it(released: Tree) -> None:

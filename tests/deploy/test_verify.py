@@ -132,17 +132,7 @@ EDITS: dict[str, tuple[Callable[[], object], Path, str]] = {
         STAGING / "passport.yaml",
         "version: 0123456789ab does not fit the content",
     ),
-    "a failed gate": (
-        lambda: forge("staging", "verdict: pass\n  reason: null", "verdict: fail\n  reason: null"),
-        STAGING / "passport.yaml",
-        "gate roc_auc: failed",
-    ),
     "a gate taken out": (lambda: drop_gate("staging"), STAGING / "passport.yaml", "gate parity: is missing"),
-    "a failed verdict": (
-        lambda: forge("staging", "verdict: pass\ncontent", "verdict: fail\ncontent"),
-        STAGING / "passport.yaml",
-        "verdict: is fail",
-    ),
     "a model that Git never had": (other_onnx, STAGING / "passport.yaml", "content.onnx: no commit has"),
     "other replicas": (
         lambda: replace(PRODUCTION / "resources.yaml", "value: 4", "value: 8"),
@@ -295,11 +285,12 @@ def test_staging_must_have_had_it_first(released: Tree) -> None:
     assert "staging never had these bytes" in released.deploy("verify").out
 
 
-def test_a_shallow_clone_is_refused_with_the_mend(released: Tree) -> None:
+def test_a_shallow_clone_is_refused_with_the_fix(released: Tree) -> None:
     released.git("clone", "--quiet", "--depth=1", Path.cwd().as_uri(), "../shallow")
     os.chdir("../shallow")
-    answer = released.deploy("verify")
-    assert (answer.code, "`git fetch --unshallow`" in answer.error) == (2, True)
+    for verb in (["verify"], ["rollback", "specimen_delay", "--environment", "production"]):
+        answer = released.deploy(*verb)
+        assert (answer.code, "`git fetch --unshallow`" in answer.error) == (2, True)
 
 
 def test_hidden_files_are_let_be(released: Tree) -> None:

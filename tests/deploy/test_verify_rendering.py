@@ -10,7 +10,7 @@ import pytest
 
 from deploy.checks import check, dead, rendering
 from deploy.lib import fork, kustomization, release
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 from tests.deploy.manifests import plant, releases, renders, schema_folder, with_programs
 from tests.deploy.tree import Tree, folder
 from tests.support.repository import ROOT
@@ -24,7 +24,7 @@ def whole(released: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
     for name in rendering.MANIFESTS:
         shutil.copytree(ROOT / name, name, dirs_exist_ok=True)
     monkeypatch.setenv("SCHEMAS", str(schema_folder()))
-    monkeypatch.setattr(dead, "faults", lambda *_: [])
+    monkeypatch.setattr(dead, "findings", lambda *_: [])
     monkeypatch.setattr(check, "everything", EVERYTHING)
     return released
 
@@ -56,7 +56,7 @@ def test_a_fault_of_the_base_is_said_once_with_file_object_and_mend(small: Tree)
     lines = [line for line in answer.out.splitlines() if "no node could be drained" in line]
     assert lines == [
         "deploy/base/poddisruptionbudget.yaml: PodDisruptionBudget specimen: spec.maxUnavailable "
-        "(a specimen: staging, canary and 5 more): allows no eviction: no node could be drained; allow one."
+        "(a specimen: staging, canary and 3 more): allows no eviction: no node could be drained; allow one."
     ]
 
 
@@ -138,17 +138,17 @@ def test_forty_releases_are_checked_in_five_calls_of_the_renderer(
 ) -> None:
     """What a hundred take: tests/bench/verify.py."""
     monkeypatch.setenv("SCHEMAS", str(schema_folder()))
-    monkeypatch.setattr(dead, "faults", lambda *_: [])  # looked for once for each state of the manifests
+    monkeypatch.setattr(dead, "findings", lambda *_: [])  # looked for once for each state of the manifests
     texts = Mock(wraps=rendering.texts)
     monkeypatch.setattr(rendering, "texts", texts)
     outcome = check.everything(releases(40))
-    assert [str(each) for each in outcome.faults] == []
+    assert [str(each) for each in outcome.findings] == []
     assert "40 releases" in outcome.checked
     assert texts.call_count == 5
 
 
 def test_equal_faults_are_said_once() -> None:
-    fault = Fault(Path("a"), "Rollout specimen: spec", "is wrong", "mend it")
+    fault = Finding(Path("a"), "Rollout specimen: spec", "is wrong", "mend it")
     assert [str(each) for each in check.merged([("x", fault), ("y", fault), ("", fault)])] == [
         "a: Rollout specimen: spec (x and 2 more): is wrong; mend it."
     ]

@@ -197,13 +197,13 @@ def test_what_no_caller_sees_is_no_change(key: str) -> None:
 @pytest.mark.parametrize(("key", "value"), [("threshold", 0.4), ("latency_budget_ms", 5.0), ("description", "other")])
 def test_what_only_answers_or_words_differ_in_says_otherwise(key: str, value: Any) -> None:
     (line,) = lines(whole(), whole(**{key: value}))
-    assert line.startswith(f"says otherwise: {key}: {whole()[key]} -> {value}: ")
+    assert line.startswith(f"changes meaning: {key}: {whole()[key]} -> {value}: ")
 
 
 @pytest.mark.parametrize(("key", "value"), [("unit", "kg"), ("description", "other"), ("example", 2)])
 def test_what_a_feature_is_said_to_be_says_otherwise(key: str, value: Any) -> None:
     (line,) = lines(whole(feature()), whole(feature(**{key: value})))
-    assert line.startswith(f"says otherwise: x: {key}: ")
+    assert line.startswith(f"changes meaning: x: {key}: ")
     assert f"-> {value}: " in line
 
 
@@ -211,9 +211,9 @@ def test_breaks_come_first_and_a_raised_api_declares_them() -> None:
     before = whole(feature(), api=2)
     found = lines(before, whole(feature(description="other", min=0), api=3, max_rows=300))
     assert [line.partition(": ")[0] for line in found] == [
-        "breaks, declared by api 3", "widens", "says otherwise", "says otherwise"
+        "breaks, declared by api 3", "widens", "changes meaning", "changes meaning"
     ]  # fmt: skip
-    assert found[-1].startswith("says otherwise: api: 2 -> 3: ")
+    assert found[-1].startswith("changes meaning: api: 2 -> 3: ")
     before.pop("api")  # as contracts had it before there was a number
     assert lines(before, whole(feature(min=0)))[0].startswith("breaks: ")
     assert lines(before, whole(feature(min=0), api=2))[0].startswith("breaks, declared by api 2: ")
@@ -294,7 +294,7 @@ def test_a_break_is_exit_1_until_the_api_declares_it(base: Path) -> None:
     first, second, third, told = done.out.splitlines()
     assert first == "breaks: count: upper limit: at most 150 -> at most 100: callers that send more are refused"
     assert second == "widens: max_rows: 5 -> 9: callers may send more rows"
-    assert third == "says otherwise: count: example: 75 -> 50: only words"
+    assert third == "changes meaning: count: example: 75 -> 50: only words"
     assert f"new model folder beside {toy.MODEL}, or raise serving.api of {SETTINGS} to 2, which says" in told
     report = REPORT.read_text()
     assert "| ❌ **breaks**: count&#58; upper limit | at most 150 | at most 100 | callers that send more" in report

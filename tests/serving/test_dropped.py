@@ -61,7 +61,7 @@ def lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 def test_to_drop_a_feature_breaks_nobody_and_to_refuse_it_is_declared() -> None:
     (said,) = lines(BOTH, DROPPED)
-    assert said.startswith("says otherwise: y: a feature -> dropped: they may stop sending it")
+    assert said.startswith("changes meaning: y: a feature -> dropped: they may stop sending it")
     (broken,) = lines(DROPPED, whole(feature()))
     assert broken.startswith("breaks: y: dropped -> none: callers that still send it are refused")
     declared = lines(DROPPED, whole(feature(), api=2))
@@ -75,17 +75,8 @@ def test_the_message_names_the_way_that_breaks_nobody() -> None:
 
 def passport(**serving: Any) -> Passport:
     served = {"strategy": "canary", "slow_ms": 1.0, **serving}
-    return Passport.model_validate(
-        {
-            "model": "m",
-            "version": "0" * 12,
-            "verdict": "pass",
-            "content": {},
-            "metrics": {},
-            "gates": [],
-            "serving": served,
-        }
-    )
+    made = {"model": "m", "version": "0" * 12, "verdict": "pass", "serving": served}
+    return Passport.model_validate(made | {"content": {}, "metrics": {}, "gates": [], "judged_by": []})
 
 
 def test_a_declared_break_never_walks_as_a_canary(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ def judge(model: str, /, **changes: Any) -> dict[str, Any]:
         "gates": gates,
         "judged_by": gate_names(),
         "champion": None,
+        "serving": {"strategy": "canary", "slow_ms": 5.0},
         "promises": [
             {"champion": version, "counts": COUNTS}
             for version in {passport.version(hashes), *(each.version for each in champion.standing_anywhere(settings))}

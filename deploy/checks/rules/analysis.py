@@ -20,7 +20,7 @@ from deploy.checks.rules.runs import (
     runs,
 )
 from deploy.checks.rules.strategy import weights
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 from repo.lib.refusal import Refusal
 
 LIMITS = {
@@ -30,32 +30,32 @@ LIMITS = {
 }
 
 
-def arguments_fit(of: Rendering) -> Iterator[Fault]:
+def arguments_fit(rendering: Rendering) -> Iterator[Finding]:
     """Missing, given twice, declared by no template, or declared with two values."""
-    for run in runs(of):
+    for run in runs(rendering):
         try:
             run.values()
         except Refusal as refusal:
             yield refused(run.rollout, f"{run.field}.args", refusal)
 
 
-def arguments_are_used(of: Rendering) -> Iterator[Fault]:
-    for each in of.of("AnalysisTemplate"):
+def arguments_are_used(rendering: Rendering) -> Iterator[Finding]:
+    for each in rendering.of("AnalysisTemplate"):
         counted = Counter(str(arg.get("name")) for arg in each.spec.get("args") or [])
         for name, times in counted.items():
             if times > 1:
-                yield each.fault("spec.args", f"declares {name} {times} times", "leave one")
+                yield each.finding("spec.args", f"declares {name} {times} times", "leave one")
             if name not in placeholders(each):
-                yield each.fault("spec.args", f"declares {name}, which no metric uses", "remove it, or use it")
+                yield each.finding("spec.args", f"declares {name}, which no metric uses", "remove it, or use it")
         for name in sorted(placeholders(each) - set(counted)):
-            yield each.fault(
+            yield each.finding(
                 "spec.metrics", f"uses {{{{args.{name}}}}}, which spec.args does not declare", "declare it"
             )
 
 
-def metrics_can_be_read(of: Rendering) -> Iterator[Fault]:
+def metrics_can_be_read(rendering: Rendering) -> Iterator[Finding]:
     """Conditions, durations and limits in the form that Rollouts, and the rehearsal, take."""
-    for run in runs(of):
+    for run in runs(rendering):
         try:
             values = run.values()
         except Refusal:
@@ -67,27 +67,27 @@ def metrics_can_be_read(of: Rendering) -> Iterator[Fault]:
                 yield refused(each, "spec.metrics", refusal)
 
 
-def metrics_have_their_own_names(of: Rendering) -> Iterator[Fault]:
+def metrics_have_their_own_names(rendering: Rendering) -> Iterator[Finding]:
     """Of two metrics of one name in a run Rollouts makes an error."""
-    for run in runs(of):
+    for run in runs(rendering):
         named = Counter(str(metric.get("name")) for each in run.templates for metric in metrics_of(each))
         for name in [name for name, times in named.items() if times > 1]:
-            yield run.rollout.fault(f"{run.field}.templates", f"bring two metrics named {name}", "rename one")
+            yield run.rollout.finding(f"{run.field}.templates", f"bring two metrics named {name}", "rename one")
 
 
-def conditions_are_guarded(of: Rendering) -> Iterator[Fault]:
+def conditions_are_guarded(rendering: Rendering) -> Iterator[Finding]:
     """No data must be neither a pass nor a failure nor an error, so both conditions begin with a look at it."""
-    for run in runs(of):
+    for run in runs(rendering):
         for each, metric in run.metrics():
             at = f"spec.metrics ({metric.name})"
             for name, condition in (("successCondition", metric.success), ("failureCondition", metric.failure)):
                 first = condition.comparisons[0]
                 if (first.count, first.operator, first.limit) != (True, ">", 0.0):
                     wrong = f"`{condition.text}` does not begin with `len(result) > 0 &&`"
-                    yield each.fault(f"{at}.{name}", wrong, "begin with it: without data the other part is an error")
+                    yield each.finding(f"{at}.{name}", wrong, "begin with it: without data the other part is an error")
             if (value := both(metric.success, metric.failure)) is not None:
                 wrong = f"both hold for {value:g}, which fails the canary"
-                yield each.fault(f"{at}.successCondition, failureCondition", wrong, "let at most one of them hold")
+                yield each.finding(f"{at}.successCondition, failureCondition", wrong, "let at most one of them hold")
 
 
 def both(one: Condition, other: Condition) -> float | None:
@@ -100,28 +100,28 @@ def both(one: Condition, other: Condition) -> float | None:
     return None
 
 
-def limits_are_stated(of: Rendering) -> Iterator[Fault]:
-    for each in filter(asks_prometheus, of.of("AnalysisTemplate")):
+def limits_are_stated(rendering: Rendering) -> Iterator[Finding]:
+    for each in filter(asks_prometheus, rendering.of("AnalysisTemplate")):
         for number, metric in enumerate(metrics_of(each)):
             for name in [name for name in LIMITS if name not in metric]:
-                yield each.fault(f"spec.metrics[{number}].{name}", f"is {LIMITS[name]}", "set it")
+                yield each.finding(f"spec.metrics[{number}].{name}", f"is {LIMITS[name]}", "set it")
 
 
-def runs_end(of: Rendering) -> Iterator[Fault]:
+def runs_end(rendering: Rendering) -> Iterator[Finding]:
     """Outside the background the rollout waits for the run, which must therefore end."""
-    for run in runs(of):
+    for run in runs(rendering):
         if run.when == BACKGROUND:
             continue
         for each in run.templates:
             for number, metric in enumerate(metrics_of(each)):
                 if "interval" in metric and "count" not in metric:
                     wrong = f"is missing, so the analysis {run.when} ({run.field}) runs indefinitely"
-                    yield each.fault(f"spec.metrics[{number}].count", wrong, "set it")
+                    yield each.finding(f"spec.metrics[{number}].count", wrong, "set it")
 
 
-def background_watches_to_the_end(of: Rendering) -> Iterator[Fault]:
+def background_watches_to_the_end(rendering: Rendering) -> Iterator[Finding]:
     """A delay past the end measures nothing, which counts as success; a count that is used up looks away."""
-    for run in runs(of):
+    for run in runs(rendering):
         if run.when != BACKGROUND:
             continue
         canary = run.rollout.spec["strategy"]["canary"]
@@ -130,7 +130,7 @@ def background_watches_to_the_end(of: Rendering) -> Iterator[Fault]:
         first = next((number for number, weight in listed if weight > 0), 0)
         if start > first + 1:
             wrong = f"is {start}: the canary gets traffic at step {first} and nothing watches it until then"
-            yield run.rollout.fault(f"{run.field}.startingStep", wrong, f"make it {first + 1} or less")
+            yield run.rollout.finding(f"{run.field}.startingStep", wrong, f"make it {first + 1} or less")
         seconds = length(canary, start)
         for each, metric in run.metrics():
             at = f"spec.metrics ({metric.name})"
@@ -138,52 +138,52 @@ def background_watches_to_the_end(of: Rendering) -> Iterator[Fault]:
                 wrong = (
                     f"is {metric.initial_delay:g} s, and the steps take {seconds:g} s: no measurement is a silent pass"
                 )
-                yield each.fault(f"{at}.initialDelay", wrong, "begin before the rollout ends")
+                yield each.finding(f"{at}.initialDelay", wrong, "begin before the rollout ends")
             if metric.interval is None or (metric.count is not None and metric.count * metric.interval < seconds):
                 wrong = "stops looking before the rollout ends"
-                yield each.fault(f"{at}.interval, count", wrong, "give an interval, and no count")
+                yield each.finding(f"{at}.interval, count", wrong, "give an interval, and no count")
 
 
-def hashes_tell_the_arms(of: Rendering) -> Iterator[Fault]:
+def hashes_tell_the_arms(rendering: Rendering) -> Iterator[Finding]:
     """canary-hash is the newest pod template, stable-hash the one before; Rollouts takes any other word as nothing."""
-    for run in runs(of):
+    for run in runs(rendering):
         for number, arg in enumerate(run.block.get("args") or []):
             at = f"{run.field}.args[{number}] ({arg.get('name')})"
             word = (arg.get("valueFrom") or {}).get(template.HASH)
             meant = {"canary-hash": "Latest", "stable-hash": "Stable"}.get(str(arg.get("name")))
             if word is not None and word not in HASHES:
                 wrong = f"is {word!r}, which Rollouts takes for no hash at all"
-                yield run.rollout.fault(f"{at}.valueFrom.{template.HASH}", wrong, "write Latest or Stable")
+                yield run.rollout.finding(f"{at}.valueFrom.{template.HASH}", wrong, "write Latest or Stable")
             elif meant and word != meant:
                 wrong = f"is {word}, so the analysis would judge other pods than it says"
-                yield run.rollout.fault(f"{at}.valueFrom.{template.HASH}", wrong, f"write {meant}")
+                yield run.rollout.finding(f"{at}.valueFrom.{template.HASH}", wrong, f"write {meant}")
 
 
-def nothing_is_only_a_trial(of: Rendering) -> Iterator[Fault]:
-    for run in runs(of):
+def nothing_is_only_a_trial(rendering: Rendering) -> Iterator[Finding]:
+    for run in runs(rendering):
         if run.block.get("dryRun"):
-            yield run.rollout.fault(f"{run.field}.dryRun", "measures and aborts nothing", "remove it")
+            yield run.rollout.finding(f"{run.field}.dryRun", "measures and aborts nothing", "remove it")
 
 
-def promotion_is_not_judged_by_absent_traffic(of: Rendering) -> Iterator[Fault]:
-    for run in runs(of):
+def promotion_is_not_judged_by_absent_traffic(rendering: Rendering) -> Iterator[Finding]:
+    for run in runs(rendering):
         if run.when == BEFORE:
             for each in filter(asks_prometheus, run.templates):
                 wrong = f"asks Prometheus for {each.name}, but nobody calls the new pods before promotion"
-                yield run.rollout.fault(run.field, wrong, "use a Job that calls them")
+                yield run.rollout.finding(run.field, wrong, "use a Job that calls them")
 
 
-def pauses_can_be_read(of: Rendering) -> Iterator[Fault]:
-    for rollout in of.of("Rollout"):
+def pauses_can_be_read(rendering: Rendering) -> Iterator[Finding]:
+    for rollout in rendering.of("Rollout"):
         canary = (rollout.spec.get("strategy") or {}).get("canary") or {}
         for number, step in enumerate(canary.get("steps") or []):
             duration = (step.get("pause") or {}).get("duration")
             at = f"spec.strategy.canary.steps[{number}].pause.duration"
             try:
                 if duration is not None and durations.seconds(duration, at) <= 0:
-                    yield rollout.fault(at, f"is {duration}, no time at all", "make it longer, or remove the step")
+                    yield rollout.finding(at, f"is {duration}, no time at all", "make it longer, or remove the step")
             except Refusal:
-                yield rollout.fault(at, f"is {duration!r}", "write it like 30s, 2m or 1h")
+                yield rollout.finding(at, f"is {duration!r}", "write it like 30s, 2m or 1h")
 
 
 RULES = (

@@ -13,7 +13,7 @@ from deploy.checks import promql
 from deploy.checks.rendering import Object, Rendering
 from deploy.checks.rules.runs import AFTER, HASHES, STEP, Run, asks_prometheus, metrics_of, refused, runs
 from deploy.checks.rules.strategy import CANARY, canaries
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 from repo.lib.refusal import Refusal
 from serving.runtime.telemetry import Telemetry
 
@@ -22,8 +22,8 @@ ADDED = {"job", "namespace", "pod", "container", "endpoint", "instance", HASH}  
 SCRAPE = 30.0  # seconds: what Prometheus does unless the PodMonitor says
 
 
-def queries_parse(of: Rendering) -> Iterator[Fault]:
-    for _, each, metric in asked(of):
+def queries_parse(rendering: Rendering) -> Iterator[Finding]:
+    for _, each, metric in asked(rendering):
         at = f"spec.metrics ({metric.name}).provider.prometheus.query"
         try:
             promql.parse(metric.query, f"{each.kind} {each.name}: {at}")
@@ -31,56 +31,56 @@ def queries_parse(of: Rendering) -> Iterator[Fault]:
             yield refused(each, at, refusal)
 
 
-def asked(of: Rendering) -> Iterator[tuple[Run, Object, Metric]]:
+def asked(rendering: Rendering) -> Iterator[tuple[Run, Object, Metric]]:
     """Every metric of every run, arguments filled in."""
-    for run in runs(of):
+    for run in runs(rendering):
         for each, metric in run.metrics():
             yield run, each, metric
 
 
-def read(of: Rendering) -> Iterator[tuple[Run, Object, Metric, promql.Query]]:
-    for run, each, metric in asked(of):
+def read(rendering: Rendering) -> Iterator[tuple[Run, Object, Metric, promql.Query]]:
+    for run, each, metric in asked(rendering):
         try:
             yield run, each, metric, promql.parse(metric.query, each.name)
         except Refusal:
             continue  # has a rule of its own
 
 
-def series_are_the_models_own(of: Rendering) -> Iterator[Fault]:
+def series_are_the_models_own(rendering: Rendering) -> Iterator[Finding]:
     """A selector without the canary's hash judges all pods; another job is another model, or nothing."""
-    for _, each, metric, query in read(of):
+    for _, each, metric, query in read(rendering):
         at = f"spec.metrics ({metric.name}).provider.prometheus.query"
-        monitors = of.of("PodMonitor")
+        monitors = rendering.of("PodMonitor")
         jobs = {f"{monitor.metadata.get('namespace')}/{monitor.name}" for monitor in monitors}
         for series in query.series:
             sign, job = series.labels.get("job", ("", ""))
             if (sign, job) not in {("=", name) for name in jobs}:
                 wrong = f"{series.metric} has job={job!r}, and the PodMonitor makes {', '.join(sorted(jobs)) or 'none'}"
-                yield each.fault(at, wrong, 'select by job="{{args.namespace}}/{{args.model}}"')
+                yield each.finding(at, wrong, 'select by job="{{args.namespace}}/{{args.model}}"')
             sign, pods = series.labels.get(HASH, ("", ""))
             if not pods or not set(pods.split("|")) <= set(HASHES.values()) or sign not in ("=", "=~"):
                 wrong = f"{series.metric} is not limited to the canary's or the stable pods by {HASH}"
-                yield each.fault(at, wrong, "select by {{args.canary-hash}}, {{args.stable-hash}} or both")
+                yield each.finding(at, wrong, "select by {{args.canary-hash}}, {{args.stable-hash}} or both")
         if not any(HASHES["Latest"] in series.labels.get(HASH, ("", ""))[1] for series in query.series):
-            yield each.fault(at, "names no series of the canary", "select by {{args.canary-hash}}")
+            yield each.finding(at, "names no series of the canary", "select by {{args.canary-hash}}")
 
 
-def metrics_are_served(of: Rendering) -> Iterator[Fault]:
+def metrics_are_served(rendering: Rendering) -> Iterator[Finding]:
     """A series that nobody exports is no data for ever, which the queries take for zero evidence."""
     known = exported()
-    for _, each, metric, query in read(of):
+    for _, each, metric, query in read(rendering):
         at = f"spec.metrics ({metric.name}).provider.prometheus.query"
         for series in query.series:
             if series.metric not in known:
-                yield each.fault(
+                yield each.finding(
                     at, f"no served model exports {series.metric}", "name one of serving/runtime/telemetry.py"
                 )
             elif unknown := sorted(set(series.labels) - known[series.metric] - ADDED):
                 wrong = f"{series.metric} has no label {unknown[0]}"
-                yield each.fault(at, wrong, "name one of serving/runtime/telemetry.py, or of the PodMonitor")
+                yield each.finding(at, wrong, "name one of serving/runtime/telemetry.py, or of the PodMonitor")
         labels = {label for series in query.series for label in known.get(series.metric, set())} | ADDED
         for label in sorted(query.labels - labels):
-            yield each.fault(at, f"none of its series has the label {label}", "name one that they have")
+            yield each.finding(at, f"none of its series has the label {label}", "name one that they have")
 
 
 @cache
@@ -94,39 +94,39 @@ def exported() -> dict[str, set[str]]:
     return found
 
 
-def scrapes_bring_what_is_asked(of: Rendering) -> Iterator[Fault]:
+def scrapes_bring_what_is_asked(rendering: Rendering) -> Iterator[Finding]:
     """Without the pod's hash on its series no query finds any, and every analysis waits in vain."""
-    asks = any(HASH in str(metric) for each in of.of("AnalysisTemplate") for metric in metrics_of(each))
-    for monitor in of.of("PodMonitor"):
+    asks = any(HASH in str(metric) for each in rendering.of("AnalysisTemplate") for metric in metrics_of(each))
+    for monitor in rendering.of("PodMonitor"):
         if asks and "rollouts-pod-template-hash" not in (monitor.spec.get("podTargetLabels") or []):
             wrong = f"lacks rollouts-pod-template-hash: no series would bear {HASH}, and evidence never comes"
-            yield monitor.fault("spec.podTargetLabels", wrong, "add it")
+            yield monitor.finding("spec.podTargetLabels", wrong, "add it")
         if "jobLabel" in monitor.spec:
             wrong = "replaces the job label by which the queries select"
-            yield monitor.fault("spec.jobLabel", wrong, "remove it: the job is then <namespace>/<name>")
-    if asks and not of.of("PodMonitor"):
-        for rollout in of.of("Rollout"):
-            yield rollout.fault("the pods", "are scraped by no PodMonitor: evidence never comes", "add one")
+            yield monitor.finding("spec.jobLabel", wrong, "remove it: the job is then <namespace>/<name>")
+    if asks and not rendering.of("PodMonitor"):
+        for rollout in rendering.of("Rollout"):
+            yield rollout.finding("the pods", "are scraped by no PodMonitor: evidence never comes", "add one")
 
 
-def ranges_cover_their_strata(of: Rendering) -> Iterator[Fault]:
+def ranges_cover_their_strata(rendering: Rendering) -> Iterator[Finding]:
     """Strata lie end to end: the range is one interval and one scrape, the step and `seconds` are the interval."""
-    scrape = max((_scrape(monitor) for monitor in of.of("PodMonitor")), default=SCRAPE)
-    for run, each, metric, query in read(of):
+    scrape = max((_scrape(monitor) for monitor in rendering.of("PodMonitor")), default=SCRAPE)
+    for run, each, metric, query in read(rendering):
         if not query.steps or not query.ranges or metric.interval is None:
             continue  # of `up` itself, which has a value a scrape
         at = f"spec.metrics ({metric.name}).provider.prometheus.query"
         if query.ranges != {metric.interval + scrape}:
             found = ", ".join(f"{seconds:g} s" for seconds in sorted(query.ranges))
             wrong = f"has a range of {found}, not of the interval and a scrape, {metric.interval + scrape:g} s"
-            yield each.fault(at, wrong, "set the argument `range`")
+            yield each.finding(at, wrong, "set the argument `range`")
         if query.steps != {metric.interval}:
             wrong = f"has steps other than the interval of {metric.interval:g} s: strata overlap or leave gaps"
-            yield each.fault(at, wrong, "set the argument `window`")
+            yield each.finding(at, wrong, "set the argument `window`")
         seconds = run.values().get(STRATUM)
         if seconds is not None and float(seconds) != metric.interval:
             wrong = f"gives {STRATUM} {seconds}, and the interval is {metric.interval:g} s"
-            yield each.fault("spec.args", wrong, "let them agree")
+            yield each.finding("spec.args", wrong, "let them agree")
 
 
 def _scrape(monitor: Object) -> float:
@@ -134,80 +134,80 @@ def _scrape(monitor: Object) -> float:
     return max((durations.seconds(each, "interval") for each in intervals if each), default=SCRAPE)
 
 
-def prometheus_may_scrape(of: Rendering) -> Iterator[Fault]:
+def prometheus_may_scrape(rendering: Rendering) -> Iterator[Finding]:
     """The namespace that the queries are sent to is the one whose Prometheus must reach the pods."""
     providers = [
         (each, metric["provider"]["prometheus"])
-        for each in filter(asks_prometheus, of.of("AnalysisTemplate"))
+        for each in filter(asks_prometheus, rendering.of("AnalysisTemplate"))
         for metric in metrics_of(each)
     ]
     for each, provider in providers:
         host = re.match(r"https?://[\w-]+\.([\w-]+)\.svc[.:/\w-]*$", str(provider.get("address")))
         if host is None:
             wrong = f"is {provider.get('address')!r}, no Service of the cluster"
-            yield each.fault(
+            yield each.finding(
                 "spec.metrics.provider.prometheus.address", wrong, "write http://<service>.<namespace>.svc:<port>"
             )
             continue
-        for policy in of.of("NetworkPolicy"):
+        for policy in rendering.of("NetworkPolicy"):
             sources = [source for rule in policy.spec.get("ingress") or [] for source in rule.get("from") or []]
             names = [(source.get("namespaceSelector") or {}).get("matchLabels") or {} for source in sources]
             if {"kubernetes.io/metadata.name": host[1]} not in names:
                 wrong = f"lets no pod of namespace {host[1]} in, whose Prometheus must scrape: evidence never comes"
-                yield policy.fault("spec.ingress", wrong, "allow that namespace")
+                yield policy.finding("spec.ingress", wrong, "allow that namespace")
     return
 
 
-def weight_is_left_on_evidence(of: Rendering) -> Iterator[Fault]:
+def weight_is_left_on_evidence(rendering: Rendering) -> Iterator[Finding]:
     """Between two weights a step waits until enough requests reached the canary: otherwise time alone promotes it."""
-    for rollout, canary in canaries(of):
+    for rollout, canary in canaries(rendering):
         weight, at, waited = 0, 0, True
         for number, step in enumerate(canary.get("steps") or []):
             if "analysis" in step:
                 waited = True
                 if weight == 0:
                     wrong = "waits for requests before the canary gets any: evidence never comes"
-                    yield rollout.fault(f"{CANARY}.steps[{number}].analysis", wrong, "set a weight before it")
+                    yield rollout.finding(f"{CANARY}.steps[{number}].analysis", wrong, "set a weight before it")
             if "setWeight" in step:
                 if not waited:
                     wrong = f"({weight} %) is left without evidence, by time alone"
-                    yield rollout.fault(
+                    yield rollout.finding(
                         f"{CANARY}.steps[{at}].setWeight", wrong, "add an analysis of model-evidence after it"
                     )
                 weight, at, waited = step["setWeight"], number, not 0 < step["setWeight"] < 100
 
 
-def evidence_rises(of: Rendering) -> Iterator[Fault]:
+def evidence_rises(rendering: Rendering) -> Iterator[Finding]:
     """Requests are counted since the canary started: a step that asks for no more than the one before asks nothing."""
-    steps = [(run, metric) for run, _, metric in asked(of) if run.when == STEP]
+    steps = [(run, metric) for run, _, metric in asked(rendering) if run.when == STEP]
     for (_, before), (run, metric) in pairwise(steps):
         was, now = before.success.limit, metric.success.limit
         if was and now and was[0] in (">", ">=") and now[1] <= was[1]:
             wrong = f"asks for {now[1]:g} requests after {was[1]:g}: there are as many already"
-            yield run.rollout.fault(f"{run.field}.args", wrong, "let `requests` rise from step to step")
+            yield run.rollout.finding(f"{run.field}.args", wrong, "let `requests` rise from step to step")
 
 
-def evidence_can_come(of: Rendering) -> Iterator[Fault]:
+def evidence_can_come(rendering: Rendering) -> Iterator[Finding]:
     """A step must wait as long as it says, and long enough for the traffic that is known: that of staging's caller."""
-    rate = _rate(of)
-    for run, each, metric in asked(of):
+    rate = _rate(rendering)
+    for run, each, metric in asked(rendering):
         if run.when not in (STEP, AFTER) or metric.interval is None or metric.count is None:
             continue
         at = f"spec.metrics ({metric.name})"
         if metric.inconclusive_limit < metric.count:
             wrong = f"is {metric.inconclusive_limit}, so it gives up before its {metric.count} measurements"
-            yield each.fault(f"{at}.inconclusiveLimit", wrong, f"make it {metric.count}")
+            yield each.finding(f"{at}.inconclusiveLimit", wrong, f"make it {metric.count}")
         limit, weight = metric.success.limit, _weight(run)
         wait = metric.count * metric.interval
         if run.when == STEP and rate and limit and limit[0] in (">", ">=") and limit[1] > rate * weight / 100 * wait:
             brings = f"{rate:g} requests a second at {weight} % for {wait:g} s bring {rate * weight / 100 * wait:.0f}"
             wrong = f"asks for {limit[1]:g} requests, and {brings}: evidence never comes"
-            yield run.rollout.fault(f"{run.field}.args", wrong, "ask for fewer, or wait longer (count)")
+            yield run.rollout.finding(f"{run.field}.args", wrong, "ask for fewer, or wait longer (count)")
 
 
-def _rate(of: Rendering) -> float | None:
+def _rate(rendering: Rendering) -> float | None:
     """Requests a second of the callers that the environment brings itself; None without one."""
-    for each in of.of("Deployment"):
+    for each in rendering.of("Deployment"):
         for container in each.spec["template"]["spec"]["containers"]:
             args = [str(arg) for arg in container.get("args") or []]
             if "--rate" in args[:-1]:
@@ -223,14 +223,14 @@ def _weight(run: Run) -> int:
     return int(listed[-1]) if listed else 0
 
 
-def way_back_is_open(of: Rendering) -> Iterator[Fault]:
+def way_back_is_open(rendering: Rendering) -> Iterator[Finding]:
     """After promotion the former pods must outlive the analysis that can send traffic back to them."""
-    for run, _, metric in asked(of):
+    for run, _, metric in asked(rendering):
         if run.when == AFTER and metric.interval and metric.count:
             keeps = int(run.rollout.spec["strategy"]["blueGreen"].get("scaleDownDelaySeconds", 30))
             if keeps <= metric.initial_delay + metric.interval * metric.count:
                 wrong = f"is {keeps}, and {metric.name} watches for {metric.interval * metric.count:g} s"
-                yield run.rollout.fault("spec.strategy.blueGreen.scaleDownDelaySeconds", wrong, "make it longer")
+                yield run.rollout.finding("spec.strategy.blueGreen.scaleDownDelaySeconds", wrong, "make it longer")
 
 
 RULES = (

@@ -7,66 +7,66 @@ from collections.abc import Iterator
 from typing import Any
 
 from deploy.checks.rendering import Object, Rendering
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 
 WAVE = "argocd.argoproj.io/sync-wave"
 
 
-def everything_is_in_its_namespace(of: Rendering) -> Iterator[Fault]:
-    for each in of.objects:
-        if (found := each.metadata.get("namespace")) != f"models-{of.environment}":
-            wrong = f"is {found or 'missing'}, not models-{of.environment}"
+def everything_is_in_its_namespace(rendering: Rendering) -> Iterator[Finding]:
+    for each in rendering.objects:
+        if (found := each.metadata.get("namespace")) != f"models-{rendering.environment}":
+            wrong = f"is {found or 'missing'}, not models-{rendering.environment}"
             mend = "let deploy/environments set it; a cluster's own kinds do not belong into a release"
-            yield each.fault("metadata.namespace", wrong, mend)
+            yield each.finding("metadata.namespace", wrong, mend)
 
 
-def names_are_one_models(of: Rendering) -> Iterator[Fault]:
+def names_are_one_models(rendering: Rendering) -> Iterator[Finding]:
     """Two models in one namespace must not write the same object."""
-    model = of.model.replace("_", "-")
-    for each in of.objects:
+    model = rendering.model.replace("_", "-")
+    for each in rendering.objects:
         if each.name != model and not each.name.startswith(f"{model}-"):
             wrong = f"is {each.name}, which another model would write, too"
-            yield each.fault("metadata.name", wrong, "let deploy/base/names write the model's name into it")
+            yield each.finding("metadata.name", wrong, "let deploy/base/names write the model's name into it")
 
 
-def templates_come_first(of: Rendering) -> Iterator[Fault]:
+def templates_come_first(rendering: Rendering) -> Iterator[Finding]:
     """Argo CD applies lower waves first; a Rollout that names a template which is not there yet is refused."""
-    rollouts = [_wave(each) for each in of.of("Rollout")]
-    for each in of.of("AnalysisTemplate"):
+    rollouts = [_wave(each) for each in rendering.of("Rollout")]
+    for each in rendering.of("AnalysisTemplate"):
         if rollouts and _wave(each) >= min(rollouts):
             wrong = f"is {_wave(each)}, no earlier than the Rollout's {min(rollouts)}"
-            yield each.fault(f"metadata.annotations.{WAVE}", wrong, 'set it to "-1"')
+            yield each.finding(f"metadata.annotations.{WAVE}", wrong, 'set it to "-1"')
 
 
 def _wave(each: Object) -> int:
     return int((each.metadata.get("annotations") or {}).get(WAVE, 0))
 
 
-def scaling_keeps_the_replicas(of: Rendering) -> Iterator[Fault]:
-    for scaler in of.of("HorizontalPodAutoscaler"):
+def scaling_keeps_the_replicas(rendering: Rendering) -> Iterator[Finding]:
+    for scaler in rendering.of("HorizontalPodAutoscaler"):
         least, most = scaler.spec.get("minReplicas", 1), scaler.spec.get("maxReplicas", 1)
         if least > most:
             wrong = f"is {least}, above maxReplicas, {most}"
-            yield scaler.fault("spec.minReplicas", wrong, "let it be at most that")
-        for rollout in of.of("Rollout"):
+            yield scaler.finding("spec.minReplicas", wrong, "let it be at most that")
+        for rollout in rendering.of("Rollout"):
             replicas = rollout.spec.get("replicas", 1)
             if most < replicas:
                 wrong = f"is {most}, fewer than the {replicas} replicas of the release"
-                yield scaler.fault("spec.maxReplicas", wrong, "raise it, or lower replicas in resources.yaml")
+                yield scaler.finding("spec.maxReplicas", wrong, "raise it, or lower replicas in resources.yaml")
             if least < replicas:
                 wrong = f"is {least}, fewer than the {replicas} replicas that the canary steps need"
-                yield scaler.fault("spec.minReplicas", wrong, "let deploy/base/names write the replicas into it")
+                yield scaler.finding("spec.minReplicas", wrong, "let deploy/base/names write the replicas into it")
 
 
-def evictions_are_possible(of: Rendering) -> Iterator[Fault]:
+def evictions_are_possible(rendering: Rendering) -> Iterator[Finding]:
     """A budget that allows none stops every drain of a node."""
-    replicas = min((each.spec.get("replicas", 1) for each in of.of("Rollout")), default=1)
-    for budget in of.of("PodDisruptionBudget"):
+    replicas = min((each.spec.get("replicas", 1) for each in rendering.of("Rollout")), default=1)
+    for budget in rendering.of("PodDisruptionBudget"):
         if "maxUnavailable" in budget.spec and _pods(budget.spec["maxUnavailable"], replicas) < 1:
-            yield budget.fault("spec.maxUnavailable", "allows no eviction: no node could be drained", "allow one")
+            yield budget.finding("spec.maxUnavailable", "allows no eviction: no node could be drained", "allow one")
         if "minAvailable" in budget.spec and _pods(budget.spec["minAvailable"], replicas) >= replicas:
             wrong = f"leaves none of {replicas} pods to evict: no node could be drained"
-            yield budget.fault("spec.minAvailable", wrong, "use maxUnavailable")
+            yield budget.finding("spec.minAvailable", wrong, "use maxUnavailable")
 
 
 def _pods(share: Any, replicas: int) -> int:

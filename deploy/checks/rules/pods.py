@@ -10,7 +10,7 @@ from typing import Any
 from deploy.checks.rendering import Object, Rendering
 from deploy.checks.rules.runs import metrics_of
 from deploy.lib.fork import registry
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 
 DIGEST = re.compile(r"[^@]+@sha256:[0-9a-f]{64}")
 KNATIVE = "serving.knative.dev"
@@ -38,16 +38,18 @@ class Workload:
     def containers(self) -> list[dict[str, Any]]:
         return [*(self.spec.get("initContainers") or []), *(self.spec.get("containers") or [])]
 
-    def fault(self, container: dict[str, Any], field: str, wrong: str, mend: str) -> Fault:
-        return self.owner.fault(f"{self.field}, container {container.get('name')}, {field}", wrong, mend)
+    def finding(self, container: dict[str, Any], field: str, wrong: str, mend: str) -> Finding:
+        return self.owner.finding(f"{self.field}, container {container.get('name')}, {field}", wrong, mend)
 
 
-def workloads(of: Rendering) -> list[Workload]:
+def workloads(rendering: Rendering) -> list[Workload]:
     """Pods of Rollouts, Deployments, Knative Services and jobs, those of analysis included."""
-    found = [Workload(each, "spec.template", each.spec.get("template") or {}) for each in of.of("Rollout")]
+    found = [Workload(each, "spec.template", each.spec.get("template") or {}) for each in rendering.of("Rollout")]
     for kind, group in (("Deployment", "apps"), ("Job", "batch"), ("Service", KNATIVE)):
-        found += [Workload(each, "spec.template", each.spec.get("template") or {}) for each in of.of(kind, group)]
-    for each in of.of("AnalysisTemplate"):
+        found += [
+            Workload(each, "spec.template", each.spec.get("template") or {}) for each in rendering.of(kind, group)
+        ]
+    for each in rendering.of("AnalysisTemplate"):
         for number, metric in enumerate(metrics_of(each)):
             if job := (metric.get("provider") or {}).get("job"):
                 at = f"spec.metrics[{number}].provider.job.spec.template"
@@ -55,34 +57,34 @@ def workloads(of: Rendering) -> list[Workload]:
     return found
 
 
-def images_are_digests(of: Rendering) -> Iterator[Fault]:
+def images_are_digests(rendering: Rendering) -> Iterator[Finding]:
     """A tag can come to mean other bytes than those that were tested."""
     place = registry()
-    for workload in workloads(of):
+    for workload in workloads(rendering):
         for container in workload.containers:
             image = str(container.get("image"))
             if not DIGEST.fullmatch(image) or ":" in image.partition("@")[0].rpartition("/")[2]:
                 wrong = f"is {image}, not named by digest alone"
                 mend = "name it name@sha256:…, or placeholder.invalid/model for the release's own"
-                yield workload.fault(container, "image", wrong, mend)
+                yield workload.finding(container, "image", wrong, mend)
             elif place and not image.startswith(f"{place}/"):
                 wrong = f"is {image}, which is not of {place}, the registry of deploy/argocd/fork.yaml"
-                yield workload.fault(container, "image", wrong, "push it there, or mend fork.yaml")
+                yield workload.finding(container, "image", wrong, "push it there, or mend fork.yaml")
 
 
-def pods_are_restricted(of: Rendering) -> Iterator[Fault]:
+def pods_are_restricted(rendering: Rendering) -> Iterator[Finding]:
     """What the namespaces enforce (Pod Security `restricted`), and no token and a read-only root besides."""
-    for workload in workloads(of):
+    for workload in workloads(rendering):
         pod, at = workload.spec, f"{workload.field}.spec"
         if pod.get("automountServiceAccountToken") is not False:
             wrong = "is not false: the pod would hold a token of the cluster"
-            yield workload.owner.fault(f"{at}.automountServiceAccountToken", wrong, "set it to false")
+            yield workload.owner.finding(f"{at}.automountServiceAccountToken", wrong, "set it to false")
         for name in HOST:
             if pod.get(name):
-                yield workload.owner.fault(f"{at}.{name}", "opens the node to the pod", "remove it")
+                yield workload.owner.finding(f"{at}.{name}", "opens the node to the pod", "remove it")
         for volume in pod.get("volumes") or []:
             if "hostPath" in volume:
-                yield workload.owner.fault(
+                yield workload.owner.finding(
                     f"{at}.volumes ({volume.get('name')})", "opens the node to the pod", "use emptyDir"
                 )
         for container in workload.containers:
@@ -100,38 +102,40 @@ def pods_are_restricted(of: Rendering) -> Iterator[Fault]:
             }
             for name in [name for name, kept in wanted.items() if not kept]:
                 wrong = "is not as a restricted pod needs it"
-                yield workload.fault(
+                yield workload.finding(
                     container, f"securityContext.{name}", wrong, "set it as deploy/base/rollout.yaml does"
                 )
 
 
-def resources_are_asked_for(of: Rendering) -> Iterator[Fault]:
+def resources_are_asked_for(rendering: Rendering) -> Iterator[Finding]:
     """Requests place a pod, a limit of memory keeps it from taking its neighbours'."""
-    for workload in workloads(of):
+    for workload in workloads(rendering):
         for container in workload.containers:
             given = container.get("resources") or {}
             for group, name in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
                 if name not in (given.get(group) or {}):
-                    yield workload.fault(container, f"resources.{group}.{name}", "is missing", "set it")
+                    yield workload.finding(container, f"resources.{group}.{name}", "is missing", "set it")
 
 
-def pods_end_gracefully(of: Rendering) -> Iterator[Fault]:
-    for workload in workloads(of):
+def pods_end_gracefully(rendering: Rendering) -> Iterator[Finding]:
+    for workload in workloads(rendering):
         grace = workload.spec.get("terminationGracePeriodSeconds", GRACE)
         for container in workload.containers:
             stop = ((container.get("lifecycle") or {}).get("preStop") or {}).get("sleep") or {}
             if stop.get("seconds", 0) >= grace:
                 wrong = f"sleeps {stop['seconds']} s of the {grace} s that the pod has to end: answers would be cut off"
-                yield workload.fault(container, "lifecycle.preStop", wrong, "make terminationGracePeriodSeconds longer")
+                yield workload.finding(
+                    container, "lifecycle.preStop", wrong, "make terminationGracePeriodSeconds longer"
+                )
 
 
-def writes_go_somewhere(of: Rendering) -> Iterator[Fault]:
-    for workload in workloads(of):
+def writes_go_somewhere(rendering: Rendering) -> Iterator[Finding]:
+    for workload in workloads(rendering):
         volumes = {volume.get("name") for volume in workload.spec.get("volumes") or []}
         mounted = {mount.get("name") for each in workload.containers for mount in each.get("volumeMounts") or []}
         for name in sorted(map(str, volumes ^ mounted)):
             wrong = "is mounted by no container" if name in volumes else "is mounted, but no volume"
-            yield workload.owner.fault(f"{workload.field}.spec.volumes ({name})", wrong, "mend one of the two")
+            yield workload.owner.finding(f"{workload.field}.spec.volumes ({name})", wrong, "mend one of the two")
 
 
 RULES = (

@@ -4,141 +4,113 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from deploy.checks.rendering import Object, Rendering
 from deploy.checks.rules.pods import workloads
 from deploy.checks.rules.runs import runs
 from deploy.checks.rules.strategy import CANARY, canaries
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 
 SERVICES = {"canary": ("stableService", "canaryService"), "blueGreen": ("activeService", "previewService")}
 PLUGIN = "argoproj-labs/gatewayAPI"
+ROUTED = f"{CANARY}.trafficRouting.plugins.{PLUGIN}"
 MEND = "name an object of the release (base/names writes the model's name into it)"
+URL = re.compile(r"https?://([a-z0-9-]+)(?::\d+)?(?:/|$)")  # without a dot: a Service of the same namespace
+NAMED = ("AnalysisTemplate", "Service", "ServiceAccount")  # kinds that do nothing unless something names them
 
 
-def services_exist(of: Rendering) -> Iterator[Fault]:
-    for rollout, field, name in named_services(of):
-        if name is not None and of.find("Service", name, "") is None:
-            yield rollout.fault(field, f"names the Service {name}, which is not rendered", MEND)
+class Reference(NamedTuple):
+    owner: Object
+    field: str
+    kind: str
+    name: Any
+    version: str | None = None  # as apiVersion; None: any
 
 
-def named_services(of: Rendering) -> Iterator[tuple[Object, str, Any]]:
-    for rollout in of.of("Rollout"):
+def references(rendering: Rendering) -> Iterator[Reference]:
+    """Every name by which one object of a release means another."""
+    for rollout in rendering.of("Rollout"):
         for strategy, fields in SERVICES.items():
             content = (rollout.spec.get("strategy") or {}).get(strategy) or {}
             for field in fields:
-                yield rollout, f"spec.strategy.{strategy}.{field}", content.get(field)
+                yield Reference(rollout, f"spec.strategy.{strategy}.{field}", "Service", content.get(field), "v1")
+    for rollout, _, plugin in routed(rendering):
+        yield Reference(rollout, f"{ROUTED}.httpRoute", "HTTPRoute", plugin.get("httpRoute"))
+    for run in runs(rendering):
+        for number, each in enumerate(run.block.get("templates") or []):
+            field = f"{run.field}.templates[{number}].templateName"
+            yield Reference(run.rollout, field, "AnalysisTemplate", each.get("templateName"))
+    for workload in workloads(rendering):
+        field = f"{workload.field}.spec.serviceAccountName"
+        yield Reference(workload.owner, field, "ServiceAccount", workload.spec.get("serviceAccountName"))
+        for container in workload.containers:
+            field = f"{workload.field}, container {container.get('name')}, args"
+            for host in filter(None, map(URL.match, map(str, container.get("args") or []))):
+                yield Reference(workload.owner, field, "Service", host[1], "v1")
+    for route, field, backend in backends(rendering):
+        yield Reference(route, field, "Service", backend.get("name"), "v1")
+    for scaler in rendering.of("HorizontalPodAutoscaler"):
+        target = scaler.spec.get("scaleTargetRef") or {}
+        kind, name, version = (target.get(key) for key in ("kind", "name", "apiVersion"))
+        yield Reference(scaler, "spec.scaleTargetRef", str(kind), name, version)
 
 
-def templates_exist(of: Rendering) -> Iterator[Fault]:
-    for run in runs(of):
-        listed = [each.get("templateName") for each in run.block.get("templates") or []]
-        for number, name in enumerate(listed):
-            if of.find("AnalysisTemplate", name) is None:
-                wrong = f"names the AnalysisTemplate {name}, which is not rendered"
-                yield run.rollout.fault(f"{run.field}.templates[{number}].templateName", wrong, MEND)
-        for name in {name for name in listed if listed.count(name) > 1}:
-            yield run.rollout.fault(f"{run.field}.templates", f"names {name} twice", "leave one")
-        if not listed:
-            yield run.rollout.fault(f"{run.field}.templates", "is empty: nothing is judged", "name a template")
-
-
-def accounts_exist(of: Rendering) -> Iterator[Fault]:
-    for workload in workloads(of):
-        name = workload.spec.get("serviceAccountName")
-        if name is not None and of.find("ServiceAccount", name) is None:
-            wrong = f"names the ServiceAccount {name}, which is not rendered"
-            yield workload.owner.fault(f"{workload.field}.spec.serviceAccountName", wrong, MEND)
-
-
-def routes_exist(of: Rendering) -> Iterator[Fault]:
-    """The plugin moves weights on a route whose backends are the Rollout's own two Services."""
-    for rollout, canary in canaries(of):
+def routed(rendering: Rendering) -> Iterator[tuple[Object, dict[str, Any], dict[str, Any]]]:
+    """Rollouts whose weights the plugin moves on a route: with their canary and the plugin's settings."""
+    for rollout, canary in canaries(rendering):
         plugin = ((canary.get("trafficRouting") or {}).get("plugins") or {}).get(PLUGIN)
-        if plugin is None:
-            continue
-        at = f"{CANARY}.trafficRouting.plugins.{PLUGIN}"
-        if plugin.get("namespace") != rollout.metadata.get("namespace"):
-            wrong = f"is {plugin.get('namespace')}, and the route is in {rollout.metadata.get('namespace')}"
-            yield rollout.fault(f"{at}.namespace", wrong, MEND)
-        if (route := of.find("HTTPRoute", plugin.get("httpRoute"))) is None:
-            wrong = f"names the HTTPRoute {plugin.get('httpRoute')}, which is not rendered"
-            yield rollout.fault(f"{at}.httpRoute", wrong, MEND)
-            continue
-        expected = {canary.get("stableService"), canary.get("canaryService")}
-        for number, rule in enumerate(route.spec.get("rules") or []):
-            if {each.get("name") for each in rule.get("backendRefs") or []} != expected:
-                wrong = f"must be {' and '.join(sorted(map(str, expected)))}, between which the weights move"
-                yield route.fault(f"spec.rules[{number}].backendRefs", wrong, "name these two")
+        if plugin is not None:
+            yield rollout, canary, plugin
 
 
-def backends_exist(of: Rendering) -> Iterator[Fault]:
-    for route in of.of("HTTPRoute"):
+def backends(rendering: Rendering) -> Iterator[tuple[Object, str, dict[str, Any]]]:
+    for route in rendering.of("HTTPRoute"):
         for number, rule in enumerate(route.spec.get("rules") or []):
             for each in rule.get("backendRefs") or []:
-                service = of.find("Service", each.get("name"), "")
-                at = f"spec.rules[{number}].backendRefs"
-                if service is None:
-                    wrong = f"name the Service {each.get('name')}, which is not rendered"
-                    yield route.fault(at, wrong, MEND)
-                elif each.get("port") not in {port.get("port") for port in service.spec.get("ports") or []}:
-                    wrong = f"name port {each.get('port')}, which the Service {service.name} has not"
-                    yield route.fault(at, wrong, "name one of its ports")
+                yield route, f"spec.rules[{number}].backendRefs", each
 
 
-def scaled_exist(of: Rendering) -> Iterator[Fault]:
-    for scaler in of.of("HorizontalPodAutoscaler"):
-        target = scaler.spec.get("scaleTargetRef") or {}
-        found = of.find(str(target.get("kind")), target.get("name"))
-        if found is None or found.content.get("apiVersion") != target.get("apiVersion"):
-            named = f"{target.get('kind')} {target.get('name')} of {target.get('apiVersion')}"
-            yield scaler.fault("spec.scaleTargetRef", f"names the {named}, which is not rendered", MEND)
+def named_objects_exist(rendering: Rendering) -> Iterator[Finding]:
+    there = {(each.kind, each.name, each.content.get("apiVersion")) for each in rendering.objects}
+    there |= {(kind, name, None) for kind, name, _ in there}
+    for owner, field, kind, name, version in references(rendering):
+        if name is not None and (kind, name, version) not in there:
+            yield owner.finding(field, f"names the {kind} {name}, which is not rendered", MEND)
+    for run in runs(rendering):
+        if not run.block.get("templates"):
+            yield run.rollout.finding(f"{run.field}.templates", "is empty: nothing is judged", "name a template")
 
 
-def callers_call_something(of: Rendering) -> Iterator[Fault]:
-    """A URL without a dot names a Service of the same namespace."""
-    for workload in workloads(of):
-        for container in workload.containers:
-            for text in container.get("args") or []:
-                host = re.match(r"https?://([a-z0-9-]+)(?::\d+)?(?:/|$)", str(text))
-                if host and of.find("Service", host[1], "") is None:
-                    wrong = f"calls {text}, a Service that is not rendered"
-                    yield workload.owner.fault(f"{workload.field}, container {container.get('name')}", wrong, MEND)
-
-
-def nothing_is_left_over(of: Rendering) -> Iterator[Fault]:
+def nothing_is_left_over(rendering: Rendering) -> Iterator[Finding]:
     """An AnalysisTemplate that no run names judges nobody; a Service that nothing names misleads its reader."""
-    judged = {each.get("templateName") for run in runs(of) for each in run.block.get("templates") or []}
-    for template in of.of("AnalysisTemplate"):
-        if template.name not in judged:
-            wrong = "is named by no analysis of the Rollout: it judges nothing"
-            yield template.fault("metadata.name", wrong, "name it there, or let the strategy's component delete it")
-    called = {name for _, _, name in named_services(of)}
-    called |= {
-        each.get("name")
-        for route in of.of("HTTPRoute")
-        for rule in route.spec.get("rules") or []
-        for each in rule.get("backendRefs") or []
-    }
-    for service in of.of("Service", ""):
-        if service.name not in called and service.name != service.metadata.get("labels", {}).get(
-            "app.kubernetes.io/name"
-        ):
-            yield service.fault("metadata.name", "is named by nothing, and is not the model's own", "remove it")
-    used = {workload.spec.get("serviceAccountName") for workload in workloads(of)}
-    for account in of.of("ServiceAccount"):
-        if account.name not in used:
-            yield account.fault("metadata.name", "is the identity of no pod", "name it in the pods, or remove it")
+    named = {(each.kind, each.name) for each in references(rendering)}
+    for each in rendering.objects:
+        own = (each.metadata.get("labels") or {}).get("app.kubernetes.io/name") == each.name  # what callers call
+        if each.kind in NAMED and (each.kind, each.name) not in named and not (each.kind == "Service" and own):
+            yield each.finding("metadata.name", "is named by nothing", "name it where it is needed, or remove it")
 
 
-RULES = (
-    services_exist,
-    templates_exist,
-    accounts_exist,
-    routes_exist,
-    backends_exist,
-    scaled_exist,
-    callers_call_something,
-    nothing_is_left_over,
-)
+def routes_move_between_the_services(rendering: Rendering) -> Iterator[Finding]:
+    """The plugin moves weights on a route whose backends are the Rollout's own two Services."""
+    for rollout, canary, plugin in routed(rendering):
+        if plugin.get("namespace") != rollout.metadata.get("namespace"):
+            wrong = f"is {plugin.get('namespace')}, and the route is in {rollout.metadata.get('namespace')}"
+            yield rollout.finding(f"{ROUTED}.namespace", wrong, MEND)
+        expected = {canary.get("stableService"), canary.get("canaryService")}
+        if route := rendering.find("HTTPRoute", plugin.get("httpRoute")):
+            for number, rule in enumerate(route.spec.get("rules") or []):
+                if {each.get("name") for each in rule.get("backendRefs") or []} != expected:
+                    wrong = f"must be {' and '.join(sorted(map(str, expected)))}, between which the weights move"
+                    yield route.finding(f"spec.rules[{number}].backendRefs", wrong, "name these two")
+
+
+def backends_listen(rendering: Rendering) -> Iterator[Finding]:
+    for route, field, each in backends(rendering):
+        service = rendering.find("Service", each.get("name"), "")
+        if service and each.get("port") not in {port.get("port") for port in service.spec.get("ports") or []}:
+            wrong = f"name port {each.get('port')}, which the Service {service.name} has not"
+            yield route.finding(field, wrong, "name one of its ports")
+
+
+RULES = (named_objects_exist, nothing_is_left_over, routes_move_between_the_services, backends_listen)

@@ -10,7 +10,7 @@ from typing import Any
 from deploy.canary import durations, template
 from deploy.canary.template import PLACEHOLDER, Metric
 from deploy.checks.rendering import Object, Rendering
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 from repo.lib.refusal import Refusal
 
 BACKGROUND, STEP, BEFORE, AFTER = "in the background", "in a step", "before promotion", "after promotion"
@@ -45,9 +45,9 @@ class Run:
         return found
 
 
-def runs(of: Rendering) -> list[Run]:
+def runs(rendering: Rendering) -> list[Run]:
     found = []
-    for rollout in of.of("Rollout"):
+    for rollout in rendering.of("Rollout"):
         strategy = rollout.spec.get("strategy") or {}
         canary, blue = strategy.get("canary") or {}, strategy.get("blueGreen") or {}
         asked = [("spec.strategy.canary.analysis", BACKGROUND, canary.get("analysis"))]
@@ -58,7 +58,7 @@ def runs(of: Rendering) -> list[Run]:
         for field, when, block in asked:
             if block is not None:
                 named = [each.get("templateName") for each in block.get("templates") or []]
-                templates = [of.find("AnalysisTemplate", name) for name in named]
+                templates = [rendering.find("AnalysisTemplate", name) for name in named]
                 found.append(Run(rollout, field, when, block, tuple(each for each in templates if each is not None)))
     return found
 
@@ -76,14 +76,14 @@ def placeholders(each: Object) -> set[str]:
     return {name.removeprefix("args.") for name in PLACEHOLDER.findall(json.dumps(metrics_of(each)))}
 
 
-def refused(each: Object, field: str, refusal: Refusal) -> Fault:
+def refused(each: Object, field: str, refusal: Refusal) -> Finding:
     """A Refusal of the analysis modules, which names the object itself, as a fault of that object's file."""
     said = str(refusal).rstrip(".").removeprefix(f"{each.kind} {each.name}: ").removeprefix(f"{field} ")
     wrong, mend = said.rsplit("; ", 1) if "; " in said else (said, "mend it")
     named = re.match(r"(spec\.[\w.\[\]]+):? ", wrong)
     if named:
         field, wrong = named[1], wrong[named.end() :]
-    return each.fault(field, wrong, mend)
+    return each.finding(field, wrong, mend)
 
 
 def length(canary: dict[str, Any], start: int = 0) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from deploy.checks.rendering import Object, Rendering
 from deploy.checks.rules.pods import Workload, workloads
-from deploy.lib.rules import Fault
+from deploy.lib.rules import Finding
 
 HASH = "rollouts-pod-template-hash"  # Argo Rollouts adds it to selectors itself
 FIELDS = {
@@ -17,10 +17,10 @@ FIELDS = {
 }
 
 
-def selections(of: Rendering) -> Iterator[tuple[Object, str, dict[str, str], list[Workload]]]:
+def selections(rendering: Rendering) -> Iterator[tuple[Object, str, dict[str, str], list[Workload]]]:
     """What selects, the field, the labels, and the workloads whose pods it meets."""
-    pods = workloads(of)
-    for each in of.objects:
+    pods = workloads(rendering)
+    for each in rendering.objects:
         if each.kind == "Service" and each.group == "":
             field, labels = "spec.selector", each.spec.get("selector") or {}
         elif each.kind in FIELDS:
@@ -32,55 +32,49 @@ def selections(of: Rendering) -> Iterator[tuple[Object, str, dict[str, str], lis
         yield each, field, wanted, [pod for pod in pods if wanted.items() <= pod.labels.items()]
 
 
-def selectors_meet_one_workload(of: Rendering) -> Iterator[Fault]:
-    for each, field, wanted, met in selections(of):
+def selectors_meet_one_workload(rendering: Rendering) -> Iterator[Finding]:
+    for each, field, wanted, met in selections(rendering):
         if len(met) != 1 or not wanted:
             said = ", ".join(f"{name}={value}" for name, value in sorted(wanted.items())) or "everything"
             names = ", ".join(f"{pod.owner.kind} {pod.owner.name}" for pod in met)
             wrong = f"({said}) meets the pods of {names}" if met else f"({said}) meets no pod"
-            yield each.fault(field, wrong, "select the labels of the Rollout's pods")
+            yield each.finding(field, wrong, "select the labels of the Rollout's pods")
 
 
-def workloads_select_their_pods(of: Rendering) -> Iterator[Fault]:
-    for workload in workloads(of):
+def workloads_select_their_pods(rendering: Rendering) -> Iterator[Finding]:
+    for workload in workloads(rendering):
         if workload.owner.kind not in ("Rollout", "Deployment"):
             continue
         wanted = (workload.owner.spec.get("selector") or {}).get("matchLabels") or {}
         if not wanted or not wanted.items() <= workload.labels.items():
-            yield workload.owner.fault(
+            yield workload.owner.finding(
                 "spec.selector", "does not meet its own pods", "let it be labels of spec.template"
             )
         for number, spread in enumerate(workload.spec.get("topologySpreadConstraints") or []):
             labels = (spread.get("labelSelector") or {}).get("matchLabels") or {}
             if not labels or not labels.items() <= workload.labels.items():
                 at = f"spec.template.spec.topologySpreadConstraints[{number}].labelSelector"
-                yield workload.owner.fault(at, "does not meet its own pods: they would not be spread", "select them")
+                yield workload.owner.finding(at, "does not meet its own pods: they would not be spread", "select them")
 
 
-def ports_are_the_containers(of: Rendering) -> Iterator[Fault]:
+def ports_are_the_containers(rendering: Rendering) -> Iterator[Finding]:
     """A port by name or number that no container of the pods has."""
-    for each, _, _, met in selections(of):
-        for field, port in _ports(each):
-            for pod in met:
-                if port not in _open(pod):
-                    wrong = f"is {port!r}, which no container of {pod.owner.kind} {pod.owner.name} has"
-                    yield each.fault(field, wrong, "name one of its ports")
-
-
-def probes_ask_open_ports(of: Rendering) -> Iterator[Fault]:
-    for workload in workloads(of):
-        for container in workload.containers:
+    asked = [
+        (each, field, port, pod)
+        for each, _, _, met in selections(rendering)
+        for field, port in _ports(each)
+        for pod in met
+    ]
+    for pod in workloads(rendering):
+        for container in pod.containers:
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                port = ((container.get(probe) or {}).get("httpGet") or {}).get("port")
-                if port is not None and port not in _open(workload):
-                    wrong = f"is {port!r}, which the container has not"
-                    yield workload.fault(container, f"{probe}.httpGet.port", wrong, "name one of its ports")
-
-
-def _open(workload: Workload) -> set[Any]:
-    """Names and numbers of the ports that a pod's containers list."""
-    ports = [port for container in workload.containers for port in container.get("ports") or []]
-    return {value for port in ports for value in (port.get("name"), port.get("containerPort"))} - {None}
+                at = f"{pod.field}, container {container.get('name')}, {probe}.httpGet.port"
+                asked.append((pod.owner, at, ((container.get(probe) or {}).get("httpGet") or {}).get("port"), pod))
+    for each, field, port, pod in asked:
+        ports = [found for container in pod.containers for found in container.get("ports") or []]
+        if port not in {None, *(found.get(key) for found in ports for key in ("name", "containerPort"))}:
+            wrong = f"is {port!r}, which no container of {pod.owner.kind} {pod.owner.name} has"
+            yield each.finding(field, wrong, "name one of its ports")
 
 
 def _ports(each: Object) -> Iterator[tuple[str, Any]]:
@@ -96,9 +90,4 @@ def _ports(each: Object) -> Iterator[tuple[str, Any]]:
                 yield f"spec.ingress[{number}].ports", port.get("port")
 
 
-RULES = (
-    selectors_meet_one_workload,
-    workloads_select_their_pods,
-    ports_are_the_containers,
-    probes_ask_open_ports,
-)
+RULES = (selectors_meet_one_workload, workloads_select_their_pods, ports_are_the_containers)
