@@ -45,6 +45,7 @@ def lay_out(root: Path) -> Path:
     (root / ".github").mkdir(exist_ok=True)
     (root / ".github/CODEOWNERS").write_text(f"* {TEAM}\n")
     (root / "deploy/releases").mkdir(parents=True)
+    shutil.copy(ROOT / "deploy/releases/README.md", root / "deploy/releases")
     (root / "deploy/releases/aborted.yaml").write_text("[]\n")
     return root
 
