@@ -100,10 +100,10 @@ def verdict(rehearsal: Path) -> str:
 
 
 def small(opened: Browser, page: Path) -> bytes:
-    """Its first screen in 64 colours; one that is too large for README is refused."""
+    """Its first screen in 256 colours; one that is too large for README is refused."""
     opened.open(page, SMALL)
     picture = io.BytesIO()
-    Image.open(io.BytesIO(opened.picture(FIRST_SCREEN))).quantize(64).save(picture, "PNG", optimize=True)
+    Image.open(io.BytesIO(opened.picture(FIRST_SCREEN))).quantize(256).save(picture, "PNG", optimize=True)
     if picture.tell() > LARGEST:
         raise Refusal(
             f"the small picture of {page.name} has {picture.tell():,} bytes; lower FIRST_SCREEN in {__file__}."

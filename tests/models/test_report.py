@@ -181,6 +181,14 @@ BOTH = [gate("champion", "0.6 (at the worse ends)", SAME), gate("baseline", "0.6
         ),
         (
             True,
+            -0.009,
+            -0.001,
+            [gate("champion", "-0.009", "at least -0.005")],
+            "Worse than production by 0.0040 ROC AUC (0.0010 to 0.0090); blocked by champion: ROC AUC -0.009 at worst, "
+            "limit -0.005.",
+        ),
+        (
+            True,
             -0.001,
             0.009,
             [FINE, CALIBRATION | {"verdict": gates.BELOW}],

@@ -78,4 +78,6 @@ def _told(gate: dict[str, Any]) -> str:
         return f"{gate['name']}: {(gate['reason'] or 'no data').rstrip('.')}"
     value, limit = readable(gate["value"], exact=True), readable(gate["limit"], exact=True)
     number = re.fullmatch(r"at (?:most|least) (-?[\d.]+)", limit)
+    if number and gate["name"] == "champion":  # the interval's lower bound
+        return f"champion: ROC AUC {value} at worst, limit {number[1]}"
     return f"{gate['name']} {value}, limit {number[1]}" if number else f"{gate['name']}: {value} (limit: {limit})"
