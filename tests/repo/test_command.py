@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,3 +100,10 @@ def test_a_path_that_cannot_be_written_is_named(
 )
 def test_a_folder_is_known_as_a_shell_completes_it_and_as_a_cluster_tells_it(text: str, name: str) -> None:
     assert command.noun(text) == name
+
+
+def test_no_garbage_is_looked_for_among_what_was_imported() -> None:
+    said = "atexit.register(lambda: print(gc.get_freeze_count() > 1000, gc.get_threshold()[0]))"
+    code = f"import atexit, gc; from repo.lib import command; {said}; command.prepare_environment()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True 50000\n"
