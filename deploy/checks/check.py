@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from deploy.checks import catalog, dead, kustomize, rendering
+from deploy.checks import catalog, kustomize, rendering
 from deploy.checks.rendering import MODEL, Rendering
 from deploy.checks.rules import analysis, evidence, placement, pods, references, selectors, strategy
 from deploy.checks.schemas import KUBERNETES, Schemas
@@ -39,17 +39,14 @@ def everything(releases: Sequence[Release], root: Path = Path()) -> Outcome:
     """Check these releases, a specimen of every strategy in every environment, and what Argo CD itself is given."""
     kustomize.renderer()  # its Refusal now, rather than a fault of each release
     schemas = Schemas(catalog.find())
-    specimens = rendering.specimens(root)
     with rendering.copied(root) as tree:
-        texts, found = render_all([*specimens, *releases], tree)
+        texts, found = render_all([*rendering.specimens(root), *releases], tree)
         seen: set[str] = set()
         for release, text in texts:
             if (key := canonical(release, text)) not in seen:
                 seen.add(key)
                 found += _parsed(release, text, schemas)
         found += [("", finding) for finding in of_argocd(root, tree, schemas)]
-        if not found:  # the search for dead entries takes ten times as long as all else
-            found += [("", finding) for finding in dead.findings(texts[: len(specimens)], tree)]
     versions = ", ".join(number.removesuffix(".0") for number in KUBERNETES)
     what = f"{', '.join(rendering.strategies(root))} in each environment, and {len(releases)} releases"
     return Outcome(merged(found), f"Held against Kubernetes {versions}: {what}.", schemas.catalog.lacking)

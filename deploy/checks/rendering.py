@@ -1,7 +1,7 @@
 """Releases rendered in a copy of the manifests, each object with the file that it comes from.
 
-A copy, because a rendering is asked to tell origins (`buildMetadata`), because a specimen of every strategy is rendered
-although nobody released it, and because dead configuration is found by taking lines out.
+A copy, because a rendering is asked for origins (`buildMetadata`), and because a specimen of every strategy is rendered
+although nobody released it.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from deploy.checks import check, dead, rendering
+from deploy.checks import check, rendering
 from deploy.lib import fork, kustomization, release
 from deploy.lib.rules import Finding
 from tests.deploy.manifests import plant, releases, renders, schema_folder, with_programs
@@ -20,11 +20,10 @@ EVERYTHING = check.everything  # which the fixture `tree` replaces
 
 @pytest.fixture
 def whole(released: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
-    """`released` with every manifest, the schemas of this machine, and no search for dead entries."""
+    """`released` with every manifest, and the schemas of this machine."""
     for name in rendering.MANIFESTS:
         shutil.copytree(ROOT / name, name, dirs_exist_ok=True)
     monkeypatch.setenv("SCHEMAS", str(schema_folder()))
-    monkeypatch.setattr(dead, "findings", lambda *_: [])
     monkeypatch.setattr(check, "everything", EVERYTHING)
     return released
 
@@ -138,7 +137,6 @@ def test_forty_releases_are_checked_in_five_calls_of_the_renderer(
 ) -> None:
     """What a hundred take: tests/bench/verify.py."""
     monkeypatch.setenv("SCHEMAS", str(schema_folder()))
-    monkeypatch.setattr(dead, "findings", lambda *_: [])  # looked for once for each state of the manifests
     texts = Mock(wraps=rendering.texts)
     monkeypatch.setattr(rendering, "texts", texts)
     outcome = check.everything(releases(40))
