@@ -84,6 +84,12 @@ CATCHES = {
     "score-shift": "A candidate whose scores are not those that its evaluation promised, given the champion's.",
     "success": "A candidate that fails more than one request in twenty while the champion does not.",
 }
+COUNTED = {  # by the checks that compare two shares: of what, and which part
+    "errors": ("requests", "errors"),
+    "refusals": ("requests", "refused"),
+    "latency": ("durations", "fast"),
+    "budget": ("durations", "within"),
+}
 
 
 def increase(counter: Array) -> Array:
@@ -167,10 +173,7 @@ def judge(
     limits = limits or Limits()
     return [
         _enough(champion, candidate, times, interval, limits),
-        _ratio("errors", champion, candidate, times, interval, limits),
-        _ratio("refusals", champion, candidate, times, interval, limits),
-        _ratio("latency", champion, candidate, times, interval, limits),
-        _ratio("budget", champion, candidate, times, interval, limits),
+        *(_ratio(name, champion, candidate, times, interval, limits) for name in COUNTED),
         _scores(champion, candidate, times, interval, promise, limits),
         _success(champion, candidate, times, interval, limits),
     ]
@@ -217,20 +220,12 @@ def _events(
     name: str, champion: Counters, candidate: Counters, times: Array, interval: float
 ) -> tuple[Array, Array, Array, Array]:
     """Of candidate and champion: what the check counts, and the bad events among it; each [strata]."""
-    arms = (candidate, champion)
-    if name in ("latency", "budget"):
-        new, new_fast, old, old_fast = stratify(
-            times,
-            interval,
-            [each for arm in arms for each in (arm.durations, arm.fast if name == "latency" else arm.within)],
-        )
-        return new, old, new - new_fast, old - old_fast
-    new, candidate_bad, old, champion_bad = stratify(
-        times,
-        interval,
-        [counter for arm in arms for counter in (arm.requests, arm.errors if name == "errors" else arm.refused)],
-    )
-    return new, old, candidate_bad, champion_bad
+    all_of_it, part = COUNTED[name]
+    counters = [getattr(arm, field) for arm in (candidate, champion) for field in (all_of_it, part)]
+    new, new_part, old, old_part = stratify(times, interval, counters)
+    if all_of_it == "durations":  # of which the part is good
+        return new, old, new - new_part, old - old_part
+    return new, old, new_part, old_part
 
 
 def _scores(

@@ -1,7 +1,4 @@
-"""The canary of a Rollout, as a rehearsal walks it: weights, pauses, analyses.
-
-python -m deploy rehearse flight_delay
-"""
+"""The canary of a Rollout, as a rehearsal walks it: weights, pauses, analyses."""
 
 from __future__ import annotations
 

@@ -22,17 +22,13 @@ INSTALL = (
 )
 
 
-def objects(folder: Path) -> list[dict[str, Any]]:
-    """The objects of a kustomization; Refusal where kustomize refuses it, or nothing can render."""
-    return parse(text(folder))
-
-
 def parse(rendered: str) -> list[dict[str, Any]]:
+    """The objects of a rendering."""
     return [each for each in yaml.load_all(rendered, Loader=LOADER) if each is not None]
 
 
 def text(folder: Path) -> str:
-    """The YAML of a kustomization's objects."""
+    """The YAML of a kustomization's objects; Refusal where kustomize refuses it, or nothing can render."""
     brief = {"GOGC": "800", **os.environ}  # it lives for a moment: without collections it takes a quarter less CPU
     done = subprocess.run([*renderer(), str(folder)], env=brief, capture_output=True, text=True, check=False)
     if done.returncode:

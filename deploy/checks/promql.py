@@ -11,8 +11,6 @@ import promql_parser
 
 from repo.lib.refusal import Refusal
 
-EXACT, PATTERN = "=", "=~"
-
 
 @dataclass(frozen=True)
 class Series:
@@ -64,14 +62,6 @@ def _read(query: str) -> Query:
         labels |= set(getattr(modifier, "group_labels", None) or [])
     unique = {(each.metric, *sorted(each.labels.items())): each for each in found}
     return Query(tuple(unique.values()), frozenset(labels - made), frozenset(ranges), frozenset(steps))
-
-
-def series(query: str) -> list[tuple[str, dict[str, str]]]:
-    """Metric and labels with the values asked for, one for each different selector."""
-    return [
-        (each.metric, {name: value for name, (_, value) in each.labels.items()})
-        for each in parse(query, "the query").series
-    ]
 
 
 def _series(node: promql_parser.VectorSelector) -> Series:

@@ -129,17 +129,21 @@ def specimens(root: Path = Path()) -> list[Release]:
     made = []
     for strategy in strategies(root):
         model = f"{strategy}_{MODEL}"
-        passport: dict[str, Any] = {
-            **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
-            "serving": {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0},
-            "judged_by": [],
-            "promises": [PROMISE.model_dump()],
-            "image": {"name": f"{image}/{model}", "digest": DIGEST},
-        }
-        written = yaml.safe_dump(passport).encode()
+        serving = {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0}
+        written = passport(model, serving, f"{image}/{model}", PROMISE)
         promise = PROMISE if strategy in COMPARED else None
         made += [compose(environment, model, written, RESOURCES.encode(), promise) for environment in ENVIRONMENTS]
     return made
+
+
+def passport(model: str, serving: dict[str, Any], image: str, *promises: Promise) -> bytes:
+    """The passport of a release that nobody made: enough to render one."""
+    content = {
+        **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
+        **{"judged_by": [], "serving": serving, "promises": [each.model_dump() for each in promises]},
+        "image": {"name": image, "digest": DIGEST},
+    }
+    return yaml.safe_dump(content).encode()
 
 
 def texts(releases: Sequence[Release], tree: Path, origins: str = ORIGINS) -> list[str]:

@@ -1,4 +1,4 @@
-"""What to do after a rehearsal that did not promote: `python -m deploy rehearse flight_delay`."""
+"""What to do after a rehearsal that did not promote."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The judge of the cluster: the release's AnalysisTemplates on a real Prometheus, assessed as Argo Rollouts would.
-
-python -m deploy rehearse flight_delay
-"""
+"""The judge of the cluster: the release's AnalysisTemplates on a real Prometheus, assessed as Argo Rollouts would."""
 
 from __future__ import annotations
 

@@ -22,7 +22,6 @@ from repo.lib.files import write, write_json
 from repo.lib.refusal import Refusal
 from serving.runtime.predictor import Predictor
 
-NAMES = ("errors", "latency", "scores", "crash", "never-ready", "nan")
 SLOWER = 4.0  # times slow_ms: a core that another thread shares calibrates to half of what it gives when alone
 SCORE = "score"
 HEALTHY = "fault/healthy"  # what the healthy graph called `score`

@@ -1,40 +1,28 @@
-"""What the cluster would run of a model: the release that the working tree would become, rendered.
-
-python -m deploy rehearse flight_delay
-"""
+"""What the cluster would run of a model: the release that the working tree would become, rendered."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from deploy.canary import steps, template
 from deploy.canary.steps import Steps
-from deploy.checks import kustomize
+from deploy.checks import kustomize, rendering
 from deploy.lib import kustomization
 from deploy.lib.promise import vector
-from deploy.lib.release import Image, Promise
+from deploy.lib.release import COMPARED, Promise
 from models.lib import passport
 from models.lib.config import Model
-from repo.lib import files
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 Object = Mapping[str, Any]
 
 ENVIRONMENT = "production"
-BUILD = Path("deploy/build")  # three folders below the root's, as a release is: its paths lead to the same places
 BASE = Path("deploy/base")
-WALKED = ("canary", "gateway")  # strategies with weights to walk
-# Nothing is pulled: no registry has this image, and of the release only the objects around it are read.
-IMAGE = Image(name=kustomization.PLACEHOLDER, digest="sha256:" + "0" * 64)
 
 
 @dataclass(frozen=True)
@@ -62,7 +50,7 @@ class Manifests:
 def released(model: Model) -> Manifests:
     """Rendered where kubectl or kustomize is on PATH; else the base as it is written, which the notes then say."""
     strategy, notes = model.serving.strategy, []
-    if strategy not in WALKED:
+    if strategy not in COMPARED:
         notes.append(f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.")
         strategy = "canary"
     try:
@@ -126,30 +114,18 @@ def _queries(manifests: Manifests, analysis: steps.Analysis) -> dict[str, str]:
 
 
 def _rendered(model: Model, strategy: str) -> list[dict[str, Any]]:
-    written = {
-        "model": model.name,
-        "version": hashlib.sha256(b"rehearsal").hexdigest()[:12],
-        "verdict": "pass",
-        "content": {},
-        "metrics": {},
-        "gates": [],
-        "judged_by": [],
-        "serving": {
-            "strategy": strategy,
-            "slow_ms": passport.slow_ms(model),
-            "latency_budget_ms": model.serving.latency_budget_ms,
-            "canary": model.serving.canary.model_dump(),
-        },
-        "image": IMAGE.model_dump(),
+    serving = {
+        "strategy": strategy,
+        "slow_ms": passport.slow_ms(model),
+        "latency_budget_ms": model.serving.latency_budget_ms,
+        "canary": model.serving.canary.model_dump(),
     }
+    # Nothing is pulled: no registry has this image, and of the release only the objects around it are read.
+    written = rendering.passport(model.name, serving, kustomization.PLACEHOLDER)
     resources = (model.folder / "resources.yaml").read_bytes()
-    composed = kustomization.compose(ENVIRONMENT, model.name, yaml.safe_dump(written).encode(), resources)
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=BUILD) as temporary:
-        place = Path(temporary, model.name)
-        for name, content in composed.files.items():
-            files.write(place / name, content)
-        return kustomize.objects(place)
+    composed = kustomization.compose(ENVIRONMENT, model.name, written, resources)
+    with rendering.copied() as tree:
+        return kustomize.parse(rendering.texts([composed], tree, origins="")[0])
 
 
 def _unrendered() -> list[dict[str, Any]]:

@@ -1,7 +1,4 @@
-"""A real Prometheus for the length of a rehearsal: it scrapes both servers as the PodMonitor has it scrape their pods.
-
-python -m deploy rehearse flight_delay
-"""
+"""A real Prometheus for the length of a rehearsal: it scrapes both servers as the PodMonitor says."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A real weighted split: HAProxy in front of both servers, its weights changed while requests are under way.
-
-python -m deploy rehearse flight_delay
-"""
+"""A real weighted split: HAProxy in front of both servers, its weights changed while requests are under way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rehearsal is and finds, for the screen and the report: `python -m deploy rehearse flight_delay`."""
+"""What a rehearsal is and finds, for the screen and the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The walk through the canary's steps, from two warm servers to a verdict: `python -m deploy rehearse flight_delay`."""
+"""The walk through the canary's steps, from two warm servers to a verdict."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_what_is_rendered_bears_no_annotation_of_the_checks(text: Text) -> None:
 
 @renders
 def test_the_base_alone_names_an_image_that_no_registry_has() -> None:
-    rollout = next(each for each in kustomize.objects(Path("deploy/base")) if each["kind"] == "Rollout")
+    rollout = next(each for each in kustomize.parse(kustomize.text(Path("deploy/base"))) if each["kind"] == "Rollout")
     assert rollout["spec"]["template"]["spec"]["containers"][0]["image"] == kustomization.PLACEHOLDER
     assert kustomization.PLACEHOLDER.split("/")[0].endswith(".invalid")  # RFC 2606
 
