@@ -85,13 +85,15 @@ def rehearse(
         for line in _introduction(rehearsal, release):
             screen.say(line)
         start = time.monotonic()
-        with _servers(champion, candidate, folder) as servers:
-            if _ready(*servers, rehearsal):
-                with _split(*servers, folder) as proxy:
-                    old, new = (Arm(*each) for each in zip(("champion", "candidate"), _addresses(servers), strict=True))
-                    split = Traffic(old, new, bodies, pace.rate, pace.seed, proxy)
-                    judge = partial(judging, rehearsal, release, promised, folder)
-                    asyncio.run(Walk(rehearsal, split, servers, screen, judge).walk())
+        with contextlib.ExitStack() as stack:  # both start at the same time, each with a home of its own
+            old = stack.enter_context(serve.start(champion.folder, serve.free_port(), folder / "champion-home"))
+            new = stack.enter_context(serve.start(candidate.folder, serve.free_port(), folder / "candidate-home"))
+            if _ready(old, new, rehearsal):
+                front = proxy.start(old.address, new.address, folder / "proxy") if proxy.find() else None
+                arms = Arm("champion", old.address), Arm("candidate", new.address)
+                split = Traffic(*arms, bodies, pace.rate, pace.seed, stack.enter_context(front) if front else None)
+                judge = partial(judging, rehearsal, release, promised, folder)
+                asyncio.run(Walk(rehearsal, split, (old, new), screen, judge).walk())
         rehearsal.seconds = time.monotonic() - start
     return rehearsal
 
@@ -104,10 +106,6 @@ def _other(champion: bentos.Bento, candidate: bentos.Bento) -> Path:
             "tell; name another with --champion REV."
         )
     return champion.folder
-
-
-def _addresses(servers: tuple[serve.Server, serve.Server]) -> list[str]:
-    return [server.address for server in servers]
 
 
 def _describe(rehearsal: Rehearsal, release: Manifests) -> None:
@@ -142,16 +140,6 @@ def _introduction(rehearsal: Rehearsal, release: Manifests) -> list[str]:
 
 
 @contextlib.contextmanager
-def _split(old: serve.Server, new: serve.Server, folder: Path) -> Iterator[proxy.Proxy | None]:
-    """A proxy in front of both, None where none is installed."""
-    if proxy.find() is None:
-        yield None
-        return
-    with proxy.start(old.address, new.address, folder / "proxy") as running:
-        yield running
-
-
-@contextlib.contextmanager
 def judging(
     rehearsal: Rehearsal, release: Manifests, promised: Promise, folder: Path, champion: Meter, candidate: Meter
 ) -> Iterator[Judge]:
@@ -163,37 +151,22 @@ def judging(
     release = release.with_bounds(
         slow=own.slow_ms, stable_slow=its.slow_ms, budget=own.budget_ms, stable_budget=its.budget_ms
     )
-    pods = [
-        prometheus.Pod("champion", cluster.CHAMPION, champion.arm.address),
-        prometheus.Pod("candidate", cluster.CANDIDATE, candidate.arm.address),
-    ]
+    hashes = ((cluster.CHAMPION, champion.arm), (cluster.CANDIDATE, candidate.arm))
+    pods = [prometheus.Pod(arm.name, hashed, arm.address) for hashed, arm in hashes]
     place = folder / "prometheus"
     with prometheus.start(pods, release.rollout, release.monitor, rehearsal.factor, place) as running:
         yield cluster.ClusterJudge(release, running, rehearsal.factor)
 
 
-@contextlib.contextmanager
-def _servers(
-    champion: bentos.Bento, candidate: bentos.Bento, folder: Path
-) -> Iterator[tuple[serve.Server, serve.Server]]:
-    """Both starting at the same time, each with a home of its own."""
-    with (
-        serve.start(champion.folder, serve.free_port(), folder / "champion-home") as old,
-        serve.start(candidate.folder, serve.free_port(), folder / "candidate-home") as new,
-    ):
-        yield old, new
-
-
 def _ready(old: serve.Server, new: serve.Server, rehearsal: Rehearsal) -> bool:
     """Wait for both; a candidate that never gets ready aborts, but a champion's fault is no verdict on a candidate."""
     with working("starting both servers"):
-        try:
-            old.wait_ready(rehearsal.pace.ready)
-        except Refusal as refusal:
-            raise Refusal(f"the champion cannot be rehearsed against: {refusal}") from None
-        try:
-            new.wait_ready(rehearsal.pace.ready)
-        except Refusal as refusal:
-            rehearsal.conclude("abort", f"the candidate was never ready: {str(refusal).rstrip('.')}")
-            return False
+        for server in (old, new):
+            try:
+                server.wait_ready(rehearsal.pace.ready)
+            except Refusal as refusal:
+                if server is old:
+                    raise Refusal(f"the champion cannot be rehearsed against: {refusal}") from None
+                rehearsal.conclude("abort", f"the candidate was never ready: {str(refusal).rstrip('.')}")
+                return False
     return True

@@ -103,9 +103,7 @@ def choose(current: Release, version: str | None) -> Entry:
         raise Refusal(f"every earlier release of {current.model} is on {aborted.PATH}; promote a newer model.")
     found = next((entry for entry in earlier if entry.release.version == version), None)
     if found is None:
-        known = {
-            entry.release.version: f"{entry.release.version} ({entry.when:%Y-%m-%d})" for entry in reversed(earlier)
-        }
+        known = {each.release.version: f"{each.release.version} ({each.when:%Y-%m-%d})" for each in reversed(earlier)}
         raise Refusal(
             f"{current.environment} had no version {version!r} of {current.model} before this one; "
             f"known, newest first: {', '.join(reversed(known.values()))}."
@@ -127,10 +125,8 @@ def print_summary(current: Release, target: Entry, aborted_digest: str | None, l
         print(f"  aborted  {aborted_digest}: promote refuses it from now on ({aborted.PATH})")
     kubernetes = f"{release.kubernetes_name(name)} --namespace models-{environment}"
     print("In the cluster, once this is merged:")
-    print(
-        f"  - if the rollout of {left} was aborted and {restored.version} was stable before it, the cluster serves that"
-    )
-    print("    already: the Rollout goes straight to stable, without steps, and Degraded clears;")
+    print(f"  - if the rollout of {left} was aborted and {restored.version} was stable before it,")
+    print("    the cluster serves that already: it goes straight to stable, without steps, and Degraded clears;")
     print("  - the same where it still has the ReplicaSet of one of the last three releases;")
     print(f"  - otherwise {restored.version} is new there: {rules.rollout_in_words(restored.passport.serving)};")
     print(f"    to skip the steps: kubectl argo rollouts promote {kubernetes} --full")

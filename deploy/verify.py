@@ -29,8 +29,8 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
         found.append(rules.of_refusal(refusal, aborted.PATH, "the list", aborted.MEND))
         listed = []
     sound = []
-    for each in releases:
-        own = rules.of_release(each, gates_of(each))
+    for each in releases:  # each held to the gates there were when its passport was made
+        own = rules.of_release(each, (each.readable and each.passport.judged_by) or rules.required_gates())
         found += own + findings(each, listed)
         if not own:
             sound.append(each)  # another's kustomization.yaml is not what follows from its passport
@@ -168,8 +168,3 @@ def introduced(release: Release) -> str | None:
         return None
     # Git follows the parent that has the same files, so a merge that only kept the release is not named.
     return git("rev-list", "-1", "HEAD", "--", str(release.folder)).decode().strip() or None
-
-
-def gates_of(release: Release) -> list[str]:
-    """The gates that a release must have passed: those there were when its passport was made."""
-    return (release.readable and release.passport.judged_by) or rules.required_gates()

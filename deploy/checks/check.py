@@ -78,9 +78,7 @@ def _batch(releases: Sequence[Release], tree: Path) -> list[tuple[Release, str |
 
 def canonical(release: Release, text: str) -> str:
     """The rendering without what differs from model to model: equal ones are checked once."""
-    image = release.image
-    own = [image.digest, release.version, kubernetes_name(release.model), release.model]
-    for word in own:
+    for word in (release.image.digest, release.version, kubernetes_name(release.model), release.model):
         text = text.replace(word, "\0")
     return "\n".join(line for line in text.splitlines() if "release/passport:" not in line)
 
@@ -123,13 +121,12 @@ def merged(found: Found) -> list[Finding]:
     places: dict[Finding, list[str]] = {}
     for where, finding in found:
         places.setdefault(finding, []).append(where)
-    once = []
-    for finding, wheres in places.items():
-        more = f" and {len(wheres) - 1} more" if len(wheres) > 1 else ""
-        once.append(
-            dataclasses.replace(finding, thing=f"{finding.thing} ({wheres[0]}{more})") if wheres[0] else finding
-        )
-    return once
+
+    def placed(finding: Finding, first: str, *others: str) -> Finding:
+        more = f" and {len(others)} more" if others else ""
+        return dataclasses.replace(finding, thing=f"{finding.thing} ({first}{more})") if first else finding
+
+    return [placed(finding, *wheres) for finding, wheres in places.items()]
 
 
 def of_argocd(root: Path, tree: Path, schemas: Schemas) -> list[Finding]:

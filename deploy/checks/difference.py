@@ -67,7 +67,8 @@ def specimens(pairs: Sequence[Pair], before: Path) -> list[Pair]:
     """The same one before and after, for each strategy in each environment that no release stands for."""
     there = {(each.environment, _strategy(each)) for pair in pairs for each in pair}
     known = rendering.strategies(before)
-    return [(each, each) for each in rendering.specimens() if _strategy(each) in known and _key(each) not in there]
+    lacking = [each for each in rendering.specimens() if (each.environment, _strategy(each)) not in there]
+    return [(each, each) for each in lacking if _strategy(each) in known]
 
 
 def rendered(pairs: Sequence[Pair], before: Path, after: Path, base: str) -> list[tuple[str, str]]:
@@ -197,11 +198,5 @@ def _told(release: Release) -> str:
     return f"{_strategy(release)}, version {release.version if release.readable else 'unreadable'}"
 
 
-def _key(release: Release) -> tuple[str, str]:
-    return release.environment, _strategy(release)
-
-
 def _strategy(release: Release) -> str:
-    if not release.readable:
-        return "unreadable"
-    return release.passport.serving.strategy
+    return release.passport.serving.strategy if release.readable else "unreadable"

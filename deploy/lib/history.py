@@ -69,10 +69,6 @@ def uncommitted(*paths: str | Path) -> list[str]:
     return [line[3:] for line in listed.decode().split("\0") if line]
 
 
-def tracked(path: Path) -> bool:
-    return bool(git("ls-files", "--", str(path)))
-
-
 def show(commit: str, path: Path) -> bytes | None:
     """A file as this commit has it; None if it has none."""
     return blobs(commit, [str(path)]).get(str(path))

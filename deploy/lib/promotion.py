@@ -27,10 +27,9 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
     steps.read()  # refuses a broken Rollout before anything is written
     with files.exclusive(LOCK, "another promotion or rollback"):
         if options.to == "staging":
-            at = commit or git("rev-parse", "HEAD").decode().strip()
-            candidate = to_staging(
-                model, options.image, at, options.proof or "none", options.platform or own_platform()
-            )
+            proof, runs_on = options.proof or "none", options.platform or own_platform()
+            commit = commit or git("rev-parse", "HEAD").decode().strip()
+            candidate = to_staging(model, options.image, commit, proof, runs_on)
         else:
             candidate = to_production(options.model, options.image, options.signed)
         if listed := aborted.find(candidate.image.digest, aborted.read()):
@@ -141,7 +140,7 @@ def refuse_uncommitted(model: config.Model) -> None:
     held = [model.folder / name for name in ("model.yaml", "resources.yaml", "dvc.lock")]
     held += [model.weights, *artifacts.files(model)] if model.storage == "git" else []
     for path in held:
-        if not history.tracked(path):
+        if not git("ls-files", "--", str(path)):
             raise Refusal(f"{path} is not in Git, so nobody reviewed it; `git add --force {path}` and commit.")
 
 
@@ -195,11 +194,8 @@ def print_summary(candidate: Release, former: Release | None, landed: bool, rate
         print("  was    none: the first release here")
     elif former.readable:
         print(f"  was    {former.version}, {former.reference}")
-    if former is None:
-        print("  then   the cluster starts it at full weight: a first deploy skips the canary steps and their analysis")
-    else:
-        print(f"  then   if the pods differ, {rules.rollout_in_words(candidate.passport.serving)}")
-        for line in paced(candidate, rate):
-            print(f"         {line}")
+    print(f"  then   {'if the pods differ, ' if former else ''}{decision.walk(candidate, former)}")
+    for line in paced(candidate, rate) if former else []:
+        print(f"         {line}")
     if not landed:
         print(decision.next_steps(candidate.folder, f"Promote {name} {candidate.version} to {environment}"))

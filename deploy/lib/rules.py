@@ -81,9 +81,8 @@ def of_resources(content: bytes, file: Path, mend: str, strategy: str = "canary"
         return [Finding(file, "the file", "not a list of {op, path, value}", mend)]
     values = {str(each["path"]): each["value"] for each in patch if each["op"] == "replace"}
     if len(values) != len(patch) or set(values) != {REPLICAS, RESOURCES}:
-        return [
-            Finding(file, "the patch", f"must replace {REPLICAS} and {RESOURCES}, each once, and nothing else", mend)
-        ]
+        wrong = f"must replace {REPLICAS} and {RESOURCES}, each once, and nothing else"
+        return [Finding(file, "the patch", wrong, mend)]
     found = _of_replicas(values[REPLICAS], file, mend, strategy)
     return found + _of_quantities(values[RESOURCES], file, mend)
 
@@ -93,13 +92,9 @@ def _of_replicas(replicas: Any, file: Path, mend: str, strategy: str) -> list[Fi
         return [Finding(file, REPLICAS, f"{replicas!r} is no number of pods", mend)]
     if strategy != "canary":
         return []
-    return [
-        Finding(
-            file, REPLICAS, f"{replicas} pods cannot take {step.weight} % of traffic, a step of {steps.ROLLOUT}", mend
-        )
-        for step in steps.read().steps
-        if replicas * step.weight % 100
-    ]
+    weights = [step.weight for step in steps.read().steps if replicas * step.weight % 100]
+    wrong = [f"{replicas} pods cannot take {weight} % of traffic, a step of {steps.ROLLOUT}" for weight in weights]
+    return [Finding(file, REPLICAS, each, mend) for each in wrong]
 
 
 def _of_quantities(resources: Any, file: Path, mend: str) -> list[Finding]:

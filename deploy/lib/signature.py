@@ -76,8 +76,5 @@ def _registry(reference: str) -> list[str]:
 
 def _demand(*tools: str) -> None:
     if not any(map(shutil.which, tools)):
-        raise Refusal(
-            f"neither {' nor '.join(tools)} is on PATH, and without it nobody knows who signed the image; install it."
-            if len(tools) > 1
-            else f"{tools[0]} is not on PATH, and without it nobody knows who signed the image; install it."
-        )
+        missing = f"neither {' nor '.join(tools)} is" if len(tools) > 1 else f"{tools[0]} is not"
+        raise Refusal(f"{missing} on PATH, and without it nobody knows who signed the image; install it.")

@@ -51,11 +51,8 @@ def push(options: argparse.Namespace, manifests: Callable[[], list[str]]) -> int
                 edits += [decision.of_promotion(*landed, manifests())] if landed else []
         if not edits:
             return None
-        title = (
-            edits[0].title
-            if len(edits) == 1
-            else f"Promote {', '.join(each.title.split()[1] for each in edits)} to staging"
-        )
+        names = ", ".join(each.title.split()[1] for each in edits)
+        title = edits[0].title if len(edits) == 1 else f"Promote {names} to staging"
         return origin.Edit(title, "\n\n---\n\n".join(each.body for each in edits))
 
     try:

@@ -12,7 +12,6 @@ from deploy.canary import steps, template
 from deploy.canary.steps import Steps
 from deploy.checks import kustomize, rendering
 from deploy.lib import kustomization
-from deploy.lib.promise import vector
 from deploy.lib.release import COMPARED, Promise
 from models.lib import passport
 from models.lib.config import Model
@@ -43,8 +42,7 @@ class Manifests:
 
     def with_promise(self, promise: Promise) -> Manifests:
         """Held to this promise, about the champion that is rehearsed against."""
-        said = {"champion": promise.champion, "promised": vector(promise), "promised-rows": str(promise.rows)}
-        return dataclasses.replace(self, rollout=_annotated(self.rollout, said))
+        return dataclasses.replace(self, rollout=_annotated(self.rollout, kustomization.promised(promise)))
 
 
 def released(model: Model) -> Manifests:
@@ -75,8 +73,10 @@ def check(manifests: Manifests) -> None:
     """Every analysis can be measured, also in compressed time: said before a server starts."""
     plan = manifests.plan
     for each in [*(one for step in plan.steps for one in step.analyses), *filter(None, [plan.background])]:
+        written = [metric for one in _used(manifests, each) for metric in one["spec"]["metrics"]]
+        queries = {str(metric["name"]): str(metric["provider"]["prometheus"]["query"]) for metric in written}
         for metric in metrics(manifests, each, "latest", "stable", 2.0):
-            if fixed := template.literal_ranges(_queries(manifests, each)[metric.name]):
+            if fixed := template.literal_ranges(queries[metric.name]):
                 raise Refusal(
                     f"AnalysisTemplate {metric.template}: the query of {metric.name} holds the range {fixed[0]}, which "
                     "a rehearsal cannot compress; make it an argument with that value."
@@ -105,12 +105,6 @@ def _used(manifests: Manifests, analysis: steps.Analysis) -> list[Object]:
         if name not in manifests.templates:
             raise Refusal(f"{analysis.where} names the AnalysisTemplate {name}, which the release lacks; add it.")
     return [manifests.templates[name] for name in analysis.templates]
-
-
-def _queries(manifests: Manifests, analysis: steps.Analysis) -> dict[str, str]:
-    """The queries as written, by metric."""
-    listed = [metric for each in _used(manifests, analysis) for metric in each["spec"]["metrics"]]
-    return {str(metric["name"]): str(metric["provider"]["prometheus"]["query"]) for metric in listed}
 
 
 def _rendered(model: Model, strategy: str) -> list[dict[str, Any]]:

@@ -21,7 +21,6 @@ from repo.lib.files import write_json
 FOLDER = Path("deploy/build/rehearsals")
 KEPT = 30  # reports of one model
 LEAST_SLOW = 0.05  # share of the champion's requests above the slow bound, for a check with sharp eyes
-WORDS = {"promote": "Promote", "abort": "Abort", "inconclusive": "Inconclusive"}
 
 
 def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
@@ -74,7 +73,6 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
     return {
         "model": rehearsal.model,
         "verdict": rehearsal.verdict,
-        "word": WORDS[rehearsal.verdict],
         "reason": rehearsal.reason,
         "next": advice(rehearsal),
         "fault": rehearsal.fault,
@@ -103,7 +101,7 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
                 "share": _finite(share(each)),
                 "way": _way(rehearsal, each),
                 "verdict": each.verdict.value,
-                "catches": _sentence(each.catches.removeprefix("Catches ")),
+                "catches": each.catches.removeprefix("Catches "),
             }
             for each in last
         ],
@@ -130,10 +128,6 @@ def _way(rehearsal: Rehearsal, check: Result) -> str:
     most, now = max((each for each in seen if math.isfinite(each)), default=math.nan), share(check)
     worst = f", at most {percent(most)} before" if most > now else ""
     return percent(now) if math.isnan(now) else f"{percent(now)} of the way to abort{worst}"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _finite(value: float) -> float | None:

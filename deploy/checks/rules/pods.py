@@ -44,11 +44,9 @@ class Workload:
 
 def workloads(rendering: Rendering) -> list[Workload]:
     """Pods of Rollouts, Deployments, Knative Services and jobs, those of analysis included."""
-    found = [Workload(each, "spec.template", each.spec.get("template") or {}) for each in rendering.of("Rollout")]
-    for kind, group in (("Deployment", "apps"), ("Job", "batch"), ("Service", KNATIVE)):
-        found += [
-            Workload(each, "spec.template", each.spec.get("template") or {}) for each in rendering.of(kind, group)
-        ]
+    kinds = (("Rollout", None), ("Deployment", "apps"), ("Job", "batch"), ("Service", KNATIVE))
+    owners = [each for kind, group in kinds for each in rendering.of(kind, group)]
+    found = [Workload(each, "spec.template", each.spec.get("template") or {}) for each in owners]
     for each in rendering.of("AnalysisTemplate"):
         for number, metric in enumerate(metrics_of(each)):
             if job := (metric.get("provider") or {}).get("job"):

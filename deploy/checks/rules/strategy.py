@@ -72,9 +72,8 @@ def services_of_a_router(rendering: Rendering) -> Iterator[Finding]:
         named = {name: canary.get(name) for name in ("canaryService", "stableService")}
         for name, value in named.items():
             if not value:
-                wrong = "is missing: canary and stable pods cannot be told apart" + (
-                    ", and the router refuses" if "trafficRouting" in canary else ""
-                )
+                refused = ", and the router refuses" if "trafficRouting" in canary else ""
+                wrong = f"is missing: canary and stable pods cannot be told apart{refused}"
                 yield rollout.finding(f"{CANARY}.{name}", wrong, "name its Service")
         if named["canaryService"] and named["canaryService"] == named["stableService"]:
             wrong = f"is {named['canaryService']}, as stableService"
