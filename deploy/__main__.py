@@ -33,7 +33,7 @@ VERBS = [
         ("--rate", {"type": float, "metavar": "N", "help": "requests a second, to print how long each step takes"}),
         ("--verified", {"metavar": "IMAGE", "help": "only if staging has this one, which the cluster found healthy"}),
     ]),
-    Verb("verify", "hold every release against the rules and against Git history; exit 1 names what breaks them"),
+    Verb("verify", "check every release against the rules and against Git history; exit 1 names what breaks them"),
     Verb("diff", "show what a change does in the cluster: every release rendered before and after it", [
         SINCE,
         ("--report", {"metavar": "FILE", "help": "where it goes as Markdown"}),

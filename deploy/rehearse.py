@@ -43,12 +43,12 @@ def main(options: argparse.Namespace) -> int:
     with Screen() as screen:
         done = rehearse(options.model, options.champion, options.fault, Pace(seed=options.seed), screen)
         written = report.write(done, Path(options.report) if options.report else None)
-        for line in (done.missing, f"report: {written}", f"next: {told}" if (told := advice(done)) else ""):
+        for line in (done.missing, f"report: {written}", f"next: {what}" if (what := advice(done)) else ""):
             if line:
                 screen.say(line)
         screen.say(f"{done.verdict}: {done.reason}")
         if options.fault and done.verdict != "abort":
-            screen.say(f"The planted fault {options.fault} was not caught: what judges is blind to it.")
+            screen.say(f"The planted fault {options.fault} was not caught: the judge cannot see it.")
             return EXIT_CODES["inconclusive"]
     return EXIT_CODES[done.verdict]
 
@@ -65,7 +65,7 @@ def rehearse(
     model = config.load(name)
     release = manifests.released(model)
     bodies = traffic.requests(model, pace.seed)
-    bodies = itertools.chain([next(bodies)], bodies)  # missing data is said before anything is started
+    bodies = itertools.chain([next(bodies)], bodies)  # missing data is refused before anything is started
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as temporary:
         folder = Path(temporary)
         candidate = bentos.candidate(model)
@@ -103,7 +103,7 @@ def _other(champion: bentos.Bento, candidate: bentos.Bento) -> Path:
     if champion.onnx.read_bytes() == candidate.onnx.read_bytes():
         raise Refusal(
             "--fault champion serves the champion in the candidate's place, and both are the same model: nobody could "
-            "tell; name another with --champion REV."
+            "see a difference; name another with --champion REV."
         )
     return champion.folder
 
@@ -159,7 +159,7 @@ def judging(
 
 
 def _ready(old: serve.Server, new: serve.Server, rehearsal: Rehearsal) -> bool:
-    """Wait for both; a candidate that never gets ready aborts, but a champion's fault is no verdict on a candidate."""
+    """Wait for both; a candidate that never gets ready aborts; a champion that does not is refused."""
     with working("starting both servers"):
         for server in (old, new):
             try:

@@ -35,7 +35,7 @@ def write(options: argparse.Namespace) -> tuple[Release, Release]:
         restored = promised(target.release, current)
         left = current.image if current.readable else None
         if (left and left.digest == target.release.image.digest) or options.keep:
-            left = None  # the same image with other settings, or a person says that it is good
+            left = None  # the same image with other settings, or a person has given --keep
         if left:
             # First: if a kill comes between the two writes, verify names the digest and a second rollback completes it.
             reason = options.reason or f"rolled back from {options.environment} to {target.release.version}"
@@ -57,7 +57,7 @@ def promised(restored: Release, left: Release) -> Release:
 
 
 def propose(options: argparse.Namespace) -> int:
-    """The same as a pull request; of an aborted rollout only while its version is what Git says."""
+    """The same as a pull request; of an aborted rollout only while its version is what Git has."""
     name, environment = options.model, options.environment
 
     def apply() -> origin.Edit | None:
@@ -93,7 +93,7 @@ def choose(current: Release, version: str | None) -> Entry:
     earlier = [entry for entry in had if not entry.release.runs_the_same_as(current) and entry.release.readable]
     if not earlier:
         raise Refusal(
-            f"{current.environment} never had another release of {current.model}, there is nothing earlier; mend the "
+            f"{current.environment} never had another release of {current.model}, so there is no way back; fix the "
             f"model and promote it, or take this one out with `git rm -r {current.folder}`."
         )
     if not version:

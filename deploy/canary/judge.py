@@ -4,7 +4,7 @@ It judges a rehearsal, `python -m deploy rehearse flight_delay`, where no Promet
 AnalysisTemplates of deploy/base/analysis to its verdicts. Its error rates: `python tests/bench/judge.py`.
 
 The candidate is compared with the champion within each evaluation interval (stratum), so an incident that hits both,
-or a changing share of traffic, is no evidence against it. Its scores are compared with what its evaluation promised,
+or a changing share of traffic, is not evidence against it. Its scores are compared with what its evaluation promised,
 given the champion's live ones. And because the evidence is a product of likelihood ratios
 (Wald 1945; Ville 1939: it exceeds A with probability 1/A at most under the hypothesis that is tolerated), it may be
 looked at after every scrape. Nothing passes by absence: no traffic, no champion or NaN is `inconclusive`.
@@ -61,7 +61,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Result:
-    """One check: healthy up to `limit`, or from it on if that is the `least`; a `value` of NaN is no data.
+    """One check: healthy up to `limit`, or from it on if that is the `least`; NaN means no data.
 
     Not `asked` is one that the cluster's analysis comes to later, after a step's pause for instance.
     """
@@ -76,7 +76,7 @@ class Result:
 
 
 CATCHES = {
-    "evidence": "A canary that too few requests have reached, of which nothing can be said.",
+    "evidence": "A canary that too few requests have reached, so nothing is known about it.",
     "errors": "A candidate that fails five times as often as the champion in the same seconds.",
     "refusals": "A candidate that refuses twice as many requests as the champion; 1.2 times is tolerated.",
     "latency": "A candidate with 1.6 times the champion's share of slow requests, each by its own measure.",

@@ -84,7 +84,7 @@ def field(rollout: Object, path: str, where: str) -> str:
         else:
             found = found.get(key) if isinstance(found, Mapping) else None
     if found is None or isinstance(found, list | Mapping):
-        raise Refusal(f"{where}: the Rollout has no text or number at {path}; mend the fieldPath or add it there.")
+        raise Refusal(f"{where}: the Rollout has no text or number at {path}; fix the fieldPath or add it there.")
     return str(found).lower() if isinstance(found, bool) else str(found)
 
 

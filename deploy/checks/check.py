@@ -28,7 +28,7 @@ BATCH = 10  # releases rendered by one call: more cost kustomize more than a cal
 
 @dataclass(frozen=True)
 class Outcome:
-    """`checked` says in one line what was held against what; `lacking` names the kinds without a schema, and why."""
+    """`checked` states in one line what was held against what; `lacking` names the kinds without a schema, and why."""
 
     findings: list[Finding]
     checked: str
@@ -52,7 +52,7 @@ def everything(releases: Sequence[Release], root: Path = Path()) -> Outcome:
     return Outcome(merged(found), f"Held against Kubernetes {versions}: {what}.", schemas.catalog.lacking)
 
 
-Found = list[tuple[str, Finding]]  # where (a rendering, or nothing to say) and what
+Found = list[tuple[str, Finding]]  # where (a rendering, or empty) and what
 
 
 def render_all(releases: Sequence[Release], tree: Path) -> tuple[list[tuple[Release, str]], Found]:
@@ -72,8 +72,8 @@ def _batch(releases: Sequence[Release], tree: Path) -> list[tuple[Release, str |
     except Refusal as refusal:
         if len(releases) > 1:
             return list(chain.from_iterable(_batch([each], tree) for each in releases))
-        said = Refusal(str(refusal).partition(": ")[2])  # without the folder of the batch
-        return [(releases[0], of_refusal(said, releases[0].folder / "kustomization.yaml", USED))]
+        shorter = Refusal(str(refusal).partition(": ")[2])  # without the folder of the batch
+        return [(releases[0], of_refusal(shorter, releases[0].folder / "kustomization.yaml", USED))]
 
 
 def canonical(release: Release, text: str) -> str:
@@ -105,14 +105,14 @@ def by_rule(rendered: Rendering, broken: bool = False) -> Iterator[tuple[str, Fi
         except (TypeError, KeyError, AttributeError, ValueError, IndexError, Refusal) as error:
             if not broken:  # of which it is a consequence
                 wrong = f"cannot be read by {rule.__name__} ({type(error).__name__}: {error})"
-                mend = "compare them with deploy/base in Git"
-                yield rule.__name__, Finding(rendered.objects[0].file, "the objects", wrong, mend)
+                fix = "compare them with deploy/base in Git"
+                yield rule.__name__, Finding(rendered.objects[0].file, "the objects", wrong, fix)
 
 
 def general(finding: Finding, rendered: Rendering) -> Finding:
-    """The fault as a specimen would have it, so that one of the base is said once and not for each model."""
+    """The fault as a specimen would have it, so that one of the base is reported once and not for each model."""
     name = kubernetes_name(rendered.model)
-    texts = {key: getattr(finding, key).replace(name, MODEL) for key in ("thing", "wrong", "mend")}
+    texts = {key: getattr(finding, key).replace(name, MODEL) for key in ("thing", "wrong", "fix")}
     return dataclasses.replace(finding, **texts)
 
 
@@ -139,6 +139,6 @@ def of_argocd(root: Path, tree: Path, schemas: Schemas) -> list[Finding]:
     try:
         objects = rendering.objects(kustomize.text(tree / ARGOCD), ARGOCD)
     except Refusal as refusal:
-        said = Refusal(str(refusal).replace(f"{tree}/", ""))
-        return [of_refusal(said, ARGOCD / "kustomization.yaml", USED)]
+        shorter = Refusal(str(refusal).replace(f"{tree}/", ""))
+        return [of_refusal(shorter, ARGOCD / "kustomization.yaml", USED)]
     return [finding for each in objects for finding in schemas.findings(each)]

@@ -38,7 +38,7 @@ def parse(query: str, where: str) -> Query:
     try:
         return _read(query)
     except ValueError as error:
-        raise Refusal(f"{where} is no PromQL ({error}); mend the query.") from None
+        raise Refusal(f"{where} is not PromQL ({error}); fix the query.") from None
 
 
 @lru_cache(maxsize=256)  # each rule asks for every query of a release, and a promise has a hundred cells

@@ -84,8 +84,8 @@ class Object:
     def spec(self) -> dict[str, Any]:
         return dict(self.content.get("spec") or {})
 
-    def finding(self, field: str, wrong: str, mend: str) -> Finding:
-        return Finding(self.file, f"{self.kind} {self.name}: {field}", wrong, mend)
+    def finding(self, field: str, wrong: str, fix: str) -> Finding:
+        return Finding(self.file, f"{self.kind} {self.name}: {field}", wrong, fix)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def passport(model: str, serving: dict[str, Any], image: str, *promises: Promise
 def texts(releases: Sequence[Release], tree: Path, origins: str = ORIGINS) -> list[str]:
     """The YAML that each release renders to among the manifests of `tree`; Refusal if one cannot.
 
-    One call renders them all, at a third of what a call for each would cost; a mark tells whose an object is.
+    One call renders them all, at a third of what a call for each would cost; a mark names whose an object is.
     """
     batch = Path(tempfile.mkdtemp(prefix="batch-", dir=tree / "deploy"))
     for number, each in enumerate(releases):
@@ -165,8 +165,10 @@ def texts(releases: Sequence[Release], tree: Path, origins: str = ORIGINS) -> li
     try:
         rendered = kustomize.text(batch)
     except Refusal as refusal:
-        said = str(refusal).replace(f"{batch.resolve()}/", "").replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")
-        raise Refusal(said) from None
+        message = (
+            str(refusal).replace(f"{batch.resolve()}/", "").replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")
+        )
+        raise Refusal(message) from None
     documents: list[list[str]] = [[] for _ in releases]
     for document in rendered.split("\n---\n"):
         mark = re.search(rf'^    {MARK}: "(\d+)"\n', document, re.MULTILINE)
@@ -182,7 +184,7 @@ def parse(rendered: str, release: Release) -> Rendering:
 
 
 def objects(rendered: str, folder: Path) -> list[Object]:
-    """Those of a folder's rendering, without the annotations that tell their origins."""
+    """Those of a folder's rendering, without the annotations that name their origins."""
     return [_object(content, folder) for content in kustomize.parse(rendered)]
 
 

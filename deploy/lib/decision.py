@@ -52,7 +52,7 @@ def of_rollback(left: Release, restored: Release, reason: str | None, manifests:
         f"Merging this restores `{name}` `{restored.version}` in {environment}, passport and resources as they "
         f"were released before, byte for byte, in the place of `{was}`.",
         "",
-        f"**Why:** {plain(' '.join(reason.split())) if reason else 'nobody said; write it here.'}",
+        f"**Why:** {plain(' '.join(reason.split())) if reason else 'no reason was given; write it here.'}",
         "",
         *_beside(restored, left if left.readable else None),
         "## In the cluster",
@@ -94,7 +94,7 @@ def _beside(new: Release, old: Release | None) -> list[str]:
 
 
 def _figures(release: Release) -> dict[str, str]:
-    """What a passport says, by what a person calls it."""
+    """Title -> text of each figure of a passport."""
     record = _record(release)
     window, image = record.get("dataset", {}).get("window"), record["image"]
     metrics = record.get("metrics", {})
@@ -138,16 +138,16 @@ def _loud(gate: Gate) -> str | None:
     """What a person must not overlook: a limit that was excused, and a change for callers that somebody meant."""
     if gate.verdict != BELOW and not (gate.name == "shift" and (gate.reason or "").startswith("meant: ")):
         return None
-    told = plain(f"{gate.value}, limit {gate.limit}; {gate.reason}")
-    return f"- {MARKS[gate.verdict]}: `{gate.name}` {told}"
+    judged = plain(f"{gate.value}, limit {gate.limit}; {gate.reason}")
+    return f"- {MARKS[gate.verdict]}: `{gate.name}` {judged}"
 
 
 def _staging(made: Release, verified: str | None) -> str:
     entry = next(history.entries("staging", made.model, own_line=True), None)
     since = f"since {entry.when:%Y-%m-%d %H:%M} (commit {entry.commit[:10]})" if entry else "by no commit"
     if verified:
-        return f"✅ The cluster told that its rollout in staging is complete and healthy. Git has it there {since}."
-    return f"⚠️ No cluster told that staging is healthy; Git has it there {since}. Look before you merge."
+        return f"✅ The cluster reported that its rollout in staging is complete and healthy. Git has it there {since}."
+    return f"⚠️ No cluster reported that staging is healthy; Git has it there {since}. Look before you merge."
 
 
 def walk(made: Release, former: Release | None) -> str:
@@ -169,7 +169,7 @@ def _way_back(made: Release, former: Release | None) -> list[str]:
         ]
     return [
         *("## The way back", ""),
-        "While it walks, an analysis that fails brings the former back by itself; by hand, and in Git:",
+        "While it walks, an analysis that fails brings the earlier version back by itself; by hand, and in Git:",
         "",
         f"    kubectl argo rollouts abort {cluster}",
         f"    python -m deploy rollback {name} --environment {environment} --propose   # or the workflow `rollback`",

@@ -27,10 +27,10 @@ def demand(passport: Passport, standing: Release | None, file: str) -> Promise |
     refuse_declared_break(passport, standing)
     if found := find(passport, standing.version):
         return found
-    said = next((each.fault for each in passport.promises if each.champion == standing.version and each.fault), None)
-    why = f" ({said.rstrip('.')})" if said else ""
+    fault = next((each.fault for each in passport.promises if each.champion == standing.version and each.fault), None)
+    why = f" ({fault.rstrip('.')})" if fault else ""
     raise Refusal(
-        f"{file}: promises says nothing about {standing.version}, which {standing.environment} runs{why}, so its "
+        f"{file}: promises lacks {standing.version}, which {standing.environment} runs{why}, so its "
         f"canary could not be judged; make it with `python -m models run {passport.model}` and promote that."
     )
 

@@ -47,7 +47,7 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
 
 
 def same_again(candidate: Release, former: Release) -> Release:
-    """The candidate with the promise that the former was released with: that it is compared with itself is no news."""
+    """The candidate with the promise that the former was released with: its comparison with itself changes nothing."""
     if not former.readable or not candidate.runs_the_same_as(former):
         return candidate
     return kustomization.again(candidate, promise.of_release(former))
@@ -63,8 +63,8 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     name = model.name
     if reference is None:
         raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
-    told = {"proof": proof, "platform": platform}
-    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | told)
+    stated = {"proof": proof, "platform": platform}
+    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | stated)
     place = registry()
     if place and not image.name.startswith(f"{place}/"):
         raise Refusal(
@@ -77,18 +77,18 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
         raise Refusal(f"{built} is missing; make it with `{run}`.")
     content = built.read_bytes()
     record = release.parse_passport(content, built)
-    refuse(rules.of_passport(record, name, built, rules.required_gates(), f"mend the model, then `{run}`"))
+    refuse(rules.of_passport(record, name, built, rules.required_gates(), f"fix the model, then `{run}`"))
     passport.refuse_stale(model, record.content)
     resources = model.folder / "resources.yaml"
     if not resources.is_file():
         raise Refusal(f"{resources} is missing; copy another model's, such as models/flight_delay/resources.yaml.")
-    refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", record.serving.strategy))
+    refuse(rules.of_resources(resources.read_bytes(), resources, "fix it there", record.serving.strategy))
     refuse_uncommitted(model)
     refuse_another_lock(name)
     if reason := pending.rolled_back(name, record.version):
         raise Refusal(
-            f"an image of this very version was aborted ({aborted.PATH}: {reason}), and another build of it is no "
-            "better; mend the model or the service, or take it off that list in a commit that says why."
+            f"an image of this very version was aborted ({aborted.PATH}: {reason}), and another build of it is not "
+            "better; fix the model or the service, or take it off that list in a commit that says why."
         )
     refuse_reused(image, name, record.version)
     completed = release.complete(content, image, built)
@@ -175,13 +175,15 @@ def paced(candidate: Release, rate: float | None) -> list[str]:
     lines = []
     for each in [known] if known else GUESSED:
         seconds = steps.takes(walk, requests, each)
-        weights = ", ".join(f"{step.weight} % {told(taken)}" for step, taken in zip(walk.steps, seconds, strict=True))
+        weights = ", ".join(
+            f"{step.weight} % {in_minutes(taken)}" for step, taken in zip(walk.steps, seconds, strict=True)
+        )
         lines.append(f"at {each:g} requests a second: {weights}")
-    pauses = any(line.endswith(told(math.inf)) for line in lines)
+    pauses = any(line.endswith(in_minutes(math.inf)) for line in lines)
     return lines + ["a model that is called less is better released with `strategy: bluegreen`"] * pauses
 
 
-def told(seconds: float) -> str:
+def in_minutes(seconds: float) -> str:
     return "pauses after an hour, for a person" if math.isinf(seconds) else f"{math.ceil(seconds / 30) / 2:g} min"
 
 

@@ -31,7 +31,7 @@ class Built:
 def push(options: argparse.Namespace, manifests: Callable[[], list[str]]) -> int:
     """0, or 1 where one of several models was refused: the others land all the same.
 
-    `manifests` says what the change of the current tree does in the cluster, as lines of Markdown.
+    `manifests` describes what the change of the current tree does in the cluster, as lines of Markdown.
     """
     if options.to != "staging":
         raise Refusal("--push is for staging, which follows main; production is reviewed: give --propose.")
@@ -69,7 +69,7 @@ def push(options: argparse.Namespace, manifests: Callable[[], list[str]]) -> int
 
 
 def _land(built: Built, proved: str, options: argparse.Namespace) -> tuple[Release, Release | None] | None:
-    """In a fresh tree of main: the release of one model and the one before, or None, having said why there is none."""
+    """In a fresh tree of main: the release of one model and the one before; None, with the reason printed."""
     name = built.model
     path = built.brought.get(config.load(name, check_columns=False).build / "passport.yaml")
     given = release.parse_passport(path.read_bytes(), path) if path else None  # without one `promote` refuses below

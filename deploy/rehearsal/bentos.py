@@ -89,7 +89,7 @@ def _commit(revision: str) -> str:
         raise
     except Refusal:
         raise Refusal(
-            f"--champion {revision} is no commit of this repository; name one, such as HEAD~1, a tag or a hash."
+            f"--champion {revision} is not a commit of this repository; name one, such as HEAD~1, a tag or a hash."
         ) from None
 
 

@@ -37,8 +37,8 @@ class Manifests:
 
     def with_bounds(self, **milliseconds: float) -> Manifests:
         """With other bounds above which a request is slow or beyond its budget, by annotation."""
-        said = {name.replace("_", "-"): kustomization.slow(value / 1000) for name, value in milliseconds.items()}
-        return dataclasses.replace(self, rollout=_annotated(self.rollout, said))
+        values = {name.replace("_", "-"): kustomization.slow(value / 1000) for name, value in milliseconds.items()}
+        return dataclasses.replace(self, rollout=_annotated(self.rollout, values))
 
     def with_promise(self, promise: Promise) -> Manifests:
         """Held to this promise, about the champion that is rehearsed against."""
@@ -46,7 +46,7 @@ class Manifests:
 
 
 def released(model: Model) -> Manifests:
-    """Rendered where kubectl or kustomize is on PATH; else the base as it is written, which the notes then say."""
+    """Rendered where kubectl or kustomize is on PATH; else the base as it is written, which the notes then state."""
     strategy, notes = model.serving.strategy, []
     if strategy not in COMPARED:
         notes.append(f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.")
@@ -70,7 +70,7 @@ def released(model: Model) -> Manifests:
 
 
 def check(manifests: Manifests) -> None:
-    """Every analysis can be measured, also in compressed time: said before a server starts."""
+    """Every analysis can be measured, also in compressed time: refused before a server starts."""
     plan = manifests.plan
     for each in [*(one for step in plan.steps for one in step.analyses), *filter(None, [plan.background])]:
         written = [metric for one in _used(manifests, each) for metric in one["spec"]["metrics"]]
@@ -131,9 +131,9 @@ def _unrendered() -> list[dict[str, Any]]:
     return found
 
 
-def _annotated(rollout: Object, said: Mapping[str, str]) -> Object:
+def _annotated(rollout: Object, values: Mapping[str, str]) -> Object:
     """A copy with these annotations of a release, written as a release writes them."""
-    ours = {f"release/{name}": text for name, text in said.items()}
+    ours = {f"release/{name}": text for name, text in values.items()}
     annotations = {**rollout["metadata"].get("annotations", {}), **ours}
     return {**rollout, "metadata": {**rollout["metadata"], "annotations": annotations}}
 

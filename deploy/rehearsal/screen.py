@@ -41,7 +41,7 @@ def quantiles(milliseconds: Sequence[float]) -> tuple[float, float]:
 
 
 def limit(result: Result) -> str:
-    """`at most 4.6`, in words that say on which side of the limit it aborts."""
+    """`at most 4.6`, in words that show on which side of the limit it aborts."""
     return f"{'at least' if result.least else 'at most'} {result.limit:g}"
 
 
@@ -69,8 +69,8 @@ def measured(result: Result) -> str:
 
 def described(results: Sequence[Result], verdict: Verdict) -> str:
     """Every check of this verdict with value and limit."""
-    told = [each for each in results if each.verdict == verdict]
-    return "; ".join(f"{label(each.name)} {number(each.value)}, {limit(each)}" for each in told)
+    chosen = [each for each in results if each.verdict == verdict]
+    return "; ".join(f"{label(each.name)} {number(each.value)}, {limit(each)}" for each in chosen)
 
 
 def counts(result: Result) -> bool:

@@ -58,7 +58,7 @@ def requests(model: Model, seed: int) -> Iterator[bytes]:
 
 
 class Traffic:
-    """A closed loop of IN_FLIGHT requests at no more than `rate` a second; it may be weighed anew at any time.
+    """A closed loop of IN_FLIGHT requests at no more than `rate` a second; the weight may change at any time.
 
     Through `proxy` if there is one, which then chooses the arm of each request; else chosen here.
     """
@@ -125,7 +125,7 @@ class Traffic:
         self._count(arm, start, answered)
 
     async def _through(self, session: aiohttp.ClientSession, split: Proxy, body: bytes) -> None:
-        """One request to the proxy, which says to which arm it went, and whether it had to answer in its place.
+        """One request to the proxy, which names the arm it went to, and whether it had to answer in its place.
 
         A request that not even the proxy answered in time counts against the candidate, if it can have been its own:
         the champion is the one that production has proven.

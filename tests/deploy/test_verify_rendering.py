@@ -48,7 +48,7 @@ def test_what_promote_wrote_renders_to_no_fault(whole: Tree) -> None:
 
 
 @renders
-def test_a_fault_of_the_base_is_said_once_with_file_object_and_mend(small: Tree) -> None:
+def test_a_fault_of_the_base_is_said_once_with_file_object_and_fix(small: Tree) -> None:
     plant(Path(), "deploy/base/poddisruptionbudget.yaml", "maxUnavailable: 25%", "maxUnavailable: 0")
     answer = small.deploy("verify")
     assert answer.code == 1
@@ -125,7 +125,7 @@ def test_kinds_without_a_schema_are_named_and_the_rest_is_checked(
     monkeypatch.setenv("SCHEMAS", str(tmp_path / "schemas"))
     answer = small.deploy("verify")
     assert answer.code == 0, answer.out
-    assert "Not checked for want of a schema: Rollout of argoproj.io/v1alpha1" in answer.out
+    assert "Not checked, because no schema was found: Rollout of argoproj.io/v1alpha1" in answer.out
     plant(Path(), "deploy/base/rollout.yaml", "readinessProbe:", "readynessProbe:")
     assert "'readynessProbe' was unexpected" in small.deploy("verify").out  # a pod is a core kind
 
@@ -146,7 +146,7 @@ def test_forty_releases_are_checked_in_five_calls_of_the_renderer(
 
 
 def test_equal_faults_are_said_once() -> None:
-    fault = Finding(Path("a"), "Rollout specimen: spec", "is wrong", "mend it")
+    fault = Finding(Path("a"), "Rollout specimen: spec", "is wrong", "fix it")
     assert [str(each) for each in check.merged([("x", fault), ("y", fault), ("", fault)])] == [
-        "a: Rollout specimen: spec (x and 2 more): is wrong; mend it."
+        "a: Rollout specimen: spec (x and 2 more): is wrong; fix it."
     ]

@@ -269,7 +269,7 @@ def fork(root: Path, workshop: Path, *models: str) -> Scene:
 
 
 def release(scene: Scene, *models: str) -> None:
-    """First releases, made by the verbs upon fabricated passports."""
+    """First releases, made by the verbs from fabricated passports."""
     for environment in ("staging", "production"):
         for number, name in enumerate(models):
             judged(scene.author, name)

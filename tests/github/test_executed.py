@@ -160,7 +160,7 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     again = results(scene.released())
     assert again == {"plan": "success", **dict.fromkeys(("gate", "image", "sign", "staging"), "skipped")}
 
-    # The cluster tells that staging is healthy; the proposal is production's release and nothing else.
+    # The cluster reports that staging is healthy; the proposal is production's release and nothing else.
     healthy = {"model": KUBERNETES_NAME, "namespace": "models-staging", "image": reference}
     run = scene.run("promote", "repository_dispatch", {"client_payload": healthy})
     assert results(run) == {"propose": "success"}, told(run)
