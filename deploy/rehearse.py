@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 
 from deploy.lib.release import Promise
-from deploy.rehearsal import bentos, cluster, faults, manifests, prometheus, proxy, report, traffic
+from deploy.rehearsal import bentos, cluster, faults, prometheus, proxy, rendered, report, traffic
 from deploy.rehearsal.advice import advice
-from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Pace, Rehearsal
 from deploy.rehearsal.reference import Judge, ReferenceJudge
+from deploy.rehearsal.rendered import RenderedRelease
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
@@ -63,7 +63,7 @@ def rehearse(
     """Both servers are stopped and every temporary file is gone when this returns or raises."""
     pace, screen = pace or Pace(), screen or Screen()
     model = config.load(name)
-    release = manifests.released(model)
+    release = rendered.released(model)
     bodies = traffic.requests(model, pace.seed)
     bodies = itertools.chain([next(bodies)], bodies)  # missing data is refused before anything is started
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as temporary:
@@ -108,7 +108,7 @@ def _other(champion: bentos.Bento, candidate: bentos.Bento) -> Path:
     return champion.folder
 
 
-def _describe(rehearsal: Rehearsal, release: Manifests) -> None:
+def _describe(rehearsal: Rehearsal, release: RenderedRelease) -> None:
     """Who judges and who splits, which depends on what is installed here."""
     rehearsal.notes += release.notes
     rehearsal.judge = f"the AnalysisTemplates of {release.source}, by a real Prometheus"
@@ -124,7 +124,7 @@ def _describe(rehearsal: Rehearsal, release: Manifests) -> None:
         rehearsal.missing = f"Stand-ins replaced {' and '.join(missing)}: `apt-get install {' '.join(missing)}`."
 
 
-def _introduction(rehearsal: Rehearsal, release: Manifests) -> list[str]:
+def _introduction(rehearsal: Rehearsal, release: RenderedRelease) -> list[str]:
     weights = ", ".join(f"{step.weight} %" for step in rehearsal.plan.steps)
     planted = [f"fault      {rehearsal.fault}, planted in the candidate: this must abort"] if rehearsal.fault else []
     return [
@@ -141,7 +141,7 @@ def _introduction(rehearsal: Rehearsal, release: Manifests) -> list[str]:
 
 @contextlib.contextmanager
 def judging(
-    rehearsal: Rehearsal, release: Manifests, promised: Promise, folder: Path, champion: Meter, candidate: Meter
+    rehearsal: Rehearsal, release: RenderedRelease, promised: Promise, folder: Path, champion: Meter, candidate: Meter
 ) -> Iterator[Judge]:
     """The templates on a Prometheus of their own, which scrapes from now on; the reference where none is installed."""
     if prometheus.find() is None:

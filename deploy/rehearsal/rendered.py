@@ -25,7 +25,7 @@ BASE = Path("deploy/base")
 
 
 @dataclass(frozen=True)
-class Manifests:
+class RenderedRelease:
     """The Rollout, the AnalysisTemplates by name and the PodMonitor of a release; `notes` are sentences for people."""
 
     rollout: Object
@@ -35,17 +35,17 @@ class Manifests:
     source: str
     notes: tuple[str, ...]
 
-    def with_bounds(self, **milliseconds: float) -> Manifests:
+    def with_bounds(self, **milliseconds: float) -> RenderedRelease:
         """With other bounds above which a request is slow or beyond its budget, by annotation."""
         values = {name.replace("_", "-"): kustomization.slow(value / 1000) for name, value in milliseconds.items()}
         return dataclasses.replace(self, rollout=_annotated(self.rollout, values))
 
-    def with_promise(self, promise: Promise) -> Manifests:
+    def with_promise(self, promise: Promise) -> RenderedRelease:
         """Held to this promise, about the champion that is rehearsed against."""
         return dataclasses.replace(self, rollout=_annotated(self.rollout, kustomization.promised(promise)))
 
 
-def released(model: Model) -> Manifests:
+def released(model: Model) -> RenderedRelease:
     """Rendered where kubectl or kustomize is on PATH; else the base as it is written, which the notes then state."""
     strategy, notes = model.serving.strategy, []
     if strategy not in COMPARED:
@@ -64,18 +64,18 @@ def released(model: Model) -> Manifests:
     rollout = _one(objects, "Rollout")
     templates = {str(each["metadata"]["name"]): each for each in objects if each["kind"] == "AnalysisTemplate"}
     plan = steps.plan(rollout, f"Rollout {rollout['metadata']['name']}")
-    found = Manifests(rollout, templates, _one(objects, "PodMonitor"), plan, source, tuple(notes))
+    found = RenderedRelease(rollout, templates, _one(objects, "PodMonitor"), plan, source, tuple(notes))
     check(found)
     return found
 
 
-def check(manifests: Manifests) -> None:
+def check(release: RenderedRelease) -> None:
     """Every analysis can be measured, also in compressed time: refused before a server starts."""
-    plan = manifests.plan
+    plan = release.plan
     for each in [*(one for step in plan.steps for one in step.analyses), *filter(None, [plan.background])]:
-        written = [metric for one in _used(manifests, each) for metric in one["spec"]["metrics"]]
+        written = [metric for one in _used(release, each) for metric in one["spec"]["metrics"]]
         queries = {str(metric["name"]): str(metric["provider"]["prometheus"]["query"]) for metric in written}
-        for metric in metrics(manifests, each, "latest", "stable", 2.0):
+        for metric in metrics(release, each, "latest", "stable", 2.0):
             if fixed := template.literal_ranges(queries[metric.name]):
                 raise Refusal(
                     f"AnalysisTemplate {metric.template}: the query of {metric.name} holds the range {fixed[0]}, which "
@@ -84,11 +84,11 @@ def check(manifests: Manifests) -> None:
 
 
 def metrics(
-    manifests: Manifests, analysis: steps.Analysis, latest: str, stable: str, factor: float
+    release: RenderedRelease, analysis: steps.Analysis, latest: str, stable: str, factor: float
 ) -> list[template.Metric]:
     """The metrics of an analysis, time compressed `factor` times; `latest` and `stable` are the arms' hashes."""
-    values = template.given(analysis.args, manifests.rollout, latest, stable, analysis.where)
-    used = _used(manifests, analysis)
+    values = template.given(analysis.args, release.rollout, latest, stable, analysis.where)
+    used = _used(release, analysis)
     values = template.compressed(template.arguments(used, values, analysis.where), factor)
     return [metric.scaled(factor) for metric in template.metrics(used, values)]
 
@@ -100,11 +100,11 @@ def catches(metric: str) -> str:
     return line.removeprefix("# ") if line.startswith("# Catches ") else ""
 
 
-def _used(manifests: Manifests, analysis: steps.Analysis) -> list[Object]:
+def _used(release: RenderedRelease, analysis: steps.Analysis) -> list[Object]:
     for name in analysis.templates:
-        if name not in manifests.templates:
+        if name not in release.templates:
             raise Refusal(f"{analysis.where} names the AnalysisTemplate {name}, which the release lacks; add it.")
-    return [manifests.templates[name] for name in analysis.templates]
+    return [release.templates[name] for name in analysis.templates]
 
 
 def _rendered(model: Model, strategy: str) -> list[dict[str, Any]]:
