@@ -35,7 +35,7 @@ class Finding:
 
 
 def of_refusal(refusal: Refusal, file: Path, thing: str, fix: str = "") -> Finding:
-    """What is wrong by the refusal, without its path; with another advice than its own, if there is a better one."""
+    """What a Refusal names as wrong, without its path; `fix` replaces its own advice if there is a better one."""
     wrong, _, own = str(refusal).removeprefix(f"{file}: ").rstrip(".").rpartition("; ")
     return Finding(file, thing, wrong, fix or own)
 
@@ -114,9 +114,9 @@ def rollout_in_words(serving: Served) -> str:
     """What the cluster does with a new release, for a person, by its strategy."""
     weights = " → ".join(f"{step.weight}" for step in steps.read().steps) + " → 100 %"
     return {
-        "canary": f"a canary walks {weights}, or aborts and the former stays",
-        "gateway": "a canary walks the shares of deploy/strategies/gateway, or aborts and the former stays",
-        "bluegreen": "it takes all traffic at once after its smoke test; errors or downtime bring the former back",
+        "canary": f"a canary walks {weights}, or aborts and the earlier release stays",
+        "gateway": "a canary walks the shares of deploy/strategies/gateway, or aborts and the earlier release stays",
+        "bluegreen": "it takes all traffic at once after its smoke test; errors or downtime bring the earlier one back",
         "serverless": "it takes the traffic over ten minutes; nothing judges it on the way",
     }[serving.strategy]
 
