@@ -12,82 +12,50 @@ ENVIRONMENTS = ["staging", "production"]
 PROOFS = ["attestation", "signature", "none"]
 PLATFORMS = ["linux/amd64", "linux/arm64"]
 FAULTS = ["errors", "latency", "scores", "crash", "never-ready", "nan", "champion"]
-
 VERBS = [
-    Verb(
-        "rehearse",
-        "run the release of a model beside its champion on this machine, and judge it: 0 promote, 1 abort",
-        [
-            MODEL,
-            ("--fault", {"choices": FAULTS, "help": "plant this fault in the candidate, which must abort"}),
-            ("--champion", {"metavar": "REV", "help": "the model of this commit (default: what production runs)"}),
-            ("--seed", {"type": int, "default": 7, "metavar": "N", "help": "of the traffic (default: 7)"}),
-            (
-                "--report",
-                {"metavar": "DIR", "help": "where the report goes (default: a new folder of deploy/build/rehearsals/)"},
-            ),
-        ],
-    ),
-    Verb(
-        "promote",
-        "release a model: the built one to staging, or what staging runs to production",
-        [
-            ("model", {**MODEL[1], "nargs": "?"}),
-            ("--to", {"choices": ENVIRONMENTS, "required": True}),
-            ("--image", {"metavar": "REF@sha256:…", "help": "the pushed image (staging only)"}),
-            (
-                "--released",
-                {"metavar": "DIR", "help": "all that one run built, <model>/{image,passport.yaml,model.onnx}"},
-            ),
-            ("--proof", {"choices": PROOFS, "help": "how the image is signed (staging only; default: not at all)"}),
-            (
-                "--platform",
-                {"choices": PLATFORMS, "help": "of the image (staging only; default: this machine's architecture)"},
-            ),
-            ("--signed", {"action": "store_true", "help": "refuse an image that is not signed (production only)"}),
-            ("--push", {"action": "store_true", "help": "onto the newest main of origin (staging only)"}),
-            ("--propose", {"action": "store_true", "help": "as a pull request into main (production only)"}),
-            ("--rate", {"type": float, "metavar": "N", "help": "requests a second, to say how long each step takes"}),
-            ("--verified", {"metavar": "IMAGE", "help": "only if staging has this, which the cluster told is healthy"}),
-        ],
-    ),
-    Verb("verify", "hold every release against the rules and against Git history; exit 1 names what breaks them"),
-    Verb(
-        "diff",
-        "show what a change does in the cluster: every release rendered before and after it",
-        [SINCE, ("--report", {"metavar": "FILE", "help": "where it goes as Markdown"})],
-    ),
-    Verb(
-        "rollback",
-        "restore an earlier release from Git history",
-        [
-            MODEL,
-            ("--environment", {"choices": ENVIRONMENTS, "required": True}),
-            ("--to", {"metavar": "VERSION", "help": "default: the one before that was not aborted"}),
-            ("--reason", {"help": "why, for the list of aborted digests"}),
-            (
-                "--keep",
-                {"action": "store_true", "help": "leave the digest promotable: not on the list of aborted ones"},
-            ),
-            ("--propose", {"action": "store_true", "help": "as a pull request into main of origin"}),
-            ("--aborted", {"metavar": "IMAGE", "help": "only if the environment still has this one"}),
-        ],
-    ),
-    Verb(
-        "due",
-        "say as JSON which models staging should have by this commit and has not",
-        [("--proved", {"metavar": "WORKFLOW", "help": "none, unless GitHub says that it succeeded for this commit"})],
-    ),
-    Verb(
-        "vulnerabilities",
-        "keep one issue about known vulnerabilities that a newer version fixes",
-        [
-            ("--list", {"action": "store_true", "help": "say as JSON which images the environments run"}),
-            ("--found", {"metavar": "DIR", "help": "reports of grype, one JSON file for each image and for the locks"}),
-        ],
-    ),
+    Verb("rehearse", "run a model's release beside its champion on this machine, and judge it: 0 promote, 1 abort", [
+        MODEL,
+        ("--fault", {"choices": FAULTS, "help": "plant this fault in the candidate, which must abort"}),
+        ("--champion", {"metavar": "REV", "help": "the model of this commit (default: what production runs)"}),
+        ("--seed", {"type": int, "default": 7, "metavar": "N", "help": "of the traffic (default: 7)"}),
+        ("--report", {"metavar": "DIR", "help": "where it goes (default: a new folder of deploy/build/rehearsals/)"}),
+    ]),
+    Verb("promote", "release a model: the built one to staging, or what staging runs to production", [
+        ("model", {**MODEL[1], "nargs": "?"}),
+        ("--to", {"choices": ENVIRONMENTS, "required": True}),
+        ("--image", {"metavar": "REF@sha256:…", "help": "the pushed image (staging only)"}),
+        ("--released", {"metavar": "DIR", "help": "all that one run built, <model>/{image,passport.yaml,model.onnx}"}),
+        ("--proof", {"choices": PROOFS, "help": "how the image is signed (staging only; default: not at all)"}),
+        ("--platform", {"choices": PLATFORMS, "help": "of the image (staging only; default: that of this machine)"}),
+        ("--signed", {"action": "store_true", "help": "refuse an image that is not signed (production only)"}),
+        ("--push", {"action": "store_true", "help": "on top of origin's newest main (staging only)"}),
+        ("--propose", {"action": "store_true", "help": "as a pull request into main (production only)"}),
+        ("--rate", {"type": float, "metavar": "N", "help": "requests a second, to print how long each step takes"}),
+        ("--verified", {"metavar": "IMAGE", "help": "only if staging has this one, which the cluster found healthy"}),
+    ]),
+    Verb("verify", "check every release against the rules and against Git history; exit 1 names what breaks them"),
+    Verb("diff", "show what a change does in the cluster: every release rendered before and after it", [
+        SINCE,
+        ("--report", {"metavar": "FILE", "help": "where it goes as Markdown"}),
+    ]),
+    Verb("rollback", "restore an earlier release from Git history", [
+        MODEL,
+        ("--environment", {"choices": ENVIRONMENTS, "required": True}),
+        ("--to", {"metavar": "VERSION", "help": "default: the one before that was not aborted"}),
+        ("--reason", {"help": "why, for the list of aborted digests"}),
+        ("--keep", {"action": "store_true", "help": "leave the digest promotable: off the list of aborted ones"}),
+        ("--propose", {"action": "store_true", "help": "as a pull request into main of origin"}),
+        ("--aborted", {"metavar": "IMAGE", "help": "only if the environment still has this one"}),
+    ]),
+    Verb("due", "print as JSON which models staging should have by this commit and has not", [
+        ("--proved", {"metavar": "WORKFLOW", "help": "none, unless GitHub reports that it passed for this commit"}),
+    ]),
+    Verb("vulnerabilities", "keep one issue about known vulnerabilities that a newer version fixes", [
+        ("--list", {"action": "store_true", "help": "print as JSON which images the environments run"}),
+        ("--found", {"metavar": "DIR", "help": "reports of grype, one JSON file for each image and for the locks"}),
+    ]),
     Verb("status", "show which version each environment has, since when, by which commit, and how good it is"),
-]
+]  # fmt: skip
 
 if __name__ == "__main__":
     command.use_utf8()

@@ -2,7 +2,7 @@
 
 python -m deploy diff --since main
 
-A difference is no fault: the exit code is 0 whenever it could be rendered.
+A difference is not an error: the exit code is 0 whenever it could be rendered.
 """
 
 from __future__ import annotations

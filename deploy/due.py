@@ -38,8 +38,8 @@ def plan(proved: str | None = None) -> dict[str, Any]:
     try:
         release.parse_image(f"{place or 'none'}/model@sha256:{'0' * 64}")
     except Refusal:
-        mend = "write a host and a path in lower case, without https://, such as ghcr.io/you"
-        raise Refusal(f"{FORK}: data.registry: {place} is no place of images; {mend}.") from None
+        fix = "write a host and a path in lower case, without https://, such as ghcr.io/you"
+        raise Refusal(f"{FORK}: data.registry: {place} is not a registry; {fix}.") from None
     for name in config.names():
         if not named:
             skipped[name] = f"{FORK} names no registry of yours yet ({place or 'none'}); write it there to release"

@@ -34,12 +34,12 @@ def propose(options: argparse.Namespace) -> int:
     def apply() -> origin.Edit | None:
         staged = release.read("staging", name)
         if options.verified and staged is not None and staged.readable and staged.reference != options.verified:
-            print(f"staging has {staged.reference} now, not {options.verified}: nothing to propose of that one.")
+            print(f"staging has {staged.reference} now, not {options.verified}: nothing to propose.")
             return None
         former = release.read("production", name)
         if (made := promotion.write(options)) is None:
             return None
-        signed = signature.told(made.image)
+        signed = signature.described(made.image)
         return decision.of_promotion(made, former, difference.of_this_tree(), options.verified, signed)
 
     if address := origin.propose(origin.MAIN, f"promote/{name}", apply):

@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 
 from deploy.lib.release import Promise
-from deploy.rehearsal import bentos, cluster, faults, manifests, prometheus, proxy, report, traffic
+from deploy.rehearsal import bentos, cluster, faults, prometheus, proxy, rendered, report, traffic
 from deploy.rehearsal.advice import advice
-from deploy.rehearsal.manifests import Manifests
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Pace, Rehearsal
 from deploy.rehearsal.reference import Judge, ReferenceJudge
+from deploy.rehearsal.rendered import RenderedRelease
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
@@ -43,12 +43,12 @@ def main(options: argparse.Namespace) -> int:
     with Screen() as screen:
         done = rehearse(options.model, options.champion, options.fault, Pace(seed=options.seed), screen)
         written = report.write(done, Path(options.report) if options.report else None)
-        for line in (done.missing, f"report: {written}", f"next: {told}" if (told := advice(done)) else ""):
+        for line in (done.missing, f"report: {written}", f"next: {what}" if (what := advice(done)) else ""):
             if line:
                 screen.say(line)
         screen.say(f"{done.verdict}: {done.reason}")
         if options.fault and done.verdict != "abort":
-            screen.say(f"The planted fault {options.fault} was not caught: what judges is blind to it.")
+            screen.say(f"The planted fault {options.fault} was not caught: the judge cannot see it.")
             return EXIT_CODES["inconclusive"]
     return EXIT_CODES[done.verdict]
 
@@ -63,9 +63,9 @@ def rehearse(
     """Both servers are stopped and every temporary file is gone when this returns or raises."""
     pace, screen = pace or Pace(), screen or Screen()
     model = config.load(name)
-    release = manifests.released(model)
+    release = rendered.released(model)
     bodies = traffic.requests(model, pace.seed)
-    bodies = itertools.chain([next(bodies)], bodies)  # missing data is said before anything is started
+    bodies = itertools.chain([next(bodies)], bodies)  # missing data is refused before anything is started
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as temporary:
         folder = Path(temporary)
         candidate = bentos.candidate(model)
@@ -85,13 +85,15 @@ def rehearse(
         for line in _introduction(rehearsal, release):
             screen.say(line)
         start = time.monotonic()
-        with _servers(champion, candidate, folder) as servers:
-            if _ready(*servers, rehearsal):
-                with _split(*servers, folder) as proxy:
-                    old, new = (Arm(*each) for each in zip(("champion", "candidate"), _addresses(servers), strict=True))
-                    split = Traffic(old, new, bodies, pace.rate, pace.seed, proxy)
-                    judge = partial(judging, rehearsal, release, promised, folder)
-                    asyncio.run(Walk(rehearsal, split, servers, screen, judge).walk())
+        with contextlib.ExitStack() as stack:  # both start at the same time, each with a home of its own
+            old = stack.enter_context(serve.start(champion.folder, serve.free_port(), folder / "champion-home"))
+            new = stack.enter_context(serve.start(candidate.folder, serve.free_port(), folder / "candidate-home"))
+            if _ready(old, new, rehearsal):
+                front = proxy.start(old.address, new.address, folder / "proxy") if proxy.find() else None
+                arms = Arm("champion", old.address), Arm("candidate", new.address)
+                split = Traffic(*arms, bodies, pace.rate, pace.seed, stack.enter_context(front) if front else None)
+                judge = partial(judging, rehearsal, release, promised, folder)
+                asyncio.run(Walk(rehearsal, split, (old, new), screen, judge).walk())
         rehearsal.seconds = time.monotonic() - start
     return rehearsal
 
@@ -101,16 +103,12 @@ def _other(champion: bentos.Bento, candidate: bentos.Bento) -> Path:
     if champion.onnx.read_bytes() == candidate.onnx.read_bytes():
         raise Refusal(
             "--fault champion serves the champion in the candidate's place, and both are the same model: nobody could "
-            "tell; name another with --champion REV."
+            "see a difference; name another with --champion REV."
         )
     return champion.folder
 
 
-def _addresses(servers: tuple[serve.Server, serve.Server]) -> list[str]:
-    return [server.address for server in servers]
-
-
-def _describe(rehearsal: Rehearsal, release: Manifests) -> None:
+def _describe(rehearsal: Rehearsal, release: RenderedRelease) -> None:
     """Who judges and who splits, which depends on what is installed here."""
     rehearsal.notes += release.notes
     rehearsal.judge = f"the AnalysisTemplates of {release.source}, by a real Prometheus"
@@ -126,7 +124,7 @@ def _describe(rehearsal: Rehearsal, release: Manifests) -> None:
         rehearsal.missing = f"Stand-ins replaced {' and '.join(missing)}: `apt-get install {' '.join(missing)}`."
 
 
-def _introduction(rehearsal: Rehearsal, release: Manifests) -> list[str]:
+def _introduction(rehearsal: Rehearsal, release: RenderedRelease) -> list[str]:
     weights = ", ".join(f"{step.weight} %" for step in rehearsal.plan.steps)
     planted = [f"fault      {rehearsal.fault}, planted in the candidate: this must abort"] if rehearsal.fault else []
     return [
@@ -142,18 +140,8 @@ def _introduction(rehearsal: Rehearsal, release: Manifests) -> list[str]:
 
 
 @contextlib.contextmanager
-def _split(old: serve.Server, new: serve.Server, folder: Path) -> Iterator[proxy.Proxy | None]:
-    """A proxy in front of both, None where none is installed."""
-    if proxy.find() is None:
-        yield None
-        return
-    with proxy.start(old.address, new.address, folder / "proxy") as running:
-        yield running
-
-
-@contextlib.contextmanager
 def judging(
-    rehearsal: Rehearsal, release: Manifests, promised: Promise, folder: Path, champion: Meter, candidate: Meter
+    rehearsal: Rehearsal, release: RenderedRelease, promised: Promise, folder: Path, champion: Meter, candidate: Meter
 ) -> Iterator[Judge]:
     """The templates on a Prometheus of their own, which scrapes from now on; the reference where none is installed."""
     if prometheus.find() is None:
@@ -163,37 +151,22 @@ def judging(
     release = release.with_bounds(
         slow=own.slow_ms, stable_slow=its.slow_ms, budget=own.budget_ms, stable_budget=its.budget_ms
     )
-    pods = [
-        prometheus.Pod("champion", cluster.CHAMPION, champion.arm.address),
-        prometheus.Pod("candidate", cluster.CANDIDATE, candidate.arm.address),
-    ]
+    hashes = ((cluster.CHAMPION, champion.arm), (cluster.CANDIDATE, candidate.arm))
+    pods = [prometheus.Pod(arm.name, hashed, arm.address) for hashed, arm in hashes]
     place = folder / "prometheus"
     with prometheus.start(pods, release.rollout, release.monitor, rehearsal.factor, place) as running:
         yield cluster.ClusterJudge(release, running, rehearsal.factor)
 
 
-@contextlib.contextmanager
-def _servers(
-    champion: bentos.Bento, candidate: bentos.Bento, folder: Path
-) -> Iterator[tuple[serve.Server, serve.Server]]:
-    """Both starting at the same time, each with a home of its own."""
-    with (
-        serve.start(champion.folder, serve.free_port(), folder / "champion-home") as old,
-        serve.start(candidate.folder, serve.free_port(), folder / "candidate-home") as new,
-    ):
-        yield old, new
-
-
 def _ready(old: serve.Server, new: serve.Server, rehearsal: Rehearsal) -> bool:
-    """Wait for both; a candidate that never gets ready aborts, but a champion's fault is no verdict on a candidate."""
+    """Wait for both; a candidate that never gets ready aborts; a champion that does not is refused."""
     with working("starting both servers"):
-        try:
-            old.wait_ready(rehearsal.pace.ready)
-        except Refusal as refusal:
-            raise Refusal(f"the champion cannot be rehearsed against: {refusal}") from None
-        try:
-            new.wait_ready(rehearsal.pace.ready)
-        except Refusal as refusal:
-            rehearsal.conclude("abort", f"the candidate was never ready: {str(refusal).rstrip('.')}")
-            return False
+        for server in (old, new):
+            try:
+                server.wait_ready(rehearsal.pace.ready)
+            except Refusal as refusal:
+                if server is old:
+                    raise Refusal(f"the champion cannot be rehearsed against: {refusal}") from None
+                rehearsal.conclude("abort", f"the candidate was never ready: {str(refusal).rstrip('.')}")
+                return False
     return True

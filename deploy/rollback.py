@@ -35,7 +35,7 @@ def write(options: argparse.Namespace) -> tuple[Release, Release]:
         restored = promised(target.release, current)
         left = current.image if current.readable else None
         if (left and left.digest == target.release.image.digest) or options.keep:
-            left = None  # the same image with other settings, or a person says that it is good
+            left = None  # the same image with other settings, or a person has given --keep
         if left:
             # First: if a kill comes between the two writes, verify names the digest and a second rollback completes it.
             reason = options.reason or f"rolled back from {options.environment} to {target.release.version}"
@@ -57,7 +57,7 @@ def promised(restored: Release, left: Release) -> Release:
 
 
 def propose(options: argparse.Namespace) -> int:
-    """The same as a pull request; of an aborted rollout only while its version is what Git says."""
+    """The same as a pull request; of an aborted rollout only while its version is what Git has."""
     name, environment = options.model, options.environment
 
     def apply() -> origin.Edit | None:
@@ -93,7 +93,7 @@ def choose(current: Release, version: str | None) -> Entry:
     earlier = [entry for entry in had if not entry.release.runs_the_same_as(current) and entry.release.readable]
     if not earlier:
         raise Refusal(
-            f"{current.environment} never had another release of {current.model}, there is nothing earlier; mend the "
+            f"{current.environment} never had another release of {current.model}, so there is no way back; fix the "
             f"model and promote it, or take this one out with `git rm -r {current.folder}`."
         )
     if not version:
@@ -103,9 +103,7 @@ def choose(current: Release, version: str | None) -> Entry:
         raise Refusal(f"every earlier release of {current.model} is on {aborted.PATH}; promote a newer model.")
     found = next((entry for entry in earlier if entry.release.version == version), None)
     if found is None:
-        known = {
-            entry.release.version: f"{entry.release.version} ({entry.when:%Y-%m-%d})" for entry in reversed(earlier)
-        }
+        known = {each.release.version: f"{each.release.version} ({each.when:%Y-%m-%d})" for each in reversed(earlier)}
         raise Refusal(
             f"{current.environment} had no version {version!r} of {current.model} before this one; "
             f"known, newest first: {', '.join(reversed(known.values()))}."
@@ -127,10 +125,8 @@ def print_summary(current: Release, target: Entry, aborted_digest: str | None, l
         print(f"  aborted  {aborted_digest}: promote refuses it from now on ({aborted.PATH})")
     kubernetes = f"{release.kubernetes_name(name)} --namespace models-{environment}"
     print("In the cluster, once this is merged:")
-    print(
-        f"  - if the rollout of {left} was aborted and {restored.version} was stable before it, the cluster serves that"
-    )
-    print("    already: the Rollout goes straight to stable, without steps, and Degraded clears;")
+    print(f"  - if the rollout of {left} was aborted and {restored.version} was stable before it,")
+    print("    the cluster serves that already: it goes straight to stable, without steps, and Degraded clears;")
     print("  - the same where it still has the ReplicaSet of one of the last three releases;")
     print(f"  - otherwise {restored.version} is new there: {rules.rollout_in_words(restored.passport.serving)};")
     print(f"    to skip the steps: kubectl argo rollouts promote {kubernetes} --full")

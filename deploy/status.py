@@ -27,7 +27,7 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
 
 
 def row(found: Release) -> list[str]:
-    """Version, date and commit, metrics; what cannot be read says so instead of hiding the other rows."""
+    """Version, date and commit, metrics; what cannot be read is marked instead of hiding the other rows."""
     if not found.readable:
         return ["[red]unreadable[/red]", "", "see `python -m deploy verify`"]
     version = found.version

@@ -1,6 +1,6 @@
 """Hold every release, and what it renders to, against the rules and Git history: `python -m deploy verify`.
 
-Exit 1 names what breaks them; exit 2 without a fault says what could not be checked. A release whose model folder is
+Exit 1 names what breaks them; exit 2 without a fault names what could not be checked. A release whose model folder is
 gone is a fault: what runs must have an owner. Retire the release, then the folder.
 """
 
@@ -26,11 +26,11 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
     try:
         listed = aborted.read()
     except Refusal as refusal:
-        found.append(rules.of_refusal(refusal, aborted.PATH, "the list", aborted.MEND))
+        found.append(rules.of_refusal(refusal, aborted.PATH, "the list", aborted.FIX))
         listed = []
     sound = []
-    for each in releases:
-        own = rules.of_release(each, gates_of(each))
+    for each in releases:  # each held to the gates there were when its passport was made
+        own = rules.of_release(each, (each.readable and each.passport.judged_by) or rules.required_gates())
         found += own + findings(each, listed)
         if not own:
             sound.append(each)  # another's kustomization.yaml is not what follows from its passport
@@ -46,23 +46,23 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
     else:
         print(f"Every release keeps the rules: {by}." if releases else "No release yet to hold against the rules.")
     if isinstance(rendered, Refusal):
-        unseen = f"what the manifests render to was not checked: {rendered}"
+        unseen = f"the rendered manifests were not checked: {rendered}"
         if not found:
             raise Refusal(unseen)
         print(unseen)
         return 1
     print(rendered.checked)
     for kind, why in rendered.lacking.items():
-        print(f"Not checked for want of a schema: {kind} ({why}).")
+        print(f"Not checked, because no schema was found: {kind} ({why}).")
     if rendered.lacking and not found and os.environ.get("GITHUB_ACTIONS"):
         raise Refusal(
-            "schemas are missing, and a check that was skipped is no pass; run again when they can be fetched."
+            "schemas are missing, and a check that was skipped is not a pass; run again when they can be fetched."
         )
     return 1 if found else 0
 
 
 def rendering(sound: list[Release]) -> check.Outcome | Refusal:
-    """What the checks of the manifests say, or why they could not be made."""
+    """What the checks of the manifests found, or why they could not be made."""
     try:
         with working("rendering the manifests"):
             return check.everything(sound)
@@ -71,7 +71,7 @@ def rendering(sound: list[Release]) -> check.Outcome | Refusal:
 
 
 def unexpected_files() -> list[Finding]:
-    """Files that no verb wrote; hidden ones, which nothing reads, are let be."""
+    """Files that no verb wrote; hidden ones, which nothing reads, are ignored."""
     found = []
     for path in sorted(RELEASES.rglob("*")):
         if path.is_dir() and not path.is_symlink():
@@ -92,12 +92,12 @@ def findings(release: Release, listed: list[Aborted]) -> list[Finding]:
         retire = f"restore the folder, or retire the release with `git rm -r {release.folder}`"
         found.append(Finding(release.folder, f"models/{release.model}", "is gone while this release runs it", retire))
     if not release.readable:
-        return found  # the rules of the files have said why
+        return found  # the rules of the files have reported why
     found += check_aborted(release, listed) + check_onnx(release) + check_lock(release)
     if release.environment == "production" and not staged(release):
-        mend = f"roll back, or promote through staging: `python -m deploy promote {release.model} --to production`"
+        fix = f"roll back, or promote through staging: `python -m deploy promote {release.model} --to production`"
         wrong = "staging never had these bytes of passport.yaml and resources.yaml, by any commit up to this release's"
-        found.append(Finding(release.folder / "passport.yaml", release.version, wrong, mend))
+        found.append(Finding(release.folder / "passport.yaml", release.version, wrong, fix))
     return found
 
 
@@ -108,8 +108,8 @@ def images_of_two_models(releases: list[Release]) -> list[Finding]:
         owner = owners.setdefault(each.image.digest, each)
         if owner.model != each.model:
             wrong = f"{each.image.digest} is also the image of {owner.folder}, another model"
-            mend = "promote each model with the image that was built of it"
-            found.append(Finding(each.folder / "passport.yaml", "image.digest", wrong, mend))
+            fix = "promote each model with the image that was built of it"
+            found.append(Finding(each.folder / "passport.yaml", "image.digest", wrong, fix))
     return found
 
 
@@ -119,9 +119,9 @@ def check_aborted(release: Release, listed: list[Aborted]) -> list[Finding]:
         listed = aborted.at(commit)
     if (abort := aborted.find(release.image.digest, listed)) is None:
         return []
-    mend = f"`python -m deploy rollback {release.model} --environment {release.environment}`, or promote a newer model"
+    fix = f"`python -m deploy rollback {release.model} --environment {release.environment}`, or promote a newer model"
     wrong = f"{release.image.digest} is on the list of aborted digests ({abort.reason})"
-    return [Finding(release.folder / "passport.yaml", "image.digest", wrong, mend)]
+    return [Finding(release.folder / "passport.yaml", "image.digest", wrong, fix)]
 
 
 def check_onnx(release: Release) -> list[Finding]:
@@ -135,8 +135,8 @@ def check_onnx(release: Release) -> list[Finding]:
         champion.blob(model, onnx)
     except Refusal:
         wrong = f"no commit has a {model.onnx} with this SHA-256 ({onnx[:12]})"
-        mend = "commit the model that was released, or promote the committed one"
-        return [Finding(release.folder / "passport.yaml", "content.onnx", wrong, mend)]
+        fix = "commit the model that was released, or promote the committed one"
+        return [Finding(release.folder / "passport.yaml", "content.onnx", wrong, fix)]
     return []
 
 
@@ -149,9 +149,9 @@ def check_lock(release: Release) -> list[Finding]:
     named = {dep["path"] for stage in stages.values() for dep in stage.get("deps") or []}
     wanted = [path, f"models/{release.model}/model.yaml", *sorted(named), *(f"{each}.dvc" for each in sorted(named))]
     tree = blobs(commit, wanted)
-    mend = f"`python -m deploy rollback {release.model} --environment {release.environment}`, or promote a newer model"
+    fix = f"`python -m deploy rollback {release.model} --environment {release.environment}`, or promote a newer model"
     return [
-        Finding(release.folder / "passport.yaml", "image.commit", f"{commit[:10]} held another model: {finding}", mend)
+        Finding(release.folder / "passport.yaml", "image.commit", f"{commit[:10]} held another model: {finding}", fix)
         for finding in lock.faults(release.model, tree.get)[:1]
     ]
 
@@ -168,8 +168,3 @@ def introduced(release: Release) -> str | None:
         return None
     # Git follows the parent that has the same files, so a merge that only kept the release is not named.
     return git("rev-list", "-1", "HEAD", "--", str(release.folder)).decode().strip() or None
-
-
-def gates_of(release: Release) -> list[str]:
-    """The gates that a release must have passed: those there were when its passport was made."""
-    return (release.readable and release.passport.judged_by) or rules.required_gates()

@@ -75,5 +75,5 @@ def _row(match: dict[str, Any], path: Path) -> tuple[str, ...] | None:
         fixes = ", ".join(known["fix"]["versions"])
         row = (known["severity"], package["name"], package["version"], fixes, known["id"])
     except (KeyError, TypeError) as error:
-        raise Refusal(f"{path} is no report of grype ({error!r}); look at the job that wrote it.") from None
+        raise Refusal(f"{path} is not a report of grype ({error!r}); look at the job that wrote it.") from None
     return tuple(map(str, row)) if fixes else None

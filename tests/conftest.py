@@ -116,22 +116,6 @@ def forked(once: Once, workshop: Path) -> Path:
     return once("forked", lambda root: forks.make_fork(root, workshop))
 
 
-@pytest.fixture(scope="session")
-def alive(once: Once) -> Path:
-    """What `verify` notes of manifests without a dead entry, for these as they are: the search takes seconds."""
-
-    def make(folder: Path) -> None:
-        from deploy.checks import check, dead, rendering
-
-        folder.mkdir()
-        with pytest.MonkeyPatch.context() as patch, rendering.copied() as tree:
-            patch.setattr(dead, "PROVEN", folder)
-            texts, _ = check.render_all(rendering.specimens(), tree)
-            dead.findings(texts, tree)
-
-    return once("alive", make)
-
-
 @pytest.fixture
 def handlers_kept() -> Iterator[None]:
     with signals_kept():

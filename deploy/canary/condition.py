@@ -1,8 +1,7 @@
 """The conditions of an AnalysisTemplate, as far as this repository writes them: `len(result) > 0 && result[0] <= 4.6`.
 
 Argo Rollouts takes a whole expression language and compiles it at the first measurement, in the middle of a canary.
-This is no such language: comparisons of `len(result)` or `result[0]` with a number, joined by `&&`. Anything else is
-refused by name, before anything is started.
+Here anything but comparisons of `len(result)` or `result[0]` with a number, joined by `&&`, is refused at the start.
 """
 
 from __future__ import annotations
@@ -15,14 +14,8 @@ from typing import Any
 
 from repo.lib.refusal import Refusal
 
-OPERATORS = {
-    "<=": operator.le,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    ">": operator.gt,
-}
+OPERATORS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "!=": operator.ne}
+OPERATORS |= {"<": operator.lt, ">": operator.gt}
 COMPARISON = re.compile(
     r"\s*(?P<left>len\(\s*result\s*\)|result\[\s*0\s*\])"
     r"\s*(?P<operator>[<>=!]=|[<>])"

@@ -4,7 +4,7 @@ It judges a rehearsal, `python -m deploy rehearse flight_delay`, where no Promet
 AnalysisTemplates of deploy/base/analysis to its verdicts. Its error rates: `python tests/bench/judge.py`.
 
 The candidate is compared with the champion within each evaluation interval (stratum), so an incident that hits both,
-or a changing share of traffic, is no evidence against it. Its scores are compared with what its evaluation promised,
+or a changing share of traffic, is not evidence against it. Its scores are compared with what its evaluation promised,
 given the champion's live ones. And because the evidence is a product of likelihood ratios
 (Wald 1945; Ville 1939: it exceeds A with probability 1/A at most under the hypothesis that is tolerated), it may be
 looked at after every scrape. Nothing passes by absence: no traffic, no champion or NaN is `inconclusive`.
@@ -61,7 +61,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Result:
-    """One check: healthy up to `limit`, or from it on if that is the `least`; a `value` of NaN is no data.
+    """One check: healthy up to `limit`, or from it on if that is the `least`; NaN means no data.
 
     Not `asked` is one that the cluster's analysis comes to later, after a step's pause for instance.
     """
@@ -76,13 +76,19 @@ class Result:
 
 
 CATCHES = {
-    "evidence": "A canary that too few requests have reached, of which nothing can be said.",
+    "evidence": "A canary that too few requests have reached, so nothing is known about it.",
     "errors": "A candidate that fails five times as often as the champion in the same seconds.",
     "refusals": "A candidate that refuses twice as many requests as the champion; 1.2 times is tolerated.",
     "latency": "A candidate with 1.6 times the champion's share of slow requests, each by its own measure.",
     "budget": "A candidate that exceeds its latency budget five times as often as the champion.",
     "score-shift": "A candidate whose scores are not those that its evaluation promised, given the champion's.",
     "success": "A candidate that fails more than one request in twenty while the champion does not.",
+}
+COUNTED = {  # by the checks that compare two shares: of what, and which part
+    "errors": ("requests", "errors"),
+    "refusals": ("requests", "refused"),
+    "latency": ("durations", "fast"),
+    "budget": ("durations", "within"),
 }
 
 
@@ -167,10 +173,7 @@ def judge(
     limits = limits or Limits()
     return [
         _enough(champion, candidate, times, interval, limits),
-        _ratio("errors", champion, candidate, times, interval, limits),
-        _ratio("refusals", champion, candidate, times, interval, limits),
-        _ratio("latency", champion, candidate, times, interval, limits),
-        _ratio("budget", champion, candidate, times, interval, limits),
+        *(_ratio(name, champion, candidate, times, interval, limits) for name in COUNTED),
         _scores(champion, candidate, times, interval, promise, limits),
         _success(champion, candidate, times, interval, limits),
     ]
@@ -217,20 +220,12 @@ def _events(
     name: str, champion: Counters, candidate: Counters, times: Array, interval: float
 ) -> tuple[Array, Array, Array, Array]:
     """Of candidate and champion: what the check counts, and the bad events among it; each [strata]."""
-    arms = (candidate, champion)
-    if name in ("latency", "budget"):
-        new, new_fast, old, old_fast = stratify(
-            times,
-            interval,
-            [each for arm in arms for each in (arm.durations, arm.fast if name == "latency" else arm.within)],
-        )
-        return new, old, new - new_fast, old - old_fast
-    new, candidate_bad, old, champion_bad = stratify(
-        times,
-        interval,
-        [counter for arm in arms for counter in (arm.requests, arm.errors if name == "errors" else arm.refused)],
-    )
-    return new, old, candidate_bad, champion_bad
+    all_of_it, part = COUNTED[name]
+    counters = [getattr(arm, field) for arm in (candidate, champion) for field in (all_of_it, part)]
+    new, new_part, old, old_part = stratify(times, interval, counters)
+    if all_of_it == "durations":  # of which the part is good
+        return new, old, new - new_part, old - old_part
+    return new, old, new_part, old_part
 
 
 def _scores(

@@ -1,8 +1,8 @@
-"""One AnalysisRun: which metrics are due, what a measurement says, and when the run is over.
+"""One AnalysisRun: which metrics are due, what a measurement means, and when the run is over.
 
 As the controller of Argo Rollouts 1.9 assesses it (analysis/analysis.go), but pure: the clock and what Prometheus
 answered are passed in. Two of its habits matter most: a metric is Inconclusive where neither condition holds (no data,
-NaN), and a run without a single measurement is Successful when it is told to stop.
+NaN), and a run without a single measurement is Successful when it is stopped.
 """
 
 from __future__ import annotations

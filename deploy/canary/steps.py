@@ -1,7 +1,4 @@
-"""The canary of a Rollout, as a rehearsal walks it: weights, pauses, analyses.
-
-python -m deploy rehearse flight_delay
-"""
+"""The canary of a Rollout, as a rehearsal walks it: weights, pauses, analyses."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Steps:
-    """`background` is measured from the weight number `background_from` on; `left_out` says what no rehearsal does."""
+    """`background` is measured from the weight number `background_from` on; `left_out` names what no rehearsal does."""
 
     steps: tuple[Step, ...]
     left_out: tuple[str, ...]
@@ -58,7 +55,7 @@ class Steps:
 
 
 def evidence(path: Path = ROLLOUT) -> list[tuple[int, int, str]]:
-    """Where each weight is told how many requests to wait for: number of the step, of the argument, and its value."""
+    """Where each weight states how many requests to wait for: number of the step, of the argument, and its value."""
     canary = _at(path, read_yaml(path, "restore it with `git checkout`"), "spec", "strategy", "canary", "steps")
     return [
         (step, place, str(arg.get("value")))
@@ -115,7 +112,7 @@ def plan(rollout: Any, where: str) -> Steps:
     """Weights, pauses and analyses in order; a weight of 0 or 100 % leaves nothing to compare and is not a step."""
     listed = _at(where, rollout, "spec", "strategy", "canary", "steps")
     if not isinstance(listed, list):
-        raise Refusal(f"{where}: spec.strategy.canary.steps is no list; mend it there.")
+        raise Refusal(f"{where}: spec.strategy.canary.steps is not a list; fix it there.")
     canary = rollout["spec"]["strategy"]["canary"]
     steps: list[Step] = []
     left_out: list[str] = []
@@ -124,7 +121,7 @@ def plan(rollout: Any, where: str) -> Steps:
     for number, step in enumerate(listed):
         place = f"{where}: spec.strategy.canary.steps[{number}]"
         if not isinstance(step, dict) or len(step) != 1:
-            raise Refusal(f"{place} must hold one action, such as `setWeight: 25`; mend it there.")
+            raise Refusal(f"{place} must hold one action, such as `setWeight: 25`; fix it there.")
         action, value = next(iter(step.items()))
         compared = 0 < weight < 100
         if action == "setWeight":
@@ -159,13 +156,13 @@ def plan(rollout: Any, where: str) -> Steps:
 
 def _analysis(content: Any, place: str) -> Analysis:
     if not isinstance(content, dict) or not all(isinstance(each, dict) for each in content.get("args") or ()):
-        raise Refusal(f"{place} must hold templates and args, each with a name; mend it there.")
+        raise Refusal(f"{place} must hold templates and args, each with a name; fix it there.")
     unknown = set(content) - {"templates", "args", "startingStep"}
     if unknown:
         raise Refusal(f"{place}.{min(unknown)} is not understood; a rehearsal reads templates, args, startingStep.")
     names = [each.get("templateName") for each in content.get("templates") or [] if not each.get("clusterScope")]
     if not names or None in names or len(names) < len(content["templates"]):
-        raise Refusal(f"{place}.templates must name AnalysisTemplates, each by templateName; mend it there.")
+        raise Refusal(f"{place}.templates must name AnalysisTemplates, each by templateName; fix it there.")
     return Analysis(tuple(names), tuple(content.get("args") or ()), place)
 
 

@@ -20,19 +20,14 @@ from repo.lib.refusal import Refusal
 Object = Mapping[str, Any]
 
 PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}")
-FIELDS = {
-    "name",
-    "interval",
-    "initialDelay",
-    "count",
-    "failureLimit",
-    "inconclusiveLimit",
-    "consecutiveErrorLimit",
-    "consecutiveSuccessLimit",
-    "successCondition",
-    "failureCondition",
-    "provider",
+LIMITS = {  # of a metric, with the defaults of Argo Rollouts
+    "count": 0,
+    "failureLimit": 0,
+    "inconclusiveLimit": 0,
+    "consecutiveErrorLimit": 4,
+    "consecutiveSuccessLimit": 0,
 }
+FIELDS = {*LIMITS, "name", "interval", "initialDelay", "successCondition", "failureCondition", "provider"}
 STRATUM = "seconds"  # the argument that repeats a duration as a plain number, because a query multiplies by it
 HASH = "podTemplateHashValue"
 NAMES = {"model", "namespace", "canary-hash", "stable-hash", "champion"}  # no durations, though one may read as such
@@ -89,7 +84,7 @@ def field(rollout: Object, path: str, where: str) -> str:
         else:
             found = found.get(key) if isinstance(found, Mapping) else None
     if found is None or isinstance(found, list | Mapping):
-        raise Refusal(f"{where}: the Rollout has no text or number at {path}; mend the fieldPath or add it there.")
+        raise Refusal(f"{where}: the Rollout has no text or number at {path}; fix the fieldPath or add it there.")
     return str(found).lower() if isinstance(found, bool) else str(found)
 
 
@@ -182,6 +177,7 @@ def _metric(content: Object, template: str, where: str) -> Metric:
     if asked:
         raise Refusal(f"{where}.provider.prometheus.{min(asked)} is not understood; a rehearsal asks instant queries.")
     interval = content.get("interval")
+    count, failures, inconclusive, errors, successes = (_number(content, name, where) for name in LIMITS)
     metric = Metric(
         name=str(content["name"]),
         template=template,
@@ -190,18 +186,18 @@ def _metric(content: Object, template: str, where: str) -> Metric:
         failure=condition.parse(content.get("failureCondition"), f"{where}.failureCondition"),
         interval=None if interval is None else durations.seconds(interval, f"{where}.interval"),
         initial_delay=durations.seconds(content.get("initialDelay", 0), f"{where}.initialDelay"),
-        count=_number(content, "count", 0, where) or None,
-        failure_limit=_number(content, "failureLimit", 0, where, least=-1),
-        inconclusive_limit=_number(content, "inconclusiveLimit", 0, where),
-        consecutive_error_limit=_number(content, "consecutiveErrorLimit", 4, where),
-        consecutive_success_limit=_number(content, "consecutiveSuccessLimit", 0, where),
+        count=count or None,
+        failure_limit=failures,
+        inconclusive_limit=inconclusive,
+        consecutive_error_limit=errors,
+        consecutive_success_limit=successes,
     )
     _check_limits(metric, where)
     return dataclasses.replace(metric, count=1) if metric.count is None and interval is None else metric
 
 
-def _number(content: Object, name: str, default: int, where: str, least: int = 0) -> int:
-    value = content.get(name, default)
+def _number(content: Object, name: str, where: str) -> int:
+    value, least = content.get(name, LIMITS[name]), -1 if name == "failureLimit" else 0
     if isinstance(value, bool) or not re.fullmatch(r"-?\d+", str(value)) or int(value) < least:
         raise Refusal(f"{where}.{name} is {value!r}; it must be a whole number of at least {least}.")
     return int(value)

@@ -39,7 +39,7 @@ class Catalog:
             self.lacking[f"{kind} of {group}/{version}"] = str(error)
             return None
         if not isinstance(loaded, dict):
-            raise Refusal(f"{name}: the schema is no JSON object; fetch it anew.")
+            raise Refusal(f"{name}: the schema is not a JSON object; fetch it again.")
         return loaded
 
     def _content(self, name: str) -> bytes:
@@ -74,7 +74,7 @@ def find() -> Catalog:
     """The folder SCHEMAS if that is set, else ../shared/schemas if it is there, else the downloaded catalog."""
     if given := os.environ.get("SCHEMAS"):
         if not Path(given).is_dir():
-            raise Refusal(f"SCHEMAS={given} is no folder; name one with <group>/<kind>_<version>.json, or unset it.")
+            raise Refusal(f"SCHEMAS={given} is not a folder; name one with <group>/<kind>_<version>.json, or unset it.")
         return Catalog(Path(given))
     return Catalog(BESIDE if BESIDE.is_dir() else None)
 

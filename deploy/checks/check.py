@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from deploy.checks import catalog, dead, kustomize, rendering
+from deploy.checks import catalog, kustomize, rendering
 from deploy.checks.rendering import MODEL, Rendering
 from deploy.checks.rules import analysis, evidence, placement, pods, references, selectors, strategy
 from deploy.checks.schemas import KUBERNETES, Schemas
@@ -28,7 +28,7 @@ BATCH = 10  # releases rendered by one call: more cost kustomize more than a cal
 
 @dataclass(frozen=True)
 class Outcome:
-    """`checked` says in one line what was held against what; `lacking` names the kinds without a schema, and why."""
+    """`checked` states in one line what was held against what; `lacking` names the kinds without a schema, and why."""
 
     findings: list[Finding]
     checked: str
@@ -39,23 +39,20 @@ def everything(releases: Sequence[Release], root: Path = Path()) -> Outcome:
     """Check these releases, a specimen of every strategy in every environment, and what Argo CD itself is given."""
     kustomize.renderer()  # its Refusal now, rather than a fault of each release
     schemas = Schemas(catalog.find())
-    specimens = rendering.specimens(root)
     with rendering.copied(root) as tree:
-        texts, found = render_all([*specimens, *releases], tree)
+        texts, found = render_all([*rendering.specimens(root), *releases], tree)
         seen: set[str] = set()
         for release, text in texts:
             if (key := canonical(release, text)) not in seen:
                 seen.add(key)
                 found += _parsed(release, text, schemas)
         found += [("", finding) for finding in of_argocd(root, tree, schemas)]
-        if not found:  # the search for dead entries takes ten times as long as all else
-            found += [("", finding) for finding in dead.findings(texts[: len(specimens)], tree)]
     versions = ", ".join(number.removesuffix(".0") for number in KUBERNETES)
     what = f"{', '.join(rendering.strategies(root))} in each environment, and {len(releases)} releases"
     return Outcome(merged(found), f"Held against Kubernetes {versions}: {what}.", schemas.catalog.lacking)
 
 
-Found = list[tuple[str, Finding]]  # where (a rendering, or nothing to say) and what
+Found = list[tuple[str, Finding]]  # where (a rendering, or empty) and what
 
 
 def render_all(releases: Sequence[Release], tree: Path) -> tuple[list[tuple[Release, str]], Found]:
@@ -75,15 +72,13 @@ def _batch(releases: Sequence[Release], tree: Path) -> list[tuple[Release, str |
     except Refusal as refusal:
         if len(releases) > 1:
             return list(chain.from_iterable(_batch([each], tree) for each in releases))
-        said = Refusal(str(refusal).partition(": ")[2])  # without the folder of the batch
-        return [(releases[0], of_refusal(said, releases[0].folder / "kustomization.yaml", USED))]
+        shorter = Refusal(str(refusal).partition(": ")[2])  # without the folder of the batch
+        return [(releases[0], of_refusal(shorter, releases[0].folder / "kustomization.yaml", USED))]
 
 
 def canonical(release: Release, text: str) -> str:
     """The rendering without what differs from model to model: equal ones are checked once."""
-    image = release.image
-    own = [image.digest, release.version, kubernetes_name(release.model), release.model]
-    for word in own:
+    for word in (release.image.digest, release.version, kubernetes_name(release.model), release.model):
         text = text.replace(word, "\0")
     return "\n".join(line for line in text.splitlines() if "release/passport:" not in line)
 
@@ -110,14 +105,14 @@ def by_rule(rendered: Rendering, broken: bool = False) -> Iterator[tuple[str, Fi
         except (TypeError, KeyError, AttributeError, ValueError, IndexError, Refusal) as error:
             if not broken:  # of which it is a consequence
                 wrong = f"cannot be read by {rule.__name__} ({type(error).__name__}: {error})"
-                mend = "compare them with deploy/base in Git"
-                yield rule.__name__, Finding(rendered.objects[0].file, "the objects", wrong, mend)
+                fix = "compare them with deploy/base in Git"
+                yield rule.__name__, Finding(rendered.objects[0].file, "the objects", wrong, fix)
 
 
 def general(finding: Finding, rendered: Rendering) -> Finding:
-    """The fault as a specimen would have it, so that one of the base is said once and not for each model."""
+    """The fault as a specimen would have it, so that one of the base is reported once and not for each model."""
     name = kubernetes_name(rendered.model)
-    texts = {key: getattr(finding, key).replace(name, MODEL) for key in ("thing", "wrong", "mend")}
+    texts = {key: getattr(finding, key).replace(name, MODEL) for key in ("thing", "wrong", "fix")}
     return dataclasses.replace(finding, **texts)
 
 
@@ -126,13 +121,12 @@ def merged(found: Found) -> list[Finding]:
     places: dict[Finding, list[str]] = {}
     for where, finding in found:
         places.setdefault(finding, []).append(where)
-    once = []
-    for finding, wheres in places.items():
-        more = f" and {len(wheres) - 1} more" if len(wheres) > 1 else ""
-        once.append(
-            dataclasses.replace(finding, thing=f"{finding.thing} ({wheres[0]}{more})") if wheres[0] else finding
-        )
-    return once
+
+    def placed(finding: Finding, first: str, *others: str) -> Finding:
+        more = f" and {len(others)} more" if others else ""
+        return dataclasses.replace(finding, thing=f"{finding.thing} ({first}{more})") if first else finding
+
+    return [placed(finding, *wheres) for finding, wheres in places.items()]
 
 
 def of_argocd(root: Path, tree: Path, schemas: Schemas) -> list[Finding]:
@@ -145,6 +139,6 @@ def of_argocd(root: Path, tree: Path, schemas: Schemas) -> list[Finding]:
     try:
         objects = rendering.objects(kustomize.text(tree / ARGOCD), ARGOCD)
     except Refusal as refusal:
-        said = Refusal(str(refusal).replace(f"{tree}/", ""))
-        return [of_refusal(said, ARGOCD / "kustomization.yaml", USED)]
+        shorter = Refusal(str(refusal).replace(f"{tree}/", ""))
+        return [of_refusal(shorter, ARGOCD / "kustomization.yaml", USED)]
     return [finding for each in objects for finding in schemas.findings(each)]

@@ -51,8 +51,8 @@ def compared(base: str) -> tuple[list[str], list[Difference]]:
     """Lines on what came and went, and the differences."""
     with archived(base, [*MANIFESTS, str(RELEASES), str(ARGOCD)]) as before, rendering.copied() as after:
         old, new = ({each.folder: each for each in release.every(root)} for root in (before, Path()))
-        news = [f"{_name(new[key])}: new release, {_told(new[key])}" for key in new if key not in old]
-        news += [f"{_name(old[key])}: no longer released, was {_told(old[key])}" for key in old if key not in new]
+        news = [f"{_name(new[key])}: new release, {_described(new[key])}" for key in new if key not in old]
+        news += [f"{_name(old[key])}: no longer released, was {_described(old[key])}" for key in old if key not in new]
         pairs = [(old[key], new[key]) for key in new if key in old]
         pairs += specimens(pairs, before)
         if contents(before, MANIFESTS) == contents(Path(), MANIFESTS):
@@ -67,7 +67,8 @@ def specimens(pairs: Sequence[Pair], before: Path) -> list[Pair]:
     """The same one before and after, for each strategy in each environment that no release stands for."""
     there = {(each.environment, _strategy(each)) for pair in pairs for each in pair}
     known = rendering.strategies(before)
-    return [(each, each) for each in rendering.specimens() if _strategy(each) in known and _key(each) not in there]
+    lacking = [each for each in rendering.specimens() if (each.environment, _strategy(each)) not in there]
+    return [(each, each) for each in lacking if _strategy(each) in known]
 
 
 def rendered(pairs: Sequence[Pair], before: Path, after: Path, base: str) -> list[tuple[str, str]]:
@@ -152,7 +153,7 @@ def markdown(base: str, news: Sequence[str], found: Sequence[Difference]) -> str
 
 
 def of_this_tree() -> list[str]:
-    """What the change that stands uncommitted in this tree does to what the cluster is told, as Markdown."""
+    """What the change that stands uncommitted in this tree does in the cluster, as Markdown."""
     base = git("rev-parse", "HEAD").decode().strip()
     try:
         return [markdown(base, *compared(base))]
@@ -193,15 +194,9 @@ def _name(release: Release) -> str:
     return f"{release.environment}/{release.model}"
 
 
-def _told(release: Release) -> str:
+def _described(release: Release) -> str:
     return f"{_strategy(release)}, version {release.version if release.readable else 'unreadable'}"
 
 
-def _key(release: Release) -> tuple[str, str]:
-    return release.environment, _strategy(release)
-
-
 def _strategy(release: Release) -> str:
-    if not release.readable:
-        return "unreadable"
-    return release.passport.serving.strategy
+    return release.passport.serving.strategy if release.readable else "unreadable"

@@ -22,47 +22,43 @@ INSTALL = (
 )
 
 
-def objects(folder: Path) -> list[dict[str, Any]]:
-    """The objects of a kustomization; Refusal where kustomize refuses it, or nothing can render."""
-    return parse(text(folder))
-
-
 def parse(rendered: str) -> list[dict[str, Any]]:
+    """The objects of a rendering."""
     return [each for each in yaml.load_all(rendered, Loader=LOADER) if each is not None]
 
 
 def text(folder: Path) -> str:
-    """The YAML of a kustomization's objects."""
+    """The YAML of a kustomization's objects; Refusal where kustomize refuses it, or nothing can render."""
     brief = {"GOGC": "800", **os.environ}  # it lives for a moment: without collections it takes a quarter less CPU
     done = subprocess.run([*renderer(), str(folder)], env=brief, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = re.sub(r'^(?:.*"command failed" err=|[Ee]rror: )', "", " ".join(done.stderr.split()))
-        raise Refusal(f"{folder}: kustomize cannot render it ({reason}); mend the file that it names.")
+        raise Refusal(f"{folder}: kustomize cannot render it ({reason}); fix the file that it names.")
     return done.stdout
 
 
 def renderer() -> tuple[str, ...]:
-    """The command that renders a folder, of which PATH has one; Refusal says what to install."""
+    """The command that renders a folder, of which PATH has one; Refusal names what to install."""
     found = []
     for name, oldest, command in (("kubectl", (1, 27), ("kustomize",)), ("kustomize", (5, 0), ("build",))):
         if (tool := shutil.which(name)) is None:
             continue
         if (version := _version(tool, name)) >= oldest:
             return (tool, *command)
-        number = ".".join(str(each) for each in version) or "of a version that it does not tell"
+        number = ".".join(str(each) for each in version) or "of an unknown version"
         found.append(f"{name} {number} is too old to render components and replacements")
     raise Refusal(f"{' and '.join(found) or 'nothing on PATH renders manifests'}; {INSTALL}.")
 
 
 @cache
 def _version(tool: str, name: str) -> tuple[int, ...]:
-    """Major and minor, as the tool itself says; empty where it says none. The path `tool` is part of what is cached."""
+    """Major and minor, as the tool prints them, or nothing. The path `tool` is part of what is cached."""
     arguments = ("version", "--client", "-o", "json") if name == "kubectl" else ("version",)
-    said = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False).stdout
+    printed = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False).stdout
     if name == "kubectl":
         try:
-            said = json.loads(said)["clientVersion"]["gitVersion"]
+            printed = json.loads(printed)["clientVersion"]["gitVersion"]
         except (ValueError, KeyError, TypeError):
             return ()
-    numbers = re.search(r"v(\d+)\.(\d+)", said)
+    numbers = re.search(r"v(\d+)\.(\d+)", printed)
     return tuple(int(each) for each in numbers.groups()) if numbers else ()

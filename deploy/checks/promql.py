@@ -11,8 +11,6 @@ import promql_parser
 
 from repo.lib.refusal import Refusal
 
-EXACT, PATTERN = "=", "=~"
-
 
 @dataclass(frozen=True)
 class Series:
@@ -40,7 +38,7 @@ def parse(query: str, where: str) -> Query:
     try:
         return _read(query)
     except ValueError as error:
-        raise Refusal(f"{where} is no PromQL ({error}); mend the query.") from None
+        raise Refusal(f"{where} is not PromQL ({error}); fix the query.") from None
 
 
 @lru_cache(maxsize=256)  # each rule asks for every query of a release, and a promise has a hundred cells
@@ -64,14 +62,6 @@ def _read(query: str) -> Query:
         labels |= set(getattr(modifier, "group_labels", None) or [])
     unique = {(each.metric, *sorted(each.labels.items())): each for each in found}
     return Query(tuple(unique.values()), frozenset(labels - made), frozenset(ranges), frozenset(steps))
-
-
-def series(query: str) -> list[tuple[str, dict[str, str]]]:
-    """Metric and labels with the values asked for, one for each different selector."""
-    return [
-        (each.metric, {name: value for name, (_, value) in each.labels.items()})
-        for each in parse(query, "the query").series
-    ]
 
 
 def _series(node: promql_parser.VectorSelector) -> Series:

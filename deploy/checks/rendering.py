@@ -1,7 +1,7 @@
 """Releases rendered in a copy of the manifests, each object with the file that it comes from.
 
-A copy, because a rendering is asked to tell origins (`buildMetadata`), because a specimen of every strategy is rendered
-although nobody released it, and because dead configuration is found by taking lines out.
+A copy, because a rendering is asked for origins (`buildMetadata`), and because a specimen of every strategy is rendered
+although nobody released it.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class Object:
     def spec(self) -> dict[str, Any]:
         return dict(self.content.get("spec") or {})
 
-    def finding(self, field: str, wrong: str, mend: str) -> Finding:
-        return Finding(self.file, f"{self.kind} {self.name}: {field}", wrong, mend)
+    def finding(self, field: str, wrong: str, fix: str) -> Finding:
+        return Finding(self.file, f"{self.kind} {self.name}: {field}", wrong, fix)
 
 
 @dataclass(frozen=True)
@@ -129,23 +129,27 @@ def specimens(root: Path = Path()) -> list[Release]:
     made = []
     for strategy in strategies(root):
         model = f"{strategy}_{MODEL}"
-        passport: dict[str, Any] = {
-            **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
-            "serving": {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0},
-            "judged_by": [],
-            "promises": [PROMISE.model_dump()],
-            "image": {"name": f"{image}/{model}", "digest": DIGEST},
-        }
-        written = yaml.safe_dump(passport).encode()
+        serving = {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0}
+        written = passport(model, serving, f"{image}/{model}", PROMISE)
         promise = PROMISE if strategy in COMPARED else None
         made += [compose(environment, model, written, RESOURCES.encode(), promise) for environment in ENVIRONMENTS]
     return made
 
 
+def passport(model: str, serving: dict[str, Any], image: str, *promises: Promise) -> bytes:
+    """The passport of a release that nobody made: enough to render one."""
+    content = {
+        **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
+        **{"judged_by": [], "serving": serving, "promises": [each.model_dump() for each in promises]},
+        "image": {"name": image, "digest": DIGEST},
+    }
+    return yaml.safe_dump(content).encode()
+
+
 def texts(releases: Sequence[Release], tree: Path, origins: str = ORIGINS) -> list[str]:
     """The YAML that each release renders to among the manifests of `tree`; Refusal if one cannot.
 
-    One call renders them all, at a third of what a call for each would cost; a mark tells whose an object is.
+    One call renders them all, at a third of what a call for each would cost; a mark names whose an object is.
     """
     batch = Path(tempfile.mkdtemp(prefix="batch-", dir=tree / "deploy"))
     for number, each in enumerate(releases):
@@ -161,8 +165,10 @@ def texts(releases: Sequence[Release], tree: Path, origins: str = ORIGINS) -> li
     try:
         rendered = kustomize.text(batch)
     except Refusal as refusal:
-        said = str(refusal).replace(f"{batch.resolve()}/", "").replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")
-        raise Refusal(said) from None
+        message = (
+            str(refusal).replace(f"{batch.resolve()}/", "").replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")
+        )
+        raise Refusal(message) from None
     documents: list[list[str]] = [[] for _ in releases]
     for document in rendered.split("\n---\n"):
         mark = re.search(rf'^    {MARK}: "(\d+)"\n', document, re.MULTILINE)
@@ -178,7 +184,7 @@ def parse(rendered: str, release: Release) -> Rendering:
 
 
 def objects(rendered: str, folder: Path) -> list[Object]:
-    """Those of a folder's rendering, without the annotations that tell their origins."""
+    """Those of a folder's rendering, without the annotations that name their origins."""
     return [_object(content, folder) for content in kustomize.parse(rendered)]
 
 

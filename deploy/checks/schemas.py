@@ -27,11 +27,11 @@ METADATA = "apimachinery.pkg.apis.meta.v1.ObjectMeta"
 POD = "api.core.v1.PodTemplateSpec"
 JOB = "api.batch.v1.JobSpec"
 CORE = re.compile(r"|apps|autoscaling|batch|policy|(?!gateway\.networking)[a-z.]+\.k8s\.io")
-MEND = "mend the field, or the patch that sets it"
+FIX = "fix the field, or the patch that sets it"
 
 
 class Schemas:
-    """Checks objects; `catalog.lacking` then tells which kinds had no schema."""
+    """Checks objects; `catalog.lacking` then names the kinds that had no schema."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -39,10 +39,10 @@ class Schemas:
 
     def findings(self, manifest: Object) -> list[Finding]:
         if not (isinstance(manifest.content.get("apiVersion"), str) and isinstance(manifest.content.get("kind"), str)):
-            return [manifest.finding("apiVersion, kind", "is no text", MEND)]
+            return [manifest.finding("apiVersion, kind", "must be text", FIX)]
         group, _, version = manifest.content["apiVersion"].rpartition("/")
         found = _core(manifest) if CORE.fullmatch(group) else self._custom(manifest, group, version)
-        return [manifest.finding(field, wrong, MEND) for field, wrong in dict(found).items()]  # one a field
+        return [manifest.finding(field, wrong, FIX) for field, wrong in dict(found).items()]  # one a field
 
     def _custom(self, manifest: Object, group: str, version: str) -> Iterator[tuple[str, str]]:
         key = group, manifest.kind, version
@@ -70,7 +70,7 @@ def embedded(manifest: Object) -> Iterator[tuple[str, str, Any]]:
 
 
 def strict(schema: Any) -> Any:
-    """A copy in which an object with listed properties has no others, unless the schema says it may."""
+    """A copy in which an object with listed properties has no others, unless the schema allows it."""
     if isinstance(schema, list):
         return [strict(each) for each in schema]
     if not isinstance(schema, Mapping):
@@ -93,11 +93,11 @@ def _core(manifest: Object) -> Iterator[tuple[str, str]]:
 
 
 def _errors(validator: Draft202012Validator, content: Any, at: str = "", number: str = "") -> Iterator[tuple[str, str]]:
-    """Field and what is wrong with it; the schema of `number`, if any, says so."""
+    """Field and what is wrong with it; by the schema of `number`, if any."""
     for error in validator.iter_errors(content):
         deepest = best_match([error]) or error
-        says = f" (Kubernetes {number.removesuffix('.0')})" if number else ""
-        yield place(deepest, at), f"{_message(deepest)}{says}"
+        by = f" (Kubernetes {number.removesuffix('.0')})" if number else ""
+        yield place(deepest, at), f"{_message(deepest)}{by}"
 
 
 def place(error: ValidationError, at: str = "") -> str:

@@ -15,7 +15,7 @@ from repo.lib import files
 from repo.lib.refusal import Refusal
 
 PATH = RELEASES / "aborted.yaml"
-MEND = f"restore it with `git checkout -- {PATH}`, or mend the entry"
+FIX = f"restore it with `git checkout -- {PATH}`, or fix the entry"
 
 
 class Aborted(Record):
@@ -28,12 +28,12 @@ class Aborted(Record):
 def read() -> list[Aborted]:
     """The list in the working tree. A missing or broken file is refused: it would let an aborted digest pass."""
     if not PATH.is_file():
-        raise Refusal(f"{PATH} is missing; {MEND}.")
+        raise Refusal(f"{PATH} is missing; {FIX}.")
     return _parse(PATH.read_bytes())
 
 
 def at(commit: str) -> list[Aborted]:
-    """The list as a commit has it; empty before there was one. One that was broken then cannot be mended: today's."""
+    """The list as a commit has it; empty before there was one. One that was broken then cannot be fixed: today's."""
     try:
         return _parse(history.show(commit, PATH) or b"[]")
     except Refusal:
@@ -61,4 +61,4 @@ def _parse(content: bytes) -> list[Aborted]:
         if isinstance(error, ValidationError):
             fault = error.errors()[0]
             error = ValueError(f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}")
-        raise Refusal(f"{PATH}: {' '.join(str(error).split())}; {MEND}.") from None
+        raise Refusal(f"{PATH}: {' '.join(str(error).split())}; {FIX}.") from None

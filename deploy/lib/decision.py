@@ -37,7 +37,7 @@ def of_promotion(
         *([signed, ""] if signed else []),
         "## In the cluster",
         "",
-        f"Once merged, {_walk(made, former)}.",
+        f"Once merged, {walk(made, former)}.",
         "",
         *_way_back(made, former),
         *manifests,
@@ -52,7 +52,7 @@ def of_rollback(left: Release, restored: Release, reason: str | None, manifests:
         f"Merging this restores `{name}` `{restored.version}` in {environment}, passport and resources as they "
         f"were released before, byte for byte, in the place of `{was}`.",
         "",
-        f"**Why:** {plain(' '.join(reason.split())) if reason else 'nobody said; write it here.'}",
+        f"**Why:** {plain(' '.join(reason.split())) if reason else 'no reason was given; write it here.'}",
         "",
         *_beside(restored, left if left.readable else None),
         "## In the cluster",
@@ -87,17 +87,30 @@ def _listed(left: Release) -> str:
 
 def _beside(new: Release, old: Release | None) -> list[str]:
     """Both passports, a line each figure."""
-    now, before = _record(new), _record(old) if old and old.readable else {}
-    rows = [
-        ["version", f"`{before['version']}`" if before else "", f"`{new.version}`"],
-        ["test window", _window(before), _window(now)],
-        *([title, _interval(before, key), _interval(now, key)] for key, title in TITLES.items()),
-        *([title, _hash(before, part), _changed(before, now, part)] for part, title in PARTS.items()),
-        ["strategy", _strategy(before), _strategy(now)],
-        ["image", _image(before), _image(now)],
-        ["built from", _commit(before), _commit(now)],
-    ]
+    now, before = _figures(new), _figures(old) if old and old.readable else {}
+    same = {title for title in PARTS.values() if before.get(title) == now[title]}
+    rows = [[title, before.get(title, ""), "the same" if title in same else text] for title, text in now.items()]
     return table(["", f"{new.environment} now" if before else "nothing runs yet", "with this"], rows)
+
+
+def _figures(release: Release) -> dict[str, str]:
+    """Title -> text of each figure of a passport."""
+    record = _record(release)
+    window, image = record.get("dataset", {}).get("window"), record["image"]
+    metrics = record.get("metrics", {})
+    return {
+        "version": f"`{release.version}`",
+        "test window": f"{window['first']} to {window['last']}, {record['dataset']['rows']:,} rows" if window else "",
+        **{title: _interval(metrics.get(key)) for key, title in TITLES.items()},
+        **{title: f"`{record['content'].get(part, '')[:12]}`" for part, title in PARTS.items()},
+        "strategy": str(record["serving"]["strategy"]),
+        "image": f"`{image['name']}@{image['digest'][:19]}…`",
+        "built from": str(image.get("commit", "not recorded")),
+    }
+
+
+def _interval(figure: dict[str, float] | None) -> str:
+    return f"{figure['value']:.4f} ({figure['low']:.4f} to {figure['high']:.4f})" if figure else ""
 
 
 def _same_rows(release: Release) -> list[str]:
@@ -109,35 +122,36 @@ def _same_rows(release: Release) -> list[str]:
 
 
 def gate_lines(release: Release) -> list[str]:
-    passed = sum(gate.verdict.startswith("pass") for gate in release.passport.gates)
+    gates = release.passport.gates
+    passed = sum(gate.verdict.startswith("pass") for gate in gates)
     rows = [
         [*map(plain, (gate.name, str(gate.limit), str(gate.value))), MARKS[gate.verdict], plain(gate.reason or "")]
-        for gate in release.passport.gates
+        for gate in gates
     ]
-    summary = f"{passed} of {len(rows)} gates passed"
-    lines = table(["gate", "limit", "value", "verdict", ""], rows)
-    loud = [line for gate in release.passport.gates if (line := _loud(gate))]
+    loud = [line for gate in gates if (line := _loud(gate))]
     head = ["## Gates", "", *loud, *([""] if loud else [])]
-    return [*head, f"<details><summary>{summary}</summary>", "", *lines, "</details>", ""]
+    head += [f"<details><summary>{passed} of {len(rows)} gates passed</summary>", ""]
+    return [*head, *table(["gate", "limit", "value", "verdict", ""], rows), "</details>", ""]
 
 
 def _loud(gate: Gate) -> str | None:
     """What a person must not overlook: a limit that was excused, and a change for callers that somebody meant."""
     if gate.verdict != BELOW and not (gate.name == "shift" and (gate.reason or "").startswith("meant: ")):
         return None
-    told = plain(f"{gate.value}, limit {gate.limit}; {gate.reason}")
-    return f"- {MARKS[gate.verdict]}: `{gate.name}` {told}"
+    judged = plain(f"{gate.value}, limit {gate.limit}; {gate.reason}")
+    return f"- {MARKS[gate.verdict]}: `{gate.name}` {judged}"
 
 
 def _staging(made: Release, verified: str | None) -> str:
     entry = next(history.entries("staging", made.model, own_line=True), None)
     since = f"since {entry.when:%Y-%m-%d %H:%M} (commit {entry.commit[:10]})" if entry else "by no commit"
     if verified:
-        return f"✅ The cluster told that its rollout in staging is complete and healthy. Git has it there {since}."
-    return f"⚠️ No cluster told that staging is healthy; Git has it there {since}. Look before you merge."
+        return f"✅ The cluster reported that its rollout in staging is complete and healthy. Git has it there {since}."
+    return f"⚠️ No cluster reported that staging is healthy; Git has it there {since}. Look before you merge."
 
 
-def _walk(made: Release, former: Release | None) -> str:
+def walk(made: Release, former: Release | None) -> str:
+    """What the cluster does with it, in words."""
     if former is None:
         return "the cluster starts it at full weight: a first deploy skips the canary steps and their analysis"
     return rules.rollout_in_words(made.passport.serving)
@@ -146,17 +160,16 @@ def _walk(made: Release, former: Release | None) -> str:
 def _way_back(made: Release, former: Release | None) -> list[str]:
     name, environment = made.model, made.environment
     cluster = f"{kubernetes_name(name)} --namespace models-{environment}"
-    lines = ["## The way back", ""]
     if former is None:
         return [
-            *lines,
+            *("## The way back", ""),
             f"There is no earlier release. `git rm -r {made.folder}` takes it out of Git; what runs stays until "
             f"somebody deletes it: `kubectl delete rollout {cluster}`.",
             "",
         ]
     return [
-        *lines,
-        "While it walks, an analysis that fails brings the former back by itself; by hand, and in Git:",
+        *("## The way back", ""),
+        "While it walks, an analysis that fails brings the earlier version back by itself; by hand, and in Git:",
         "",
         f"    kubectl argo rollouts abort {cluster}",
         f"    python -m deploy rollback {name} --environment {environment} --propose   # or the workflow `rollback`",
@@ -167,34 +180,3 @@ def _way_back(made: Release, former: Release | None) -> list[str]:
 def _record(release: Release) -> dict[str, Any]:
     read: dict[str, Any] = parse_yaml(release.files["passport.yaml"])
     return read
-
-
-def _window(record: dict[str, Any]) -> str:
-    window = record.get("dataset", {}).get("window")
-    return f"{window['first']} to {window['last']}, {record['dataset']['rows']:,} rows" if window else ""
-
-
-def _interval(record: dict[str, Any], key: str) -> str:
-    figure = record.get("metrics", {}).get(key)
-    return f"{figure['value']:.4f} ({figure['low']:.4f} to {figure['high']:.4f})" if figure else ""
-
-
-def _hash(record: dict[str, Any], part: str) -> str:
-    return f"`{record['content'].get(part, '')[:12]}`" if record else ""
-
-
-def _changed(before: dict[str, Any], now: dict[str, Any], part: str) -> str:
-    same = before and before["content"].get(part) == now["content"].get(part)
-    return "the same" if same else _hash(now, part)
-
-
-def _strategy(record: dict[str, Any]) -> str:
-    return str(record["serving"]["strategy"]) if record else ""
-
-
-def _image(record: dict[str, Any]) -> str:
-    return f"`{record['image']['name']}@{record['image']['digest'][:19]}…`" if record else ""
-
-
-def _commit(record: dict[str, Any]) -> str:
-    return str((record.get("image") or {}).get("commit", "not recorded")) if record else ""

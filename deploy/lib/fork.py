@@ -1,4 +1,4 @@
-"""What a fork says of itself in deploy/argocd/fork.yaml."""
+"""What a fork states about itself in deploy/argocd/fork.yaml."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ FORK = Path("deploy/argocd/fork.yaml")
 
 
 def registry(root: Path = Path()) -> str | None:
-    """Where this fork keeps its images, as deploy/argocd/fork.yaml says; None where there is no such file."""
+    """Where this fork keeps its images, by deploy/argocd/fork.yaml; None where there is no such file."""
     if not (root / FORK).is_file():
         return None
     content = read_yaml(root / FORK, "restore it with `git checkout`", ["data"])
-    said = (content["data"] or {}).get("registry")
-    if not said:
+    place = (content["data"] or {}).get("registry")
+    if not place:
         raise Refusal(
             f"{FORK}: data.registry is missing; name the registry of this fork's images, or use `git checkout`."
         )
-    return str(said).rstrip("/")
+    return str(place).rstrip("/")

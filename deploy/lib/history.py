@@ -27,7 +27,7 @@ class Entry:
 def entries(environment: str, model: str, until: str = "HEAD", own_line: bool = False) -> Iterator[Entry]:
     """Every release that this environment had, newest first, up to the commit `until`.
 
-    `own_line` leaves out what only a merged branch had: on main it gives what the cluster was told to run.
+    `own_line` leaves out what only a merged branch had: on main it gives what the cluster was given to run.
     """
     _demand_whole()
     where = str(place(environment, model))
@@ -40,7 +40,7 @@ def entries(environment: str, model: str, until: str = "HEAD", own_line: bool = 
 
 
 def standing(environment: str, model: str) -> Release | None:
-    """The release of HEAD: what the cluster is told to run, whatever stands uncommitted in the tree."""
+    """The release of HEAD: what the cluster is given to run, whatever stands uncommitted in the tree."""
     return at("HEAD", environment, model)
 
 
@@ -67,10 +67,6 @@ def uncommitted(*paths: str | Path) -> list[str]:
     """Files at or under these paths (or Git pathspecs) that differ from HEAD, untracked ones included."""
     listed = git("status", "--porcelain", "--no-renames", "--untracked-files=all", "-z", "--", *map(str, paths))
     return [line[3:] for line in listed.decode().split("\0") if line]
-
-
-def tracked(path: Path) -> bool:
-    return bool(git("ls-files", "--", str(path)))
 
 
 def show(commit: str, path: Path) -> bytes | None:

@@ -64,7 +64,7 @@ def compose(environment: str, model: str, passport: bytes, resources: bytes, pro
         version=record.version,
         passport=hashlib.sha256(passport).hexdigest(),
         resources=hashlib.sha256(resources).hexdigest(),
-        promised=_promised(promise) if promise else "",
+        promised=_annotated(promised(promise)) if promise else "",
         nodes=_nodes(record),
     )
     return Release(environment, model, dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True)))
@@ -93,23 +93,25 @@ def slow(seconds: float) -> str:
     return str(floatToGoString(round(seconds, 9)))  # type: ignore[no-untyped-call]
 
 
-def _promised(promise: Promise) -> str:
-    said = {"champion": promise.champion, "promised-rows": promise.rows, "promised": vector(promise)}
-    return "".join(ANNOTATED.format(name=name, value=value) for name, value in said.items())
+def promised(promise: Promise) -> dict[str, str]:
+    """By annotation: what the canary's scores are held to."""
+    return {"champion": promise.champion, "promised-rows": str(promise.rows), "promised": vector(promise)}
+
+
+def _annotated(values: dict[str, str]) -> str:
+    return "".join(ANNOTATED.format(name=name, value=value) for name, value in values.items())
 
 
 def _rollout(serving: Served, environment: str, promise: Promise | None) -> dict[str, str]:
     """The lines of the kustomization that follow from the strategy."""
-    lines = {"namespace": "", "components": "", "names": "base/names", "target": "kind: Rollout"}
-    lines |= {"slow": "", "evidence": ""}
-    lines["namespace"] = f"namespace: models-{environment}\n"  # for what the strategy adds
+    lines = {"namespace": f"namespace: models-{environment}\n"}  # for what the strategy adds
+    lines |= {"components": "", "names": "base/names", "target": "kind: Rollout", "slow": "", "evidence": ""}
     if serving.strategy != "canary":
         lines["components"] = f"components:\n  - ../../../strategies/{serving.strategy}\n"
     if serving.strategy == "serverless":
         return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
     if serving.strategy != "bluegreen":
-        found = bounds(serving, promise)
-        lines["slow"] = "".join(ANNOTATED.format(name=name, value=value) for name, value in found.items())
+        lines["slow"] = _annotated(bounds(serving, promise))
         lines["evidence"] = _evidence(serving.canary.requests)
     return lines
 

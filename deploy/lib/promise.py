@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from deploy.lib import history
 from deploy.lib.release import COMPARED, Passport, Promise, Release
@@ -28,10 +27,10 @@ def demand(passport: Passport, standing: Release | None, file: str) -> Promise |
     refuse_declared_break(passport, standing)
     if found := find(passport, standing.version):
         return found
-    said = next((each.fault for each in passport.promises if each.champion == standing.version and each.fault), None)
-    why = f" ({said.rstrip('.')})" if said else ""
+    fault = next((each.fault for each in passport.promises if each.champion == standing.version and each.fault), None)
+    why = f" ({fault.rstrip('.')})" if fault else ""
     raise Refusal(
-        f"{file}: promises says nothing about {standing.version}, which {standing.environment} runs{why}, so its "
+        f"{file}: promises lacks {standing.version}, which {standing.environment} runs{why}, so its "
         f"canary could not be judged; make it with `python -m models run {passport.model}` and promote that."
     )
 
@@ -61,18 +60,13 @@ def of_release(release: Release) -> Promise | None:
 
 def back(restored: Release, left: str) -> Promise | None:
     """What a version that was left promised about the one that is restored, read the other way round."""
-    for each in _passports(restored, left):
-        if found := find(each, restored.version):
+    for entry in history.entries(restored.environment, restored.model):
+        was = entry.release
+        if was.readable and was.version == left and (found := find(was.passport, restored.version)):
             counts = [list(column) for column in zip(*found.counts or [], strict=True)]
-            its = each.serving
+            its = was.passport.serving
             return Promise(champion=left, slow_ms=its.slow_ms, latency_budget_ms=its.latency_budget_ms, counts=counts)
     return None
-
-
-def _passports(release: Release, version: str) -> Iterable[Passport]:
-    for entry in history.entries(release.environment, release.model):
-        if entry.release.readable and entry.release.version == version:
-            yield entry.release.passport
 
 
 def vector(promise: Promise) -> str:
@@ -82,16 +76,10 @@ def vector(promise: Promise) -> str:
     """
     cells = []
     for row, counts in enumerate(promise.counts or []):
-        shares = promise_shares(counts, row)
+        padded = [count + (0.5 if column == row else 0.0) for column, count in enumerate(counts)]
         cells += [
-            f"label_replace(vector({share:.6g}),'cell','{row}-{column}','','')"
-            for column, share in enumerate(shares)
-            if share
+            f"label_replace(vector({count / sum(padded):.6g}),'cell','{row}-{column}','','')"
+            for column, count in enumerate(padded)
+            if count
         ]
     return " or ".join(cells)
-
-
-def promise_shares(counts: list[int], row: int) -> list[float]:
-    """One row of the table as shares."""
-    padded = [count + (0.5 if column == row else 0.0) for column, count in enumerate(counts)]
-    return [count / sum(padded) for count in padded]

@@ -27,10 +27,9 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
     steps.read()  # refuses a broken Rollout before anything is written
     with files.exclusive(LOCK, "another promotion or rollback"):
         if options.to == "staging":
-            at = commit or git("rev-parse", "HEAD").decode().strip()
-            candidate = to_staging(
-                model, options.image, at, options.proof or "none", options.platform or own_platform()
-            )
+            proof, runs_on = options.proof or "none", options.platform or own_platform()
+            commit = commit or git("rev-parse", "HEAD").decode().strip()
+            candidate = to_staging(model, options.image, commit, proof, runs_on)
         else:
             candidate = to_production(options.model, options.image, options.signed)
         if listed := aborted.find(candidate.image.digest, aborted.read()):
@@ -48,7 +47,7 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
 
 
 def same_again(candidate: Release, former: Release) -> Release:
-    """The candidate with the promise that the former was released with: that it is compared with itself is no news."""
+    """The candidate with the promise that the former was released with: its comparison with itself changes nothing."""
     if not former.readable or not candidate.runs_the_same_as(former):
         return candidate
     return kustomization.again(candidate, promise.of_release(former))
@@ -64,8 +63,8 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     name = model.name
     if reference is None:
         raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
-    told = {"proof": proof, "platform": platform}
-    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | told)
+    stated = {"proof": proof, "platform": platform}
+    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | stated)
     place = registry()
     if place and not image.name.startswith(f"{place}/"):
         raise Refusal(
@@ -78,18 +77,18 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
         raise Refusal(f"{built} is missing; make it with `{run}`.")
     content = built.read_bytes()
     record = release.parse_passport(content, built)
-    refuse(rules.of_passport(record, name, built, rules.required_gates(), f"mend the model, then `{run}`"))
+    refuse(rules.of_passport(record, name, built, rules.required_gates(), f"fix the model, then `{run}`"))
     passport.refuse_stale(model, record.content)
     resources = model.folder / "resources.yaml"
     if not resources.is_file():
         raise Refusal(f"{resources} is missing; copy another model's, such as models/flight_delay/resources.yaml.")
-    refuse(rules.of_resources(resources.read_bytes(), resources, "mend it there", record.serving.strategy))
+    refuse(rules.of_resources(resources.read_bytes(), resources, "fix it there", record.serving.strategy))
     refuse_uncommitted(model)
     refuse_another_lock(name)
     if reason := pending.rolled_back(name, record.version):
         raise Refusal(
-            f"an image of this very version was aborted ({aborted.PATH}: {reason}), and another build of it is no "
-            "better; mend the model or the service, or take it off that list in a commit that says why."
+            f"an image of this very version was aborted ({aborted.PATH}: {reason}), and another build of it is not "
+            "better; fix the model or the service, or take it off that list in a commit that says why."
         )
     refuse_reused(image, name, record.version)
     completed = release.complete(content, image, built)
@@ -141,7 +140,7 @@ def refuse_uncommitted(model: config.Model) -> None:
     held = [model.folder / name for name in ("model.yaml", "resources.yaml", "dvc.lock")]
     held += [model.weights, *artifacts.files(model)] if model.storage == "git" else []
     for path in held:
-        if not history.tracked(path):
+        if not git("ls-files", "--", str(path)):
             raise Refusal(f"{path} is not in Git, so nobody reviewed it; `git add --force {path}` and commit.")
 
 
@@ -176,13 +175,15 @@ def paced(candidate: Release, rate: float | None) -> list[str]:
     lines = []
     for each in [known] if known else GUESSED:
         seconds = steps.takes(walk, requests, each)
-        weights = ", ".join(f"{step.weight} % {told(taken)}" for step, taken in zip(walk.steps, seconds, strict=True))
+        weights = ", ".join(
+            f"{step.weight} % {in_minutes(taken)}" for step, taken in zip(walk.steps, seconds, strict=True)
+        )
         lines.append(f"at {each:g} requests a second: {weights}")
-    pauses = any(line.endswith(told(math.inf)) for line in lines)
+    pauses = any(line.endswith(in_minutes(math.inf)) for line in lines)
     return lines + ["a model that is called less is better released with `strategy: bluegreen`"] * pauses
 
 
-def told(seconds: float) -> str:
+def in_minutes(seconds: float) -> str:
     return "pauses after an hour, for a person" if math.isinf(seconds) else f"{math.ceil(seconds / 30) / 2:g} min"
 
 
@@ -195,11 +196,8 @@ def print_summary(candidate: Release, former: Release | None, landed: bool, rate
         print("  was    none: the first release here")
     elif former.readable:
         print(f"  was    {former.version}, {former.reference}")
-    if former is None:
-        print("  then   the cluster starts it at full weight: a first deploy skips the canary steps and their analysis")
-    else:
-        print(f"  then   if the pods differ, {rules.rollout_in_words(candidate.passport.serving)}")
-        for line in paced(candidate, rate):
-            print(f"         {line}")
+    print(f"  then   {'if the pods differ, ' if former else ''}{decision.walk(candidate, former)}")
+    for line in paced(candidate, rate) if former else []:
+        print(f"         {line}")
     if not landed:
         print(decision.next_steps(candidate.folder, f"Promote {name} {candidate.version} to {environment}"))

@@ -216,7 +216,7 @@ def complete(passport: bytes, image: Image, where: Path) -> bytes:
     except (yaml.YAMLError, ValueError, TypeError):
         whole = False
     if not whole or parse_passport(passport, where).image is not None:
-        raise Refusal(f"{where}: no image can be added to it; make it anew with `python -m models run`.")
+        raise Refusal(f"{where}: no image can be added to it; make it again with `python -m models run`.")
     return completed
 
 

@@ -28,16 +28,16 @@ class Finding:
     file: Path
     thing: str  # the object or field in it
     wrong: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.thing}: {self.wrong}; {self.mend}."
+        return f"{self.file}: {self.thing}: {self.wrong}; {self.fix}."
 
 
-def of_refusal(refusal: Refusal, file: Path, thing: str, mend: str = "") -> Finding:
-    """What the refusal says is wrong, without its path; with another advice than its own, if there is a better one."""
+def of_refusal(refusal: Refusal, file: Path, thing: str, fix: str = "") -> Finding:
+    """What a Refusal names as wrong, without its path; `fix` replaces its own advice if there is a better one."""
     wrong, _, own = str(refusal).removeprefix(f"{file}: ").rstrip(".").rpartition("; ")
-    return Finding(file, thing, wrong, mend or own)
+    return Finding(file, thing, wrong, fix or own)
 
 
 def required_gates() -> list[str]:
@@ -45,29 +45,29 @@ def required_gates() -> list[str]:
     return list(config.Gates.model_fields)
 
 
-def of_passport(record: Passport, model: str, file: Path, required: Collection[str], mend: str) -> list[Finding]:
+def of_passport(record: Passport, model: str, file: Path, required: Collection[str], fix: str) -> list[Finding]:
     """The model's own, with every gate there and passed, and a version that fits its content."""
     found = []
     if record.model != model:
-        found.append(Finding(file, "model", f"is {record.model!r} in a release of {model}", mend))
+        found.append(Finding(file, "model", f"is {record.model!r} in a release of {model}", fix))
     if record.version != passport.version(record.content):
-        found.append(Finding(file, "version", f"{record.version} does not fit the content", mend))
+        found.append(Finding(file, "version", f"{record.version} does not fit the content", fix))
     for gate in record.gates:
         if gate.verdict == "fail":
             limit = f"{gate.value} against {gate.limit}"
-            found.append(Finding(file, f"gate {gate.name}", f"failed ({limit})", mend))
+            found.append(Finding(file, f"gate {gate.name}", f"failed ({limit})", fix))
         elif gate.verdict == "off" and not (gate.reason or "").strip():
-            found.append(Finding(file, f"gate {gate.name}", "is off without a reason", mend))
+            found.append(Finding(file, f"gate {gate.name}", "is off without a reason", fix))
         elif isinstance(gate.value, float) and not math.isfinite(gate.value):
-            found.append(Finding(file, f"gate {gate.name}", f"passed on {gate.value}", mend))
+            found.append(Finding(file, f"gate {gate.name}", f"passed on {gate.value}", fix))
     present = {gate.name for gate in record.gates}
-    found += [Finding(file, f"gate {name}", "is missing", mend) for name in required if name not in present]
+    found += [Finding(file, f"gate {name}", "is missing", fix) for name in required if name not in present]
     if record.verdict != "pass":
-        found.append(Finding(file, "verdict", f"is {record.verdict}", mend))
+        found.append(Finding(file, "verdict", f"is {record.verdict}", fix))
     return found
 
 
-def of_resources(content: bytes, file: Path, mend: str, strategy: str = "canary") -> list[Finding]:
+def of_resources(content: bytes, file: Path, fix: str, strategy: str = "canary") -> list[Finding]:
     """A JSON6902 patch that sets replicas and resources, and nothing else, to what the canary steps can reach.
 
     Other strategies share traffic without regard to the number of pods.
@@ -75,34 +75,29 @@ def of_resources(content: bytes, file: Path, mend: str, strategy: str = "canary"
     try:
         patch = parse_yaml(content)
     except (yaml.YAMLError, ValueError) as error:
-        return [Finding(file, "the file", f"not YAML ({' '.join(str(error).split())})", mend)]
+        return [Finding(file, "the file", f"not YAML ({' '.join(str(error).split())})", fix)]
     shape = {"op", "path", "value"}
     if not isinstance(patch, list) or not all(isinstance(each, dict) and set(each) == shape for each in patch):
-        return [Finding(file, "the file", "not a list of {op, path, value}", mend)]
+        return [Finding(file, "the file", "not a list of {op, path, value}", fix)]
     values = {str(each["path"]): each["value"] for each in patch if each["op"] == "replace"}
     if len(values) != len(patch) or set(values) != {REPLICAS, RESOURCES}:
-        return [
-            Finding(file, "the patch", f"must replace {REPLICAS} and {RESOURCES}, each once, and nothing else", mend)
-        ]
-    found = _of_replicas(values[REPLICAS], file, mend, strategy)
-    return found + _of_quantities(values[RESOURCES], file, mend)
+        wrong = f"must replace {REPLICAS} and {RESOURCES}, each once, and nothing else"
+        return [Finding(file, "the patch", wrong, fix)]
+    found = _of_replicas(values[REPLICAS], file, fix, strategy)
+    return found + _of_quantities(values[RESOURCES], file, fix)
 
 
-def _of_replicas(replicas: Any, file: Path, mend: str, strategy: str) -> list[Finding]:
+def _of_replicas(replicas: Any, file: Path, fix: str, strategy: str) -> list[Finding]:
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 1:
-        return [Finding(file, REPLICAS, f"{replicas!r} is no number of pods", mend)]
+        return [Finding(file, REPLICAS, f"{replicas!r} is not a number of pods", fix)]
     if strategy != "canary":
         return []
-    return [
-        Finding(
-            file, REPLICAS, f"{replicas} pods cannot take {step.weight} % of traffic, a step of {steps.ROLLOUT}", mend
-        )
-        for step in steps.read().steps
-        if replicas * step.weight % 100
-    ]
+    weights = [step.weight for step in steps.read().steps if replicas * step.weight % 100]
+    wrong = [f"{replicas} pods cannot take {weight} % of traffic, a step of {steps.ROLLOUT}" for weight in weights]
+    return [Finding(file, REPLICAS, each, fix) for each in wrong]
 
 
-def _of_quantities(resources: Any, file: Path, mend: str) -> list[Finding]:
+def _of_quantities(resources: Any, file: Path, fix: str) -> list[Finding]:
     """Requests of CPU and memory place the pod; a limit of memory bounds it."""
     found = []
     for group, names in {"requests": ("cpu", "memory"), "limits": ("memory",)}.items():
@@ -110,8 +105,8 @@ def _of_quantities(resources: Any, file: Path, mend: str) -> list[Finding]:
         for name in names:
             value = given.get(name) if isinstance(given, dict) else None
             if not QUANTITY.fullmatch(str(value)):
-                wrong = "is missing" if value is None else f"{value!r} is no quantity, such as 250m or 384Mi"
-                found.append(Finding(file, f"{RESOURCES}/{group}/{name}", wrong, mend))
+                wrong = "is missing" if value is None else f"{value!r} is not a quantity such as 250m or 384Mi"
+                found.append(Finding(file, f"{RESOURCES}/{group}/{name}", wrong, fix))
     return found
 
 
@@ -119,39 +114,39 @@ def rollout_in_words(serving: Served) -> str:
     """What the cluster does with a new release, for a person, by its strategy."""
     weights = " → ".join(f"{step.weight}" for step in steps.read().steps) + " → 100 %"
     return {
-        "canary": f"a canary walks {weights}, or aborts and the former stays",
-        "gateway": "a canary walks the shares of deploy/strategies/gateway, or aborts and the former stays",
-        "bluegreen": "it takes all traffic at once after its smoke test; errors or downtime bring the former back",
+        "canary": f"a canary walks {weights}, or aborts and the earlier release stays",
+        "gateway": "a canary walks the shares of deploy/strategies/gateway, or aborts and the earlier release stays",
+        "bluegreen": "it takes all traffic at once after its smoke test; errors or downtime bring the earlier one back",
         "serverless": "it takes the traffic over ten minutes; nothing judges it on the way",
     }[serving.strategy]
 
 
 def of_release(release: Release, required: Collection[str]) -> list[Finding]:
     """All rules of its own files; history is asked only for what a rollback is held to."""
-    mend = f"roll back or promote again, never by hand (uncommitted: `git checkout HEAD -- {release.folder}`)"
+    fix = f"roll back or promote again, never by hand (uncommitted: `git checkout HEAD -- {release.folder}`)"
     if missing := [name for name in FILES if name not in release.files]:
-        return [Finding(release.folder / name, "the file", "is missing", mend) for name in missing]
+        return [Finding(release.folder / name, "the file", "is missing", fix) for name in missing]
     file, found = release.folder / "passport.yaml", list[Finding]()
     try:
-        found += of_passport(release.passport, release.model, file, required, mend)
+        found += of_passport(release.passport, release.model, file, required, fix)
         expected = again(release, promise.of_release(release))
     except Refusal as refusal:
-        return [*found, of_refusal(refusal, file, "the passport", mend)]
+        return [*found, of_refusal(refusal, file, "the passport", fix)]
     resources = release.folder / "resources.yaml"
-    found += of_resources(release.files["resources.yaml"], resources, mend, release.passport.serving.strategy)
-    return found + _of_kustomization(release, expected, mend)
+    found += of_resources(release.files["resources.yaml"], resources, fix, release.passport.serving.strategy)
+    return found + _of_kustomization(release, expected, fix)
 
 
-def _of_kustomization(release: Release, expected: Release, mend: str) -> list[Finding]:
-    """It says what follows from passport and resources, whose hashes it holds: an edit of any of the three shows."""
+def _of_kustomization(release: Release, expected: Release, fix: str) -> list[Finding]:
+    """It is what follows from passport and resources, whose hashes it holds: an edit of any of the three shows."""
     name = "kustomization.yaml"
     try:
-        said, follows = (parse_yaml(each.files[name]) for each in (release, expected))
+        written, follows = (parse_yaml(each.files[name]) for each in (release, expected))
     except (yaml.YAMLError, ValueError):
-        said, follows = None, {}
-    if said == follows:
+        written, follows = None, {}
+    if written == follows:
         return []
-    fields = [key for key in follows if not isinstance(said, dict) or said.get(key) != follows[key]]
-    fields += [key for key in said if key not in follows] if isinstance(said, dict) else []
+    fields = [key for key in follows if not isinstance(written, dict) or written.get(key) != follows[key]]
+    fields += [key for key in written if key not in follows] if isinstance(written, dict) else []
     wrong = "does not follow from passport.yaml and resources.yaml: one was edited, or writing them was cut short"
-    return [Finding(release.folder / name, ", ".join(fields) or "the file", wrong, mend)]
+    return [Finding(release.folder / name, ", ".join(fields) or "the file", wrong, fix)]

@@ -3,7 +3,7 @@
     gh attestation verify oci://IMAGE@DIGEST --repo you/fork --signer-workflow you/fork/.github/workflows/release.yml
     cosign verify IMAGE@DIGEST --certificate-identity … --certificate-oidc-issuer …
 
-`python -m deploy promote <model> --to production` asks one of them, and a missing tool is no pass.
+`python -m deploy promote <model> --to production` asks one of them, and a missing tool is not a pass.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEY = Path("deploy/argocd/cosign.pub")  # of a fork that signs by a key of its o
 
 
 def verify(image: Image, demanded: bool = False) -> None:
-    """Refuse an image that somebody else signed. One that says of itself that nobody did passes, unless `demanded`."""
+    """Refuse an image that somebody else signed. One that is marked as unsigned passes, unless `demanded`."""
     reference = f"{image.name}@{image.digest}"
     if _unsigned(image):
         if demanded:
@@ -30,7 +30,7 @@ def verify(image: Image, demanded: bool = False) -> None:
                 f"{reference} is not signed, and images of this repository are; let the workflow `release` build it, "
                 "or promote it by hand if that is meant."
             )
-        print(f"  not signed: nothing but its passport says who built {reference}")
+        print(f"  not signed: only its passport names who built {reference}")
         return
     token = os.environ.get("ATTESTATION_TOKEN") or os.environ.get("GH_TOKEN", "")
     process.run(
@@ -41,16 +41,16 @@ def verify(image: Image, demanded: bool = False) -> None:
     )
 
 
-def told(image: Image) -> str:
-    """What a person who decides has to know of it, as Markdown; it has been verified by then."""
+def described(image: Image) -> str:
+    """Who signed it, as Markdown for the person who decides; it has been verified by then."""
     if _unsigned(image):
-        return "⚠️ The image is not signed: nothing but this passport says who built it."
+        return "⚠️ The image is not signed: only this passport names who built it."
     by = f"the key `{KEY}`" if KEY.is_file() else f"`{WORKFLOW}` on main of this repository"
     return f"✅ The image is signed by {by}; this was verified as the proposal was made."
 
 
 def _unsigned(image: Image) -> bool:
-    """An older release does not say, so it has to be verified."""
+    """An older release does not record it, so it has to be verified."""
     return image.proof == "none" and not KEY.is_file()
 
 
@@ -76,8 +76,5 @@ def _registry(reference: str) -> list[str]:
 
 def _demand(*tools: str) -> None:
     if not any(map(shutil.which, tools)):
-        raise Refusal(
-            f"neither {' nor '.join(tools)} is on PATH, and without it nobody knows who signed the image; install it."
-            if len(tools) > 1
-            else f"{tools[0]} is not on PATH, and without it nobody knows who signed the image; install it."
-        )
+        missing = f"neither {' nor '.join(tools)} is" if len(tools) > 1 else f"{tools[0]} is not"
+        raise Refusal(f"{missing} on PATH, and without it nobody knows who signed the image; install it.")

@@ -31,7 +31,7 @@ class Built:
 def push(options: argparse.Namespace, manifests: Callable[[], list[str]]) -> int:
     """0, or 1 where one of several models was refused: the others land all the same.
 
-    `manifests` says what the change of the current tree does in the cluster, as lines of Markdown.
+    `manifests` describes what the change of the current tree does in the cluster, as lines of Markdown.
     """
     if options.to != "staging":
         raise Refusal("--push is for staging, which follows main; production is reviewed: give --propose.")
@@ -51,11 +51,8 @@ def push(options: argparse.Namespace, manifests: Callable[[], list[str]]) -> int
                 edits += [decision.of_promotion(*landed, manifests())] if landed else []
         if not edits:
             return None
-        title = (
-            edits[0].title
-            if len(edits) == 1
-            else f"Promote {', '.join(each.title.split()[1] for each in edits)} to staging"
-        )
+        names = ", ".join(each.title.split()[1] for each in edits)
+        title = edits[0].title if len(edits) == 1 else f"Promote {names} to staging"
         return origin.Edit(title, "\n\n---\n\n".join(each.body for each in edits))
 
     try:
@@ -72,7 +69,7 @@ def push(options: argparse.Namespace, manifests: Callable[[], list[str]]) -> int
 
 
 def _land(built: Built, proved: str, options: argparse.Namespace) -> tuple[Release, Release | None] | None:
-    """In a fresh tree of main: the release of one model and the one before, or None, having said why there is none."""
+    """In a fresh tree of main: the release of one model and the one before; None, with the reason printed."""
     name = built.model
     path = built.brought.get(config.load(name, check_columns=False).build / "passport.yaml")
     given = release.parse_passport(path.read_bytes(), path) if path else None  # without one `promote` refuses below

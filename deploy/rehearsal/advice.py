@@ -1,4 +1,4 @@
-"""What to do after a rehearsal that did not promote: `python -m deploy rehearse flight_delay`."""
+"""What to do after a rehearsal that did not promote."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEXT = {
     "errors": READ,
     "success": READ,
     "refusals": "Compare what both versions accept with `python -m serving contract {model} --since REV`; if it is to "
-    "refuse more, tell the callers first and raise serving.api in models/{model}/model.yaml.",
+    "refuse more, warn the callers first and raise serving.api in models/{model}/model.yaml.",
     "latency": "Compare p50 and p99 of both, and run it again on an idle machine; then time the model alone with "
     "`python -m models measure {model}`.",
     "budget": "Compare p50 and p99 of both; if callers can wait longer, raise serving.latency_budget_ms in "

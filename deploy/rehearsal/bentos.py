@@ -1,4 +1,4 @@
-"""Where the two Bentos of a rehearsal come from: `python -m deploy rehearse flight_delay [--champion REV]`."""
+"""Where the two Bentos of a rehearsal come from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.lib.config import Model
 from repo.lib import process
 from repo.lib.command import working
 from repo.lib.files import read_json, write
-from repo.lib.git import NoGit, git
+from repo.lib.git import NoGit, blobs, git
 from repo.lib.refusal import Refusal
 from serving import build
 
@@ -89,16 +89,18 @@ def _commit(revision: str) -> str:
         raise
     except Refusal:
         raise Refusal(
-            f"--champion {revision} is no commit of this repository; name one, such as HEAD~1, a tag or a hash."
+            f"--champion {revision} is not a commit of this repository; name one, such as HEAD~1, a tag or a hash."
         ) from None
 
 
 def built_at(model: Model, commit: str, folder: Path, added: dict[Path, bytes]) -> Path:
     """The Bento that a commit's own code builds of its own model, in a copy of the commit with some files `added`."""
     tree = folder / "champion"
-    for path in (model.folder / "model.yaml", model.onnx, Path("serving/build.py")):
-        if path not in added and not _holds(commit, path):
-            raise Refusal(f"commit {commit[:10]} holds no {path}, so {model.name} cannot be built of it; name another.")
+    needed = [str(each) for each in (model.folder / "model.yaml", model.onnx, "serving/build.py") if each not in added]
+    held = blobs(commit, needed)
+    for name in needed:
+        if name not in held:
+            raise Refusal(f"commit {commit[:10]} holds no {name}, so {model.name} cannot be built of it; name another.")
     with tarfile.open(fileobj=io.BytesIO(git("archive", "--format=tar", commit))) as archive:
         archive.extractall(tree, filter="data")
     for path, content in added.items():
@@ -110,11 +112,3 @@ def built_at(model: Model, commit: str, folder: Path, added: dict[Path, bytes]) 
     if len(built) != 1:
         raise Refusal(f"commit {commit[:10]} builds {len(built)} Bentos of {model.name}; name another with --champion.")
     return built[0]
-
-
-def _holds(commit: str, path: Path) -> bool:
-    try:
-        git("cat-file", "-e", f"{commit}:{path}")
-    except Refusal:
-        return False
-    return True

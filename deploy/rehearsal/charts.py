@@ -1,10 +1,9 @@
-"""The charts of a rehearsal's report, as inline SVG: `python -m deploy rehearse flight_delay`."""
+"""The charts of a rehearsal's report, as inline SVG."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -12,9 +11,8 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from deploy.canary.judge import Array, Result
 from deploy.rehearsal.record import Rehearsal
-from deploy.rehearsal.screen import counts, label, limit, share, title
+from deploy.rehearsal.screen import counts, share, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,43 +38,19 @@ def draw(rehearsal: Rehearsal) -> dict[str, Markup]:
         "Latency as the client saw it": _latency,
         "Scores by tenth of [0, 1]": _scores,
         "The judge: share of the way to abort": _evidence,
-        "Requests, cumulative": _requests,
         "Weight of the candidate": _weights,
     }
-    return {title: _drawn(panel, rehearsal, (5.2, 3.0)) for title, panel in panels.items() if rehearsal.ticks}
+    return {title: _drawn(panel, rehearsal) for title, panel in panels.items() if rehearsal.ticks}
 
 
-def draw_checks(rehearsal: Rehearsal) -> dict[str, Markup]:
-    """For each check its value over time and its limit, in the check's own unit."""
-    last = rehearsal.ticks[-1].results if rehearsal.ticks else []
-    return {
-        f"{label(each.name)}, {limit(each)}": _drawn(partial(_check, name=each.name), rehearsal, (3.4, 1.9))
-        for each in last
-    }
-
-
-def _drawn(panel: Callable[[Axes, Rehearsal], None], rehearsal: Rehearsal, inches: tuple[float, float]) -> Markup:
+def _drawn(panel: Callable[[Axes, Rehearsal], None], rehearsal: Rehearsal) -> Markup:
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=inches, layout="constrained")
+        figure = Figure(figsize=(5.2, 3.0), layout="constrained")
         panel(figure.add_subplot(), rehearsal)
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = file.getvalue()
     return Markup(text[text.index("<svg") :])  # noqa: S704 (drawn here, from numbers and fixed names)
-
-
-def _check(axes: Axes, rehearsal: Rehearsal, name: str) -> None:
-    times, found = _of(rehearsal, name)
-    colour = CHECKS.get(name, "#444444")
-    axes.plot(times, [each.value for each in found], color=colour, linewidth=1.4, marker=".", markersize=3)
-    axes.step(times, [each.limit for each in found], where="post", color="black", linestyle="--", linewidth=1)
-    axes.set(xlabel="seconds")
-
-
-def _of(rehearsal: Rehearsal, name: str) -> tuple[list[float], list[Result]]:
-    """Times and results of one check, at every look that had it."""
-    found = [(tick.at, each) for tick in rehearsal.ticks for each in tick.results if each.name == name]
-    return [at for at, _ in found], [each for _, each in found]
 
 
 def _weights(axes: Axes, rehearsal: Rehearsal) -> None:
@@ -87,35 +61,24 @@ def _weights(axes: Axes, rehearsal: Rehearsal) -> None:
 
 def _evidence(axes: Axes, rehearsal: Rehearsal) -> None:
     for name in (each.name for each in rehearsal.ticks[-1].results if not counts(each)):
-        times, found = _of(rehearsal, name)
-        shares = [100 * share(each) for each in found]
+        found = [(tick.at, share(each)) for tick in rehearsal.ticks for each in tick.results if each.name == name]
+        times, shares = [at for at, _ in found], [100 * way for _, way in found]
         axes.plot(times, shares, label=title(name), color=CHECKS.get(name, "#444444"), linewidth=1.4)
     axes.axhline(100, color="black", linestyle="--", linewidth=1)
     axes.set(xlabel="seconds", ylabel="%", ylim=(-3, 106))
     axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
-def _requests(axes: Axes, rehearsal: Rehearsal) -> None:
-    for meter in rehearsal.meters:
-        _line(axes, rehearsal, meter.arm.name, meter.counters().requests)
-    axes.set(xlabel="seconds")
-    axes.legend(frameon=False)
-
-
 def _errors(axes: Axes, rehearsal: Rehearsal) -> None:
+    """A scrape that failed is drawn through."""
+    times = np.array([0.0, *(tick.at for tick in rehearsal.ticks)])
     errors = {meter.arm.name: meter.counters().errors for meter in rehearsal.meters}
     for name, values in errors.items():
-        _line(axes, rehearsal, name, values)
+        seen = np.isfinite(values)
+        axes.plot(times[seen], values[seen], label=name, color=COLOURS[name])
     most = max(1.0, *(1.1 * float(np.nanmax(values)) for values in errors.values()))
     axes.set(xlabel="seconds", ylim=(0, most))
     axes.legend(frameon=False)
-
-
-def _line(axes: Axes, rehearsal: Rehearsal, name: str, values: Array) -> None:
-    """One counter of one arm; a scrape that failed is drawn through."""
-    times = np.array([0.0, *(tick.at for tick in rehearsal.ticks)])
-    seen = np.isfinite(values)
-    axes.plot(times[seen], values[seen], label=name, color=COLOURS[name])
 
 
 def _latency(axes: Axes, rehearsal: Rehearsal) -> None:

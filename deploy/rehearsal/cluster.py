@@ -1,7 +1,4 @@
-"""The judge of the cluster: the release's AnalysisTemplates on a real Prometheus, assessed as Argo Rollouts would.
-
-python -m deploy rehearse flight_delay
-"""
+"""The judge of the cluster: the release's AnalysisTemplates on a real Prometheus, assessed as Argo Rollouts would."""
 
 from __future__ import annotations
 
@@ -14,9 +11,9 @@ from deploy.canary.judge import CATCHES, Result, Verdict
 from deploy.canary.run import ERROR_RETRY, MetricResult, Phase, Run
 from deploy.canary.steps import Analysis
 from deploy.canary.template import Metric
-from deploy.rehearsal import manifests
-from deploy.rehearsal.manifests import Manifests
+from deploy.rehearsal import rendered
 from deploy.rehearsal.prometheus import Prometheus, QueryError
+from deploy.rehearsal.rendered import RenderedRelease
 from deploy.rehearsal.screen import label, limit, number
 from repo.lib.refusal import Refusal
 
@@ -30,7 +27,7 @@ class ClusterJudge:
     Time is `factor` times shorter: intervals, ranges and windows; limits and counts stay as they are.
     """
 
-    def __init__(self, release: Manifests, prometheus: Prometheus, factor: float) -> None:
+    def __init__(self, release: RenderedRelease, prometheus: Prometheus, factor: float) -> None:
         self._release, self._prometheus, self._factor = release, prometheus, factor
         plan = release.plan
         self._inline = [[self._metrics(each) for each in step.analyses] for step in plan.steps]
@@ -42,7 +39,7 @@ class ClusterJudge:
         self._ended: tuple[str, str] | None = None
 
     def _metrics(self, analysis: Analysis) -> list[Metric]:
-        return manifests.metrics(self._release, analysis, CANDIDATE, CHAMPION, self._factor)
+        return rendered.metrics(self._release, analysis, CANDIDATE, CHAMPION, self._factor)
 
     async def begin(self, client: aiohttp.ClientSession) -> None:
         """Return once both servers were scraped."""
@@ -128,5 +125,5 @@ def _result(found: MetricResult) -> Result:
     elif last is not None and last.phase == Phase.SUCCESSFUL:
         verdict = Verdict.HEALTHY
     value = round(last.values[0], 4) if last is not None and last.values else math.nan
-    catches = manifests.catches(metric.name) or CATCHES.get(metric.name, "")
+    catches = rendered.catches(metric.name) or CATCHES.get(metric.name, "")
     return Result(metric.name, value, bound, verdict, catches, operator.startswith(">"), asked=last is not None)

@@ -22,7 +22,6 @@ from repo.lib.files import write, write_json
 from repo.lib.refusal import Refusal
 from serving.runtime.predictor import Predictor
 
-NAMES = ("errors", "latency", "scores", "crash", "never-ready", "nan")
 SLOWER = 4.0  # times slow_ms: a core that another thread shares calibrates to half of what it gives when alone
 SCORE = "score"
 HEALTHY = "fault/healthy"  # what the healthy graph called `score`
@@ -132,22 +131,13 @@ def _selected(share: float, spared: float) -> tuple[list[onnx.NodeProto], list[o
 
 def _loop(iterations: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Nodes that take sines of sines and add their difference with themselves, zero, to the score."""
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["fault/go"], ["fault/go_on"]),
-            helper.make_node("Sin", ["fault/state"], ["fault/next"]),
-        ],
-        "burn",
-        [
-            helper.make_tensor_value_info("fault/turn", TensorProto.INT64, []),
-            helper.make_tensor_value_info("fault/go", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("fault/state", TensorProto.FLOAT, [1]),
-        ],
-        [
-            helper.make_tensor_value_info("fault/go_on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("fault/next", TensorProto.FLOAT, [1]),
-        ],
-    )
+    value, boolean, number = helper.make_tensor_value_info, TensorProto.BOOL, TensorProto.FLOAT
+    turns = [helper.make_node("Identity", ["fault/go"], ["fault/go_on"])]
+    turns += [helper.make_node("Sin", ["fault/state"], ["fault/next"])]
+    given = [value("fault/turn", TensorProto.INT64, []), value("fault/go", boolean, [])]
+    given += [value("fault/state", number, [1])]
+    left = [value("fault/go_on", boolean, []), value("fault/next", number, [1])]
+    body = helper.make_graph(turns, "burn", given, left)
     constants = [
         _constant("turns", np.array(iterations, np.int64)),
         _constant("true", np.array(True)),

@@ -1,9 +1,10 @@
-"""What both servers count, scraped from /metrics as Prometheus would: `python -m deploy rehearse flight_delay`."""
+"""What both servers count, scraped from /metrics as Prometheus would."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -25,24 +26,30 @@ class Sample:
     """One reading of /metrics, summed over models and versions."""
 
     requests: float = 0.0
-    errors: float = 0.0  # that are the service's fault
-    refused: float = 0.0  # what callers got wrong
     durations: float = 0.0
     positive: float = 0.0
     bins: list[float] = field(default_factory=lambda: [0.0] * BINS)
-    within: dict[float, float] = field(default_factory=dict)  # upper bound in seconds -> requests within it
-    reasons: dict[str, float] = field(default_factory=dict)  # of errors
+    within: dict[float, float] = field(default_factory=lambda: defaultdict(float))  # bound in seconds -> requests
+    reasons: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # of errors and refusals
     found: set[str] = field(default_factory=set)
 
+    @property
+    def refused(self) -> float:
+        """What callers got wrong."""
+        return sum(count for reason, count in self.reasons.items() if KINDS.get(reason, (500,))[0] < 500)
 
-NEEDED = {
-    "ml_requests_total",
-    "ml_errors_total",
-    "ml_positive_total",
-    "ml_score_bin_total",
-    "ml_request_duration_seconds_count",
-    "ml_request_duration_seconds_bucket",
+    @property
+    def errors(self) -> float:
+        """That are the service's fault."""
+        return sum(self.reasons.values()) - self.refused
+
+
+SUMMED = {
+    "ml_requests_total": "requests",
+    "ml_positive_total": "positive",
+    "ml_request_duration_seconds_count": "durations",
 }
+NEEDED = {*SUMMED, "ml_errors_total", "ml_score_bin_total", "ml_request_duration_seconds_bucket"}
 
 
 def parse(text: str) -> Sample:
@@ -51,31 +58,18 @@ def parse(text: str) -> Sample:
     lines = [line for line in text.splitlines() if line.startswith(("ml_", "# TYPE ml_"))]
     for family in text_string_to_metric_families("\n".join(lines) + "\n"):
         for entry in family.samples:
-            _add(sample, entry.name, entry.labels, entry.value)
+            name, labels, value = entry.name, entry.labels, entry.value
+            if name in NEEDED:
+                sample.found.add(name)
+            if name in SUMMED:
+                setattr(sample, SUMMED[name], getattr(sample, SUMMED[name]) + value)
+            elif name == "ml_errors_total":
+                sample.reasons[labels.get("reason", "")] += value
+            elif name == "ml_request_duration_seconds_bucket":
+                sample.within[float(labels["le"])] += value
+            elif name == "ml_score_bin_total" and labels.get("bin", "").isdecimal() and int(labels["bin"]) < BINS:
+                sample.bins[int(labels["bin"])] += value
     return sample
-
-
-def _add(sample: Sample, name: str, labels: dict[str, str], value: float) -> None:
-    if name == "ml_requests_total":
-        sample.requests += value
-    elif name == "ml_errors_total":
-        if KINDS.get(labels.get("reason", ""), (500,))[0] < 500:
-            sample.refused += value
-        else:
-            sample.errors += value
-        sample.reasons[labels.get("reason", "")] = sample.reasons.get(labels.get("reason", ""), 0.0) + value
-    elif name == "ml_positive_total":
-        sample.positive += value
-    elif name == "ml_score_bin_total" and labels.get("bin", "").isdecimal() and int(labels["bin"]) < BINS:
-        sample.bins[int(labels["bin"])] += value
-    elif name == "ml_request_duration_seconds_count":
-        sample.durations += value
-    elif name == "ml_request_duration_seconds_bucket":
-        bound = float(labels["le"])
-        sample.within[bound] = sample.within.get(bound, 0.0) + value
-    else:
-        return
-    sample.found.add(name)
 
 
 @dataclass(frozen=True)

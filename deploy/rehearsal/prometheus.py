@@ -1,7 +1,4 @@
-"""A real Prometheus for the length of a rehearsal: it scrapes both servers as the PodMonitor has it scrape their pods.
-
-python -m deploy rehearse flight_delay
-"""
+"""A real Prometheus for the length of a rehearsal: it scrapes both servers as the PodMonitor says."""
 
 from __future__ import annotations
 
@@ -22,7 +19,6 @@ from repo.lib.refusal import Refusal
 from serving import serve
 
 INSTALL = "Prometheus is not on PATH (Debian: `apt-get install prometheus`)"
-HASH = "rollouts_pod_template_hash"
 LOOKBACK = 300.0  # seconds that a value is taken for the present one, unless the flag says otherwise
 QUERY_SECONDS = 5.0  # in wall-clock time; Argo Rollouts waits for 30
 TIMEOUT = 10.0  # a scrape's, where neither the PodMonitor nor the global settings say another
@@ -109,15 +105,17 @@ def configuration(
         raise Refusal(f"{where} has {len(endpoints)} podMetricsEndpoints; a rehearsal scrapes one.")
     endpoint, template = endpoints[0], rollout["spec"]["template"]
     interval = durations.seconds(endpoint.get("interval", "30s"), f"{where}: interval") / factor
-    timeout = min(
-        interval, durations.seconds(endpoint.get("scrapeTimeout", f"{TIMEOUT:g}s"), f"{where}: scrapeTimeout")
-    )
-    container = next(
-        (each for each in template["spec"]["containers"] if endpoint.get("port") in _ports(each)),
-        None,
-    )
-    if container is None:
-        raise Refusal(f"{where} scrapes the port {endpoint.get('port')}, which no container of the Rollout has.")
+    timeout = durations.seconds(endpoint.get("scrapeTimeout", f"{TIMEOUT:g}s"), f"{where}: scrapeTimeout")
+    port = endpoint.get("port")
+    listening = [
+        each
+        for each in template["spec"]["containers"]
+        if port in [str(found.get("name")) for found in each.get("ports") or []]
+    ]
+    if not listening:
+        raise Refusal(f"{where} scrapes the port {port}, which no container of the Rollout has.")
+    named = monitor["spec"].get("podTargetLabels") or []
+    kept = {each: re.sub(r"[^a-zA-Z0-9_]", "_", each) for each in named}  # as Prometheus writes labels
     targets = []
     for pod in pods:
         own = {**template["metadata"]["labels"], "rollouts-pod-template-hash": pod.hash}
@@ -125,26 +123,17 @@ def configuration(
             "job": own.get(monitor["spec"].get("jobLabel"), f"{namespace}/{name}"),
             "namespace": namespace,
             "pod": pod.name,
-            "container": str(container["name"]),
-            "endpoint": str(endpoint["port"]),
-            **{_label(each): own[each] for each in monitor["spec"].get("podTargetLabels") or [] if each in own},
+            "container": str(listening[0]["name"]),
+            "endpoint": str(port),
+            **{label: own[each] for each, label in kept.items() if each in own},
         }
         targets.append({"targets": [pod.address.removeprefix("http://")], "labels": labels})
     scrape = {
         "job_name": f"podMonitor/{namespace}/{name}/0",
         "scrape_interval": f"{round(1000 * interval)}ms",
-        "scrape_timeout": f"{round(1000 * timeout)}ms",
+        "scrape_timeout": f"{round(1000 * min(interval, timeout))}ms",
         "metrics_path": endpoint.get("path", "/metrics"),
         "honor_timestamps": True,
         "static_configs": targets,
     }
     return {"scrape_configs": [scrape]}
-
-
-def _ports(container: Mapping[str, Any]) -> set[str]:
-    return {str(port.get("name")) for port in container.get("ports") or []}
-
-
-def _label(name: str) -> str:
-    """`rollouts-pod-template-hash` as a label of Prometheus."""
-    return re.sub(r"[^a-zA-Z0-9_]", "_", name)

@@ -1,7 +1,4 @@
-"""A real weighted split: HAProxy in front of both servers, its weights changed while requests are under way.
-
-python -m deploy rehearse flight_delay
-"""
+"""A real weighted split: HAProxy in front of both servers, its weights changed while requests are under way."""
 
 from __future__ import annotations
 
@@ -57,13 +54,13 @@ class Proxy:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._admin)
             writer.write(command.encode())
-            said = (await reader.read()).decode().strip()
+            answer = (await reader.read()).decode().strip()
             writer.close()
             await writer.wait_closed()
         except OSError as error:
-            said = str(error)
-        if said:
-            raise Refusal(f"HAProxy did not take the weight {candidate}: {said}")
+            answer = str(error)
+        if answer:
+            raise Refusal(f"HAProxy did not take the weight {candidate}: {answer}")
 
 
 def arm(headers: Mapping[str, str]) -> tuple[str, bool]:

@@ -1,4 +1,4 @@
-"""What a rehearsal is and finds, for the screen and the report: `python -m deploy rehearse flight_delay`."""
+"""What a rehearsal is and finds, for the screen and the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploy.rehearsal.meters import Bounds, Meter
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast and how hard a rehearsal goes, in seconds of a wall clock unless said otherwise."""
+    """How fast and how hard a rehearsal goes, in seconds of a wall clock unless stated otherwise."""
 
     steps: float = 30.0  # all pauses of the Rollout together: the factor by which time is compressed follows
     scrape: float = 0.5

@@ -1,7 +1,4 @@
-"""What a rehearsal asks of a judge, and the judge where no Prometheus is installed: canary/judge.py on both meters.
-
-python -m deploy rehearse flight_delay
-"""
+"""What a rehearsal asks of a judge, and the judge where no Prometheus is installed: canary/judge.py on both meters."""
 
 from __future__ import annotations
 

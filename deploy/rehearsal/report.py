@@ -1,7 +1,4 @@
-"""The report of a rehearsal: one self-contained HTML file, Markdown for a pull request, and everything as JSON.
-
-python -m deploy rehearse flight_delay
-"""
+"""The report of a rehearsal: one self-contained HTML file, Markdown for a pull request, and everything as JSON."""
 
 from __future__ import annotations
 
@@ -17,14 +14,13 @@ from deploy.canary.judge import Result, Verdict
 from deploy.rehearsal import charts
 from deploy.rehearsal.advice import advice
 from deploy.rehearsal.record import Rehearsal
-from deploy.rehearsal.screen import counts, measured, percent, quantiles, share, title
+from deploy.rehearsal.screen import counts, measured, percent, quantiles, servers, share, title
 from repo.lib.files import write as write_file
 from repo.lib.files import write_json
 
 FOLDER = Path("deploy/build/rehearsals")
 KEPT = 30  # reports of one model
 LEAST_SLOW = 0.05  # share of the champion's requests above the slow bound, for a check with sharp eyes
-WORDS = {"promote": "Promote", "abort": "Abort", "inconclusive": "Inconclusive"}
 
 
 def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
@@ -34,7 +30,7 @@ def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
     that is given the three files are replaced one by one, each whole.
     """
     content = summary(rehearsal)
-    drawn = {"charts": charts.draw(rehearsal), "checks_charts": charts.draw_checks(rehearsal), "arms": _arms(rehearsal)}
+    drawn = {"charts": charts.draw(rehearsal), "arms": [row for row in servers(rehearsal) if any(row[1:])]}
     pages = {
         name: _environment().get_template(f"report.{kind}.jinja").render(content, **drawn)
         for name, kind in (("report.html", "html"), ("report.md", "md"))
@@ -47,7 +43,8 @@ def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
         write_json(staged / "rehearsal.json", content | {"looks": _looks(rehearsal)})
         if staged != target:
             staged.rename(target)
-            _forget_old(target.parent)
+            for old in sorted(target.parent.glob("2*"))[:-KEPT]:
+                shutil.rmtree(old, ignore_errors=True)
     finally:
         if staged != target:
             shutil.rmtree(staged, ignore_errors=True)
@@ -57,10 +54,10 @@ def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
 def summary(rehearsal: Rehearsal) -> dict[str, Any]:
     """What the pages show; only text and finite numbers."""
     last = rehearsal.ticks[-1].results if rehearsal.ticks else []
-    servers = []
+    arms = []
     for meter in rehearsal.meters:
         middle, tail = quantiles(meter.arm.milliseconds)
-        servers.append(
+        arms.append(
             {
                 "name": meter.arm.name,
                 "requests": round(meter.requests),
@@ -76,7 +73,6 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
     return {
         "model": rehearsal.model,
         "verdict": rehearsal.verdict,
-        "word": WORDS[rehearsal.verdict],
         "reason": rehearsal.reason,
         "next": advice(rehearsal),
         "fault": rehearsal.fault,
@@ -95,7 +91,7 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
         "rate": rehearsal.pace.rate,
         "seed": rehearsal.pace.seed,
         "slow_ms": rehearsal.slow_ms,
-        "servers": servers,
+        "servers": arms,
         "checks": [
             {
                 "name": each.name,
@@ -105,35 +101,11 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
                 "share": _finite(share(each)),
                 "way": _way(rehearsal, each),
                 "verdict": each.verdict.value,
-                "catches": _sentence(each.catches.removeprefix("Catches ")),
+                "catches": each.catches.removeprefix("Catches "),
             }
             for each in last
         ],
     }
-
-
-def _arms(rehearsal: Rehearsal) -> list[list[str]]:
-    """What a person asks first of both servers: rows of a name, the champion's figure and the candidate's."""
-    if not rehearsal.meters:
-        return []
-    times = [quantiles(meter.arm.milliseconds) for meter in rehearsal.meters]
-    bounds = rehearsal.champion_bounds.slow_ms, rehearsal.bounds.slow_ms
-    reasons = [", ".join(f"{name} {count}" for name, count in meter.reasons().items()) for meter in rehearsal.meters]
-    slow = [f"{meter.slow_share:.1%} over {ms:g} ms" for meter, ms in zip(rehearsal.meters, bounds, strict=True)]
-    rows = [
-        ["requests", *(f"{meter.requests:,.0f}" for meter in rehearsal.meters)],
-        ["errors", *(f"{meter.errors:,.0f}" for meter in rehearsal.meters)],
-        ["errors and refusals by reason", *reasons],
-        ["p99 at the client", *(_milliseconds(tail) for _, tail in times)],
-        ["p50 at the client", *(_milliseconds(middle) for middle, _ in times)],
-        ["slow in the server", *slow],
-        ["labelled positive", *(f"{meter.positive_rate:.1%}" for meter in rehearsal.meters)],
-    ]
-    return [row for row in rows if any(row[1:])]
-
-
-def _milliseconds(value: float) -> str:
-    return f"{value:.2f} ms" if math.isfinite(value) else "no answer"
 
 
 def _blind(rehearsal: Rehearsal) -> list[str]:
@@ -156,10 +128,6 @@ def _way(rehearsal: Rehearsal, check: Result) -> str:
     most, now = max((each for each in seen if math.isfinite(each)), default=math.nan), share(check)
     worst = f", at most {percent(most)} before" if most > now else ""
     return percent(now) if math.isnan(now) else f"{percent(now)} of the way to abort{worst}"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _finite(value: float) -> float | None:
@@ -186,11 +154,6 @@ def _place(rehearsal: Rehearsal) -> Path:
     started = rehearsal.started.strftime("%Y%m%dT%H%M%SZ")
     kind = f"fault-{rehearsal.fault}" if rehearsal.fault else "release"
     return FOLDER / rehearsal.model / f"{started}-{kind}-{rehearsal.verdict}-{os.getpid()}"
-
-
-def _forget_old(parent: Path) -> None:
-    for old in sorted(parent.glob("2*"))[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _environment() -> jinja2.Environment:

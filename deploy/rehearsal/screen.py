@@ -1,13 +1,9 @@
-"""What a rehearsal shows while it runs: a live table in a terminal, plain lines elsewhere.
-
-python -m deploy rehearse flight_delay
-"""
+"""What a rehearsal shows while it runs: a live table in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +41,7 @@ def quantiles(milliseconds: Sequence[float]) -> tuple[float, float]:
 
 
 def limit(result: Result) -> str:
-    """`at most 4.6`, in words that say on which side of the limit it aborts."""
+    """`at most 4.6`, in words that show on which side of the limit it aborts."""
     return f"{'at least' if result.least else 'at most'} {result.limit:g}"
 
 
@@ -73,8 +69,8 @@ def measured(result: Result) -> str:
 
 def described(results: Sequence[Result], verdict: Verdict) -> str:
     """Every check of this verdict with value and limit."""
-    told = [each for each in results if each.verdict == verdict]
-    return "; ".join(f"{label(each.name)} {number(each.value)}, {limit(each)}" for each in told)
+    chosen = [each for each in results if each.verdict == verdict]
+    return "; ".join(f"{label(each.name)} {number(each.value)}, {limit(each)}" for each in chosen)
 
 
 def counts(result: Result) -> bool:
@@ -100,6 +96,32 @@ def percent(share: float) -> str:
     return "no data" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
+def servers(rehearsal: Rehearsal, recent: int = 0) -> list[list[str]]:
+    """What a person asks first: rows of a name, the champion's figure and the candidate's.
+
+    Quantiles are of the last `recent` answers, or of all.
+    """
+    if not rehearsal.meters:
+        return []
+    times = [quantiles(meter.arm.milliseconds[-recent:]) for meter in rehearsal.meters]
+    bounds = rehearsal.champion_bounds.slow_ms, rehearsal.bounds.slow_ms
+    reasons = [", ".join(f"{name} {count}" for name, count in meter.reasons().items()) for meter in rehearsal.meters]
+    slow = [f"{meter.slow_share:.1%} over {ms:g} ms" for meter, ms in zip(rehearsal.meters, bounds, strict=True)]
+    return [
+        ["requests", *(f"{meter.requests:,.0f}" for meter in rehearsal.meters)],
+        ["errors", *(f"{meter.errors:,.0f}" for meter in rehearsal.meters)],
+        ["errors and refusals by reason", *reasons],
+        ["p99 at the client", *(_milliseconds(tail) for _, tail in times)],
+        ["p50 at the client", *(_milliseconds(middle) for middle, _ in times)],
+        ["slow in the server", *slow],
+        ["labelled positive", *(f"{meter.positive_rate:.1%}" for meter in rehearsal.meters)],
+    ]
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.2f} ms" if math.isfinite(value) else "no answer"
+
+
 class Screen:
     """A context manager around the whole rehearsal; nothing it prints without a terminal holds a control code."""
 
@@ -111,9 +133,7 @@ class Screen:
     def __enter__(self) -> Screen:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._live:
             self._live.stop()
             self._live = None
@@ -138,14 +158,14 @@ class Screen:
 
     def _line(self, rehearsal: Rehearsal) -> str:
         tick = rehearsal.ticks[-1]
-        servers = []
+        arms = []
         for meter in rehearsal.meters:
             middle, tail = quantiles(meter.arm.milliseconds[-RECENT:])
             asked = f"{meter.requests:.0f} requests, {meter.errors:.0f} errors"
-            servers.append(f"{meter.arm.name} {asked}, p50 {middle:.1f} p99 {tail:.1f} ms")
+            arms.append(f"{meter.arm.name} {asked}, p50 {middle:.1f} p99 {tail:.1f} ms")
         worst = max((each for each in tick.results if not counts(each)), key=nearness)
         judged = f"nearest to abort: {title(worst.name)}, {percent(share(worst))} of the way"
-        return f"{tick.at:5.1f} s  {tick.weight:2d} % to the candidate  {'  '.join(servers)}  {judged}"
+        return f"{tick.at:5.1f} s  {tick.weight:2d} % to the candidate  {'  '.join(arms)}  {judged}"
 
     def _tables(self, rehearsal: Rehearsal) -> RenderableType:
         tick = rehearsal.ticks[-1]
@@ -154,13 +174,11 @@ class Screen:
             style = "bold reverse" if step.weight == tick.weight else "dim" if step.weight > tick.weight else ""
             weights.append(f" {step.weight} % ", style=style).append(" ")
         weights.append(f" {tick.at:.1f} s of about {rehearsal.pace.steps:.0f} s", style="dim")
-        servers = Table(box=None, pad_edge=False)
-        for head in ("", "requests", "errors", "p50 ms", "p99 ms", "positive"):
-            servers.add_column(head, justify="right" if head else "left")
-        for meter in rehearsal.meters:
-            middle, tail = quantiles(meter.arm.milliseconds[-RECENT:])
-            numbers = f"{meter.requests:.0f}", f"{meter.errors:.0f}", f"{middle:.1f}", f"{tail:.1f}"
-            servers.add_row(meter.arm.name, *numbers, f"{meter.positive_rate:.1%}")
+        arms = Table(box=None, pad_edge=False)
+        for head in ("", "champion", "candidate"):
+            arms.add_column(head, justify="right" if head else "left")
+        for row in servers(rehearsal, RECENT):
+            arms.add_row(*row)
         checks = Table(box=None, pad_edge=False)
         for head in ("judge", "way to abort", "verdict", "measured"):
             checks.add_column(head, justify="right" if head == "way to abort" else "left")
@@ -168,4 +186,4 @@ class Screen:
             verdict = Text(result.verdict.value, style=COLOURS[result.verdict])
             way = "" if counts(result) or not result.asked else percent(share(result))
             checks.add_row(title(result.name), way, verdict, Text(measured(result), style="dim"))
-        return Group(Text(), weights, Text(), servers, Text(), checks)
+        return Group(Text(), weights, Text(), arms, Text(), checks)

@@ -20,7 +20,7 @@ STOP_SECONDS = 5.0
 def running(command: Sequence[str], log: Path, ready: Callable[[], bool]) -> Iterator[None]:
     """Run it in the background once `ready()`; nothing of it is left after the block, however the block ends.
 
-    What it says goes to `log`, outside of a terminal's Ctrl-C: the block's end stops it.
+    What it prints goes to `log`, outside of a terminal's Ctrl-C: the block's end stops it.
     """
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -36,8 +36,8 @@ def running(command: Sequence[str], log: Path, ready: Callable[[], bool]) -> Ite
         deadline = time.monotonic() + READY_SECONDS
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                said = reason(log.read_text(errors="replace"))
-                raise Refusal(f"{Path(command[0]).name} did not get ready ({said}); fix that and run again.")
+                why = reason(log.read_text(errors="replace"))
+                raise Refusal(f"{Path(command[0]).name} did not get ready ({why}); fix that and run again.")
             time.sleep(0.05)
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The load of a rehearsal: real rows, sent through a weighted split: `python -m deploy rehearse flight_delay`."""
+"""The load of a rehearsal: real rows, sent through a weighted split."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 import json
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
 
 import aiohttp
 
@@ -52,28 +53,18 @@ def requests(model: Model, seed: int) -> Iterator[bytes]:
     while True:
         order.shuffle(rows)
         left = iter(rows)
-        while batch := _take(left, order.randint(1, most) if order.randrange(BATCH_EVERY) == 0 else 1):
+        while batch := list(islice(left, order.randint(1, most) if order.randrange(BATCH_EVERY) == 0 else 1)):
             yield json.dumps({"rows": batch}, allow_nan=False).encode()
 
 
-def _take(rows: Iterator[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    return [row for _, row in zip(range(count), rows, strict=False)]
-
-
 class Traffic:
-    """A closed loop of IN_FLIGHT requests at no more than `rate` a second; it may be weighed anew at any time.
+    """A closed loop of IN_FLIGHT requests at no more than `rate` a second; the weight may change at any time.
 
     Through `proxy` if there is one, which then chooses the arm of each request; else chosen here.
     """
 
     def __init__(
-        self,
-        champion: Arm,
-        candidate: Arm,
-        bodies: Iterator[bytes],
-        rate: float,
-        seed: int,
-        proxy: Proxy | None = None,
+        self, champion: Arm, candidate: Arm, bodies: Iterator[bytes], rate: float, seed: int, proxy: Proxy | None = None
     ) -> None:
         self.champion, self.candidate = champion, candidate
         self.weight = 0  # percent of requests that go to the candidate
@@ -126,23 +117,20 @@ class Traffic:
 
     async def _send(self, session: aiohttp.ClientSession, arm: Arm, body: bytes) -> None:
         """One request to an arm itself."""
-        start = self._clock()
-        try:
+        start, answered = self._clock(), False
+        with suppress(*LOST):
             async with session.post(f"{arm.address}/predict", data=body) as response:
                 await response.read()
-        except LOST:
-            self._count(arm, start, answered=False)
-        else:
-            self._count(arm, start, answered=True)
+                answered = True
+        self._count(arm, start, answered)
 
     async def _through(self, session: aiohttp.ClientSession, split: Proxy, body: bytes) -> None:
-        """One request to the proxy, which says to which arm it went, and whether it had to answer in its place.
+        """One request to the proxy, which names the arm it went to, and whether it had to answer in its place.
 
         A request that not even the proxy answered in time counts against the candidate, if it can have been its own:
         the champion is the one that production has proven.
         """
-        start = self._clock()
-        name, answered = "", False
+        start, name, answered = self._clock(), "", False
         try:
             async with session.post(f"{split.address}/predict", data=body) as response:
                 name, answered = proxy.arm(response.headers)
@@ -151,9 +139,8 @@ class Traffic:
             raise Refusal("HAProxy stopped in the middle of the rehearsal; run it again.") from None
         except LOST:
             answered = False
-        suspect = self.candidate if self.weight else self.champion
         arms = {arm.name: arm for arm in (self.champion, self.candidate)}
-        self._count(arms.get(name, suspect), start, answered)
+        self._count(arms.get(name, self.candidate if self.weight else self.champion), start, answered)
 
     def _count(self, arm: Arm, start: float, answered: bool) -> None:
         if arm.first is None:

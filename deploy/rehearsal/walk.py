@@ -1,4 +1,4 @@
-"""The walk through the canary's steps, from two warm servers to a verdict: `python -m deploy rehearse flight_delay`."""
+"""The walk through the canary's steps, from two warm servers to a verdict."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class Walk:
         if overall(results) == Verdict.HEALTHY:
             self._conclude("promote", f"all {len(results)} checks are healthy")
         else:
-            told = described(results, Verdict.INCONCLUSIVE) or "nothing judges this release"
-            self._conclude("inconclusive", f"{told} at the end, where the cluster would go on")
+            open_checks = described(results, Verdict.INCONCLUSIVE) or "nothing judges this release"
+            self._conclude("inconclusive", f"{open_checks} at the end, where the cluster would go on")
 
     async def _look(self, client: aiohttp.ClientSession, judge: Judge, leave: float) -> list[Result]:
         """At the next scrape's time: scrape, judge, show."""
@@ -161,6 +161,6 @@ class Walk:
 
 
 def _unless_ended(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """A signal that ends the verb is raised in whichever task runs; that nobody awaits the task any more is no news."""
+    """A signal that ends the verb is raised in whichever task runs, even in one that nobody awaits any more."""
     if not isinstance(context.get("exception"), Ended):
         loop.default_exception_handler(context)

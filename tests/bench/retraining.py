@@ -187,7 +187,7 @@ def verdicts(case: Case, rows: pl.DataFrame, theirs: Array, ours: Array) -> list
 def walked(
     table: Array, before: Array, now: Array, fault: Fault, looks: int, random: np.random.Generator
 ) -> tuple[Verdict, int, str]:
-    """The judge's verdict, after how many requests, and by which check; rows are drawn anew for each request."""
+    """The judge's verdict, after how many requests, and by which check; rows are drawn again for each request."""
     total = looks * LOOK
     drawn = random.integers(0, len(before), total)
     weight = np.repeat(WEIGHTS, -(-total // len(WEIGHTS)))[:total]

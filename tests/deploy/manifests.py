@@ -20,7 +20,7 @@ from tests.support.repository import ROOT
 
 
 def lacking() -> str | None:
-    """Why this machine cannot render, with the command that mends it."""
+    """Why this machine cannot render, with the command that fixes it."""
     try:
         kustomize.renderer()
     except Refusal as refusal:

@@ -77,7 +77,7 @@ def test_what_was_rolled_back_is_not_released_by_another_build_of_the_same(fork:
     assert fork.deploy("rollback", "specimen_delay", "--environment", "staging", "--reason", "errors").code == 0
     fork.commit()
     assert plan(fork)["skipped"] == {"specimen_delay": "what this commit has was rolled back (errors)"}
-    (MODEL / "model.onnx").write_text("mended")
+    (MODEL / "model.onnx").write_text("other bytes")
     fork.commit()
     assert plan(fork)["models"] == ["specimen_delay"]
 
@@ -103,4 +103,4 @@ def test_one_run_releases_as_many_as_a_matrix_has_jobs(fork: Tree, monkeypatch: 
 def test_an_address_that_can_hold_no_image_is_refused_before_anything_is_built(fork: Tree, registry: str) -> None:
     FORK.write_text(f"data: {{registry: '{registry}'}}\n")
     answer = fork.deploy("due")
-    assert (answer.code, f"data.registry: {registry} is no place of images" in answer.error) == (2, True)
+    assert (answer.code, f"data.registry: {registry} is not a registry" in answer.error) == (2, True)

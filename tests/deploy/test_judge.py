@@ -26,7 +26,7 @@ from deploy.canary.judge import (
 SCRAPES = 41
 TIMES = np.arange(SCRAPES, dtype=np.float64) * 0.5
 SHAPE = np.array([0.02, 0.15, 0.24, 0.20, 0.14, 0.10, 0.07, 0.05, 0.02, 0.01])
-PROMISE = np.diag(SHAPE * 30_000)  # the scores of before
+PROMISE = np.diag(SHAPE * 30_000)  # the same scores as before
 
 
 def arm(

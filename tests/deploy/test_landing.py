@@ -1,4 +1,4 @@
-"""Releases that are pushed and proposed: upon the newest main, with the text that a person decides by."""
+"""Releases that are pushed and proposed: on top of the newest main, with the text that a person decides by."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def test_production_is_proposed_with_exactly_its_files_and_the_decision(
         "what staging runs, byte for byte",
         "0.7500 (0.7400 to 0.7600)",
         f"{len(yaml.safe_load(Path('models/specimen_delay/build/passport.yaml').read_text())['gates'])} of",
-        "No cluster told that staging is healthy",
+        "No cluster reported that staging is healthy",
         "python -m deploy rollback specimen_delay --environment production --propose",
         "a canary walks",
         "production/specimen_delay (canary)",
@@ -241,7 +241,7 @@ def test_what_the_cluster_told_of_staging_is_in_the_decision(built: Shared) -> N
 def test_of_a_release_that_staging_left_nothing_is_proposed(built: Shared) -> None:
     built.push()
     answer = propose(built, "--verified", OTHER)
-    assert (answer.code, "nothing to propose of that one" in answer.out) == (0, True)
+    assert (answer.code, "nothing to propose" in answer.out) == (0, True)
     assert built.on("main", "branch", "--list", "promote/*") == ""
 
 

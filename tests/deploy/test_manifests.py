@@ -186,7 +186,7 @@ def test_what_is_rendered_bears_no_annotation_of_the_checks(text: Text) -> None:
 
 @renders
 def test_the_base_alone_names_an_image_that_no_registry_has() -> None:
-    rollout = next(each for each in kustomize.objects(Path("deploy/base")) if each["kind"] == "Rollout")
+    rollout = next(each for each in kustomize.parse(kustomize.text(Path("deploy/base"))) if each["kind"] == "Rollout")
     assert rollout["spec"]["template"]["spec"]["containers"][0]["image"] == kustomization.PLACEHOLDER
     assert kustomization.PLACEHOLDER.split("/")[0].endswith(".invalid")  # RFC 2606
 
@@ -206,14 +206,14 @@ def test_every_strategy_of_a_passport_has_a_folder() -> None:
 @pytest.mark.parametrize("folder", FOUND, ids=lambda folder: folder.name)
 def test_every_models_resources_fit_the_rollout(folder: Path) -> None:
     path = folder / "resources.yaml"
-    assert rules.of_resources(path.read_bytes(), path, "mend it there") == []
+    assert rules.of_resources(path.read_bytes(), path, "fix it there") == []
     release.kubernetes_name(folder.name)
 
 
 def test_replicas_need_to_fit_the_steps_of_a_canary_only() -> None:
     three = rendering.RESOURCES.replace("value: 8", "value: 3").encode()
-    assert rules.of_resources(three, Path("resources.yaml"), "mend it")
-    assert not rules.of_resources(three, Path("resources.yaml"), "mend it", "gateway")
+    assert rules.of_resources(three, Path("resources.yaml"), "fix it")
+    assert not rules.of_resources(three, Path("resources.yaml"), "fix it", "gateway")
     of = specimen("production", "gateway")
     composed = kustomization.compose(of.environment, of.model, of.files["passport.yaml"], three)
     assert not [each for each in rules.of_release(composed, ()) if "pods cannot take" in each.wrong]

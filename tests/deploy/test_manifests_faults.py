@@ -78,7 +78,7 @@ def planted_beside(tree: Path, fault: str, number: int) -> Planted:
 
 
 def render_planted(names: Sequence[str]) -> list[dict[str, Any]]:
-    """The text of each, the fields of the fault for want of one, or the error of a fault that cannot be planted."""
+    """The text of each, the fields of the fault where there is none, or the error of a fault that cannot be planted."""
     try:
         with tempfile.TemporaryDirectory(prefix="planted-") as folder:
             made = [planted_beside(Path(folder), fault, number) for number, fault in enumerate(names)]
@@ -132,7 +132,7 @@ def test_a_planted_fault_is_named(fault: str, texts: dict[str, dict[str, Any]]) 
     start = f"{planted.get('origin', planted['file'])}: "
     named = {rule for rule, each in found if str(each).startswith(start) and planted["named"] in str(each)}
     assert named, "\n".join(str(each) for _, each in found) or "none"
-    assert [str(each) for _, each in found if not (each.thing and each.wrong and each.mend)] == []
+    assert [str(each) for _, each in found if not (each.thing and each.wrong and each.fix)] == []
     assert named >= set(planted.get("proves", []))
 
 

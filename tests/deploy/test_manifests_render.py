@@ -36,10 +36,10 @@ def test_what_is_new_enough_is_taken(
         ({}, "nothing on PATH renders manifests; install kubectl 1.27 or newer"),
         ({"kubectl": OLD}, "kubectl 1.20 is too old to render components"),
         ({"kubectl": OLD, "kustomize": "echo v3.9.0"}, "kubectl 1.20 is too old .* and kustomize 3.9 is too old"),
-        ({"kubectl": "exit 1"}, "kubectl of a version that it does not tell"),
+        ({"kubectl": "exit 1"}, "kubectl of an unknown version"),
     ],
 )
-def test_what_is_missing_or_too_old_is_refused_with_the_mend(
+def test_what_is_missing_or_too_old_is_refused_with_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: dict[str, str], said: str
 ) -> None:
     monkeypatch.setenv("PATH", with_programs(tmp_path, **programs))
@@ -49,8 +49,8 @@ def test_what_is_missing_or_too_old_is_refused_with_the_mend(
 
 @renders
 def test_a_folder_that_kustomize_refuses_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"nothing: kustomize cannot render it \(.*; mend the file that it names"):
-        kustomize.objects(tmp_path / "nothing")
+    with pytest.raises(Refusal, match=r"nothing: kustomize cannot render it \(.*; fix the file that it names"):
+        kustomize.text(tmp_path / "nothing")
 
 
 @renders
@@ -65,13 +65,13 @@ def test_a_query_is_read_with_its_series_labels_ranges_and_steps() -> None:
         '# why\nsum by (bin) (rate(a{job="x",le=~"1|2"}[45s])) / on (pod) sum_over_time((b or {__name__="c"})[1h:30s])'
     )
     found = promql.parse(query, "here")
-    assert promql.series(query) == [("a", {"job": "x", "le": "1|2"}), ("b", {}), ("c", {})]
-    assert found.series[0].labels["le"] == ("=~", "1|2")
+    assert [each.metric for each in found.series] == ["a", "b", "c"]
+    assert found.series[0].labels == {"job": ("=", "x"), "le": ("=~", "1|2")}
     assert found.labels == {"bin", "pod"}
     assert (set(found.ranges), set(found.steps)) == ({45.0}, {30.0})
 
 
 @pytest.mark.parametrize("query", ["sum(a", "rate(a)", "nothing(a)", "a{b=c}", "rate(a[1x])", "vector()"])
 def test_what_prometheus_would_refuse_is_refused_by_name(query: str) -> None:
-    with pytest.raises(Refusal, match=r"AnalysisTemplate x is no PromQL \("):
+    with pytest.raises(Refusal, match=r"AnalysisTemplate x is not PromQL \("):
         promql.parse(query, "AnalysisTemplate x")

@@ -62,7 +62,7 @@ def test_a_schema_is_downloaded_once_at_the_pinned_commit(online: list[str]) -> 
     assert (catalog.CACHE / catalog.COMMIT[:12] / NAME).read_bytes() == SCHEMA
 
 
-def test_a_damaged_copy_is_downloaded_anew(online: list[str]) -> None:
+def test_a_damaged_copy_is_downloaded_again(online: list[str]) -> None:
     catalog.find().schema("example.org", "Thing", "v1")
     (catalog.CACHE / catalog.COMMIT[:12] / NAME).write_text("{}")
     assert catalog.find().schema("example.org", "Thing", "v1") != {}
@@ -102,7 +102,7 @@ def test_a_folder_that_is_given_comes_first(online: list[str], monkeypatch: pyte
     monkeypatch.setenv("SCHEMAS", "mine")
     assert catalog.find().folder == Path("mine")
     monkeypatch.setenv("SCHEMAS", "nowhere")
-    with pytest.raises(Refusal, match="SCHEMAS=nowhere is no folder"):
+    with pytest.raises(Refusal, match="SCHEMAS=nowhere is not a folder"):
         catalog.find()
     assert online == []
 
@@ -138,7 +138,7 @@ def test_a_field_is_named_with_file_object_and_place(online: list[str]) -> None:
     checks = Schemas(catalog.find())
     assert checks.findings(thing(spec={"size": 1})) == []
     said = [str(each) for each in checks.findings(thing(spec={"size": "1"}, specs={}))]
-    assert said[0].startswith("deploy/thing.yaml: Thing a: spec.size: '1' is not of type 'integer'; mend the field")
+    assert said[0].startswith("deploy/thing.yaml: Thing a: spec.size: '1' is not of type 'integer'; fix the field")
     assert said[1].startswith("deploy/thing.yaml: Thing a: the object: Additional properties are not allowed ('specs'")
     assert online
 

@@ -140,7 +140,7 @@ def unknown(where: str, query: str, known: Exposed) -> list[str]:
             values = known[series.metric].get(label)
             if values is None:
                 found.append(f"{where}: {series.metric} has no label {label}")
-            elif values and sign == promql.EXACT and value not in values:
+            elif values and sign == "=" and value not in values:
                 found.append(f"{where}: {series.metric} never has {label}={value!r}")
     labels = {label for series in read.series for label in known.get(series.metric, {})}
     return found + [f"{where}: no label {label} to group by" for label in sorted(read.labels - labels)]

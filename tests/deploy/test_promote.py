@@ -383,9 +383,9 @@ def resources(replicas: object = 4, cpu: object = "1", **more: object) -> str:
     ("text", "named"),
     [
         (resources(replicas=3), "3 pods cannot take 25 % of traffic"),
-        (resources(replicas="4"), "is no number of pods"),
-        (resources(replicas=0), "is no number of pods"),
-        (resources(cpu="lots"), "'lots' is no quantity"),
+        (resources(replicas="4"), "is not a number of pods"),
+        (resources(replicas=0), "is not a number of pods"),
+        (resources(cpu="lots"), "'lots' is not a quantity"),
         (resources(cpu=None), "requests/cpu: is missing"),
         (resources(**{"/spec/template/spec/containers/0/image": "evil:latest"}), "nothing else"),
         ("replicas: 4\n", "not a list of {op, path, value}"),

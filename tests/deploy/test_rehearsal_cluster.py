@@ -22,12 +22,12 @@ from rich.console import Console
 from deploy import rehearse
 from deploy.canary.judge import Limits, Result, Verdict
 from deploy.lib.release import Promise
-from deploy.rehearsal import cluster, manifests
-from deploy.rehearsal.manifests import Manifests
+from deploy.rehearsal import cluster, rendered
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.prometheus import Prometheus, QueryError
 from deploy.rehearsal.record import Pace, Rehearsal
 from deploy.rehearsal.reference import Judge, ReferenceJudge
+from deploy.rehearsal.rendered import RenderedRelease
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk
@@ -41,8 +41,8 @@ PACE = Pace(steps=9.0, rate=300.0, warm=20, evidence=12.0, limits=Limits(request
 
 
 @pytest.fixture(scope="module")
-def release() -> Manifests:
-    return manifests.released(config.load("specimen_delay", check_columns=False))
+def release() -> RenderedRelease:
+    return rendered.released(config.load("specimen_delay", check_columns=False))
 
 
 class Both:
@@ -89,7 +89,7 @@ class Idle(Traffic):
 
 
 def walk(
-    release: Manifests,
+    release: RenderedRelease,
     place: Path,
     arms: tuple[StubArm, StubArm],
     fault: str = "",
@@ -133,7 +133,7 @@ slow = partial(pytest.param, marks=pytest.mark.slow)  # ten seconds of real load
     ],
 )
 def test_templates_and_reference_agree_on_every_planted_fault(
-    fault: str, candidate: StubArm, template: str, check: str, release: Manifests, tmp_path: Path
+    fault: str, candidate: StubArm, template: str, check: str, release: RenderedRelease, tmp_path: Path
 ) -> None:
     done, both = walk(release, tmp_path, (StubArm(), candidate), fault)
     assert done.verdict == "abort", (done.reason, both.verdicts)
@@ -145,7 +145,9 @@ def test_templates_and_reference_agree_on_every_planted_fault(
 
 @pytest.mark.slow
 @needs_prometheus
-def test_templates_and_reference_agree_that_a_healthy_candidate_is_promoted(release: Manifests, tmp_path: Path) -> None:
+def test_templates_and_reference_agree_that_a_healthy_candidate_is_promoted(
+    release: RenderedRelease, tmp_path: Path
+) -> None:
     done, both = walk(release, tmp_path, (StubArm(), StubArm()))
     assert both.verdicts == {}
     assert done.verdict == "promote", done.reason
@@ -159,7 +161,7 @@ def test_templates_and_reference_agree_that_a_healthy_candidate_is_promoted(rele
 
 @pytest.mark.slow
 @needs_prometheus
-def test_a_candidate_that_nobody_calls_is_inconclusive_to_both(release: Manifests, tmp_path: Path) -> None:
+def test_a_candidate_that_nobody_calls_is_inconclusive_to_both(release: RenderedRelease, tmp_path: Path) -> None:
     hasty = dataclasses.replace(PACE, evidence=1.0)
     done, _ = walk(release, tmp_path, (StubArm(), StubArm()), kind=Idle, pace=hasty)
     assert done.verdict == "inconclusive"
@@ -187,7 +189,7 @@ class Scripted(Prometheus):
 
 
 def scripted(
-    release: Manifests, answers: dict[str, Sequence[float] | QueryError], until: float
+    release: RenderedRelease, answers: dict[str, Sequence[float] | QueryError], until: float
 ) -> cluster.ClusterJudge:
     """After so many seconds at the first weight, looked at all the time, uncompressed."""
     judge = cluster.ClusterJudge(release, Scripted(answers), 1.0)
@@ -203,26 +205,26 @@ def scripted(
     return judge
 
 
-def test_no_weight_is_left_before_its_own_analysis_is_successful(release: Manifests) -> None:
+def test_no_weight_is_left_before_its_own_analysis_is_successful(release: RenderedRelease) -> None:
     assert not scripted(release, {EVIDENCE: [299.0]}, 600).satisfied()
     assert scripted(release, {EVIDENCE: [300.0]}, 600).satisfied()
     assert scripted(release, {EVIDENCE: [299.0]}, 600).lacking() == "requests compared 299, at least 300"
 
 
-def test_an_hour_of_too_little_evidence_waits_for_a_person(release: Manifests) -> None:
+def test_an_hour_of_too_little_evidence_waits_for_a_person(release: RenderedRelease) -> None:
     ended = scripted(release, {EVIDENCE: [299.0]}, 4000).ended()
     assert ended is not None
     assert ended[0] == "inconclusive"
     assert "requests compared: 120 measurements, but never 1 good ones in a row" in ended[1]
 
 
-def test_no_data_waits_for_a_person_and_is_no_pass(release: Manifests) -> None:
+def test_no_data_waits_for_a_person_and_is_no_pass(release: RenderedRelease) -> None:
     for nothing in ([], [math.nan]):
         judge = scripted(release, {DOWNTIME: nothing}, 4000)
         assert judge.ended() == ("inconclusive", "scrapes missed: 121 measurements were inconclusive, 120 may be")
 
 
-def test_a_prometheus_that_is_gone_for_ten_minutes_aborts(release: Manifests) -> None:
+def test_a_prometheus_that_is_gone_for_ten_minutes_aborts(release: RenderedRelease) -> None:
     gone: dict[str, Sequence[float] | QueryError] = {DOWNTIME: QueryError("Prometheus did not answer (TimeoutError)")}
     assert scripted(release, gone, 600).ended() is None
     ended = scripted(release, gone, 700).ended()
@@ -231,12 +233,12 @@ def test_a_prometheus_that_is_gone_for_ten_minutes_aborts(release: Manifests) ->
     assert ended[1].startswith("scrapes missed: 61 measurements in a row were errors, the last: Prometheus did not")
 
 
-def test_one_look_above_the_limit_aborts_and_tells_value_and_limit(release: Manifests) -> None:
+def test_one_look_above_the_limit_aborts_and_tells_value_and_limit(release: RenderedRelease) -> None:
     judge = scripted(release, {DOWNTIME: [7.0]}, 600)
     assert judge.ended() == ("abort", "scrapes missed 7, at most 6")
 
 
-def test_what_has_no_data_yet_is_shown_as_inconclusive(release: Manifests) -> None:
+def test_what_has_no_data_yet_is_shown_as_inconclusive(release: RenderedRelease) -> None:
     judge = scripted(release, {}, 5)
     shown = asyncio.run(judge.look(cast(Any, None), 6.0, True))
     evidence = shown[0]

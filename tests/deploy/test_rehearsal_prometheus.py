@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.rehearsal import cluster, manifests, prometheus, traffic
-from deploy.rehearsal.manifests import Manifests
+from deploy.rehearsal import cluster, prometheus, rendered, traffic
 from deploy.rehearsal.prometheus import QueryError
+from deploy.rehearsal.rendered import RenderedRelease
 from models.lib import config
 from repo.lib.refusal import Refusal
 from tests.deploy.stub_arm import StubArm
@@ -18,13 +18,13 @@ from tests.deploy.tools import needs_prometheus
 
 
 @pytest.fixture(scope="module")
-def release() -> Manifests:
-    return manifests.released(config.load("specimen_delay", check_columns=False))
+def release() -> RenderedRelease:
+    return rendered.released(config.load("specimen_delay", check_columns=False))
 
 
 @needs_prometheus
 def test_prometheus_gives_what_argo_rollouts_would_get_and_is_gone_afterwards(
-    release: Manifests, tmp_path: Path
+    release: RenderedRelease, tmp_path: Path
 ) -> None:
     """Under the labels that the PodMonitor gives, so the queries find their series."""
     champion, candidate = StubArm(), StubArm()
@@ -54,7 +54,7 @@ def test_prometheus_gives_what_argo_rollouts_would_get_and_is_gone_afterwards(
 
 
 def test_a_prometheus_that_cannot_start_is_refused_in_one_sentence(
-    release: Manifests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    release: RenderedRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "prometheus"
     program.write_text("#!/bin/sh\necho reading\necho no space left on device\nexit 1\n")
@@ -67,7 +67,9 @@ def test_a_prometheus_that_cannot_start_is_refused_in_one_sentence(
         pytest.fail("it started")
 
 
-def test_pods_are_scraped_as_the_podmonitor_says_and_labelled_as_prometheus_operator_does(release: Manifests) -> None:
+def test_pods_are_scraped_as_the_podmonitor_says_and_labelled_as_prometheus_operator_does(
+    release: RenderedRelease,
+) -> None:
     pods = [prometheus.Pod("canary-1", "7d8b", "http://127.0.0.1:3001")]
     (scrape,) = prometheus.configuration(pods, release.rollout, release.monitor, 12.0)["scrape_configs"]
     assert (scrape["scrape_interval"], scrape["scrape_timeout"], scrape["metrics_path"]) == (
@@ -86,7 +88,7 @@ def test_pods_are_scraped_as_the_podmonitor_says_and_labelled_as_prometheus_oper
     assert scrape["static_configs"] == [{"targets": ["127.0.0.1:3001"], "labels": labels}]
 
 
-def test_a_podmonitor_that_scrapes_no_port_of_the_pod_is_refused(release: Manifests) -> None:
+def test_a_podmonitor_that_scrapes_no_port_of_the_pod_is_refused(release: RenderedRelease) -> None:
     wrong = {"metadata": release.monitor["metadata"], "spec": {"podMetricsEndpoints": [{"port": "metrics"}]}}
     with pytest.raises(Refusal, match="PodMonitor specimen-delay scrapes the port metrics, which no container"):
         prometheus.configuration([], release.rollout, wrong, 12.0)

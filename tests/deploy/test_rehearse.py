@@ -142,7 +142,7 @@ def test_a_server_that_never_gets_ready_aborts_only_if_it_is_the_candidate(
 def test_an_unknown_revision_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for revision in ("nowhere", "--output=x", ""):
         assert command.run("deploy", VERBS, ["rehearse", "specimen_delay", f"--champion={revision}"]) == 2
-        assert "is no commit of this repository" in capsys.readouterr().err
+        assert "is not a commit of this repository" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("here")

@@ -114,7 +114,7 @@ def test_nothing_earlier_is_refused(tree: Tree) -> None:
     assert (answer.code, "has no release" in answer.error) == (2, True)
     tree.release("a", "staging", "production")
     answer = roll_back(tree)
-    assert (answer.code, "there is nothing earlier" in answer.error) == (2, True)
+    assert (answer.code, "so there is no way back" in answer.error) == (2, True)
 
 
 def test_an_unknown_model_is_refused(tree: Tree) -> None:

@@ -66,7 +66,7 @@ class Pod:
     late: Share = 0.0  # beyond its own budget
     bins: tuple[float, ...] = BINS
     version: str = ARGUMENTS["champion"]
-    restart: int | None = None  # the scrape at which its counters begin anew
+    restart: int | None = None  # the scrape at which its counters begin again
     down: range = field(default=range(0))  # scrapes that it does not answer
     silent: bool = False  # no series at all
 

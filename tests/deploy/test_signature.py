@@ -1,4 +1,4 @@
-"""Who signed what production takes: a missing tool is no pass, and neither is somebody else's signature."""
+"""Who signed what production takes: a missing tool is not a pass, and neither is somebody else's signature."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def test_what_says_that_nobody_signed_it_is_refused_where_images_are_signed(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signature.verify(image("none"))
-    assert "not signed: nothing but its passport says who built" in capsys.readouterr().out
-    assert signature.told(image("none")).startswith("⚠️ The image is not signed")
+    assert "not signed: only its passport names who built" in capsys.readouterr().out
+    assert signature.described(image("none")).startswith("⚠️ The image is not signed")
     with pytest.raises(Refusal, match="is not signed, and images of this repository are"):
         signature.verify(image("none"), demanded=True)
     assert place.is_dir()
@@ -82,7 +82,7 @@ def test_an_attestation_has_to_be_of_the_release_workflow_on_main(place: Path, m
     workflow = "team/fork/.github/workflows/release.yml"
     asked = f"attestation verify oci://{NAME}@{DIGEST} --repo team/fork --signer-workflow {workflow}"
     assert (place / "gh.calls").read_text() == f"{asked} --source-ref refs/heads/main; own\n"
-    assert "✅ The image is signed by" in signature.told(image("attestation"))
+    assert "✅ The image is signed by" in signature.described(image("attestation"))
 
 
 def test_without_gh_cosign_asks_for_the_same_workflow(place: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_rollout_that_ends_anywhere_before_its_pod_is_refused(tmp_path: Path) 
 def test_steps_that_are_no_list_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path)
     path.write_text(path.read_text().replace("steps: []", "steps: 5"))
-    with pytest.raises(Refusal, match="is no list"):
+    with pytest.raises(Refusal, match="is not a list"):
         steps.read(path)
 
 

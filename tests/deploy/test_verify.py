@@ -1,4 +1,4 @@
-"""Verify finds every edit by hand and every break of the rules, and names file, object and mend.
+"""Verify finds every edit by hand and every break of the rules, and names file, object and fix.
 
 What releases render to is left out here: test_verify_rendering.py.
 """
@@ -206,7 +206,7 @@ def test_an_edit_by_hand_is_found(released: Tree, edit: str, committed: bool) ->
     assert answer.code == 1
     lines = answer.out.removesuffix(RENDERED).splitlines()
     assert any(line.startswith(f"{file}: ") and named in line for line in lines), answer.out
-    # Each says its path and its mend once.
+    # Each says its path and its fix once.
     assert all(line.count(line.split(": ")[0] + ":") == line.count("; ") == 1 for line in lines[:-1]), answer.out
     assert lines[-1].startswith(f"Faults: {len(lines) - 1}. Releases: ")
 
@@ -299,7 +299,7 @@ def test_hidden_files_are_let_be(released: Tree) -> None:
     assert released.deploy("verify").code == 0
 
 
-def test_an_edit_is_named_with_file_object_and_mend(released: Tree) -> None:
+def test_an_edit_is_named_with_file_object_and_fix(released: Tree) -> None:
     replace(STAGING / "resources.yaml", "value: 4", "value: 3")
     lines = released.deploy("verify").out.splitlines()
     assert lines[0].startswith(
@@ -327,5 +327,5 @@ def test_a_schema_that_is_missing_is_no_pass_where_a_merge_depends_on_it(
     monkeypatch.setenv("GITHUB_ACTIONS", github)
     monkeypatch.setattr(check, "everything", lambda _: check.Outcome([], "Rendered.", {"Rollout": "no route"}))
     answer = released.deploy("verify")
-    assert (answer.code, "a check that was skipped is no pass" in answer.error) == (code, code == 2)
+    assert (answer.code, "a check that was skipped is not a pass" in answer.error) == (code, code == 2)
     assert "Rollout (no route)" in answer.out

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from deploy.checks import check, dead, rendering
+from deploy.checks import check, rendering
 from deploy.lib import fork, kustomization, release
 from deploy.lib.rules import Finding
 from tests.deploy.manifests import plant, releases, renders, schema_folder, with_programs
@@ -20,11 +20,10 @@ EVERYTHING = check.everything  # which the fixture `tree` replaces
 
 @pytest.fixture
 def whole(released: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
-    """`released` with every manifest, the schemas of this machine, and no search for dead entries."""
+    """`released` with every manifest, and the schemas of this machine."""
     for name in rendering.MANIFESTS:
         shutil.copytree(ROOT / name, name, dirs_exist_ok=True)
     monkeypatch.setenv("SCHEMAS", str(schema_folder()))
-    monkeypatch.setattr(dead, "findings", lambda *_: [])
     monkeypatch.setattr(check, "everything", EVERYTHING)
     return released
 
@@ -49,7 +48,7 @@ def test_what_promote_wrote_renders_to_no_fault(whole: Tree) -> None:
 
 
 @renders
-def test_a_fault_of_the_base_is_said_once_with_file_object_and_mend(small: Tree) -> None:
+def test_a_fault_of_the_base_is_said_once_with_file_object_and_fix(small: Tree) -> None:
     plant(Path(), "deploy/base/poddisruptionbudget.yaml", "maxUnavailable: 25%", "maxUnavailable: 0")
     answer = small.deploy("verify")
     assert answer.code == 1
@@ -126,7 +125,7 @@ def test_kinds_without_a_schema_are_named_and_the_rest_is_checked(
     monkeypatch.setenv("SCHEMAS", str(tmp_path / "schemas"))
     answer = small.deploy("verify")
     assert answer.code == 0, answer.out
-    assert "Not checked for want of a schema: Rollout of argoproj.io/v1alpha1" in answer.out
+    assert "Not checked, because no schema was found: Rollout of argoproj.io/v1alpha1" in answer.out
     plant(Path(), "deploy/base/rollout.yaml", "readinessProbe:", "readynessProbe:")
     assert "'readynessProbe' was unexpected" in small.deploy("verify").out  # a pod is a core kind
 
@@ -138,7 +137,6 @@ def test_forty_releases_are_checked_in_five_calls_of_the_renderer(
 ) -> None:
     """What a hundred take: tests/bench/verify.py."""
     monkeypatch.setenv("SCHEMAS", str(schema_folder()))
-    monkeypatch.setattr(dead, "findings", lambda *_: [])  # looked for once for each state of the manifests
     texts = Mock(wraps=rendering.texts)
     monkeypatch.setattr(rendering, "texts", texts)
     outcome = check.everything(releases(40))
@@ -148,7 +146,7 @@ def test_forty_releases_are_checked_in_five_calls_of_the_renderer(
 
 
 def test_equal_faults_are_said_once() -> None:
-    fault = Finding(Path("a"), "Rollout specimen: spec", "is wrong", "mend it")
+    fault = Finding(Path("a"), "Rollout specimen: spec", "is wrong", "fix it")
     assert [str(each) for each in check.merged([("x", fault), ("y", fault), ("", fault)])] == [
-        "a: Rollout specimen: spec (x and 2 more): is wrong; mend it."
+        "a: Rollout specimen: spec (x and 2 more): is wrong; fix it."
     ]

@@ -28,10 +28,10 @@ def commands(script: str) -> Iterator[str]:
             case ["python" | ".venv/bin/python", "-m", stage, *arguments] if stage in STAGES:
                 yield from _verb(stage, arguments)
             case ["python" | ".venv/bin/python", "-m", module, *_] if importlib.util.find_spec(module) is None:
-                yield f"python -m {module} is no module of the environment"
+                yield f"python -m {module} is not a module of the environment"
             case ["make", *targets]:
                 yield from _targets(targets)
-        yield from (f"{word} is no path of the repository, nor one that verbs make" for word in words if _lost(word))
+        yield from (f"{word} is not a path of the repository, nor one that verbs make" for word in words if _lost(word))
 
 
 def _words(script: str) -> Iterator[list[str]]:
@@ -64,7 +64,7 @@ def _verb(stage: str, arguments: list[str]) -> Iterator[str]:
     try:
         options = _parser(stage, verbs, arguments).parse_args(arguments)
     except (argparse.ArgumentError, SystemExit) as error:
-        yield f"`{told}` is no command: {error}"
+        yield f"`{told}` is not a command: {error}"
         return
     if not Path(stage, f"{options.verb}.py").is_file():
         yield f"`{told}`: {stage}/{options.verb}.py is missing"
@@ -85,7 +85,7 @@ def _targets(words: list[str]) -> Iterator[str]:
     makefile = Path("Makefile").read_text()
     for target in (word for word in words if not word.startswith("-") and "=" not in word):
         if not re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE):
-            yield f"make {target} is no target of the Makefile"
+            yield f"make {target} is not a target of the Makefile"
 
 
 def _lost(word: str) -> bool:

@@ -130,13 +130,13 @@ def outputs(file: File) -> Iterator[str]:
             if other not in file.needs(name):
                 yield f"{name}: needs: does not list {other}, whose output {output} it reads"
             elif output not in file.jobs.get(other, {}).get("outputs", {}):
-                yield f"{name}: needs.{other}.outputs.{output} is no output of {other}"
+                yield f"{name}: needs.{other}.outputs.{output} is not an output of {other}"
     scopes = {name: str(job) for name, job in file.jobs.items()} or {"": str(file.content)}
     for name, text in scopes.items():
         steps = {step.content["id"]: step for step in file.steps() if step.job == name and "id" in step.content}
         for step_id, output in re.findall(r"\bsteps\.([\w-]+)\.outputs\.([\w-]+)", text):
             if step_id not in steps:
-                yield f"{name}: steps.{step_id} is no step of this job"
+                yield f"{name}: steps.{step_id} is not a step of this job"
             elif (step := steps[step_id]).run and not re.search(rf"\b{output}=.*GITHUB_OUTPUT", step.run):
                 yield f"{step.place}: does not write {output}= to GITHUB_OUTPUT"
 
@@ -179,7 +179,7 @@ def required(file: File) -> Iterator[str]:
 def _own(uses: str, given: dict[str, str]) -> Iterator[str]:
     path = Path(uses.removeprefix(OWN)) / "action.yml"
     if not path.is_file():
-        yield f"{uses} is no action of this repository"
+        yield f"{uses} is not an action of this repository"
         return
     inputs = read(path).content.get("inputs", {})
     for name in sorted(given.keys() - inputs.keys()):

@@ -61,9 +61,8 @@ class Scene:
 
     def __init__(self, root: Path, workshop: Path) -> None:
         self.root, self.origin, self.author = root, root / "origin", root / "author"
-        self.cache, self.alive = workshop / ".dvc/cache", root / "alive"  # of main, which every job gets
+        self.cache = workshop / ".dvc/cache"  # of main, which every job gets
         self.compiled = {path.relative_to(workshop): path for path in workshop.rglob("*.pyc")}
-        self.alive.mkdir()
         self.runs = itertools.count(1)
         self.tools = root / "tools"
         self.tools.mkdir()
@@ -172,8 +171,6 @@ class Scene:
                     (folder / path).hardlink_to(compiled)
             (folder / ".venv").symlink_to(BIN.parent)
             shutil.copytree(self.cache, folder / ".dvc/cache", copy_function=os.link)
-            (folder / "deploy/build").mkdir()
-            (folder / "deploy/build/alive").symlink_to(self.alive)
             for lock in ("development", "uv"):
                 os.utime(folder / f"requirements/{lock}.txt", (0, 0))  # older than the environment
 
@@ -272,7 +269,7 @@ def fork(root: Path, workshop: Path, *models: str) -> Scene:
 
 
 def release(scene: Scene, *models: str) -> None:
-    """First releases, made by the verbs upon fabricated passports."""
+    """First releases, made by the verbs from fabricated passports."""
     for environment in ("staging", "production"):
         for number, name in enumerate(models):
             judged(scene.author, name)

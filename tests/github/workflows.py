@@ -42,7 +42,7 @@ class Step:
 
 @dataclass(frozen=True)
 class File:
-    """A workflow or a composite action; every scalar is text, so that `on` is no boolean."""
+    """A workflow or a composite action; every scalar is text, so that `on` is not a boolean."""
 
     path: Path
     text: str

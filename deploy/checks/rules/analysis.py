@@ -155,7 +155,7 @@ def hashes_tell_the_arms(rendering: Rendering) -> Iterator[Finding]:
                 wrong = f"is {word!r}, which Rollouts takes for no hash at all"
                 yield run.rollout.finding(f"{at}.valueFrom.{template.HASH}", wrong, "write Latest or Stable")
             elif meant and word != meant:
-                wrong = f"is {word}, so the analysis would judge other pods than it says"
+                wrong = f"is {word}, so the analysis would judge other pods than its name states"
                 yield run.rollout.finding(f"{at}.valueFrom.{template.HASH}", wrong, f"write {meant}")
 
 

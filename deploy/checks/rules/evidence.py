@@ -155,7 +155,6 @@ def prometheus_may_scrape(rendering: Rendering) -> Iterator[Finding]:
             if {"kubernetes.io/metadata.name": host[1]} not in names:
                 wrong = f"lets no pod of namespace {host[1]} in, whose Prometheus must scrape: evidence never comes"
                 yield policy.finding("spec.ingress", wrong, "allow that namespace")
-    return
 
 
 def weight_is_left_on_evidence(rendering: Rendering) -> Iterator[Finding]:

@@ -16,8 +16,8 @@ def everything_is_in_its_namespace(rendering: Rendering) -> Iterator[Finding]:
     for each in rendering.objects:
         if (found := each.metadata.get("namespace")) != f"models-{rendering.environment}":
             wrong = f"is {found or 'missing'}, not models-{rendering.environment}"
-            mend = "let deploy/environments set it; a cluster's own kinds do not belong into a release"
-            yield each.finding("metadata.namespace", wrong, mend)
+            fix = "let deploy/environments set it; a cluster's own kinds do not belong into a release"
+            yield each.finding("metadata.namespace", wrong, fix)
 
 
 def names_are_one_models(rendering: Rendering) -> Iterator[Finding]:

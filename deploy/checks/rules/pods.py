@@ -38,17 +38,15 @@ class Workload:
     def containers(self) -> list[dict[str, Any]]:
         return [*(self.spec.get("initContainers") or []), *(self.spec.get("containers") or [])]
 
-    def finding(self, container: dict[str, Any], field: str, wrong: str, mend: str) -> Finding:
-        return self.owner.finding(f"{self.field}, container {container.get('name')}, {field}", wrong, mend)
+    def finding(self, container: dict[str, Any], field: str, wrong: str, fix: str) -> Finding:
+        return self.owner.finding(f"{self.field}, container {container.get('name')}, {field}", wrong, fix)
 
 
 def workloads(rendering: Rendering) -> list[Workload]:
     """Pods of Rollouts, Deployments, Knative Services and jobs, those of analysis included."""
-    found = [Workload(each, "spec.template", each.spec.get("template") or {}) for each in rendering.of("Rollout")]
-    for kind, group in (("Deployment", "apps"), ("Job", "batch"), ("Service", KNATIVE)):
-        found += [
-            Workload(each, "spec.template", each.spec.get("template") or {}) for each in rendering.of(kind, group)
-        ]
+    kinds = (("Rollout", None), ("Deployment", "apps"), ("Job", "batch"), ("Service", KNATIVE))
+    owners = [each for kind, group in kinds for each in rendering.of(kind, group)]
+    found = [Workload(each, "spec.template", each.spec.get("template") or {}) for each in owners]
     for each in rendering.of("AnalysisTemplate"):
         for number, metric in enumerate(metrics_of(each)):
             if job := (metric.get("provider") or {}).get("job"):
@@ -65,11 +63,11 @@ def images_are_digests(rendering: Rendering) -> Iterator[Finding]:
             image = str(container.get("image"))
             if not DIGEST.fullmatch(image) or ":" in image.partition("@")[0].rpartition("/")[2]:
                 wrong = f"is {image}, not named by digest alone"
-                mend = "name it name@sha256:…, or placeholder.invalid/model for the release's own"
-                yield workload.finding(container, "image", wrong, mend)
+                fix = "name it name@sha256:…, or placeholder.invalid/model for the release's own"
+                yield workload.finding(container, "image", wrong, fix)
             elif place and not image.startswith(f"{place}/"):
                 wrong = f"is {image}, which is not of {place}, the registry of deploy/argocd/fork.yaml"
-                yield workload.finding(container, "image", wrong, "push it there, or mend fork.yaml")
+                yield workload.finding(container, "image", wrong, "push it there, or fix fork.yaml")
 
 
 def pods_are_restricted(rendering: Rendering) -> Iterator[Finding]:
@@ -135,7 +133,7 @@ def writes_go_somewhere(rendering: Rendering) -> Iterator[Finding]:
         mounted = {mount.get("name") for each in workload.containers for mount in each.get("volumeMounts") or []}
         for name in sorted(map(str, volumes ^ mounted)):
             wrong = "is mounted by no container" if name in volumes else "is mounted, but no volume"
-            yield workload.owner.finding(f"{workload.field}.spec.volumes ({name})", wrong, "mend one of the two")
+            yield workload.owner.finding(f"{workload.field}.spec.volumes ({name})", wrong, "fix one of the two")
 
 
 RULES = (

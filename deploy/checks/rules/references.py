@@ -15,7 +15,7 @@ from deploy.lib.rules import Finding
 SERVICES = {"canary": ("stableService", "canaryService"), "blueGreen": ("activeService", "previewService")}
 PLUGIN = "argoproj-labs/gatewayAPI"
 ROUTED = f"{CANARY}.trafficRouting.plugins.{PLUGIN}"
-MEND = "name an object of the release (base/names writes the model's name into it)"
+FIX = "name an object of the release (base/names writes the model's name into it)"
 URL = re.compile(r"https?://([a-z0-9-]+)(?::\d+)?(?:/|$)")  # without a dot: a Service of the same namespace
 NAMED = ("AnalysisTemplate", "Service", "ServiceAccount")  # kinds that do nothing unless something names them
 
@@ -76,7 +76,7 @@ def named_objects_exist(rendering: Rendering) -> Iterator[Finding]:
     there |= {(kind, name, None) for kind, name, _ in there}
     for owner, field, kind, name, version in references(rendering):
         if name is not None and (kind, name, version) not in there:
-            yield owner.finding(field, f"names the {kind} {name}, which is not rendered", MEND)
+            yield owner.finding(field, f"names the {kind} {name}, which is not rendered", FIX)
     for run in runs(rendering):
         if not run.block.get("templates"):
             yield run.rollout.finding(f"{run.field}.templates", "is empty: nothing is judged", "name a template")
@@ -96,7 +96,7 @@ def routes_move_between_the_services(rendering: Rendering) -> Iterator[Finding]:
     for rollout, canary, plugin in routed(rendering):
         if plugin.get("namespace") != rollout.metadata.get("namespace"):
             wrong = f"is {plugin.get('namespace')}, and the route is in {rollout.metadata.get('namespace')}"
-            yield rollout.finding(f"{ROUTED}.namespace", wrong, MEND)
+            yield rollout.finding(f"{ROUTED}.namespace", wrong, FIX)
         expected = {canary.get("stableService"), canary.get("canaryService")}
         if route := rendering.find("HTTPRoute", plugin.get("httpRoute")):
             for number, rule in enumerate(route.spec.get("rules") or []):

@@ -78,12 +78,12 @@ def placeholders(each: Object) -> set[str]:
 
 def refused(each: Object, field: str, refusal: Refusal) -> Finding:
     """A Refusal of the analysis modules, which names the object itself, as a fault of that object's file."""
-    said = str(refusal).rstrip(".").removeprefix(f"{each.kind} {each.name}: ").removeprefix(f"{field} ")
-    wrong, mend = said.rsplit("; ", 1) if "; " in said else (said, "mend it")
+    message = str(refusal).rstrip(".").removeprefix(f"{each.kind} {each.name}: ").removeprefix(f"{field} ")
+    wrong, fix = message.rsplit("; ", 1) if "; " in message else (message, "fix it")
     named = re.match(r"(spec\.[\w.\[\]]+):? ", wrong)
     if named:
         field, wrong = named[1], wrong[named.end() :]
-    return each.finding(field, wrong, mend)
+    return each.finding(field, wrong, fix)
 
 
 def length(canary: dict[str, Any], start: int = 0) -> float:

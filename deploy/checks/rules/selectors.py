@@ -1,4 +1,4 @@
-"""Who selects which pods, by which port: a selector or port that meets nothing is no error to any controller."""
+"""Who selects which pods, by which port: a selector or port that meets nothing is not an error to any controller."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def selections(rendering: Rendering) -> Iterator[tuple[Object, str, dict[str, st
 def selectors_meet_one_workload(rendering: Rendering) -> Iterator[Finding]:
     for each, field, wanted, met in selections(rendering):
         if len(met) != 1 or not wanted:
-            said = ", ".join(f"{name}={value}" for name, value in sorted(wanted.items())) or "everything"
+            labels = ", ".join(f"{name}={value}" for name, value in sorted(wanted.items())) or "everything"
             names = ", ".join(f"{pod.owner.kind} {pod.owner.name}" for pod in met)
-            wrong = f"({said}) meets the pods of {names}" if met else f"({said}) meets no pod"
+            wrong = f"({labels}) meets the pods of {names}" if met else f"({labels}) meets no pod"
             yield each.finding(field, wrong, "select the labels of the Rollout's pods")
 
 

@@ -62,8 +62,8 @@ def weights_within_reach(rendering: Rendering) -> Iterator[Finding]:
             for number, weight in weights(canary):
                 if replicas * weight % 100:
                     wrong = f"is {weight}, which {replicas} pods cannot make without a traffic router"
-                    mend = "take a multiple that they can make, other replicas, or `strategy: gateway`"
-                    yield rollout.finding(f"{CANARY}.steps[{number}].setWeight", wrong, mend)
+                    fix = "take a multiple that they can make, other replicas, or `strategy: gateway`"
+                    yield rollout.finding(f"{CANARY}.steps[{number}].setWeight", wrong, fix)
 
 
 def services_of_a_router(rendering: Rendering) -> Iterator[Finding]:
@@ -72,9 +72,8 @@ def services_of_a_router(rendering: Rendering) -> Iterator[Finding]:
         named = {name: canary.get(name) for name in ("canaryService", "stableService")}
         for name, value in named.items():
             if not value:
-                wrong = "is missing: canary and stable pods cannot be told apart" + (
-                    ", and the router refuses" if "trafficRouting" in canary else ""
-                )
+                refused = ", and the router refuses" if "trafficRouting" in canary else ""
+                wrong = f"is missing: canary and stable pods cannot be told apart{refused}"
                 yield rollout.finding(f"{CANARY}.{name}", wrong, "name its Service")
         if named["canaryService"] and named["canaryService"] == named["stableService"]:
             wrong = f"is {named['canaryService']}, as stableService"
@@ -90,25 +89,25 @@ def what_needs_a_router(rendering: Rendering) -> Iterator[Finding]:
     for rollout, canary in canaries(rendering):
         if "trafficRouting" in canary:
             continue
-        mend = "remove it, or use `strategy: gateway`"
+        fix = "remove it, or use `strategy: gateway`"
         for name in ("dynamicStableScale", "scaleDownDelaySeconds"):
             if name in canary:
-                yield rollout.finding(f"{CANARY}.{name}", "is refused without a traffic router", mend)
+                yield rollout.finding(f"{CANARY}.{name}", "is refused without a traffic router", fix)
         for number, step in enumerate(canary.get("steps") or []):
             for name in {"setCanaryScale", "setHeaderRoute", "setMirrorRoute"} & set(step):
-                yield rollout.finding(f"{CANARY}.steps[{number}].{name}", "is refused without a traffic router", mend)
+                yield rollout.finding(f"{CANARY}.steps[{number}].{name}", "is refused without a traffic router", fix)
 
 
 def router_is_a_plugin(rendering: Rendering) -> Iterator[Finding]:
-    """Argo Rollouts 1.9 knows Gateway API by a plugin only, and says nothing about a block of that name."""
+    """Argo Rollouts 1.9 knows Gateway API by a plugin only, and ignores a block of that name."""
     for rollout, canary in canaries(rendering):
         routing = canary.get("trafficRouting")
         if routing is None:
             continue
         if "gatewayAPI" in routing:
-            wrong = "is ignored without a word, so no weight would ever be set"
-            mend = "write it as trafficRouting.plugins.argoproj-labs/gatewayAPI"
-            yield rollout.finding(f"{CANARY}.trafficRouting.gatewayAPI", wrong, mend)
+            wrong = "is ignored silently, so no weight would ever be set"
+            fix = "write it as trafficRouting.plugins.argoproj-labs/gatewayAPI"
+            yield rollout.finding(f"{CANARY}.trafficRouting.gatewayAPI", wrong, fix)
         elif "argoproj-labs/gatewayAPI" not in (routing.get("plugins") or {}):
             wrong = "names no router that deploy/argocd installs"
             yield rollout.finding(f"{CANARY}.trafficRouting", wrong, "use plugins.argoproj-labs/gatewayAPI")

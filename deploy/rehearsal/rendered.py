@@ -1,44 +1,31 @@
-"""What the cluster would run of a model: the release that the working tree would become, rendered.
-
-python -m deploy rehearse flight_delay
-"""
+"""What the cluster would run of a model: the release that the working tree would become, rendered."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from deploy.canary import steps, template
 from deploy.canary.steps import Steps
-from deploy.checks import kustomize
+from deploy.checks import kustomize, rendering
 from deploy.lib import kustomization
-from deploy.lib.promise import vector
-from deploy.lib.release import Image, Promise
+from deploy.lib.release import COMPARED, Promise
 from models.lib import passport
 from models.lib.config import Model
-from repo.lib import files
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 Object = Mapping[str, Any]
 
 ENVIRONMENT = "production"
-BUILD = Path("deploy/build")  # three folders below the root's, as a release is: its paths lead to the same places
 BASE = Path("deploy/base")
-WALKED = ("canary", "gateway")  # strategies with weights to walk
-# Nothing is pulled: no registry has this image, and of the release only the objects around it are read.
-IMAGE = Image(name=kustomization.PLACEHOLDER, digest="sha256:" + "0" * 64)
 
 
 @dataclass(frozen=True)
-class Manifests:
+class RenderedRelease:
     """The Rollout, the AnalysisTemplates by name and the PodMonitor of a release; `notes` are sentences for people."""
 
     rollout: Object
@@ -48,21 +35,20 @@ class Manifests:
     source: str
     notes: tuple[str, ...]
 
-    def with_bounds(self, **milliseconds: float) -> Manifests:
+    def with_bounds(self, **milliseconds: float) -> RenderedRelease:
         """With other bounds above which a request is slow or beyond its budget, by annotation."""
-        said = {name.replace("_", "-"): kustomization.slow(value / 1000) for name, value in milliseconds.items()}
-        return dataclasses.replace(self, rollout=_annotated(self.rollout, said))
+        values = {name.replace("_", "-"): kustomization.slow(value / 1000) for name, value in milliseconds.items()}
+        return dataclasses.replace(self, rollout=_annotated(self.rollout, values))
 
-    def with_promise(self, promise: Promise) -> Manifests:
+    def with_promise(self, promise: Promise) -> RenderedRelease:
         """Held to this promise, about the champion that is rehearsed against."""
-        said = {"champion": promise.champion, "promised": vector(promise), "promised-rows": str(promise.rows)}
-        return dataclasses.replace(self, rollout=_annotated(self.rollout, said))
+        return dataclasses.replace(self, rollout=_annotated(self.rollout, kustomization.promised(promise)))
 
 
-def released(model: Model) -> Manifests:
-    """Rendered where kubectl or kustomize is on PATH; else the base as it is written, which the notes then say."""
+def released(model: Model) -> RenderedRelease:
+    """Rendered where kubectl or kustomize is on PATH; else the base as it is written, which the notes then state."""
     strategy, notes = model.serving.strategy, []
-    if strategy not in WALKED:
+    if strategy not in COMPARED:
         notes.append(f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.")
         strategy = "canary"
     try:
@@ -78,17 +64,19 @@ def released(model: Model) -> Manifests:
     rollout = _one(objects, "Rollout")
     templates = {str(each["metadata"]["name"]): each for each in objects if each["kind"] == "AnalysisTemplate"}
     plan = steps.plan(rollout, f"Rollout {rollout['metadata']['name']}")
-    found = Manifests(rollout, templates, _one(objects, "PodMonitor"), plan, source, tuple(notes))
+    found = RenderedRelease(rollout, templates, _one(objects, "PodMonitor"), plan, source, tuple(notes))
     check(found)
     return found
 
 
-def check(manifests: Manifests) -> None:
-    """Every analysis can be measured, also in compressed time: said before a server starts."""
-    plan = manifests.plan
+def check(release: RenderedRelease) -> None:
+    """Every analysis can be measured, also in compressed time: refused before a server starts."""
+    plan = release.plan
     for each in [*(one for step in plan.steps for one in step.analyses), *filter(None, [plan.background])]:
-        for metric in metrics(manifests, each, "latest", "stable", 2.0):
-            if fixed := template.literal_ranges(_queries(manifests, each)[metric.name]):
+        written = [metric for one in _used(release, each) for metric in one["spec"]["metrics"]]
+        queries = {str(metric["name"]): str(metric["provider"]["prometheus"]["query"]) for metric in written}
+        for metric in metrics(release, each, "latest", "stable", 2.0):
+            if fixed := template.literal_ranges(queries[metric.name]):
                 raise Refusal(
                     f"AnalysisTemplate {metric.template}: the query of {metric.name} holds the range {fixed[0]}, which "
                     "a rehearsal cannot compress; make it an argument with that value."
@@ -96,11 +84,11 @@ def check(manifests: Manifests) -> None:
 
 
 def metrics(
-    manifests: Manifests, analysis: steps.Analysis, latest: str, stable: str, factor: float
+    release: RenderedRelease, analysis: steps.Analysis, latest: str, stable: str, factor: float
 ) -> list[template.Metric]:
     """The metrics of an analysis, time compressed `factor` times; `latest` and `stable` are the arms' hashes."""
-    values = template.given(analysis.args, manifests.rollout, latest, stable, analysis.where)
-    used = _used(manifests, analysis)
+    values = template.given(analysis.args, release.rollout, latest, stable, analysis.where)
+    used = _used(release, analysis)
     values = template.compressed(template.arguments(used, values, analysis.where), factor)
     return [metric.scaled(factor) for metric in template.metrics(used, values)]
 
@@ -112,44 +100,26 @@ def catches(metric: str) -> str:
     return line.removeprefix("# ") if line.startswith("# Catches ") else ""
 
 
-def _used(manifests: Manifests, analysis: steps.Analysis) -> list[Object]:
+def _used(release: RenderedRelease, analysis: steps.Analysis) -> list[Object]:
     for name in analysis.templates:
-        if name not in manifests.templates:
+        if name not in release.templates:
             raise Refusal(f"{analysis.where} names the AnalysisTemplate {name}, which the release lacks; add it.")
-    return [manifests.templates[name] for name in analysis.templates]
-
-
-def _queries(manifests: Manifests, analysis: steps.Analysis) -> dict[str, str]:
-    """The queries as written, by metric."""
-    listed = [metric for each in _used(manifests, analysis) for metric in each["spec"]["metrics"]]
-    return {str(metric["name"]): str(metric["provider"]["prometheus"]["query"]) for metric in listed}
+    return [release.templates[name] for name in analysis.templates]
 
 
 def _rendered(model: Model, strategy: str) -> list[dict[str, Any]]:
-    written = {
-        "model": model.name,
-        "version": hashlib.sha256(b"rehearsal").hexdigest()[:12],
-        "verdict": "pass",
-        "content": {},
-        "metrics": {},
-        "gates": [],
-        "judged_by": [],
-        "serving": {
-            "strategy": strategy,
-            "slow_ms": passport.slow_ms(model),
-            "latency_budget_ms": model.serving.latency_budget_ms,
-            "canary": model.serving.canary.model_dump(),
-        },
-        "image": IMAGE.model_dump(),
+    serving = {
+        "strategy": strategy,
+        "slow_ms": passport.slow_ms(model),
+        "latency_budget_ms": model.serving.latency_budget_ms,
+        "canary": model.serving.canary.model_dump(),
     }
+    # Nothing is pulled: no registry has this image, and of the release only the objects around it are read.
+    written = rendering.passport(model.name, serving, kustomization.PLACEHOLDER)
     resources = (model.folder / "resources.yaml").read_bytes()
-    composed = kustomization.compose(ENVIRONMENT, model.name, yaml.safe_dump(written).encode(), resources)
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=BUILD) as temporary:
-        place = Path(temporary, model.name)
-        for name, content in composed.files.items():
-            files.write(place / name, content)
-        return kustomize.objects(place)
+    composed = kustomization.compose(ENVIRONMENT, model.name, written, resources)
+    with rendering.copied() as tree:
+        return kustomize.parse(rendering.texts([composed], tree, origins="")[0])
 
 
 def _unrendered() -> list[dict[str, Any]]:
@@ -161,9 +131,9 @@ def _unrendered() -> list[dict[str, Any]]:
     return found
 
 
-def _annotated(rollout: Object, said: Mapping[str, str]) -> Object:
+def _annotated(rollout: Object, values: Mapping[str, str]) -> Object:
     """A copy with these annotations of a release, written as a release writes them."""
-    ours = {f"release/{name}": text for name, text in said.items()}
+    ours = {f"release/{name}": text for name, text in values.items()}
     annotations = {**rollout["metadata"].get("annotations", {}), **ours}
     return {**rollout, "metadata": {**rollout["metadata"], "annotations": annotations}}
 
