@@ -6,7 +6,7 @@ python -m models evaluate flight_delay
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,6 @@ from models.lib import config, metrics, samples, scoring
 from repo.lib.command import working
 from repo.lib.files import sha256, write_json
 from repo.lib.refusal import Refusal
-
-if TYPE_CHECKING:
-    pass
 
 KEYS = ("onnx", "rows", "positive_rate", "metrics", "slices", "reliability", "roc", "histogram")
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models.lib import artifacts, config, plugin, samples
 from repo.lib.refusal import Refusal
-
-if TYPE_CHECKING:
-    pass
 
 
 def main(options: argparse.Namespace) -> int:

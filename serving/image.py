@@ -44,29 +44,14 @@ class Builder:
 
     probe: str  # fails where the command is there and what it needs to build is not, such as docker's engine
     digest: list[str]
-    push: str
-    pushed: list[str]  # the same as words; {file} gets the digest, where the builder can write one
+    push: list[str]  # {file} gets the digest, where the builder can write one
 
 
+WRITES_DIGEST = ["push", "--quiet", "--digestfile", "{file}", "{image}"]
 BUILDERS = {
-    "docker": Builder(
-        "version",
-        ["image", "inspect", "--format", "{{.Id}}"],
-        "docker tag {image} {target} && docker push {target}",
-        ["push", "--quiet", "{image}"],
-    ),
-    "podman": Builder(
-        "info",
-        ["image", "inspect", "--format", "{{.Digest}}"],
-        "podman push --digestfile /dev/stdout {image} {target}",
-        ["push", "--quiet", "--digestfile", "{file}", "{image}"],
-    ),
-    "buildah": Builder(
-        "info",
-        ["inspect", "--type", "image", "--format", "{{.FromImageDigest}}"],
-        "buildah push --digestfile /dev/stdout {image} {target}",
-        ["push", "--quiet", "--digestfile", "{file}", "{image}"],
-    ),
+    "docker": Builder("version", ["image", "inspect", "--format", "{{.Id}}"], ["push", "--quiet", "{image}"]),
+    "podman": Builder("info", ["image", "inspect", "--format", "{{.Digest}}"], WRITES_DIGEST),
+    "buildah": Builder("info", ["inspect", "--type", "image", "--format", "{{.FromImageDigest}}"], WRITES_DIGEST),
 }
 
 
@@ -89,11 +74,7 @@ def main(options: argparse.Namespace) -> int:
         return 0
     target = image if "/" in image else f"REGISTRY/{image}"
     print(f"  digest   {digest} here; the registry's can differ, because a push compresses the layers")
-    print(f"  push     {BUILDERS[builder].push.format(image=image, target=target)}")
-    reference = f"{re.sub(r':[^:/]*$', '', target)}@sha256:…"
-    print(
-        f"  promote  python -m deploy promote {options.model} --to staging --image {reference}, as the push prints it"
-    )
+    print(f"  push     python -m serving image {options.model} --tag {target} --push")
     return 0
 
 
@@ -137,10 +118,7 @@ def make(builder: str, bento: Path, base: str, image: str, log: Path) -> str:
     proxies = [word for name in os.environ if name.lower() in PROXIES for word in ("--build-arg", name)]
     with _dockerfile(base) as file, _secrets() as secrets, log.open("wb") as output:
         done = subprocess.run(
-            [
-                *(builder, "build", "--file", str(file), "--tag", image, *_labels()),
-                *(*proxies, *secrets, str(bento)),
-            ],
+            [builder, "build", "--file", str(file), "--tag", image, *_labels(), *proxies, *secrets, str(bento)],
             env={**os.environ, "DOCKER_BUILDKIT": "1"},  # an old docker knows secrets only so
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -182,7 +160,7 @@ def push(builder: str, image: str, log: Path) -> str:
     name = re.sub(r":[^:/]*$", "", image)
     with tempfile.TemporaryDirectory(prefix="image-") as folder:
         file = Path(folder, "digest")
-        words = [word.format(image=image, file=file) for word in BUILDERS[builder].pushed]
+        words = [word.format(image=image, file=file) for word in BUILDERS[builder].push]
         with command.working(f"{builder} pushes {image}"):
             done = _ask(builder, *words)
         log.write_text(done.stdout + done.stderr)

@@ -75,7 +75,7 @@ def test_a_team_adds_a_dataset_by_one_folder(recorded: list[str], capsys: pytest
     (WEATHER / "schema.py").write_text(
         "import pandera.polars as pa\n\n\n"
         "class Weather(pa.DataFrameModel):\n"
-        "    temp: float = pa.Field(in_range=(-40, 130), n_failure_cases=5)\n\n"
+        "    temp: float = pa.Field(in_range=(-40, 130))\n\n"
         "    class Config:\n        strict = True\n"
     )
     (WEATHER / "source.py").write_text(

@@ -34,6 +34,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         (["ingest", "specimen_trains"], "there is no dataset 'specimen_trains'"),
         (["describe", "specimen_trains"], "there is no dataset 'specimen_trains'"),
         (["validate", DATASET_NAME, "--table", "nowhere.csv"], "nowhere.csv is no file"),
+        (["validate", f"data_schemas/{DATASET_NAME}/", "--table", "nowhere.csv"], "nowhere.csv is no file"),
     ],
 )
 @pytest.mark.usefixtures("handlers_kept")

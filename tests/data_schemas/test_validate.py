@@ -6,13 +6,14 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from pandera.config import ValidationDepth, config_context
 
 from data_schemas import validate
-from data_schemas.lib import pointer
+from data_schemas.lib import pointer, violations
 from data_schemas.lib.violations import Violation, check
 from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import DATA, make_trips
@@ -51,6 +52,21 @@ def store(**months: pl.DataFrame) -> None:
 
 def named(violations: list[Violation]) -> list[tuple[str, str, int, list[int]]]:
     return [(v.column, v.rule, v.count, [case.row for case in v.cases]) for v in violations]
+
+
+def test_of_bad_rows_no_more_are_copied_than_are_shown(trips: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the schema says: without a limit pandera makes Python objects of them all."""
+    copied: list[int] = []
+    translate = violations._translate
+
+    def counting(errors: Any, *rest: Any) -> Any:
+        copied.extend(len(error.failure_cases) for error in errors)
+        return translate(errors, *rest)
+
+    monkeypatch.setattr(violations, "_translate", counting)
+    table = trips.with_columns(distance=pl.lit(-1, trips.schema["distance"]), dest="origin")
+    assert {violation.count for violation in check(DATASET_NAME, table)} == {trips.height}
+    assert max(copied) == violations.CASES
 
 
 def test_rows_that_hold_the_contract_pass(trips: pl.DataFrame) -> None:
