@@ -15,11 +15,10 @@ from pathlib import Path
 from rich.console import Console
 
 from data_schemas.lib import datasets, pointer
+from data_schemas.lib.months import PATTERN
 from data_schemas.lib.pointer import Version
 from repo.lib import files, process
 from repo.lib.refusal import Ended, Refusal, described
-
-MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -55,10 +54,7 @@ def bring(dataset: str) -> int:
 
     A source that has gone on by now is no fault of a change that is checked against the pinned version.
     """
-    pinned, data, console = pointer.pinned(dataset), datasets.data(dataset), Console()
-    if pinned is None:
-        path = pointer.path(dataset)
-        raise Refusal(f"{path} is missing; pin the data with `python -m data_schemas ingest {dataset}`, and commit it.")
+    pinned, data, console = pointer.demand(dataset), datasets.data(dataset), Console()
     with files.exclusive(datasets.build(dataset) / "ingest.lock", f"ingest {dataset}"):
         if pointer.measure(data) == pinned:
             console.print(f"{dataset}: version {pinned.short} is here, as pinned.", soft_wrap=True)
@@ -123,7 +119,7 @@ def _write(dataset: str, folder: Path, console: Console) -> list[str]:
         task = progress.add_task("", total=None)
         try:
             for month, table in source.months():
-                if not MONTH.fullmatch(month) or month in months:
+                if not re.fullmatch(PATTERN, month) or month in months:
                     raise ValueError(f"months() yields {month!r}, which is no month or not new")
                 table.write_parquet(folder / f"{month}.parquet", compression="zstd", compression_level=9)
                 months.append(month)

@@ -37,7 +37,7 @@ def evaluate(model: config.Model) -> dict[str, Any]:
     table = datasets.read(model.dataset, model.windows.test.months())
     if not table.height:
         raise Refusal(f"{model.folder}/model.yaml: windows.test: holds no rows; choose months that the data has.")
-    target = (table[model.target.column] > model.target.above).to_numpy().astype(np.float64)
+    target = samples.target(model, table)
     if target.min() == target.max():
         raise Refusal(f"{model.folder}/model.yaml: windows.test: has one outcome only, on which nothing is measured.")
     score = scoring.scores(scoring.session(model.onnx), samples.table(model, model.windows.test))

@@ -58,7 +58,7 @@ def main(options: argparse.Namespace) -> int:
         return land(Path(options.read).absolute())
     if not options.model:
         raise Refusal("no model is named; give one of models/, or --list to see which there are.")
-    if options.scheduled and (reason := kept_back(options.model)):
+    if options.scheduled and (reason := reason_to_skip(options.model)):
         print(f"retrain {options.model}: skipped, {reason}.")
         return 0
     if options.write:
@@ -71,7 +71,7 @@ def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
     due: list[str] = []
     skipped = {}
     for each in [name] if name else folders("models"):
-        if scheduled and (reason := kept_back(each)):
+        if scheduled and (reason := reason_to_skip(each)):
             skipped[each] = reason
         elif len(due) == JOBS:
             skipped[each] = f"{JOBS} models come before it, as many as one run takes; name it in a run of its own"
@@ -80,7 +80,7 @@ def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
     return {"models": due, "skipped": skipped}
 
 
-def kept_back(name: str) -> str | None:
+def reason_to_skip(name: str) -> str | None:
     """Why nobody waits for this model to be retrained; None where production runs it."""
     return None if champion.standing(name) else "production has no release of it, so nothing that runs has aged"
 

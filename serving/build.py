@@ -71,11 +71,6 @@ def build(name: str) -> Path:
     return bento
 
 
-def version_of(name: str) -> str:
-    """The version that the Bento of this model has or would have."""
-    return _version(_content(config.load(name, check_columns=False)))
-
-
 def _content(model: config.Model) -> dict[str, bytes]:
     """Every file of the Bento, by its path inside."""
     onnx = _read(model.onnx, f"python -m models run {model.name}")

@@ -63,6 +63,14 @@ def pinned(dataset: str) -> Version | None:
         ) from None
 
 
+def demand(dataset: str) -> Version:
+    """The committed version; refused where nothing is pinned."""
+    if (version := pinned(dataset)) is None:
+        mend = f"pin the data with `python -m data_schemas ingest {dataset}`, and commit it"
+        raise Refusal(f"{path(dataset)} is missing; {mend}.")
+    return version
+
+
 def pin(dataset: str, version: Version) -> None:
     """Write the pointer as `dvc add` would, byte for byte."""
     output = {"md5": version.hash, "size": version.size, "nfiles": version.nfiles, "hash": "md5", "path": "data"}

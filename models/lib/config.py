@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from data_schemas.lib import months
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 MODELS = Path("models")
-Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+Month = Annotated[str, Field(pattern=f"^{months.PATTERN}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -35,12 +36,7 @@ class Window(Strict):
         return self.first if self.first == self.last else f"{self.first} to {self.last}"
 
     def months(self) -> list[str]:
-        year, month = map(int, self.first.split("-"))
-        found = []
-        while (name := f"{year:04d}-{month:02d}") <= self.last:
-            found.append(name)
-            year, month = (year + 1, 1) if month == 12 else (year, month + 1)
-        return found
+        return [months.name(number) for number in range(months.number(self.first), months.number(self.last) + 1)]
 
 
 class Windows(Strict):

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from data_schemas.lib import pointer
 from models.lib import config
 from repo.lib.files import read_json, read_yaml, sha256, sha256_of_tree
 from repo.lib.refusal import Refusal
@@ -40,18 +41,13 @@ def content(model: config.Model, onnx: str | None = None) -> dict[str, str]:
     """
     schema = Path("data_schemas") / model.dataset / "schema.py"
     return {
-        "data": _data(model.dataset),
+        "data": pointer.demand(model.dataset).hash,
         "schema": sha256(schema),
         "code": sha256_of_tree(code(model)),
         "service": sha256_of_tree(_files(SERVICE)),
-        "requirements": _requirements(model),
+        "requirements": sha256_of_tree([Path("requirements/training.txt"), *_files([str(model.requirements)])]),
         "onnx": onnx or sha256(model.onnx),
     }
-
-
-def _requirements(model: config.Model) -> str:
-    shared = Path("requirements/training.txt")
-    return sha256_of_tree([shared, model.requirements]) if model.requirements.is_file() else sha256(shared)
 
 
 def code(model: config.Model) -> list[Path]:
@@ -157,12 +153,3 @@ def slow_ms(model: config.Model) -> float:
         return float(read_yaml(path, mend, KEYS)["serving"]["slow_ms"])
     except (KeyError, TypeError, ValueError):
         raise Refusal(f"{path}: serving.slow_ms is missing; {mend}.") from None
-
-
-def _data(dataset: str) -> str:
-    pointer = Path("data_schemas") / dataset / "data.dvc"
-    pinned = read_yaml(pointer, f"pin the data with `python -m data_schemas ingest {dataset}`")
-    try:
-        return str(pinned["outs"][0]["md5"])
-    except (KeyError, TypeError, IndexError):
-        raise Refusal(f"{pointer}: outs[0].md5 is missing; restore the file with `git checkout {pointer}`.") from None

@@ -42,27 +42,17 @@ def repro(pipeline: Path, train: bool = True) -> int:
             raise
 
 
-def status(pipeline: Path) -> dict[str, list[Any]]:
-    """Stage -> what changed, in DVC's words; a stage that is up to date is not there."""
-    return dict(_answer("status", str(pipeline)))
-
-
 def bring(pipeline: Path, outs: list[Path]) -> dict[str, str]:
     """Put those of these outputs that are absent where the lock has them, from DVC's cache or remote.
 
     What is present stays as it is, and goes to the cache when its bytes are those of the lock. The answer is why others
     could not be brought. A remote that has other bytes is refused.
     """
-    return dict(_answer("bring", str(pipeline), *map(str, outs)))
-
-
-def _answer(*words: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "models.lib.pipeline", *words]
+    command = [sys.executable, "-m", "models.lib.pipeline", "bring", str(pipeline), *map(str, outs)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Refusal(done.stderr.strip().removeprefix("models run: "))
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return dict(json.loads(done.stdout))
 
 
 def _ask(operation: str, pipeline: str, *outs: str) -> int:
@@ -72,9 +62,7 @@ def _ask(operation: str, pipeline: str, *outs: str) -> int:
 
         logging.getLogger("dvc").setLevel(logging.CRITICAL)
         with Repo() as repo:
-            if operation == "status":
-                print(json.dumps(repo.status([pipeline])))
-            elif operation == "bring":
+            if operation == "bring":
                 print(json.dumps(_bring(repo, pipeline, outs)))
             else:
                 repo.reproduce([pipeline])

@@ -83,7 +83,7 @@ class Change:
         self.owned: dict[tuple[str, str], list[str]] = {}  # (stage, folder of a team) -> paths inside
         self.shared = False  # whether anything but a team's folders and releases differs
         for path in paths:
-            if _documents(path):
+            if path.endswith(".md") or path == "LICENSE":
                 continue
             if owner := _owner(path):
                 stage, folder, inner = owner
@@ -128,7 +128,7 @@ class Change:
             yield EVERYTHING
             return
         old, new = dict(_leaves(was)), dict(_leaves(now))
-        yield from (_row(SETTINGS, key) for key in old.keys() | new.keys() if _differs(key, old, new))
+        yield from (_row(SETTINGS, key) for key in old.keys() | new.keys() if old.get(key, ...) != new.get(key, ...))
 
     @cached_property
     def _before(self) -> dict[str, str]:
@@ -169,10 +169,6 @@ def _row(table: tuple[Row, ...], path: str) -> Row:
     return next((row for row in table if path.startswith(row.prefixes)), EVERYTHING)
 
 
-def _documents(path: str) -> bool:
-    return path.endswith(".md") or Path(path).name == "LICENSE"
-
-
 def _text(path: str) -> str:
     try:
         return Path(path).read_text()
@@ -194,7 +190,3 @@ def _leaves(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{above}.{key}" if above else str(key))
     else:
         yield above, content
-
-
-def _differs(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return key not in old or key not in new or old[key] != new[key]

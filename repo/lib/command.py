@@ -22,7 +22,6 @@ ENVIRONMENT = {
     # Telemetry is off unless a person sets these otherwise.
     "BENTOML_DO_NOT_TRACK": "True",
     "DVC_NO_ANALYTICS": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
     "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime 1.32 uploads from Linux, too, and keeps a device id under ~/.cache
     "OTEL_SDK_DISABLED": "true",  # bentoml traces to nowhere at 15 % of its CPU otherwise
     # Training and inference run on one thread: other counts give other bits, and slow each other down on busy cores.

@@ -103,7 +103,7 @@ def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | N
                 f"drop them with `git push origin --delete {branch}`, then run again."
             )
         # Unless it is the very same: a new commit would only dismiss approvals and run checks again.
-        if not _same(standing):
+        if not standing or _commit(standing) != _commit("HEAD"):
             lease = f"--force-with-lease=refs/heads/{branch}:{standing}"
             if refused := push_head(branch, lease):
                 raise Refusal(f"pushing {branch} failed ({pull_request.first(refused)}); mend that and run again.")
@@ -203,11 +203,9 @@ def _quietly(*words: str) -> bool:
     return True
 
 
-def _same(standing: str) -> bool:
-    """Whether that commit holds the same files as HEAD and starts where HEAD does."""
-    return bool(standing) and all(
-        git("rev-parse", f"{standing}{of}") == git("rev-parse", f"HEAD{of}") for of in ("^{tree}", "~1")
-    )
+def _commit(name: str) -> bytes:
+    """The files that a commit holds and where it starts, as two hashes."""
+    return git("rev-parse", f"{name}^{{tree}}", f"{name}~1")
 
 
 def credentials() -> list[str]:

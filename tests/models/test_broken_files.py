@@ -36,10 +36,10 @@ def test_a_damaged_record_is_named(verb: Callable[..., Answer], name: str, verbs
         refused(verb(each, "specimen_delay"), str(BUILD / name))
 
 
-@pytest.mark.parametrize("verb_name", ["export", "measure"])
-def test_damaged_weights_are_named(verb: Callable[..., Answer], verb_name: str) -> None:
+@pytest.mark.parametrize(("verb_name", "mends"), [("export", "train"), ("measure", "run")])
+def test_damaged_weights_are_named(verb: Callable[..., Answer], verb_name: str, mends: str) -> None:
     (MODEL / "weights" / "weights.safetensors").write_bytes(b"damaged")
-    refused(verb(verb_name, "specimen_delay"), str(MODEL / "weights"), "python -m models train specimen_delay")
+    refused(verb(verb_name, "specimen_delay"), str(MODEL / "weights"), f"python -m models {mends} specimen_delay")
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(verb: Callable[..., Answer]) -> None:

@@ -19,6 +19,7 @@ VERBS = {stage: f"models.{stage}" for stage in ("train", "export", "evaluate")}
 VERBS |= {stage: f"data_schemas.{stage}" for stage in ("validate", "describe")}
 # They carry words, settings and files, and change no byte of what a stage makes of the same input.
 CARRIERS = {"repo.lib.command", "repo.lib.files", "repo.lib.refusal", "models.lib.config", "models.lib.artifacts"}
+CARRIERS |= {"data_schemas.lib.months"}
 
 
 @pytest.fixture(scope="module")

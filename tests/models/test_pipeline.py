@@ -73,7 +73,7 @@ def test_a_stage_that_cannot_say_why_it_ended_is_named(stage: Stage) -> None:
 def refused(*words: str) -> str:
     """In one sentence, which the question brings up and the run prints."""
     with pytest.raises(Refusal) as refusal:
-        pipeline.status(FILE)
+        pipeline.bring(FILE, [])
     sentence = str(refusal.value)
     assert "\n" not in sentence
     assert all(word in sentence for word in words), sentence
@@ -104,21 +104,19 @@ def test_a_tree_outside_of_git_is_refused_as_that(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("held", ["the whole tree", "one path"])
-@pytest.mark.usefixtures("stage")
-def test_another_process_of_dvc_is_waited_for(held: str) -> None:
+def test_another_process_of_dvc_is_waited_for(stage: Stage, held: str) -> None:
     """Nothing is damaged then, so nothing is to be restored."""
     block = "repo.lock" if held == "the whole tree" else "rwlock(repo.tmp_dir, repo.fs, 'test', [], [path], None)"
     script = (
         "import os, sys; from dvc.repo import Repo; from dvc.rwlock import rwlock; path = os.path.abspath('made')\n"
         f"with Repo() as repo:\n    with {block}: print('held', flush=True); sys.stdin.read()"
     )
-    declare("touch made")
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
-        with pytest.raises(Refusal, match="another process of DVC works in this tree; wait for it, then run again"):
-            pipeline.status(FILE)
+        code, _, error = stage("touch made")
+        assert (code, "another process of DVC works in this tree; wait for it, then run again" in error) == (2, True)
         assert process.stdin is not None
         process.stdin.close()
 

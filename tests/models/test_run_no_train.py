@@ -59,12 +59,12 @@ def other_bytes(name: str) -> Callable[[], object]:
 
 
 FAULTS: dict[str, tuple[Callable[[], object], str]] = {
-    "another seed": (lambda: trees.configure(Path(), {"training.seed": 8}), "train: changed deps: .*model.yaml"),
-    "another network": (other_bytes("network.py"), "train: changed deps: .*network.py"),
+    "another seed": (lambda: trees.configure(Path(), {"training.seed": 8}), "train: training of .*model.yaml"),
+    "another network": (other_bytes("network.py"), "train: .*network.py changed"),
     "no weights": (lambda: shutil.rmtree(MODEL / "weights"), "models/specimen_delay/weights is missing"),
-    "other weights": (other_bytes("weights/model.json"), "train: changed outs: models/specimen_delay/weights"),
+    "other weights": (other_bytes("weights/model.json"), "models/specimen_delay/weights is not the file"),
     "no model": ((MODEL / "model.onnx").unlink, "models/specimen_delay/model.onnx is missing"),
-    "another model": (other_bytes("model.onnx"), "export: changed outs: models/specimen_delay/model.onnx"),
+    "another model": (other_bytes("model.onnx"), "models/specimen_delay/model.onnx is not the file"),
     "no lock": (LOCK.unlink, "models/specimen_delay/dvc.lock is missing"),
     "other figures": (
         other_bytes("../lib/metrics.py"),

@@ -223,7 +223,7 @@ def test_a_stale_lock_is_mended_for_real_and_what_the_clone_knows_is_not_trained
     git("push", "--quiet", "--force", "origin", "HEAD:work", root=clone)
     answer = run("models", "run", "--push", "work", root=clone)
     assert answer.code == 0, answer.error
-    assert "run specimen_delay: evaluate: changed deps" in answer.out
+    assert "run specimen_delay: evaluate: serving.threshold of" in answer.out
     assert "\nevaluate specimen_delay: " in answer.out
     assert "\ntrain specimen_delay: " not in answer.out
     changed = git("show", "--name-only", "--format=", "work", root=remote / "origin")

@@ -96,7 +96,7 @@ def make_repository(root: Path) -> None:
     shutil.copytree("requirements", root / "requirements")
     (root / SCHEMA).parent.mkdir()
     shutil.copy(Path(__file__).with_name("toys.py"), root / SCHEMA)
-    (root / SCHEMA).with_name("data.dvc").write_text("outs: [{md5: 0123.dir}]\n")
+    (root / SCHEMA).with_name("data.dvc").write_text("outs: [{md5: 0123.dir, size: 1, nfiles: 1}]\n")
     (root / MODEL).mkdir()
     off = "{off: a toy has no gates}"
     gates = "{" + ", ".join(f"{gate}: {off}" for gate in GATES) + "}"

@@ -24,6 +24,7 @@ NOTE = (
     "Difference: candidate minus champion on the same rows, with the 95 % interval of a paired bootstrap; where it "
     "contains 0 there is no evidence of a difference. Of ROC AUC the higher is better, of the others the lower."
 )
+COMPARED = ["champion", "difference", ""]
 Table = tuple[list[str], list[list[str]]]
 
 
@@ -41,7 +42,7 @@ def gates(passport: dict[str, Any]) -> Table:
 
 
 def metrics(evaluation: dict[str, Any], comparison: dict[str, Any]) -> Table:
-    head = ["metric", "candidate", "95 % interval"] + ["champion", "difference", ""] * bool(comparison["metrics"])
+    head = ["metric", "candidate", "95 % interval", *(COMPARED if comparison["metrics"] else [])]
     rows = []
     for name, title in TITLES.items():
         figure, against = evaluation["metrics"][name], comparison["metrics"].get(name)
@@ -60,8 +61,8 @@ def slices(found: list[dict[str, Any]], comparison: dict[str, Any]) -> Table:
         compared = [_number(against["champion"], 3), *_difference("roc_auc", against)] if against else []
         share = f"{each['positive_rate']:.1%}"
         cells = [each["column"], each["slice"], f"{each['rows']:,}", share, _number(auc["value"], 3), interval(auc, 3)]
-        rows.append(cells + (compared or [""] * 3 * bool(known)))
-    return head + ["champion", "difference", ""] * bool(known), rows
+        rows.append([*cells, *(compared or ["", "", ""] if known else [])])
+    return [*head, *(COMPARED if known else [])], rows
 
 
 def shift(comparison: dict[str, Any]) -> Table:
