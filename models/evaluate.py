@@ -1,7 +1,4 @@
-"""Measure the ONNX file, the thing that ships, on the test window: metrics with intervals, slices and curves.
-
-python -m models evaluate flight_delay
-"""
+"""Measure the ONNX file, the thing that ships, on the test window: metrics with intervals, slices and curves."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Export the trained network as one reproducible ONNX file: raw columns in, calibrated score out.
-
-python -m models export flight_delay
-"""
+"""Export the trained network as one reproducible ONNX file: raw columns in, calibrated score out."""
 
 from __future__ import annotations
 

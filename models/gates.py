@@ -1,7 +1,5 @@
 """Judge a model by the limits of its model.yaml and by the champion, and write its passport.
 
-python -m models gates flight_delay
-
 A gate passes only on evidence: a missing file, a missing figure, NaN or a test that did not run is a failure.
 """
 

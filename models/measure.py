@@ -1,7 +1,4 @@
-"""Measure what depends on the machine: latency of the ONNX file, and its distance from the network it came from.
-
-python -m models measure flight_delay
-"""
+"""Measure what depends on the machine: latency of the ONNX file, and its distance from the network it came from."""
 
 from __future__ import annotations
 

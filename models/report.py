@@ -1,7 +1,4 @@
-"""Write the report of a model: one self-contained HTML file, and Markdown that GitHub draws in a pull request.
-
-python -m models report flight_delay
-"""
+"""Write the report of a model: one self-contained HTML file, and Markdown that GitHub draws in a pull request."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Train again from the committed sources and hold the result against the committed model.
 
-python -m models reproduce flight_delay
-
 They must be equivalent: on the rows of the test window no score may differ by more than SCORE, and no metric by more
 than SHARE of the width of its own 95 % interval. Another processor or C library rounds the logarithms of a loss another
 way, and training carries that on, so the same bytes are good news and never a condition. What was found goes into the

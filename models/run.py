@@ -1,7 +1,5 @@
 """Do all of it for one model, and only what changed: data to verdict.
 
-python -m models run flight_delay
-
 Its dvc.yaml holds what determines the model's bytes and figures, the same on every machine; its lock is committed. The
 verdict depends on this machine (latency) and this moment (the champion), so it is judged here and never locked.
 """

@@ -1,7 +1,4 @@
-"""Fit a model's network on its training window.
-
-python -m models train flight_delay
-"""
+"""Fit a model's network on its training window."""
 
 from __future__ import annotations
 

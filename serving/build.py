@@ -1,7 +1,4 @@
-"""Build a model's Bento offline: model file, contract and service code in one folder, versioned by their content.
-
-python -m serving build flight_delay
-"""
+"""Build a model's Bento offline: model file, contract and service code in one folder, versioned by their content."""
 
 from __future__ import annotations
 

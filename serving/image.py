@@ -1,8 +1,5 @@
 """Build the image of a model's Bento with the builder that this machine has, and print its digest.
 
-python -m serving image flight_delay
-python -m serving image flight_delay --tag ghcr.io/you/flight_delay:7 --push
-
 With `--push` models/<model>/build/image holds what `python -m deploy promote --image` takes.
 """
 

@@ -1,7 +1,4 @@
-"""Serve a model's Bento on this machine, as production would: BentoML's own server in a process of its own.
-
-python -m serving serve flight_delay
-"""
+"""Serve a model's Bento on this machine, as production would: BentoML's own server in a process of its own."""
 
 from __future__ import annotations
 

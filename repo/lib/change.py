@@ -1,7 +1,5 @@
 """What must run again for a change: a table from the path of a file to the first stage that reads it.
 
-python -c 'from repo.lib.change import Change; print(Change("HEAD", ["models/gates.py"]).stages("flight_delay"))'
-
 The first row that fits a path counts. What no row knows makes everything run again: too much work, never too little.
 The rows are held against what the verbs of each stage import by tests/repo/test_rows.py.
 """

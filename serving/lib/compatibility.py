@@ -1,7 +1,4 @@
-"""What differs between two contracts, and what each difference does to those who call.
-
-python -m serving contract flight_delay
-"""
+"""What differs between two contracts, and what each difference does to those who call."""
 
 from __future__ import annotations
 

@@ -119,7 +119,10 @@ def test_the_passport_gives_the_version_that_answers_name(tmp_path: Path, monkey
             r"content\.schema is not the hash of the present schema",
         ),
         (after(lambda: append("requirements/training.txt")), r"content\.requirements is not"),
-        (after(lambda: toy.SCHEMA.with_name("data.dvc").write_text("outs: [{md5: other, size: 1, nfiles: 1}]")), r"content\.data is not"),
+        (
+            after(lambda: toy.SCHEMA.with_name("data.dvc").write_text("outs: [{md5: other, size: 1, nfiles: 1}]")),
+            r"content\.data is not",
+        ),
         (lambda: stamp(content={}), rf"passport\.yaml: content\.onnx is not .*{RUN}"),
         (lambda: stamp(content="none"), rf"passport\.yaml: content\.onnx is not .*{RUN}"),
         (
