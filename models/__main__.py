@@ -30,8 +30,8 @@ VERBS = [
         ("--propose", {"action": "store_true", "help": "on top of origin's main, as a pull request with the verdict"}),
         ("--write", {"metavar": "DIR", "help": "propose nothing: leave there what would be proposed"}),
         ("--read", {"metavar": "DIR", "help": "train nothing: propose what --write left there"}),
-        ("--scheduled", {"action": "store_true", "help": "only a model that production runs; nothing else has aged"}),
-        ("--list", {"action": "store_true", "help": "only say as JSON which models it would be"}),
+        ("--scheduled", {"action": "store_true", "help": "with --list: only what production runs, as nothing else ages"}),
+        ("--list", {"action": "store_true", "help": "train nothing: print as JSON which models it would be"}),
     ]),
     Verb("reproduce", "train again, and hold the result against the committed model", [MODEL], alone=True),
     Verb("accept", "take the verdict of another machine: its figures, with the hashes of this tree", [
