@@ -1,7 +1,5 @@
 """Read a dataset from its source, check it, and pin its version: `python -m data_schemas ingest flights`."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

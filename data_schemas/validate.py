@@ -1,7 +1,5 @@
 """Hold every row of a dataset, or of any file, against the contract: `python -m data_schemas validate flights`."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace

@@ -1,7 +1,5 @@
 """The second stage: python -m models <verb> <model>."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +28,7 @@ VERBS = [
         ("--propose", {"action": "store_true", "help": "on top of origin's main, as a pull request with the verdict"}),
         ("--write", {"metavar": "DIR", "help": "propose nothing: leave there what would be proposed"}),
         ("--read", {"metavar": "DIR", "help": "train nothing: propose what --write left there"}),
-        ("--scheduled", {"action": "store_true", "help": "with --list: only what production runs, as nothing else ages"}),
+        ("--scheduled", {"action": "store_true", "help": "with --list: only what production runs; nothing else ages"}),
         ("--list", {"action": "store_true", "help": "train nothing: print as JSON which models it would be"}),
     ]),
     Verb("reproduce", "train again, and hold the result against the committed model", [MODEL], alone=True),

@@ -4,8 +4,6 @@ release.yml judges a model where its code runs and so nothing may be written, an
 job says only the figures are taken: every hash, the version and the settings are those of this tree.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Measure the ONNX file, the thing that ships, on the test window: metrics with intervals, slices and curves."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -3,8 +3,6 @@
 A gate passes only on evidence: a missing file, a missing figure, NaN or a test that did not run is a failure.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import subprocess

@@ -1,7 +1,5 @@
 """Write the report of a model: one self-contained HTML file, and Markdown that GitHub draws in a pull request."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import re

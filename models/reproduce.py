@@ -6,8 +6,6 @@ way, and training carries that on, so the same bytes are good news and never a c
 passport that the next `models run` writes.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import platform

@@ -4,8 +4,6 @@ Its dvc.yaml holds what determines the model's bytes and figures, the same on ev
 verdict depends on this machine (latency) and this moment (the champion), so it is judged here and never locked.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """Fit a model's network on its training window."""
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The ground of all stages, a change and its checks: `python -m repo --help` lists the verbs."""
 
-from __future__ import annotations
-
 import sys
 
 from repo.lib.command import SINCE, Verb, run, use_utf8

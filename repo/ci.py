@@ -5,8 +5,6 @@ python -m repo ci gates flight_delay    # one job, as a step of ci.yml does
 JOBS is the one place that says what a job is. A job stops at its first command that fails; the others still run.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex

@@ -9,8 +9,6 @@ key is always there. `code`: the checks, which a change of documents needs, too.
 no job. It imports nothing but PyYAML, so that CI can ask before it installs the rest.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from typing import Any

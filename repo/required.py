@@ -3,8 +3,6 @@
 It fails closed: a job that the plan asks for passes by success alone, and without a plan nothing passes.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from dataclasses import dataclass

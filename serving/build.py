@@ -1,7 +1,5 @@
 """Build a model's Bento offline: model file, contract and service code in one folder, versioned by their content."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import hashlib

@@ -4,8 +4,6 @@
 does to those who call: 0, or 1 where it breaks requests of theirs.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

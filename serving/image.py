@@ -3,8 +3,6 @@
 With `--push` models/<model>/build/image holds what `python -m deploy promote --image` takes.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import contextlib

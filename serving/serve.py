@@ -1,7 +1,5 @@
 """Serve a model's Bento on this machine, as production would: BentoML's own server in a process of its own."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import ctypes

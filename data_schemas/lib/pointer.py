@@ -1,7 +1,5 @@
 """`data.dvc`, the committed pointer that pins a dataset's version; `cat data_schemas/flights/data.dvc` shows it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

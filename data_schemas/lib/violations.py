@@ -1,7 +1,5 @@
 """What of a table violates its dataset's contract; `python -m data_schemas validate flights` prints it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 `python -m models gates flight_delay` writes it to build/comparison.json.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

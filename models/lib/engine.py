@@ -3,8 +3,6 @@
 No file of a model names a file of the template: its stages read hashes, which `declare` writes into build/engine.json.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whether dvc.lock names what the sources beside it make, found without DVC: here, in a second, and for any commit."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import re

@@ -4,8 +4,6 @@ They go into the model's build folder and are found first by whatever imports it
 trains no other model again. Packages that the template itself runs are those of its own lock for every model.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

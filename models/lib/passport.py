@@ -1,7 +1,5 @@
 """The record that travels with a model: what it was made from, what was measured, what judged it and how."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ In a process of its own, `python -m models.lib.pipeline repro models/flight_dela
 logging and its Ctrl-C, and this one can be ended together with the stage that it has started.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

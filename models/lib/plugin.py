@@ -1,7 +1,5 @@
 """The class `Model` of a model's network.py, and what it raises as one sentence."""
 
-from __future__ import annotations
-
 import importlib
 import traceback
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ distribution pushed through the table (deploy/canary/judge.py). The numbers are 
 on the same rows, and travel in the passport.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The three windows of a model, moved together to a later month of its data; of model.yaml only the months change."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterator

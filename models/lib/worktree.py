@@ -6,8 +6,6 @@ judge it. A child finds no token in its environment but could read that of its p
 without one, then `--read` elsewhere.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil

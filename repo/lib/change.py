@@ -4,8 +4,6 @@ The first row that fits a path counts. What no row knows makes everything run ag
 The rows are held against what the verbs of each stage import by tests/repo/test_rows.py.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import cached_property

@@ -1,7 +1,5 @@
 """How every stage turns `python -m <stage> <verb> <noun>` into a call, an exit code and, when refused, one sentence."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import io

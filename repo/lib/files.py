@@ -1,7 +1,5 @@
 """Files that are whole or absent: hashing, atomic writes and the lock that keeps two runs apart."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import hashlib

@@ -1,7 +1,5 @@
 """What Git knows: the one place that calls it."""
 
-from __future__ import annotations
-
 import io
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Markdown for pull requests that whatever stands in it cannot break."""
 
-from __future__ import annotations
-
 import re
 
 ACTIVE = re.compile(r"[\\`*_{}\[\]<>()#!|~$&@^:]")

@@ -5,8 +5,6 @@ person works in is touched; and it is made again whenever somebody else was fast
 What runs the code of a model, where no token may be, writes what it would land (`carry`); a later job does (`carried`).
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

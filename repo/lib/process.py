@@ -1,7 +1,5 @@
 """Other programs: what they print, or one sentence about why they failed."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ repo/lib/origin.py pushes the branches. GitHub is asked by owner and branch and 
 owner, too, so whatever was not proposed from this repository itself is left out: nobody else's pull request is touched.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

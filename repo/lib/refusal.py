@@ -1,7 +1,5 @@
 """How a verb says no, and how it is ended."""
 
-from __future__ import annotations
-
 
 class Refusal(Exception):
     """One sentence: what is wrong, where, and what to do. Becomes exit code 2 without a traceback."""

@@ -1,7 +1,5 @@
 """What differs between two contracts, and what each difference does to those who call."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping

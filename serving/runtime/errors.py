@@ -1,7 +1,5 @@
 """What can be wrong with a request, and the words and status for it: one fault an answer, two kilobytes at most."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

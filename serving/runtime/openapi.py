@@ -3,8 +3,6 @@
 curl localhost:3000/docs.json
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import attrs

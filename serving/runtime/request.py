@@ -3,8 +3,6 @@
 Both are made from contract.json, and tests/serving/test_request.py holds them to the same verdicts.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal

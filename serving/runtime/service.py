@@ -3,8 +3,6 @@
 `service_class` is public in BentoML 1.4.39 but hardly documented: the version is pinned, and tests/serving/ holds it.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 from pathlib import Path

@@ -6,8 +6,6 @@ Exit code 0: every answer kept the contract. 1: one did not, and the first is na
 end, for an environment that has no callers, and a wrong answer is only printed: the model's own metrics count it.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

@@ -1,7 +1,5 @@
 """What passport and comparison say of a model, in one sentence: how its report begins and `models run` ends."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

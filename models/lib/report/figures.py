@@ -3,8 +3,6 @@
 Where there is no champion to compare with, its columns are not there.
 """
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal
 from typing import Any
