@@ -37,7 +37,7 @@ def main(options: argparse.Namespace) -> int:
     if options.table:
         table = Path(options.table)
         if not table.is_file():
-            raise Refusal(f"{table} is no file; give --table the path of a CSV or Parquet file.")
+            raise Refusal(f"{table} is not a file; give --table the path of a CSV or Parquet file.")
         report = build / f"validation-{table.stem}.json"
         inspection = inspect(dataset, [table])
     else:

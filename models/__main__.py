@@ -1,4 +1,4 @@
-"""The second stage: python -m models <verb> <model>."""
+"""Stage 2, a model and its verdict: `python -m models --help` lists the verbs."""
 
 import sys
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from repo.lib.command import Verb, noun, run, use_utf8
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": noun})
 VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
-        ("model", {**MODEL[1], "nargs": "?", "help": f"{MODEL[1]['help']}; --push alone may go without"}),
+        ("model", {**MODEL[1], "nargs": "?", "help": f"{MODEL[1]['help']}; may be left out with --push"}),
         ("--check", {"action": "store_true", "help": "change nothing; fail if lock or model is older than its inputs"}),
         ("--no-train", {"action": "store_true", "help": "judge the committed model; refuse to make another"}),
         ("--push", {"metavar": "BRANCH", "help": "run what is stale on the newest commit of this branch, and push it"}),
@@ -31,7 +31,7 @@ VERBS = [
         ("--scheduled", {"action": "store_true", "help": "with --list: only what production runs; nothing else ages"}),
         ("--list", {"action": "store_true", "help": "train nothing: print as JSON which models it would be"}),
     ]),
-    Verb("reproduce", "train again, and hold the result against the committed model", [MODEL], alone=True),
+    Verb("reproduce", "train again, and compare the result with the committed model", [MODEL], alone=True),
     Verb("accept", "take the verdict of another machine: its figures, with the hashes of this tree", [
         MODEL,
         ("--passport", {"metavar": "FILE", "help": "that of `models run` there (default: build/gate/passport.yaml)"}),

@@ -37,7 +37,7 @@ def evaluate(model: config.Model) -> dict[str, Any]:
         raise Refusal(f"{model.folder}/model.yaml: windows.test: has one outcome only, on which nothing is measured.")
     score = scoring.scores(scoring.session(model.onnx), samples.table(model, model.windows.test))
     if not np.isfinite(score).all() or score.min() < 0 or score.max() > 1:
-        raise Refusal(f"{model.onnx} gives scores outside 0 to 1 or not finite; mend {model.folder}/network.py.")
+        raise Refusal(f"{model.onnx} gives scores outside 0 to 1 or not finite; fix {model.folder}/network.py.")
     counts = metrics.resamples(len(score))
     return {
         "onnx": sha256(model.onnx),

@@ -79,16 +79,16 @@ def run(model: config.Model) -> int:
 
 def gather(model: config.Model) -> Evidence:
     """Read what was measured; figures of another file than the present model.onnx are refused."""
-    mend = f"python -m models run {model.name}"
+    fix = f"python -m models run {model.name}"
     if not model.onnx.is_file():
-        raise Refusal(f"{model.onnx} is missing; make it with `{mend}`.")
+        raise Refusal(f"{model.onnx} is missing; make it with `{fix}`.")
     lock.refuse_stale(model.name)
     onnx, found = sha256(model.onnx), {}
     for name in ("evaluation", "measured"):
         path = model.build / f"{name}.json"
-        found[name] = read_json(path, mend, ("onnx",))
+        found[name] = read_json(path, fix, ("onnx",))
         if found[name]["onnx"] != onnx:
-            raise Refusal(f"{path} belongs to another {model.onnx.name}; make it anew with `{mend}`.")
+            raise Refusal(f"{path} belongs to another {model.onnx.name}; make it again with `{fix}`.")
     return Evidence(model, found["evaluation"], found["measured"], champion.find(model))
 
 
@@ -148,9 +148,11 @@ def _as_production(verdict: Verdict, evidence: Evidence, limit: float, most: boo
     if not _not_worse(found, limit, most):
         return verdict
     assert evidence.champion is not None
-    told = f"{evidence.champion.version} in production has {found['champion']:.4g} on the same rows"
+    standing = f"{evidence.champion.version} in production has {found['champion']:.4g} on the same rows"
     difference = found["difference"]
-    reason = f"{told}; difference {difference['value']:+.4f} ({difference['low']:+.4f} to {difference['high']:+.4f})"
+    reason = (
+        f"{standing}; difference {difference['value']:+.4f} ({difference['low']:+.4f} to {difference['high']:+.4f})"
+    )
     return replace(verdict, verdict=BELOW, reason=reason)
 
 
@@ -241,7 +243,7 @@ def _baseline(name: str, gate: config.Baseline, evidence: Evidence) -> Verdict:
 
 def _parity(name: str, gate: config.AtMost, evidence: Evidence) -> Verdict:
     found = evidence.measured["parity"]
-    if not found["rows"] >= measure.PARITY_ROWS:  # NaN is no number of rows
+    if not found["rows"] >= measure.PARITY_ROWS:  # NaN is not a number of rows
         few = f"measured on {found['rows']:,} rows, fewer than {measure.PARITY_ROWS:,}"
         return Verdict(name, f"at most {gate.at_most:g}", "none", "fail", few)
     reason = f"on {found['rows']:,} rows, a third of them with nulls and unknown names"

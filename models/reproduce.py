@@ -104,7 +104,7 @@ def made_on(model: config.Model) -> str:
     """What the first line of dvc.lock says of the machine that trained the committed model."""
     lock = model.folder / "dvc.lock"
     line = lock.read_text().partition("\n")[0] if lock.is_file() else ""
-    return f"committed from {line.removeprefix(NOTE)}" if line.startswith(NOTE) else "nothing says where it was trained"
+    return f"committed from {line.removeprefix(NOTE)}" if line.startswith(NOTE) else "its machine is not recorded"
 
 
 def note(lock: Path) -> None:

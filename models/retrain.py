@@ -153,7 +153,7 @@ def _prepare(before: State, to: str | None) -> bool:
     name = before.model.name
     words = ("data_schemas", "ingest", before.model.dataset, "--accept")
     if code := worktree.verb(*words):
-        raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); mend that and run again.")
+        raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); fix that and run again.")
     now = windows.slide(before.model, to)
     for line in windows.changes(before.model.windows, now) if now != before.model.windows else ():
         print(f"retrain {name}: {line}")
@@ -180,9 +180,9 @@ def _verdict(model: Model) -> Comparison:
         return Comparison(f"Not compared with {against}: that gate is off ({gate['reason']}); {gates}.", None)
     low = _number(gate["value"])
     better = record["verdict"] == "pass" and low > 0  # NaN is above nothing
-    told = f"{gate['reason']}; lower bound of the paired 95 % interval: {gate['value']}"
+    evidence = f"{gate['reason']}; lower bound of the paired 95 % interval: {gate['value']}"
     bound = "above 0" if low > 0 else "not above 0"
-    return Comparison(f"{'Better' if better else 'Not better'} than {against}. {told}, {bound}; {gates}.", better)
+    return Comparison(f"{'Better' if better else 'Not better'} than {against}. {evidence}, {bound}; {gates}.", better)
 
 
 def _number(text: str) -> float:
@@ -209,9 +209,9 @@ def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
         *(["A person decides by this report.", ""] if verdict.better is None else []),
         report,
     ]
-    closed = f"{verdict.sentence} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
+    close_with = f"{verdict.sentence} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
     title = f"Retrain {name} on data up to {after.model.windows.test.last}"
-    return origin.Edit(title, "\n".join(lines)[:LONGEST], closed)
+    return origin.Edit(title, "\n".join(lines)[:LONGEST], close_with)
 
 
 def _version(data: pointer.Version | None) -> str:

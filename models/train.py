@@ -31,7 +31,7 @@ def save(model: config.Model, fitted: Any) -> None:
             fitted.save(new)
         files = [path for path in new.rglob("*") if path.is_file()]
         if not files:
-            raise Refusal(f"{model.folder / 'network.py'}: save() wrote no file; mend it there.")
+            raise Refusal(f"{model.folder / 'network.py'}: save() wrote no file; fix it there.")
         artifacts.refuse_large(model, model.weights, sum(path.stat().st_size for path in files))
         for path in files:
             path.chmod(0o644)  # safetensors makes them private

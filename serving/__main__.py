@@ -7,7 +7,7 @@ from repo.lib.command import SINCE, Verb, noun, run, use_utf8
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": noun})
 VERBS = [
     Verb("build", "make the Bento of a model: its file, its contract and the service, named by their content", [MODEL]),
-    Verb("contract", "say what a change does to those who call a model; exit 1 where it breaks their requests", [
+    Verb("contract", "print what a change does to callers of a model; exit 1 where it breaks their requests", [
         MODEL,
         SINCE,
         ("--report", {"metavar": "FILE", "help": "where it goes as Markdown"}),

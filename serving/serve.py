@@ -101,7 +101,7 @@ class Server:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to all of it, supervisor first, so that it starts no worker anew."""
+        """SIGKILL to all of it, supervisor first, so that it starts no new worker."""
         if self.running():
             self._process.kill()
             self._process.wait()

@@ -57,15 +57,15 @@ def pinned(dataset: str) -> Version | None:
         return Version(str(output["md5"]), int(output["size"]), int(output["nfiles"]))
     except (TypeError, KeyError, IndexError, ValueError):
         raise Refusal(
-            f"{pointer} is no DVC pointer to a folder; restore it with `git checkout -- {pointer}`."
+            f"{pointer} is not a DVC pointer to a folder; restore it with `git checkout -- {pointer}`."
         ) from None
 
 
 def demand(dataset: str) -> Version:
     """The committed version; refused where nothing is pinned."""
     if (version := pinned(dataset)) is None:
-        mend = f"pin the data with `python -m data_schemas ingest {dataset}`, and commit it"
-        raise Refusal(f"{path(dataset)} is missing; {mend}.")
+        fix = f"pin the data with `python -m data_schemas ingest {dataset}`, and commit it"
+        raise Refusal(f"{path(dataset)} is missing; {fix}.")
     return version
 
 

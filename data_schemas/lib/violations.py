@@ -62,7 +62,7 @@ def check(dataset: str, table: pl.DataFrame | pl.LazyFrame) -> list[Violation]:
         schema.validate(table, lazy=True)
     except SchemaErrors as errors:
         found += _translate(errors.schema_errors, table, bool(found))
-        if not found:  # an answer that is not understood is no pass
+        if not found:  # an answer that is not understood is not a pass
             found.append(Violation("", f"the schema: {errors.schema_errors[0]}", 1))
     return found
 

@@ -224,7 +224,7 @@ def load(name: str, check_columns: bool = True) -> Model:
     path = MODELS / name / "model.yaml"
     if name not in names():
         raise Refusal(f"there is no model {name!r} ({path} is missing); models: {', '.join(names()) or 'none'}.")
-    content = read_yaml(path, "mend the file")
+    content = read_yaml(path, "fix the file")
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise Refusal(f"{path} must be a mapping of settings; see models/flight_delay/model.yaml.")
     try:
@@ -234,7 +234,7 @@ def load(name: str, check_columns: bool = True) -> Model:
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise Refusal(f"{path}: {field}: {fault['msg'].removeprefix('Value error, ')}; mend it there.") from None
+        raise Refusal(f"{path}: {field}: {fault['msg'].removeprefix('Value error, ')}; fix it there.") from None
     if check_columns:
         _check_columns(model, path)
     return model
@@ -255,7 +255,7 @@ def _check_columns(model: Model, path: Path) -> None:
         for value in values:
             if value not in columns:
                 raise Refusal(
-                    f"{path}: {field}: {value!r} is no column of {model.dataset}; columns: {', '.join(columns)}."
+                    f"{path}: {field}: {value!r} is not a column of {model.dataset}; columns: {', '.join(columns)}."
                 )
     for column, edges in model.slices.items():
         if edges != "categories" and kinds[column].type == pl.String:

@@ -113,7 +113,7 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
         if not (Path("pyproject.toml").is_file() and Path(stage, "__main__.py").is_file()):
             raise Refusal(f"{Path.cwd()} is not the root of the repository; change to it and run again.")
         prepare_environment()
-        # A verb that is told to end unwinds like an interrupted one, so that no server or half-written file is left.
+        # A verb that is asked to end unwinds like an interrupted one, so that no server or half-written file is left.
         for ending in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(ending) != signal.SIG_IGN:  # as under nohup
                 signal.signal(ending, end_on_signal)
@@ -126,7 +126,7 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
         if error.filename is None:
             raise
         print(
-            f"{stage} {options.verb}: {error.filename}: {error.strerror}; mend that path and run again.",
+            f"{stage} {options.verb}: {error.filename}: {error.strerror}; fix that path and run again.",
             file=sys.stderr,
         )
         return 2

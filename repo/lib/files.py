@@ -52,7 +52,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_of_tree(paths: Iterable[Path]) -> str:
+def sha256_of_files(paths: Iterable[Path]) -> str:
     """SHA-256 over the sorted (path, content hash) pairs: a rename or an edit changes it, a time stamp does not."""
     digest = hashlib.sha256()
     for path in sorted(set(paths)):
@@ -63,7 +63,7 @@ def sha256_of_tree(paths: Iterable[Path]) -> str:
 def write(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a kill at any moment, finds the old content or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():  # said here: what goes wrong with the temporary file names that one
+    if path.is_dir():  # here, because what goes wrong with the temporary file names that one
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")  # which Git ignores
     temporary = Path(name)

@@ -1,4 +1,4 @@
-"""Markdown for pull requests that whatever stands in it cannot break."""
+"""Markdown for pull requests that no content can break."""
 
 import re
 

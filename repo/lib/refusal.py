@@ -6,7 +6,7 @@ class Refusal(Exception):
 
 
 class Ended(SystemExit):
-    """By SIGTERM, or by SIGHUP when the terminal was closed: told from a `sys.exit` in a team's file."""
+    """By SIGTERM, or by SIGHUP when the terminal was closed: unlike a `sys.exit` in a team's file."""
 
 
 def described(error: BaseException) -> str:

@@ -13,7 +13,7 @@ KINDS = {
     "too_large": (413, "body over the limit"),
     "timeout": (408, "body not there in time"),
     "overload": (503, "more requests at once than the worker takes"),
-    "not_finite": (500, "the model gave a score that is no number"),
+    "not_finite": (500, "the model gave a score that is not a number"),
     "inference": (500, "the model failed"),
 }
 

@@ -34,7 +34,7 @@ def main() -> int:
     print(f"image built in {time.perf_counter() - started:.0f} s, less what an earlier build left done")
     try:
         total, below = (container.inspect(each)["Size"] / 1e6 for each in (name, base))
-        print(f"image: {total - below:.0f} MB upon its base of {below:.0f} MB (python:3.11-slim has {SLIM_MB} MB)")
+        print(f"image: {total - below:.0f} MB on top of its base of {below:.0f} MB (python:3.11-slim has {SLIM_MB} MB)")
         seconds = sorted(_start(name) for _ in range(STARTS))
     finally:
         container.podman("rmi", name)

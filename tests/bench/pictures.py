@@ -30,7 +30,7 @@ from tests.support.browser import NARROW, PROGRAM, WIDE, Browser, browser, needs
 
 MODEL = "flight_delay"
 BUILD, PICTURES = Path("models", MODEL, "build"), Path("deploy/build/pictures")
-MEND = "make it with `make rehearse`"
+FIX = "make it with `make rehearse`"
 SMALL, FIRST_SCREEN, LARGEST = 1000, 720, 150_000  # CSS pixels, and bytes, of a picture in README
 MARKS = (
     ("✅", "#1a7f37", "✔"),
@@ -72,10 +72,10 @@ def found(temporary: Path) -> dict[str, Path]:
     """The pages by name; the comment is put together as the workflow report.yml does."""
     rehearsals = sorted(Path("deploy/build/rehearsals", MODEL).glob("2*/report.html"))
     if not rehearsals:
-        raise Refusal(f"deploy/build/rehearsals/{MODEL} has no report; {MEND}.")
+        raise Refusal(f"deploy/build/rehearsals/{MODEL} has no report; {FIX}.")
     pages = {"model": BUILD / "report.html", "rehearsal": rehearsals[-1]}
     if not pages["model"].is_file():
-        raise Refusal(f"{pages['model']} is missing; {MEND}.")
+        raise Refusal(f"{pages['model']} is missing; {FIX}.")
     parts = [BUILD / "report.md", BUILD / "contract.md", rehearsals[-1].with_name("report.md")]
     text = verdict(rehearsals[-1]) + "".join(part.read_text() for part in parts if part.is_file())
     # A chart that GitHub draws stays a line of text here.
@@ -90,8 +90,8 @@ def found(temporary: Path) -> dict[str, Path]:
 
 def verdict(rehearsal: Path) -> str:
     """The comment's head, of a change to this model alone that ended as build/ says."""
-    judged = read_yaml(BUILD / "passport.yaml", MEND, ("verdict",))["verdict"]
-    rehearsed = read_json(rehearsal.with_name("rehearsal.json"), MEND, ("verdict",))["verdict"]
+    judged = read_yaml(BUILD / "passport.yaml", FIX, ("verdict",))["verdict"]
+    rehearsed = read_json(rehearsal.with_name("rehearsal.json"), FIX, ("verdict",))["verdict"]
     results = {"plan": "success"} | dict.fromkeys(required.ASKED, "skipped")
     results["model"] = "success" if (judged, rehearsed) == ("pass", "promote") else "failure"
     plan = json.dumps({key: job == "model" for job, key in required.ASKED.items()})

@@ -193,8 +193,8 @@ def test_a_violation_is_printed_reported_and_fails(trips: pl.DataFrame, capsys: 
     assert report["verdict"] == "fail"
     (violation,) = report["violations"]
     assert violation["cases"] == [{"row": 5, "value": "-1", "file": ""}]
-    said = capsys.readouterr().out
-    assert all(word in said for word in ("distance", "in_range(50, 6000)", "-1", "5", "out/report.json"))
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("distance", "in_range(50, 6000)", "-1", "5", "out/report.json"))
 
 
 def test_another_table_leaves_the_report_of_the_dataset_alone(trips: pl.DataFrame) -> None:
@@ -281,9 +281,9 @@ def test_what_a_row_holds_cannot_act_on_the_terminal(trips: pl.DataFrame, capsys
     bad = put("carrier", "\x1b[31m[bold]")(trips).with_columns(pl.lit(1).alias("x\x1b[2J"))
     bad.write_parquet("trips.parquet")
     assert run(Path("trips.parquet")) == 1
-    said = capsys.readouterr().out
-    assert "\x1b" not in said
-    assert "[bold]" in said
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "[bold]" in printed
 
 
 def test_a_wrong_name_or_a_missing_file_is_refused() -> None:
@@ -291,9 +291,9 @@ def test_a_wrong_name_or_a_missing_file_is_refused() -> None:
         validate.main(argparse.Namespace(dataset="specimen_trains", table=None, report=None))
     with pytest.raises(Refusal, match=f"python -m data_schemas ingest {DATASET_NAME}"):
         run()
-    with pytest.raises(Refusal, match=r"nowhere\.csv is no file"):
+    with pytest.raises(Refusal, match=r"nowhere\.csv is not a file"):
         run(Path("nowhere.csv"))
-    with pytest.raises(Refusal, match="is no file"):
+    with pytest.raises(Refusal, match="is not a file"):
         run(Path("data_schemas"))
     Path("trips.xlsx").write_text("")
     with pytest.raises(Refusal, match=r"neither \.csv nor \.parquet"):

@@ -67,7 +67,7 @@ def test_a_stage_that_cannot_say_why_it_ended_is_named(stage: Stage) -> None:
     code, _, error = stage("kill -9 $$")
     assert (code, len(error.splitlines())) == (2, 1)
     assert error.startswith(f"models run: DVC refuses: failed to reproduce '{FILE}:train': failed to run: kill -9")
-    assert "exited with -9; mend that, then run again." in error
+    assert "exited with -9; fix that, then run again." in error
 
 
 def refused(*words: str) -> str:
@@ -82,18 +82,18 @@ def refused(*words: str) -> str:
 
 @pytest.mark.parametrize("content", ["stages: [", "stages: 5", "schema: '9.0'"])
 @pytest.mark.usefixtures("stage")
-def test_a_broken_lock_is_named_with_its_mend(content: str) -> None:
+def test_a_broken_lock_is_named_with_its_fix(content: str) -> None:
     declare("touch made")
     FILE.with_name("dvc.lock").write_text(content)
     refused("DVC refuses: ", "`git checkout -- models/small/dvc.lock`")
 
 
-def test_a_broken_pointer_is_named_with_its_mend(stage: Stage) -> None:
+def test_a_broken_pointer_is_named_with_its_fix(stage: Stage) -> None:
     """DVC reads every pointer of the tree."""
     Path("data.dvc").write_text("outs: [")
     code, _, error = stage("touch made")
     assert (code, len(error.splitlines())) == (2, 1)
-    assert "mend data.dvc or restore it with `git checkout -- data.dvc`, then run again." in error
+    assert "fix data.dvc or restore it with `git checkout -- data.dvc`, then run again." in error
 
 
 def test_a_tree_outside_of_git_is_refused_as_that(stage: Stage) -> None:

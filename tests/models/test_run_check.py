@@ -21,7 +21,7 @@ ENGINE = "what the template or its packages make of it changed"
 WRITTEN = "models/specimen_delay/dvc.yaml is not what `models run` writes"
 pytestmark = pytest.mark.usefixtures("clone")
 
-# What the clone may hold that the lock does not fit, and what is then said: settings, or a file and what is put at its
+# What the clone may hold that the lock does not fit, and the message then: settings, or a file and what is put at its
 # end or in the place of a text.
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "training": ({"training.more": 1}, "train: training of models/specimen_delay/model.yaml changed"),
@@ -88,7 +88,7 @@ def test_a_fresh_clone_without_data_and_cache_is_up_to_date(clone: Path) -> None
 
 
 @pytest.mark.parametrize("name", [*SETTINGS, *EDITS])
-def test_a_lock_older_than_its_inputs_is_named_with_the_stage_and_the_mend(
+def test_a_lock_older_than_its_inputs_is_named_with_the_stage_and_the_fix(
     clone: Path, verb: Callable[..., Answer], name: str
 ) -> None:
     if name in SETTINGS:
@@ -127,7 +127,7 @@ def test_with_dvc_storage_a_fresh_clone_has_neither_weights_nor_model(clone: Pat
 
 
 @pytest.mark.parametrize("github", [True, False])
-def test_on_github_the_label_that_mends_it_is_named(
+def test_on_github_the_label_that_fixes_it_is_named(
     clone: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, github: bool
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true" if github else "")

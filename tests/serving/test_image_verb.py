@@ -133,18 +133,18 @@ def test_a_build_that_fails_is_one_sentence_with_the_error_of_pip_and_the_log(pa
     with pytest.raises(Refusal) as refused:
         make(path, "podman")
     log = path / "image.log"
-    reason = f"podman could not build {toy.NAME}:1: #7 ERROR: no such wheel; all that it said is in"
+    reason = f"podman could not build {toy.NAME}:1: #7 ERROR: no such wheel; its whole output is in"
     assert str(refused.value) == f"{reason} {log}."
     assert log.read_text().endswith("warning\n")
     quoted = 'Error: at STEP "RUN ... || echo "ERROR: no"; exit 1"'
     stub(path, "podman", build=1, says=f"{quoted}\nERROR: no\n{quoted}")
-    with pytest.raises(Refusal, match=f"{toy.NAME}:1: no; all"):
+    with pytest.raises(Refusal, match=f"{toy.NAME}:1: no; its whole output"):
         make(path, "podman")
     stub(path, "podman", build=1, says="first\nlast")
-    with pytest.raises(Refusal, match=f"{toy.NAME}:1: last; all"):
+    with pytest.raises(Refusal, match=f"{toy.NAME}:1: last; its whole output"):
         make(path, "podman")
     stub(path, "podman", build=1)
-    with pytest.raises(Refusal, match=f"{toy.NAME}:1: it said nothing; all"):
+    with pytest.raises(Refusal, match=f"{toy.NAME}:1: it printed nothing; its whole output"):
         make(path, "podman")
 
 

@@ -123,10 +123,10 @@ def inside(root: Path) -> Iterator[Path]:
 
 def verb(root: Path, *words: str) -> Answer:
     """As `python -m serving …` in a repository, but in this process."""
-    said, wrong = io.StringIO(), io.StringIO()
-    with inside(root), contextlib.redirect_stdout(said), contextlib.redirect_stderr(wrong):
+    printed, wrong = io.StringIO(), io.StringIO()
+    with inside(root), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(wrong):
         code = command.run("serving", VERBS, words)
-    return Answer(code, said.getvalue(), wrong.getvalue())
+    return Answer(code, printed.getvalue(), wrong.getvalue())
 
 
 async def ask(

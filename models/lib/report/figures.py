@@ -76,8 +76,8 @@ def shift(comparison: dict[str, Any]) -> Table:
     ]
     for each in found["slices"]:
         before, now = each["positive"]
-        told = f"{each['labels']:.1%} of {each['rows']:,} labels change"
-        rows.append([f"{each['column']} {each['slice']}: positive", f"{before:.1%}", f"{now:.1%}", told])
+        remark = f"{each['labels']:.1%} of {each['rows']:,} labels change"
+        rows.append([f"{each['column']} {each['slice']}: positive", f"{before:.1%}", f"{now:.1%}", remark])
     return head, rows
 
 
@@ -125,8 +125,8 @@ def against(passport: dict[str, Any], comparison: dict[str, Any]) -> str:
     if not passport["champion"]:
         return "no champion yet (first release)"
     why = str(comparison["fault"] or "").rstrip(".")
-    told = f", with which it could not be compared ({why})" if why else ""
-    return f"champion `{passport['champion']['version']}`{told}"
+    remark = f", with which it could not be compared ({why})" if why else ""
+    return f"champion `{passport['champion']['version']}`{remark}"
 
 
 def interval(figure: dict[str, Any], digits: int) -> str:
