@@ -124,7 +124,7 @@ def _write(dataset: str, folder: Path, console: Console) -> list[str]:
                 progress.advance(task)
         except (Refusal, Ended):
             raise
-        except (Exception, SystemExit) as error:  # a team's file: any fault in it is one sentence
+        except (Exception, SystemExit) as error:  # a team's file: any error in it is one sentence
             raise Refusal(f"{path} failed ({described(error)}); nothing was changed; fix the source.") from error
     if not months:
         raise Refusal(f"{path} yields no month; nothing was changed; fix the source.")

@@ -1,7 +1,7 @@
 """The contract of a flight row: a scheduled flight out of New York, the weather at departure, and how late it arrived.
 
 `python -m data_schemas validate flights` holds every row against it. Ranges are physical or operational limits, wider
-than what 2013 happened to hold, so that a violation is a fault and not a record.
+than what 2013 happened to hold, so that a violation is an error and not a record.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def module(dataset: str, name: str) -> ModuleType:
         return importlib.import_module(f"data_schemas.{dataset}.{name}")
     except (Refusal, Ended):
         raise
-    except (Exception, SystemExit) as error:  # a team's file: any fault in it is one sentence
+    except (Exception, SystemExit) as error:  # a team's file: any error in it is one sentence
         raise Refusal(f"{path} cannot be loaded ({described(error)}); fix the file.") from error
 
 

@@ -217,7 +217,7 @@ def names() -> list[str]:
 
 
 def load(name: str, check_columns: bool = True) -> Model:
-    """Read one model's configuration; every fault becomes one Refusal that names file and field.
+    """Read one model's configuration; every error becomes one Refusal that names file and field.
 
     `check_columns` holds every named column against the dataset's schema, which imports pandera (0.7 s).
     """
@@ -232,9 +232,9 @@ def load(name: str, check_columns: bool = True) -> Model:
     except TypeError:
         raise Refusal(f"{path}: name is the folder's name, not a key; delete it.") from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise Refusal(f"{path}: {field}: {fault['msg'].removeprefix('Value error, ')}; fix it there.") from None
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise Refusal(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}; fix it there.") from None
     if check_columns:
         _check_columns(model, path)
     return model

@@ -25,9 +25,7 @@ def here(path: str) -> bytes | None:
 
 
 def faults(name: str, read: Read) -> list[str]:
-    """What of the sources, settings or data differs from what the lock was made of, a phrase each; weights and
-    model.onnx, too, where they are there.
-    """
+    """What of sources, settings, data, weights and model.onnx is not what the lock was made of, a phrase each."""
     folder = f"models/{name}"
     stages = _mapping(read(f"{folder}/dvc.lock")).get("stages")
     if lacking := [stage for stage in STAGES if not isinstance(stages, dict) or stage not in stages]:
@@ -72,7 +70,7 @@ def stale(model: config.Model) -> list[str]:
 
 
 def _of_pipeline(model: config.Model, locked: dict[str, Any]) -> Iterator[str]:
-    """Stages whose command, dependencies or settings the lock has otherwise than dvc.yaml."""
+    """Stages whose command, dependencies or settings differ between the lock and dvc.yaml."""
     settings = {"model": model.name} | _mapping(here(f"{model.folder}/model.yaml"))
     text = re.sub(r"\$\{([\w.]+)\}", lambda found: str(_at(settings, found[1])), engine.pipeline(model))
     for stage, wanted in _mapping(text.encode())["stages"].items():

@@ -23,7 +23,7 @@ def network(model: config.Model) -> Any:
         module = importlib.import_module(f"models.{model.name}.network")
     except (Refusal, Ended):
         raise
-    except (Exception, SystemExit) as error:  # a team's file: any fault in it is one sentence
+    except (Exception, SystemExit) as error:  # a team's file: any error in it is one sentence
         raise Refusal(f"{path} cannot be loaded ({described(error)}); fix the file.") from error
     if not hasattr(module, "Model"):
         raise Refusal(f"{path} defines no class `Model`; name it so.")
@@ -52,9 +52,9 @@ def guarded(model: config.Model) -> Iterator[None]:
     except (Refusal, Ended):
         raise
     except ValidationError as error:  # network.py types `training` as it likes; pydantic is the way of the example
-        fault = error.errors()[0]
-        field = ".".join(["training", *map(str, fault["loc"])])
-        raise Refusal(f"{model.folder}/model.yaml: {field}: {fault['msg']}; fix it there.") from None
+        first = error.errors()[0]
+        field = ".".join(["training", *map(str, first["loc"])])
+        raise Refusal(f"{model.folder}/model.yaml: {field}: {first['msg']}; fix it there.") from None
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename).parts[-3:] == path.parts[-3:]]

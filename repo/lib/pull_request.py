@@ -162,5 +162,5 @@ def _warn(text: str) -> None:
 def first(output: str) -> str:
     """What matters of an answer of Git or gh, in one line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"rejected|GH0\d\d|error|fatal", line)] or lines
-    return " ".join(" ".join(telling[:2]).split())[:300].rstrip(".")
+    marked = [line for line in lines if re.search(r"rejected|GH0\d\d|error|fatal", line)] or lines
+    return " ".join(" ".join(marked[:2]).split())[:300].rstrip(".")

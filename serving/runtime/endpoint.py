@@ -89,7 +89,7 @@ class Endpoint:
             self._in_flight -= 1
 
     async def _send_error(self, error: RequestError, receive: Receive, send: Send) -> None:
-        """Send the fault; a caller that is still sending gets the answer first and a closed connection at the end."""
+        """Send the error; a caller that is still sending gets the answer first and a closed connection at the end."""
         status = KINDS[error.kind][0]
         if error.kind not in ("too_large", "timeout"):
             return await _refuse(send, status, error)
@@ -124,7 +124,7 @@ class Endpoint:
             raise RefusedError("inference", "scores", "the model failed on this request") from None
 
     def _explained(self, body: bytes) -> RefusedError:
-        """The fault in the words of the typed API, which knows it in more detail than the fast decoder."""
+        """The error in the words of the typed API, which knows it in more detail than the fast decoder."""
         try:
             self._request.model_validate_json(body)
         except pydantic.ValidationError as found:

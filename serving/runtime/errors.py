@@ -1,4 +1,4 @@
-"""What can be wrong with a request, and the words and status for it: one fault an answer, two kilobytes at most."""
+"""What can be wrong with a request, and the words and status for it: one error an answer, two kilobytes at most."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ class NotFiniteError(ArithmeticError):
 
 
 def explain(error: Mapping[str, Any], contract: Mapping[str, Any]) -> RequestError:
-    """One entry of a pydantic error list as a Fault: where, and all that belongs there, never what was sent."""
+    """One entry of a pydantic error list as a RequestError: where, and all that belongs there, never what was sent."""
     kind, path = error["type"], list(error["loc"])
     if kind == "json_invalid":
         detail = error["msg"].removeprefix("Invalid JSON: ")
