@@ -8,7 +8,7 @@ BASE ?= main
 
 BIN := .venv/bin
 READY := .venv/ready
-# The index that pip is told of, which uv does not read; certificates are the machine's, as with pip.
+# The index that pip is set to, which uv does not read; certificates are the machine's, as with pip.
 INSTALL = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/pip config get global.index-url 2>/dev/null || true)}" \
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
 STAGES := repo data_schemas models serving deploy
@@ -21,7 +21,7 @@ help:  ## list the targets
 
 env: $(READY)  ## make the environment in .venv
 
-# Made anew when a lock or the torch line changes; a broken install leaves no `ready`, so the next call goes on.
+# Made again when a lock or the torch line changes; a broken install leaves no `ready`, so the next call goes on.
 $(READY): requirements/development.txt requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.x")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -52,7 +52,7 @@ check: $(READY)  ## lint, format, types and the direction of imports; changes no
 ci: $(READY)  ## what ci.yml runs for this branch and its uncommitted changes against BASE, with the same verdict
 	$(BIN)/python -m repo ci --since $(BASE)
 
-format: $(READY)  ## mend what `check` can mend by itself
+format: $(READY)  ## fix what `check` can fix by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

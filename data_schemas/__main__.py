@@ -1,48 +1,29 @@
 """Stage 1, data and its contract: `python -m data_schemas --help` lists the verbs."""
 
-from __future__ import annotations
-
 import sys
 
-from repo.lib import command
-from repo.lib.command import Verb
+from repo.lib.command import Verb, noun, run, use_utf8
 
-DATASET = ("dataset", {"help": "a folder of data_schemas/, such as flights"})
-
+DATASET = ("dataset", {"help": "a folder of data_schemas/, such as flights", "type": noun})
 VERBS = [
-    Verb(
-        "ingest",
-        "read a dataset from its source, check it, and pin its version",
-        [
-            DATASET,
-            ("--accept", {"action": "store_true", "help": "take changed data as the new version"}),
-            (
-                "--pinned",
-                {"action": "store_true", "help": "only bring the pinned version, whatever the source has now"},
-            ),
-        ],
-    ),
-    Verb(
-        "validate",
-        "hold every row against the contract; exit 1 names what violates it",
-        [
-            DATASET,
-            ("--table", {"metavar": "FILE", "help": "a CSV or Parquet file instead of the dataset's own data"}),
-            ("--report", {"metavar": "FILE", "help": "where the JSON goes (default: the dataset's build folder)"}),
-        ],
-    ),
-    Verb(
-        "describe",
-        "write the reference distributions that drift is measured against",
-        [
-            DATASET,
-            ("--first", {"metavar": "MONTH", "help": "first month, such as 2013-01 (default: the first there is)"}),
-            ("--last", {"metavar": "MONTH", "help": "last month, inclusive (default: the last there is)"}),
-            ("--output", {"metavar": "FILE", "help": "where the JSON goes (default: the dataset's build folder)"}),
-        ],
-    ),
-]
+    Verb("ingest", "read a dataset from its source, check it, and pin its version", [
+        DATASET,
+        ("--accept", {"action": "store_true", "help": "take changed data as the new version"}),
+        ("--pinned", {"action": "store_true", "help": "only bring the pinned version, whatever the source has now"}),
+    ]),
+    Verb("validate", "hold every row against the contract; exit 1 names what violates it", [
+        DATASET,
+        ("--table", {"metavar": "FILE", "help": "a CSV or Parquet file instead of the dataset's own data"}),
+        ("--report", {"metavar": "FILE", "help": "where the JSON goes (default: the dataset's build folder)"}),
+    ]),
+    Verb("describe", "write the reference distributions that drift is measured against", [
+        DATASET,
+        ("--first", {"metavar": "MONTH", "help": "first month, such as 2013-01 (default: the first there is)"}),
+        ("--last", {"metavar": "MONTH", "help": "last month, inclusive (default: the last there is)"}),
+        ("--output", {"metavar": "FILE", "help": "where the JSON goes (default: the dataset's build folder)"}),
+    ]),
+]  # fmt: skip
 
 if __name__ == "__main__":
-    command.use_utf8()
-    sys.exit(command.run("data_schemas", VERBS))
+    use_utf8()
+    sys.exit(run("data_schemas", VERBS))

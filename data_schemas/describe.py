@@ -1,7 +1,5 @@
 """Reference distributions that drift is measured against: `python -m data_schemas describe flights --last 2013-06`."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any

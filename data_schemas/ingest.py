@@ -1,7 +1,5 @@
 """Read a dataset from its source, check it, and pin its version: `python -m data_schemas ingest flights`."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re
@@ -15,11 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 from data_schemas.lib import datasets, pointer
+from data_schemas.lib.months import PATTERN
 from data_schemas.lib.pointer import Version
 from repo.lib import files, process
 from repo.lib.refusal import Ended, Refusal, described
-
-MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -40,7 +37,7 @@ def main(options: argparse.Namespace) -> int:
             _show_change(dataset, staged, pinned, version, console)
             return 1
         if pinned != version:
-            pointer.pin(dataset, version)  # before the data: a kill in between is mended by running again
+            pointer.pin(dataset, version)  # before the data: a kill in between is fixed by running again
         if pointer.measure(datasets.data(dataset)) != version:
             _place(staged, datasets.data(dataset))
         record(dataset)
@@ -53,12 +50,9 @@ def main(options: argparse.Namespace) -> int:
 def bring(dataset: str) -> int:
     """Put the pinned version in place: what is here, DVC's cache or remote, or the source while it still gives it.
 
-    A source that has gone on by now is no fault of a change that is checked against the pinned version.
+    A source that has gone on by now is not the fault of a change that is checked against the pinned version.
     """
-    pinned, data, console = pointer.pinned(dataset), datasets.data(dataset), Console()
-    if pinned is None:
-        path = pointer.path(dataset)
-        raise Refusal(f"{path} is missing; pin the data with `python -m data_schemas ingest {dataset}`, and commit it.")
+    pinned, data, console = pointer.demand(dataset), datasets.data(dataset), Console()
     with files.exclusive(datasets.build(dataset) / "ingest.lock", f"ingest {dataset}"):
         if pointer.measure(data) == pinned:
             console.print(f"{dataset}: version {pinned.short} is here, as pinned.", soft_wrap=True)
@@ -78,25 +72,25 @@ def bring(dataset: str) -> int:
 
 
 def pull(dataset: str) -> str:
-    """Let DVC bring the pinned data; what it said where it could not."""
+    """Let DVC bring the pinned data; what it printed where it could not."""
     command = [sys.executable, "-m", "dvc", "pull", "--quiet", "--force", str(pointer.path(dataset))]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     return process.reason(done.stderr) if done.returncode else "DVC has not got it"
 
 
 def _unproven(dataset: str, pinned: Version, found: Version, reason: str) -> str:
-    told = (
-        f"the pinned data {pinned.short} of {dataset} cannot be brought: {reason}, and its source gives {found.short}"
-    )
+    gives = f"{reason}, and its source gives {found.short}"
     if os.environ.get("STRANGER"):  # set by ci.yml
-        return (
-            f"{told}; a pull request of a fork gets no credentials, so nothing is proven here; somebody who may write "
-            "to this repository pushes the branch to it."
+        todo = (
+            "a pull request of a fork gets no credentials, so nothing is proven here; somebody who may write to this "
+            "repository pushes the branch to it"
         )
-    return (
-        f"{told}; `dvc push` it from a machine that has it to a remote that this one reaches, or take what the source "
-        f"gives with `python -m data_schemas ingest {dataset} --accept`."
-    )
+    else:
+        todo = (
+            "`dvc push` it from a machine that has it to a remote that this one reaches, or take what the source gives "
+            f"with `python -m data_schemas ingest {dataset} --accept`"
+        )
+    return f"the pinned data {pinned.short} of {dataset} cannot be brought: {gives}; {todo}."
 
 
 @contextmanager
@@ -123,22 +117,22 @@ def _write(dataset: str, folder: Path, console: Console) -> list[str]:
         task = progress.add_task("", total=None)
         try:
             for month, table in source.months():
-                if not MONTH.fullmatch(month) or month in months:
-                    raise ValueError(f"months() yields {month!r}, which is no month or not new")
+                if not re.fullmatch(PATTERN, month) or month in months:
+                    raise ValueError(f"months() yields {month!r}, which is not a month or not new")
                 table.write_parquet(folder / f"{month}.parquet", compression="zstd", compression_level=9)
                 months.append(month)
                 progress.advance(task)
         except (Refusal, Ended):
             raise
-        except (Exception, SystemExit) as error:  # a team's file: any fault in it is one sentence
-            raise Refusal(f"{path} failed ({described(error)}); nothing was changed; mend the source.") from error
+        except (Exception, SystemExit) as error:  # a team's file: any error in it is one sentence
+            raise Refusal(f"{path} failed ({described(error)}); nothing was changed; fix the source.") from error
     if not months:
-        raise Refusal(f"{path} yields no month; nothing was changed; mend the source.")
+        raise Refusal(f"{path} yields no month; nothing was changed; fix the source.")
     return sorted(months)
 
 
 def _place(staged: Path, data: Path) -> None:
-    """Swap the folders. A kill in between leaves no data at all, which every reader reports and a new run mends."""
+    """Swap the folders. A kill in between leaves no data at all, which every reader reports and a new run fixes."""
     previous = staged.with_name("previous")
     shutil.rmtree(previous, ignore_errors=True)
     if data.exists():

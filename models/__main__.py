@@ -1,6 +1,4 @@
-"""The second stage: python -m models <verb> <model>."""
-
-from __future__ import annotations
+"""Stage 2, a model and its verdict: `python -m models --help` lists the verbs."""
 
 import sys
 from collections.abc import Sequence
@@ -11,7 +9,7 @@ from repo.lib.command import Verb, noun, run, use_utf8
 MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": noun})
 VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
-        ("model", {**MODEL[1], "nargs": "?", "help": f"{MODEL[1]['help']}; --push alone may go without"}),
+        ("model", {**MODEL[1], "nargs": "?", "help": f"{MODEL[1]['help']}; may be left out with --push"}),
         ("--check", {"action": "store_true", "help": "change nothing; fail if lock or model is older than its inputs"}),
         ("--no-train", {"action": "store_true", "help": "judge the committed model; refuse to make another"}),
         ("--push", {"metavar": "BRANCH", "help": "run what is stale on the newest commit of this branch, and push it"}),
@@ -30,10 +28,10 @@ VERBS = [
         ("--propose", {"action": "store_true", "help": "on top of origin's main, as a pull request with the verdict"}),
         ("--write", {"metavar": "DIR", "help": "propose nothing: leave there what would be proposed"}),
         ("--read", {"metavar": "DIR", "help": "train nothing: propose what --write left there"}),
-        ("--scheduled", {"action": "store_true", "help": "only a model that production runs; nothing else has aged"}),
-        ("--list", {"action": "store_true", "help": "only say as JSON which models it would be"}),
+        ("--scheduled", {"action": "store_true", "help": "with --list: only what production runs; nothing else ages"}),
+        ("--list", {"action": "store_true", "help": "train nothing: print as JSON which models it would be"}),
     ]),
-    Verb("reproduce", "train again, and hold the result against the committed model", [MODEL], alone=True),
+    Verb("reproduce", "train again, and compare the result with the committed model", [MODEL], alone=True),
     Verb("accept", "take the verdict of another machine: its figures, with the hashes of this tree", [
         MODEL,
         ("--passport", {"metavar": "FILE", "help": "that of `models run` there (default: build/gate/passport.yaml)"}),

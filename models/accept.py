@@ -4,8 +4,6 @@ release.yml judges a model where its code runs and so nothing may be written, an
 job says only the figures are taken: every hash, the version and the settings are those of this tree.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -17,21 +15,21 @@ from repo.lib.refusal import Refusal
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model, check_columns=False)
     given = Path(options.passport or model.build / "gate/passport.yaml")
-    told = read_yaml(given, f"make it with `python -m models run {model.name}`", passport.KEYS)
+    judged = read_yaml(given, f"make it with `python -m models run {model.name}`", passport.KEYS)
     if not model.onnx.is_file() and model.storage == "dvc":
         pipeline.bring(model.folder / "dvc.yaml", [model.weights, model.onnx])
-    passport.refuse_stale(model, told["content"] if isinstance(told["content"], dict) else {})
+    passport.refuse_stale(model, judged["content"] if isinstance(judged["content"], dict) else {})
     try:
-        figures = {key: told["dataset"][key] for key in ("rows", "positive_rate")} | {"metrics": told["metrics"]}
-        slow_ms = model.serving.slow_ms or float(told["serving"]["slow_ms"])  # measured there where none is stated
-        record = passport.make(model, figures, told["gates"], told["champion"], told["promises"], slow_ms)
-        names, failed = [gate["name"] for gate in told["gates"]], record["verdict"] != "pass"
+        figures = {key: judged["dataset"][key] for key in ("rows", "positive_rate")} | {"metrics": judged["metrics"]}
+        slow_ms = model.serving.slow_ms or float(judged["serving"]["slow_ms"])  # measured there where none is stated
+        record = passport.make(model, figures, judged["gates"], judged["champion"], judged["promises"], slow_ms)
+        names, failed = [gate["name"] for gate in judged["gates"]], record["verdict"] != "pass"
     except (KeyError, TypeError, ValueError) as error:
-        raise Refusal(f"{given} is no passport ({error!r}); let `models run` make it again.") from None
+        raise Refusal(f"{given} is not a passport ({error!r}); let `models run` make it again.") from None
     if missing := [name for name in config.Gates.model_fields if name not in names]:
         raise Refusal(f"{given}: the gate {missing[0]} is missing; let `models run` judge {model.name} again.")
     if failed:
-        red = ", ".join(gate["name"] for gate in told["gates"] if gate["verdict"] == "fail")
+        red = ", ".join(gate["name"] for gate in judged["gates"] if gate["verdict"] == "fail")
         raise Refusal(f"{given}: the verdict is fail ({red}), and only what passes is built; fix the model.")
     write(model.build / "passport.yaml", passport.text(record))
     print(f"accept {model.name}: version {record['version']}, {len(names)} gates, by the hashes of this tree")

@@ -1,7 +1,5 @@
 """The environment of the verbs for every test, also for `pytest models/<name>/test_behaviour.py` by itself."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,12 +1,7 @@
-"""Measure the ONNX file, the thing that ships, on the test window: metrics with intervals, slices and curves.
-
-python -m models evaluate flight_delay
-"""
-
-from __future__ import annotations
+"""Measure the ONNX file, the thing that ships, on the test window: metrics with intervals, slices and curves."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +10,6 @@ from models.lib import config, metrics, samples, scoring
 from repo.lib.command import working
 from repo.lib.files import sha256, write_json
 from repo.lib.refusal import Refusal
-
-if TYPE_CHECKING:
-    pass
 
 KEYS = ("onnx", "rows", "positive_rate", "metrics", "slices", "reliability", "roc", "histogram")
 
@@ -40,12 +32,12 @@ def evaluate(model: config.Model) -> dict[str, Any]:
     table = datasets.read(model.dataset, model.windows.test.months())
     if not table.height:
         raise Refusal(f"{model.folder}/model.yaml: windows.test: holds no rows; choose months that the data has.")
-    target = (table[model.target.column] > model.target.above).to_numpy().astype(np.float64)
+    target = samples.target(model, table)
     if target.min() == target.max():
         raise Refusal(f"{model.folder}/model.yaml: windows.test: has one outcome only, on which nothing is measured.")
     score = scoring.scores(scoring.session(model.onnx), samples.table(model, model.windows.test))
     if not np.isfinite(score).all() or score.min() < 0 or score.max() > 1:
-        raise Refusal(f"{model.onnx} gives scores outside 0 to 1 or not finite; mend {model.folder}/network.py.")
+        raise Refusal(f"{model.onnx} gives scores outside 0 to 1 or not finite; fix {model.folder}/network.py.")
     counts = metrics.resamples(len(score))
     return {
         "onnx": sha256(model.onnx),

@@ -1,7 +1,4 @@
-"""Export the trained network as one reproducible ONNX file: raw columns in, calibrated score out.
-
-python -m models export flight_delay
-"""
+"""Export the trained network as one reproducible ONNX file: raw columns in, calibrated score out."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ def main(options: argparse.Namespace) -> int:
         onnx.checker.check_model(graph, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise Refusal(f"{model.folder}/network.py: to_onnx() gives no valid graph ({reason}); mend it there.") from None
+        raise Refusal(f"{model.folder}/network.py: to_onnx() gives no valid graph ({reason}); fix it there.") from None
     _check_interface(model, graph)
     content = graph.SerializeToString(deterministic=True)
     artifacts.refuse_large(model, model.onnx, len(content))

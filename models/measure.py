@@ -1,7 +1,4 @@
-"""Measure what depends on the machine: latency of the ONNX file, and its distance from the network it came from.
-
-python -m models measure flight_delay
-"""
+"""Measure what depends on the machine: latency of the ONNX file, and its distance from the network it came from."""
 
 from __future__ import annotations
 
@@ -136,7 +133,7 @@ def parity(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
         network = fitted.predict(rows)
     largest = float(np.abs(scoring.scores(scoring.session(model.onnx), rows) - network).max())  # NaN if there is one
     if not math.isfinite(largest):
-        raise Refusal(f"{model.folder}/network.py: nulls or unknown names give scores that are not finite; mend it.")
+        raise Refusal(f"{model.folder}/network.py: nulls or unknown names give scores that are not finite; fix it.")
     return {"rows": rows.height, "largest_difference": largest}
 
 

@@ -1,9 +1,4 @@
-"""Write the report of a model: one self-contained HTML file, and Markdown that GitHub draws in a pull request.
-
-python -m models report flight_delay
-"""
-
-from __future__ import annotations
+"""Write the report of a model: one self-contained HTML file, and Markdown that GitHub draws in a pull request."""
 
 import argparse
 import math
@@ -29,14 +24,14 @@ def main(options: argparse.Namespace) -> int:
 
 
 def run(model: config.Model) -> int:
-    mend = f"python -m models run {model.name}"
-    passport = read_yaml(model.build / "passport.yaml", f"make it with `{mend}`", KEYS)
-    comparison = read_json(model.build / "comparison.json", mend, compare.KEYS)
+    fix = f"python -m models run {model.name}"
+    passport = read_yaml(model.build / "passport.yaml", f"make it with `{fix}`", KEYS)
+    comparison = read_json(model.build / "comparison.json", fix, compare.KEYS)
     facts = {
         "model": model,
         "passport": passport,
-        "evaluation": read_json(model.build / "evaluation.json", mend, evaluate.KEYS),
-        "measured": read_json(model.build / "measured.json", mend, measure.KEYS),
+        "evaluation": read_json(model.build / "evaluation.json", fix, evaluate.KEYS),
+        "measured": read_json(model.build / "measured.json", fix, measure.KEYS),
         "comparison": comparison if passport["champion"] else compare.NONE,
     }
     write(model.build / "report.md", markdown(facts))

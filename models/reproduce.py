@@ -1,14 +1,10 @@
 """Train again from the committed sources and hold the result against the committed model.
 
-python -m models reproduce flight_delay
-
 They must be equivalent: on the rows of the test window no score may differ by more than SCORE, and no metric by more
 than SHARE of the width of its own 95 % interval. Another processor or C library rounds the logarithms of a loss another
 way, and training carries that on, so the same bytes are good news and never a condition. What was found goes into the
 passport that the next `models run` writes.
 """
-
-from __future__ import annotations
 
 import argparse
 import importlib.util
@@ -108,7 +104,7 @@ def made_on(model: config.Model) -> str:
     """What the first line of dvc.lock says of the machine that trained the committed model."""
     lock = model.folder / "dvc.lock"
     line = lock.read_text().partition("\n")[0] if lock.is_file() else ""
-    return f"committed from {line.removeprefix(NOTE)}" if line.startswith(NOTE) else "nothing says where it was trained"
+    return f"committed from {line.removeprefix(NOTE)}" if line.startswith(NOTE) else "its machine is not recorded"
 
 
 def note(lock: Path) -> None:

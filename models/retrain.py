@@ -41,8 +41,8 @@ class State:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    told: str
+class Comparison:
+    sentence: str
     better: bool | None  # None: nobody can say but a person
 
 
@@ -58,12 +58,15 @@ def main(options: argparse.Namespace) -> int:
         return land(Path(options.read).absolute())
     if not options.model:
         raise Refusal("no model is named; give one of models/, or --list to see which there are.")
-    if options.scheduled and (reason := kept_back(options.model)):
-        print(f"retrain {options.model}: skipped, {reason}.")
-        return 0
-    if options.write:
-        return write(options.model, Path(options.write).absolute(), options.to)
-    return (propose if options.propose else here)(options.model, options.to)
+    if not options.propose and not options.write:
+        return here(options.model, options.to)
+    apply = partial(_retrained, options.model, clone := Path.cwd(), options.to)
+    if not options.write:
+        return _propose(options.model, apply)
+    with origin.tree(origin.MAIN):  # by a job that runs the model's code and so has no token
+        if edit := apply():
+            origin.carry(edit, clone / options.write / options.model)
+    return 0
 
 
 def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
     due: list[str] = []
     skipped = {}
     for each in [name] if name else folders("models"):
-        if scheduled and (reason := kept_back(each)):
+        if scheduled and (reason := reason_to_skip(each)):
             skipped[each] = reason
         elif len(due) == JOBS:
             skipped[each] = f"{JOBS} models come before it, as many as one run takes; name it in a run of its own"
@@ -80,7 +83,7 @@ def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
     return {"models": due, "skipped": skipped}
 
 
-def kept_back(name: str) -> str | None:
+def reason_to_skip(name: str) -> str | None:
     """Why nobody waits for this model to be retrained; None where production runs it."""
     return None if champion.standing(name) else "production has no release of it, so nothing that runs has aged"
 
@@ -96,26 +99,12 @@ def here(name: str, to: str | None = None) -> int:
     if not _prepare(before, to):
         return 0
     code = worktree.run(name)
-    print(f"retrain {name}: {_verdict(before.model).told}")
+    print(f"retrain {name}: {_verdict(before.model).sentence}")
     return code
 
 
-def propose(name: str, to: str | None = None) -> int:
-    clone = Path.cwd()
-    return _propose(name, lambda: _retrained(name, clone, to))
-
-
-def write(name: str, folder: Path, to: str | None = None) -> int:
-    """Leave what would be proposed in folder/<model>: by a job that runs the model's code and so has no token."""
-    clone = Path.cwd()
-    with origin.tree(origin.MAIN):
-        if edit := _retrained(name, clone, to):
-            origin.carry(edit, folder / name)
-    return 0
-
-
 def land(folder: Path) -> int:
-    """Propose what `write` left, each model in a pull request of its own: by a job that trains nothing."""
+    """Propose what `--write` left, each model in a pull request of its own: by a job that trains nothing."""
     failed = []
     for name in sorted(path.name for path in folder.glob("*/")):
         try:
@@ -164,7 +153,7 @@ def _prepare(before: State, to: str | None) -> bool:
     name = before.model.name
     words = ("data_schemas", "ingest", before.model.dataset, "--accept")
     if code := worktree.verb(*words):
-        raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); mend that and run again.")
+        raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); fix that and run again.")
     now = windows.slide(before.model, to)
     for line in windows.changes(before.model.windows, now) if now != before.model.windows else ():
         print(f"retrain {name}: {line}")
@@ -174,7 +163,7 @@ def _prepare(before: State, to: str | None) -> bool:
     return True
 
 
-def _verdict(model: Model) -> Verdict:
+def _verdict(model: Model) -> Comparison:
     """Better is a model that passes every gate and whose interval of the difference lies above 0 as a whole."""
     from models.lib.passport import KEYS
 
@@ -184,16 +173,16 @@ def _verdict(model: Model) -> Verdict:
     gates = f"gates that fail: {failed}" if failed else "no gate fails"
     if record["champion"] is None:
         first = f"production has no release of {model.name}, so there is no champion"
-        return Verdict(f"Not compared: {first}; {gates}.", None)
+        return Comparison(f"Not compared: {first}; {gates}.", None)
     gate = next(gate for gate in record["gates"] if gate["name"] == "champion")
     against = f"the champion `{record['champion']['version']}`"
     if gate["verdict"] == "off":
-        return Verdict(f"Not compared with {against}: that gate is off ({gate['reason']}); {gates}.", None)
+        return Comparison(f"Not compared with {against}: that gate is off ({gate['reason']}); {gates}.", None)
     low = _number(gate["value"])
     better = record["verdict"] == "pass" and low > 0  # NaN is above nothing
-    told = f"{gate['reason']}; lower bound of the paired 95 % interval: {gate['value']}"
+    evidence = f"{gate['reason']}; lower bound of the paired 95 % interval: {gate['value']}"
     bound = "above 0" if low > 0 else "not above 0"
-    return Verdict(f"{'Better' if better else 'Not better'} than {against}. {told}, {bound}; {gates}.", better)
+    return Comparison(f"{'Better' if better else 'Not better'} than {against}. {evidence}, {bound}; {gates}.", better)
 
 
 def _number(text: str) -> float:
@@ -203,7 +192,7 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _edit(before: State, after: State, verdict: Verdict) -> origin.Edit:
+def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
     from models.lib import windows
 
     name, branch = before.model.name, f"retrain/{before.model.name}"
@@ -212,7 +201,7 @@ def _edit(before: State, after: State, verdict: Verdict) -> origin.Edit:
     listed = windows.changes(before.model.windows, after.model.windows) if moved else ["The windows stayed."]
     data = f"{_version(before.data)} -> {_version(after.data)}" if before.data != after.data else _version(after.data)
     lines = [
-        f"**{verdict.told}**",
+        f"**{verdict.sentence}**",
         "",
         *[f"- {line}" for line in listed],
         f"- data: {before.model.dataset} {data}",
@@ -220,9 +209,9 @@ def _edit(before: State, after: State, verdict: Verdict) -> origin.Edit:
         *(["A person decides by this report.", ""] if verdict.better is None else []),
         report,
     ]
-    closed = f"{verdict.told} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
+    close_with = f"{verdict.sentence} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
     title = f"Retrain {name} on data up to {after.model.windows.test.last}"
-    return origin.Edit(title, "\n".join(lines)[:LONGEST], closed)
+    return origin.Edit(title, "\n".join(lines)[:LONGEST], close_with)
 
 
 def _version(data: pointer.Version | None) -> str:

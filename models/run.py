@@ -1,12 +1,8 @@
 """Do all of it for one model, and only what changed: data to verdict.
 
-python -m models run flight_delay
-
 Its dvc.yaml holds what determines the model's bytes and figures, the same on every machine; its lock is committed. The
 verdict depends on this machine (latency) and this moment (the champion), so it is judged here and never locked.
 """
-
-from __future__ import annotations
 
 import argparse
 import os
@@ -17,7 +13,7 @@ from data_schemas.lib import datasets, pointer
 from models import reproduce
 from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, worktree
 from models.lib.report import conclusion
-from repo.lib.files import read_yaml, sha256, sha256_of_tree, write
+from repo.lib.files import read_yaml, sha256, sha256_of_files, write
 from repo.lib.git import NoGit, git
 from repo.lib.refusal import Refusal
 
@@ -44,7 +40,7 @@ def run(model: config.Model, train: bool = True) -> int:
         engine.declare(model)
     elif faults := lock.stale(model):
         raise Refusal(
-            f"{model.folder} is not what its sources make ({faults[0]}), and --no-train makes nothing anew; "
+            f"{model.folder} is not what its sources make ({faults[0]}), and --no-train makes nothing new; "
             f"run `python -m models run {model.name}` and commit {model.folder}."
         )
     if model.storage == "dvc" and lock.path(model).is_file():
@@ -56,8 +52,8 @@ def run(model: config.Model, train: bool = True) -> int:
         if code := ingest.main(argparse.Namespace(dataset=model.dataset, accept=False, pinned=pinned is not None)):
             return code
     elif pointer.measure(data) != pinned:  # DVC would rewrite the pointer to fit, silently
-        mend = f"python -m data_schemas ingest {model.dataset}"
-        raise Refusal(f"{data} is not the version that {data}.dvc pins; bring it, or see what differs, with `{mend}`.")
+        fix = f"python -m data_schemas ingest {model.dataset}"
+        raise Refusal(f"{data} is not the version that {data}.dvc pins; bring it, or see what differs, with `{fix}`.")
     before, stood = lock.path(model).read_bytes() if lock.path(model).is_file() else b"", _times(model)
     try:
         code = pipeline.repro(model.folder / "dvc.yaml", train)
@@ -75,10 +71,10 @@ def run(model: config.Model, train: bool = True) -> int:
     record = read_yaml(
         model.build / "passport.yaml", f"make it with `python -m models gates {model.name}`", passport.KEYS
     )
-    if stood == _times(model):  # otherwise the stages said what they made
+    if stood == _times(model):  # otherwise the stages printed what they made
         idle = not changed and before == lock.path(model).read_bytes()
-        told = "nothing changed" if idle else "trained nothing: weights and model.onnx are those that the lock names"
-        print(f"run {model.name}: {told}.")
+        outcome = "nothing changed" if idle else "trained nothing: weights and model.onnx are those that the lock names"
+        print(f"run {model.name}: {outcome}.")
     print(f"run {model.name}: {_reproduced(model, committed)}")
     print(f"run {model.name}: version {record['version']}, {model.build / 'report.html'}")
     print(f"run {model.name}: {conclusion.outcome(record)}")
@@ -92,7 +88,7 @@ def check(model: config.Model) -> int:
         print(f"run {model.name}: {fault}")
     if faults:
         print(f"run {model.name}: run `python -m models run {model.name}` and commit {model.folder}.")
-        if os.environ.get("GITHUB_ACTIONS"):  # where train.yml does it for who has no machine
+        if os.environ.get("GITHUB_ACTIONS"):  # where train.yml does it for people without a machine to train on
             print(f"run {model.name}: or give the pull request the label `train`.")
         return 1
     print(f"run {model.name}: {lock.path(model)}, weights and model.onnx are up to date with their inputs.")
@@ -104,10 +100,10 @@ def _bring(model: config.Model, train: bool) -> None:
     for path, reason in pipeline.bring(model.folder / "dvc.yaml", [model.weights, model.onnx]).items():
         if not train:
             raise Refusal(
-                f"{path} is missing ({reason}), and --no-train makes nothing anew; run `dvc push` on the machine that "
+                f"{path} is missing ({reason}), and --no-train makes nothing new; run `dvc push` on the machine that "
                 "has it, then this again."
             )
-        print(f"run {model.name}: {path} is missing ({reason}), so it is made anew.")
+        print(f"run {model.name}: {path} is missing ({reason}), so it is made again.")
 
 
 def _committed(model: config.Model) -> dict[Path, bytes]:
@@ -125,15 +121,15 @@ def _committed(model: config.Model) -> dict[Path, bytes]:
 def _reproduced(model: config.Model, committed: dict[Path, bytes]) -> str:
     """Whether what is on disk is what the last commit proposes."""
     if model.storage == "dvc":
-        here, mend = {lock.path(model): lock.path(model).read_bytes()}, f"`dvc push`, then commit {lock.path(model)}"
+        here, fix = {lock.path(model): lock.path(model).read_bytes()}, f"`dvc push`, then commit {lock.path(model)}"
     else:
         here = {path: path.read_bytes() for path in artifacts.files(model)}
-        mend = f"commit weights, model.onnx and dvc.lock of {model.folder}"
+        fix = f"commit weights, model.onnx and dvc.lock of {model.folder}"
     if here == committed:
         return f"{model.onnx} has the committed bytes ({sha256(model.onnx)[:12]})."
     what = next((path for path in reversed(here) if here[path] != committed.get(path)), model.weights)
     known = any(path.is_relative_to(what) for path in committed)
-    return f"{what} {'differs from the committed one' if known else 'is new'}; {mend} to propose it."
+    return f"{what} {'differs from the committed one' if known else 'is new'}; {fix} to propose it."
 
 
 def _times(model: config.Model) -> list[int]:
@@ -162,4 +158,4 @@ def judged_from(model: config.Model) -> str:
     files += [Path("requirements/training.txt"), *passport.code(model)]
     files += [Path("models/report.py"), *Path("models/lib/report").glob("*.*")]
     released = (champion.standing(model.name, environment) for environment in champion.ENVIRONMENTS)
-    return sha256_of_tree([*files, *filter(None, released)])
+    return sha256_of_files([*files, *filter(None, released)])

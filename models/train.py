@@ -1,20 +1,12 @@
-"""Fit a model's network on its training window.
-
-python -m models train flight_delay
-"""
-
-from __future__ import annotations
+"""Fit a model's network on its training window."""
 
 import argparse
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models.lib import artifacts, config, plugin, samples
 from repo.lib.refusal import Refusal
-
-if TYPE_CHECKING:
-    pass
 
 
 def main(options: argparse.Namespace) -> int:
@@ -39,7 +31,7 @@ def save(model: config.Model, fitted: Any) -> None:
             fitted.save(new)
         files = [path for path in new.rglob("*") if path.is_file()]
         if not files:
-            raise Refusal(f"{model.folder / 'network.py'}: save() wrote no file; mend it there.")
+            raise Refusal(f"{model.folder / 'network.py'}: save() wrote no file; fix it there.")
         artifacts.refuse_large(model, model.weights, sum(path.stat().st_size for path in files))
         for path in files:
             path.chmod(0o644)  # safetensors makes them private

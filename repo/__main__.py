@@ -1,22 +1,20 @@
 """The ground of all stages, a change and its checks: `python -m repo --help` lists the verbs."""
 
-from __future__ import annotations
-
 import sys
 
 from repo.lib.command import SINCE, Verb, run, use_utf8
 
 VERBS = [
-    Verb("plan", "say as JSON which models, stages and checks a change affects", [
+    Verb("plan", "print as JSON which models, stages and checks a change affects", [
         SINCE,
         ("--everything", {"action": "store_true", "help": "plan all there is, whatever differs"}),
     ]),
     Verb("ci", "run what ci.yml would run for this branch, or one of its jobs", [
         ("job", {"nargs": "?", "help": "such as code, data, gates, release (default: all that the change needs)"}),
-        ("noun", {"nargs": "?", "help": "the job's model or dataset"}),
+        ("name", {"nargs": "?", "help": "the job's model, dataset or folder of tests"}),
         SINCE,
     ]),
-    Verb("required", "hold the results of ci.yml's jobs against its plan; exit 1 names the red ones", [
+    Verb("required", "compare the results of ci.yml's jobs with its plan; exit 1 names the red ones", [
         ("--needs", {"metavar": "JSON", "required": True, "help": "what GitHub's `toJSON(needs)` gives"}),
         ("--report", {"metavar": "FILE", "help": "where the verdict goes as Markdown"}),
     ]),

@@ -5,8 +5,6 @@ python -m repo ci gates flight_delay    # one job, as a step of ci.yml does
 JOBS is the one place that says what a job is. A job stops at its first command that fails; the others still run.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex
@@ -68,21 +66,21 @@ OF_MODEL = {*change.STAGES, "release"}
 @dataclass(frozen=True)
 class Job:
     name: str
-    noun: str | None = None
+    part: str | None = None  # a model, a dataset or a folder of tests
 
     def __str__(self) -> str:
-        return f"{self.name} {self.noun}" if self.noun else self.name
+        return f"{self.name} {self.part}" if self.part else self.name
 
 
 def main(options: argparse.Namespace) -> int:
     if options.job:
-        return run(_asked(options.job, options.noun), options.since)
+        return run(_asked(options.job, options.name), options.since)
     plan = planning.plan(options.since)
     print(f"ci: {plan['changed']} paths differ from {plan['since'][:10]}", flush=True)
     started, done = time.monotonic(), dict[Job, int]()
     for job in planned(plan):
         # Of a model nothing follows a red stage, as in ci.yml.
-        if not any(code and job.name in change.STAGES and before.noun == job.noun for before, code in done.items()):
+        if not any(code and job.name in change.STAGES and before.part == job.part for before, code in done.items()):
             done[job] = run(job, plan["since"])
     red = [str(job) for job, code in done.items() if code]
     seconds = f"{time.monotonic() - started:.0f} s"
@@ -101,13 +99,13 @@ def planned(plan: dict[str, Any]) -> Iterator[Job]:
 
 def commands(job: Job, since: str) -> list[list[str]]:
     """Its commands as lists of words, so that no name is ever read by a shell."""
-    names = {"model": job.noun, "dataset": job.noun, "part": job.noun, "since": since}
-    if job.noun and job.name in OF_MODEL:
-        names["dataset"] = change.dataset(job.noun)
+    names = {"model": job.part, "dataset": job.part, "part": job.part, "since": since}
+    if job.part and job.name in OF_MODEL:
+        names["dataset"] = change.dataset(job.part)
         if names["dataset"] is None:
-            raise Refusal(f"models/{job.noun}/model.yaml: dataset cannot be read; mend it there.")
+            raise Refusal(f"models/{job.part}/model.yaml: dataset cannot be read; fix it there.")
     own = job.name == "gates" and any(
-        each.name != BEHAVIOUR for each in Path("models", str(job.noun)).glob("test_*.py")
+        each.name != BEHAVIOUR for each in Path("models", str(job.part)).glob("test_*.py")
     )
     lines = [*JOBS[job.name], *([OWN_TESTS] if own else [])]
     return [[word.format(**names) for word in shlex.split(line)] for line in lines]
@@ -121,22 +119,22 @@ def run(job: Job, since: str) -> int:
         code = subprocess.run(command, env=environment_of_tests(), check=False).returncode
         _print("::endgroup::")
         if code:
-            told = f"ci {job}: `{line}` failed ({code}); run it here and mend what it names."
-            _print(f"::error title=ci {job}::{told}", told)
+            failure = f"ci {job}: `{line}` failed ({code}); run it here and fix what it names."
+            _print(f"::error title=ci {job}::{failure}", failure)
             return 1
     return 0
 
 
-def _asked(name: str, noun: str | None) -> Job:
+def _asked(name: str, part: str | None) -> Job:
     if name not in JOBS:
         raise Refusal(f"there is no job {name!r}; jobs: {', '.join(JOBS)}.")
     kind = "model" if name in OF_MODEL else {"data": "dataset", "tests": "folder of tests"}.get(name)
-    if kind is None and noun:
-        raise Refusal(f"the job {name} is about everything; leave {noun!r} out.")
+    if kind is None and part:
+        raise Refusal(f"the job {name} is about everything; leave {part!r} out.")
     there = {"model": lambda: change.folders("models"), "dataset": lambda: change.folders("data_schemas")}
-    if kind and noun not in (known := there.get(kind, change.tested)()):
+    if kind and part not in (known := there.get(kind, change.tested)()):
         raise Refusal(f"the job {name} needs a {kind}; there are: {', '.join(known) or 'none'}.")
-    return Job(name, noun)
+    return Job(name, part)
 
 
 def _print(on_github: str, here: str | None = None) -> None:

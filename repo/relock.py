@@ -4,8 +4,6 @@ Dependabot changes the lines of a lock one by one, and then they fit each other 
 in a job without rights, since a package may run code as it is read, and another job proposes what came of it.
 """
 
-from __future__ import annotations
-
 import argparse
 import datetime
 import subprocess

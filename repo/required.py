@@ -3,8 +3,6 @@
 It fails closed: a job that the plan asks for passes by success alone, and without a plan nothing passes.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from dataclasses import dataclass
@@ -28,7 +26,7 @@ class Job:
         return self.result == "success" or (self.result == "skipped" and not self.asked)
 
     @property
-    def told(self) -> str:
+    def reason(self) -> str:
         return "as planned" if self.passed else "the plan asks for it, and only success passes"
 
 
@@ -36,7 +34,7 @@ def main(options: argparse.Namespace) -> int:
     jobs = judged(options.needs)
     red = [job for job in jobs if not job.passed]
     for job in jobs:
-        print(f"{'ok ' if job.passed else 'RED'}  {job.name:<10} {job.result}: {job.told}")
+        print(f"{'ok ' if job.passed else 'RED'}  {job.name:<10} {job.result}: {job.reason}")
     names = ", ".join(job.name for job in red)
     print(f"required: FAIL, for {names}; open that job's log." if red else "required: PASS")
     if options.report:
@@ -68,9 +66,9 @@ def _plan(job: tuple[str, dict[str, Any]]) -> dict[str, Any]:
 
 def markdown(jobs: list[Job]) -> str:
     """The head of the report on the pull request: what is red, then the rest."""
-    red = [f"- ❌ **{job.name}**: {job.result}; {job.told}" for job in jobs if not job.passed]
+    red = [f"- ❌ **{job.name}**: {job.result}; {job.reason}" for job in jobs if not job.passed]
     lines = [f"# {'❌ **fail**' if red else '✅ pass'}", "", *red, *([""] if red else [])]
-    for told, result in (("Passed", "success"), ("Not needed for this change", "skipped")):
+    for title, result in (("Passed", "success"), ("Not needed for this change", "skipped")):
         if names := [job.name for job in jobs if job.passed and job.result == result]:
-            lines += [f"{told}: {', '.join(names)}.", ""]
+            lines += [f"{title}: {', '.join(names)}.", ""]
     return "\n".join([*lines, ""])

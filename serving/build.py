@@ -1,9 +1,4 @@
-"""Build a model's Bento offline: model file, contract and service code in one folder, versioned by their content.
-
-python -m serving build flight_delay
-"""
-
-from __future__ import annotations
+"""Build a model's Bento offline: model file, contract and service code in one folder, versioned by their content."""
 
 import argparse
 import contextlib
@@ -71,11 +66,6 @@ def build(name: str) -> Path:
     return bento
 
 
-def version_of(name: str) -> str:
-    """The version that the Bento of this model has or would have."""
-    return _version(_content(config.load(name, check_columns=False)))
-
-
 def _content(model: config.Model) -> dict[str, bytes]:
     """Every file of the Bento, by its path inside."""
     onnx = _read(model.onnx, f"python -m models run {model.name}")
@@ -101,23 +91,23 @@ def _lock() -> bytes:
     return lock
 
 
-def _read(path: Path, mend: str) -> bytes:
+def _read(path: Path, fix: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Refusal(f"{path} cannot be read ({error.strerror}); make it with `{mend}`.") from None
+        raise Refusal(f"{path} cannot be read ({error.strerror}); make it with `{fix}`.") from None
 
 
 def _model_version(model: config.Model, digest: str) -> str:
     """The version of the passport of exactly these sources; a file that was never judged here goes by its content."""
-    path, mend = model.build / "passport.yaml", f"make it anew with `python -m models run {model.name}`"
+    path, fix = model.build / "passport.yaml", f"make it again with `python -m models run {model.name}`"
     if not path.is_file():
         return f"onnx-{digest[:12]}"
-    record = read_yaml(path, mend, passport.KEYS)
+    record = read_yaml(path, fix, passport.KEYS)
     content = record["content"] if isinstance(record["content"], dict) else {}
     passport.refuse_stale(model, content, but=("service",))  # which is being built here
     if record["version"] != passport.version(content):
-        raise Refusal(f"{path}: version {record['version']} does not fit the content; {mend}.")
+        raise Refusal(f"{path}: version {record['version']} does not fit the content; {fix}.")
     return str(record["version"])
 
 

@@ -4,8 +4,6 @@
 does to those who call: 0, or 1 where it breaks requests of theirs.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile
@@ -34,24 +32,26 @@ def main(options: argparse.Namespace) -> int:
     found = [] if before is None else compatibility.between(before, after)
     effects = {each.effect for each in found}
     if before is None:
-        told = "new: nobody calls it yet."
+        summary = "new: nobody calls it yet."
     elif compatibility.BREAKS in effects:
-        told = (
+        summary = (
             f"requests that {base[:10]} answers would be refused; put this into a new model folder beside "
             f"{model.folder}, or raise serving.api of {model.folder}/model.yaml to {before.get('api', 1) + 1}, which "
-            "says that callers know."
+            "declares that callers know."
         )
     elif effects - {compatibility.WIDENS, compatibility.SAYS}:
-        told = f"requests that {base[:10]} answers will be refused, and api {after['api']} says that callers know."
+        summary = (
+            f"requests that {base[:10]} answers will be refused, and api {after['api']} declares that callers know."
+        )
     elif effects:
-        told = f"no request that {base[:10]} answers is refused."
+        summary = f"no request that {base[:10]} answers is refused."
     else:
-        told = f"unchanged since {base[:10]}."
+        summary = f"unchanged since {base[:10]}."
     for each in found:
         print(each)
-    print(f"contract {model.name}: {told}")
+    print(f"contract {model.name}: {summary}")
     if options.report:
-        write(Path(options.report), compatibility.markdown(model.name, found, told))
+        write(Path(options.report), compatibility.markdown(model.name, found, summary))
     return 1 if compatibility.BREAKS in effects else 0
 
 

@@ -1,12 +1,7 @@
 """Build the image of a model's Bento with the builder that this machine has, and print its digest.
 
-python -m serving image flight_delay
-python -m serving image flight_delay --tag ghcr.io/you/flight_delay:7 --push
-
 With `--push` models/<model>/build/image holds what `python -m deploy promote --image` takes.
 """
-
-from __future__ import annotations
 
 import argparse
 import ast
@@ -33,7 +28,7 @@ DOCKERFILE = Path("serving/Dockerfile")
 FROM = re.compile(r"(?m)^FROM (\S+) AS base$")
 PINNED = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
-# What of pip's settings says where packages are and how to get there; the rest is about this machine.
+# What of pip's settings tells where packages are and how to get there; the rest is about this machine.
 SETTINGS = {"index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "timeout", "default-timeout"}
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # read by pip, too
 
@@ -44,29 +39,14 @@ class Builder:
 
     probe: str  # fails where the command is there and what it needs to build is not, such as docker's engine
     digest: list[str]
-    push: str
-    pushed: list[str]  # the same as words; {file} gets the digest, where the builder can write one
+    push: list[str]  # {file} gets the digest, where the builder can write one
 
 
+WRITES_DIGEST = ["push", "--quiet", "--digestfile", "{file}", "{image}"]
 BUILDERS = {
-    "docker": Builder(
-        "version",
-        ["image", "inspect", "--format", "{{.Id}}"],
-        "docker tag {image} {target} && docker push {target}",
-        ["push", "--quiet", "{image}"],
-    ),
-    "podman": Builder(
-        "info",
-        ["image", "inspect", "--format", "{{.Digest}}"],
-        "podman push --digestfile /dev/stdout {image} {target}",
-        ["push", "--quiet", "--digestfile", "{file}", "{image}"],
-    ),
-    "buildah": Builder(
-        "info",
-        ["inspect", "--type", "image", "--format", "{{.FromImageDigest}}"],
-        "buildah push --digestfile /dev/stdout {image} {target}",
-        ["push", "--quiet", "--digestfile", "{file}", "{image}"],
-    ),
+    "docker": Builder("version", ["image", "inspect", "--format", "{{.Id}}"], ["push", "--quiet", "{image}"]),
+    "podman": Builder("info", ["image", "inspect", "--format", "{{.Digest}}"], WRITES_DIGEST),
+    "buildah": Builder("info", ["inspect", "--type", "image", "--format", "{{.FromImageDigest}}"], WRITES_DIGEST),
 }
 
 
@@ -89,16 +69,12 @@ def main(options: argparse.Namespace) -> int:
         return 0
     target = image if "/" in image else f"REGISTRY/{image}"
     print(f"  digest   {digest} here; the registry's can differ, because a push compresses the layers")
-    print(f"  push     {BUILDERS[builder].push.format(image=image, target=target)}")
-    reference = f"{re.sub(r':[^:/]*$', '', target)}@sha256:…"
-    print(
-        f"  promote  python -m deploy promote {options.model} --to staging --image {reference}, as the push prints it"
-    )
+    print(f"  push     python -m serving image {options.model} --tag {target} --push")
     return 0
 
 
 def pinned(base: str | None) -> str:
-    """The image to build upon, `base` or the Dockerfile's; one without a digest is refused."""
+    """The image to build on, `base` or the Dockerfile's; one without a digest is refused."""
     if base is None:
         found = FROM.search(DOCKERFILE.read_text())
         if found is None or not PINNED.fullmatch(found[1]):
@@ -133,14 +109,11 @@ def works(name: str) -> bool:
 
 
 def make(builder: str, bento: Path, base: str, image: str, log: Path) -> str:
-    """Build the image and return its digest; what the builder said is in `log`."""
+    """Build the image and return its digest; what the builder printed is in `log`."""
     proxies = [word for name in os.environ if name.lower() in PROXIES for word in ("--build-arg", name)]
     with _dockerfile(base) as file, _secrets() as secrets, log.open("wb") as output:
         done = subprocess.run(
-            [
-                *(builder, "build", "--file", str(file), "--tag", image, *_labels()),
-                *(*proxies, *secrets, str(bento)),
-            ],
+            [builder, "build", "--file", str(file), "--tag", image, *_labels(), *proxies, *secrets, str(bento)],
             env={**os.environ, "DOCKER_BUILDKIT": "1"},  # an old docker knows secrets only so
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -148,10 +121,12 @@ def make(builder: str, bento: Path, base: str, image: str, log: Path) -> str:
             check=False,
         )
     if done.returncode:
-        raise Refusal(f"{builder} could not build {image}: {_reason(log)}; all that it said is in {log}.")
+        raise Refusal(f"{builder} could not build {image}: {_reason(log)}; its whole output is in {log}.")
     asked = _ask(builder, *BUILDERS[builder].digest, image)
     if asked.returncode or not asked.stdout.strip():
-        raise Refusal(f"{builder} built {image} but does not tell its digest ({asked.stderr.strip()}); build it again.")
+        raise Refusal(
+            f"{builder} built {image} but does not print its digest ({asked.stderr.strip()}); build it again."
+        )
     return asked.stdout.strip()
 
 
@@ -182,28 +157,26 @@ def push(builder: str, image: str, log: Path) -> str:
     name = re.sub(r":[^:/]*$", "", image)
     with tempfile.TemporaryDirectory(prefix="image-") as folder:
         file = Path(folder, "digest")
-        words = [word.format(image=image, file=file) for word in BUILDERS[builder].pushed]
+        words = [word.format(image=image, file=file) for word in BUILDERS[builder].push]
         with command.working(f"{builder} pushes {image}"):
             done = _ask(builder, *words)
         log.write_text(done.stdout + done.stderr)
         if done.returncode:
-            raise Refusal(
-                f"{builder} could not push {image}: {_reason(log)}; log in to its registry, or mend the name."
-            )
+            raise Refusal(f"{builder} could not push {image}: {_reason(log)}; log in to its registry, or fix the name.")
         if file.is_file():
             return f"{name}@{file.read_text().strip()}"
     asked = _ask(builder, "image", "inspect", "--format", "{{range .RepoDigests}}{{println .}}{{end}}", image)
     known = [line for line in asked.stdout.split() if line.startswith(f"{name}@") and PINNED.fullmatch(line)]
     if len(known) != 1:
-        raise Refusal(f"{builder} pushed {image} but does not tell the registry's digest; push it again.")
+        raise Refusal(f"{builder} pushed {image} but does not print the registry's digest; push it again.")
     return known[0]
 
 
 def _reason(log: Path) -> str:
     """pip's last error, which builders bury under one of their own, or the last line."""
-    said = log.read_text(errors="replace")
-    errors = [line for line in said.splitlines() if re.search(r"(^|\s)ERROR: (?!failed to)", line)]
-    return reason(errors[-1] if errors else said)
+    output = log.read_text(errors="replace")
+    errors = [line for line in output.splitlines() if re.search(r"(^|\s)ERROR: (?!failed to)", line)]
+    return reason(errors[-1] if errors else output)
 
 
 def _ask(*words: str) -> subprocess.CompletedProcess[str]:

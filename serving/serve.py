@@ -1,9 +1,4 @@
-"""Serve a model's Bento on this machine, as production would: BentoML's own server in a process of its own.
-
-python -m serving serve flight_delay
-"""
-
-from __future__ import annotations
+"""Serve a model's Bento on this machine, as production would: BentoML's own server in a process of its own."""
 
 import argparse
 import contextlib
@@ -23,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
@@ -105,7 +101,7 @@ class Server:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to all of it, supervisor first, so that it starts no worker anew."""
+        """SIGKILL to all of it, supervisor first, so that it starts no new worker."""
         if self.running():
             self._process.kill()
             self._process.wait()
@@ -195,34 +191,29 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def main(options: argparse.Namespace) -> int:
-    bento = Path(options.bento) if options.bento else build.build(options.model)
-    name, version = _identity(bento)
-    if name != options.model:
-        raise Refusal(f"{bento} is a Bento of {name}, not of {options.model}; give --bento one of {options.model}.")
+    bento, name = Path(options.bento) if options.bento else build.build(options.model), options.model
+    _check_built(bento)
+    contract = read_json(
+        bento / "src/contract.json", f"python -m serving build {name}", ("model", "version", "features")
+    )
+    if contract["model"] != name:
+        raise Refusal(f"{bento} is a Bento of {contract['model']}, not of {name}; give --bento one of {name}.")
     port = options.port or free_port(options.host)
     with tempfile.TemporaryDirectory(prefix="serving-") as home, start(bento, port, Path(home), options.host) as server:
         started = time.perf_counter()
         server.wait_ready()
         with contextlib.suppress(KeyboardInterrupt):  # from the first line that says how to stop it
-            _announce(server, name, version, bento, time.perf_counter() - started)
+            _announce(server, contract, bento, time.perf_counter() - started)
             server.wait()
             raise Refusal(f"the server stopped by itself: {server.last_line()}")
         print(f"\nserve {name}: stopped")
     return 0
 
 
-def _identity(bento: Path) -> tuple[str, str]:
-    """Model and version of a built Bento, from its contract."""
-    _check_built(bento)
-    path = bento / "src" / "contract.json"
-    found = read_json(path, "python -m serving build <model>")
-    return str(found["model"]), str(found["version"])
-
-
-def _announce(server: Server, name: str, version: str, bento: Path, seconds: float) -> None:
-    sample = read_json(bento / "src" / "contract.json", "python -m serving build <model>")["features"]
-    row = json.dumps({"rows": [{feature["name"]: feature["example"] for feature in sample}]})
-    print(f"serve {name}: version {version}, Bento {bento.name}, ready in {seconds:.1f} s; Ctrl-C stops it")
+def _announce(server: Server, contract: dict[str, Any], bento: Path, seconds: float) -> None:
+    row = json.dumps({"rows": [{feature["name"]: feature["example"] for feature in contract["features"]}]})
+    version = f"version {contract['version']}, Bento {bento.name}"
+    print(f"serve {contract['model']}: {version}, ready in {seconds:.1f} s; Ctrl-C stops it")
     print(f"  OpenAPI page  {server.address}/")
     print(f"  metrics       {server.address}/metrics")
     print(f"  predict       curl {server.address}/predict --data '{row}'", flush=True)

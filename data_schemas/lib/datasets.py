@@ -26,7 +26,7 @@ def names() -> list[str]:
 
 
 def folder(dataset: str) -> Path:
-    """The dataset's folder; refuses a name that is no dataset."""
+    """The dataset's folder; refuses a name that is not a dataset."""
     if dataset not in names():
         path = DATASETS / dataset / "schema.py"
         raise Refusal(f"there is no dataset {dataset!r} ({path} is missing); datasets: {', '.join(names()) or 'none'}.")
@@ -52,8 +52,8 @@ def module(dataset: str, name: str) -> ModuleType:
         return importlib.import_module(f"data_schemas.{dataset}.{name}")
     except (Refusal, Ended):
         raise
-    except (Exception, SystemExit) as error:  # a team's file: any fault in it is one sentence
-        raise Refusal(f"{path} cannot be loaded ({described(error)}); mend the file.") from error
+    except (Exception, SystemExit) as error:  # a team's file: any error in it is one sentence
+        raise Refusal(f"{path} cannot be loaded ({described(error)}); fix the file.") from error
 
 
 def schema(dataset: str) -> type[DataFrameModel]:
@@ -67,11 +67,11 @@ def schema(dataset: str) -> type[DataFrameModel]:
         if isinstance(value, type) and issubclass(value, pa.DataFrameModel) and value.__module__ == source.__name__
     ]
     if len(models) != 1:
-        raise Refusal(f"{path} must define one pandera DataFrameModel, not {len(models)}; mend the file.")
+        raise Refusal(f"{path} must define one pandera DataFrameModel, not {len(models)}; fix the file.")
     try:
         models[0].to_schema()
     except Exception as error:  # an annotation or a check that pandera does not take
-        raise Refusal(f"{path}: {models[0].__name__} is no schema ({error}); mend the file.") from error
+        raise Refusal(f"{path}: {models[0].__name__} is not a schema ({error}); fix the file.") from error
     return models[0]
 
 
@@ -98,18 +98,18 @@ def read(dataset: str, months: list[str]) -> pl.DataFrame:
     """The rows of the named months ("2013-01"), one table in the schema's column order."""
     import polars as pl
 
-    mend = f"make it with `python -m data_schemas ingest {dataset}`"
+    fix = f"make it with `python -m data_schemas ingest {dataset}`"
     order = columns(dataset)
     parts = []
     for month in months:
         path = data(dataset) / f"{month}.parquet"
         if not path.is_file():
-            raise Refusal(f"{path} is missing; {mend}.")
+            raise Refusal(f"{path} is missing; {fix}.")
         try:
             parts.append(pl.read_parquet(path, glob=False).select(order))
         except (pl.exceptions.PolarsError, OSError) as error:
             reason = " ".join(str(error).split())
-            raise Refusal(f"{path} cannot be read ({reason}); {mend}.") from None
+            raise Refusal(f"{path} cannot be read ({reason}); {fix}.") from None
     if not parts:
         raise Refusal(f"no month of {dataset} was asked for; name at least one, such as 2013-01.")
     return pl.concat(parts)

@@ -1,7 +1,5 @@
 """`data.dvc`, the committed pointer that pins a dataset's version; `cat data_schemas/flights/data.dvc` shows it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass
@@ -59,8 +57,16 @@ def pinned(dataset: str) -> Version | None:
         return Version(str(output["md5"]), int(output["size"]), int(output["nfiles"]))
     except (TypeError, KeyError, IndexError, ValueError):
         raise Refusal(
-            f"{pointer} is no DVC pointer to a folder; restore it with `git checkout -- {pointer}`."
+            f"{pointer} is not a DVC pointer to a folder; restore it with `git checkout -- {pointer}`."
         ) from None
+
+
+def demand(dataset: str) -> Version:
+    """The committed version; refused where nothing is pinned."""
+    if (version := pinned(dataset)) is None:
+        fix = f"pin the data with `python -m data_schemas ingest {dataset}`, and commit it"
+        raise Refusal(f"{path(dataset)} is missing; {fix}.")
+    return version
 
 
 def pin(dataset: str, version: Version) -> None:

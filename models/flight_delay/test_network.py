@@ -114,6 +114,6 @@ def test_a_copied_network_names_the_copy(tmp_path: Path, monkeypatch: pytest.Mon
 )
 def test_a_wrong_training_setting_is_refused_with_file_and_field(name: str, value: Any, words: str) -> None:
     params = {key: each for key, each in (PARAMS | {name: value}).items() if each is not None}
-    expected = rf"^{MODEL.folder}/model\.yaml: training\.{name}: {words}; mend it there\.$"
+    expected = rf"^{MODEL.folder}/model\.yaml: training\.{name}: {words}; fix it there\.$"
     with pytest.raises(Refusal, match=expected), plugin.guarded(MODEL):
         NETWORK.fit(sample(200, 1), sample(100, 2), params)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from models.lib import config
 
 GIT_LIMIT_MB = 10.0  # above it the bytes belong in a DVC remote: `storage: dvc`
-NO_TRAIN = "NO_TRAIN"  # `models run --no-train` sets it for whatever DVC starts
+NO_TRAIN = "MODELS_NO_TRAIN"  # `models run --no-train` sets it for whatever DVC starts
 
 
 def files(model: config.Model) -> list[Path]:
@@ -23,7 +23,7 @@ def refuse_to_make(path: Path) -> None:
     """Below `models run --no-train` nothing is made, whatever DVC believes to be out of date."""
     if os.environ.get(NO_TRAIN):
         raise Refusal(
-            f"{path} would be made anew, and --no-train (the variable {NO_TRAIN}) forbids it; run without it."
+            f"{path} would be made again, and --no-train (the variable {NO_TRAIN}) forbids it; run without it."
         )
 
 
@@ -31,5 +31,5 @@ def refuse_large(model: config.Model, path: Path, size: int) -> None:
     """A file or folder of so many bytes, before it is put where Git would take it."""
     megabytes = size / 1e6
     if model.storage == "git" and megabytes > GIT_LIMIT_MB:
-        mend = f"`storage: dvc` in {model.folder}/model.yaml"
-        raise Refusal(f"{path} has {megabytes:.1f} MB, more than the {GIT_LIMIT_MB:g} MB for Git to carry; set {mend}.")
+        fix = f"`storage: dvc` in {model.folder}/model.yaml"
+        raise Refusal(f"{path} has {megabytes:.1f} MB, more than the {GIT_LIMIT_MB:g} MB for Git to carry; set {fix}.")

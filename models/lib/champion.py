@@ -53,7 +53,9 @@ def standing(name: str, environment: str = "production") -> Path | None:
     if path.is_file():
         return path
     if path.exists() or path.with_name("kustomization.yaml").exists():
-        raise Refusal(f"{path} is no file, yet {environment} has a release; restore it with `git checkout -- {path}`.")
+        raise Refusal(
+            f"{path} is not a file, yet {environment} has a release; restore it with `git checkout -- {path}`."
+        )
     return None
 
 
@@ -74,14 +76,14 @@ def standing_anywhere(model: config.Model) -> list[Standing]:
 
 
 def _read(path: Path) -> Standing:
-    mend = f"restore it with `git checkout -- {path}`"
-    passport = read_yaml(path, mend)
+    fix = f"restore it with `git checkout -- {path}`"
+    passport = read_yaml(path, fix)
     try:
         onnx, version = str(passport["content"]["onnx"]), str(passport["version"])
     except (KeyError, TypeError):
-        raise Refusal(f"{path}: content.onnx or version is missing; {mend}.") from None
+        raise Refusal(f"{path}: content.onnx or version is missing; {fix}.") from None
     if not re.fullmatch("[0-9a-f]{64}", onnx):
-        raise Refusal(f"{path}: content.onnx is no SHA-256; {mend}.")
+        raise Refusal(f"{path}: content.onnx is not a SHA-256; {fix}.")
     return Standing(version, onnx, served=passport.get("serving") or {})
 
 
@@ -97,9 +99,9 @@ def blob(model: config.Model, onnx: str) -> tuple[bytes, str]:
         if content is not None and hashlib.sha256(content).hexdigest() == onnx:
             return content, commit
     where = f"the history of {model.onnx}" if model.storage == "git" else "the DVC cache and remote"
-    mend = "git fetch --unshallow" if model.storage == "git" else "dvc pull --all-commits"
+    fix = "git fetch --unshallow" if model.storage == "git" else "dvc pull --all-commits"
     raise Refusal(
-        f"the model {onnx[:12]} that {_named(model, onnx)} names is nowhere in {where}; fetch it with `{mend}`."
+        f"the model {onnx[:12]} that {_named(model, onnx)} names is nowhere in {where}; fetch it with `{fix}`."
     )
 
 

@@ -3,8 +3,6 @@
 `python -m models gates flight_delay` writes it to build/comparison.json.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,7 @@ def compare(model: config.Model, champion: bytes, threshold: float | None = None
     from data_schemas.lib import datasets
 
     table = datasets.read(model.dataset, model.windows.test.months())
-    target = (table[model.target.column] > model.target.above).to_numpy().astype(np.float64)
+    target = samples.target(model, table)
     counts = metrics.resamples(table.height)
     ours, theirs = (scoring.scores(scoring.session(source), table) for source in (model.onnx, champion))
     if not np.isfinite(theirs).all() or theirs.min() < 0 or theirs.max() > 1:  # evaluate has looked at the candidate's

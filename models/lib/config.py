@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from data_schemas.lib import months
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 MODELS = Path("models")
-Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+Month = Annotated[str, Field(pattern=f"^{months.PATTERN}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -35,12 +36,7 @@ class Window(Strict):
         return self.first if self.first == self.last else f"{self.first} to {self.last}"
 
     def months(self) -> list[str]:
-        year, month = map(int, self.first.split("-"))
-        found = []
-        while (name := f"{year:04d}-{month:02d}") <= self.last:
-            found.append(name)
-            year, month = (year + 1, 1) if month == 12 else (year, month + 1)
-        return found
+        return [months.name(number) for number in range(months.number(self.first), months.number(self.last) + 1)]
 
 
 class Windows(Strict):
@@ -221,14 +217,14 @@ def names() -> list[str]:
 
 
 def load(name: str, check_columns: bool = True) -> Model:
-    """Read one model's configuration; every fault becomes one Refusal that names file and field.
+    """Read one model's configuration; every error becomes one Refusal that names file and field.
 
     `check_columns` holds every named column against the dataset's schema, which imports pandera (0.7 s).
     """
     path = MODELS / name / "model.yaml"
     if name not in names():
         raise Refusal(f"there is no model {name!r} ({path} is missing); models: {', '.join(names()) or 'none'}.")
-    content = read_yaml(path, "mend the file")
+    content = read_yaml(path, "fix the file")
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise Refusal(f"{path} must be a mapping of settings; see models/flight_delay/model.yaml.")
     try:
@@ -236,9 +232,9 @@ def load(name: str, check_columns: bool = True) -> Model:
     except TypeError:
         raise Refusal(f"{path}: name is the folder's name, not a key; delete it.") from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise Refusal(f"{path}: {field}: {fault['msg'].removeprefix('Value error, ')}; mend it there.") from None
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise Refusal(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}; fix it there.") from None
     if check_columns:
         _check_columns(model, path)
     return model
@@ -259,7 +255,7 @@ def _check_columns(model: Model, path: Path) -> None:
         for value in values:
             if value not in columns:
                 raise Refusal(
-                    f"{path}: {field}: {value!r} is no column of {model.dataset}; columns: {', '.join(columns)}."
+                    f"{path}: {field}: {value!r} is not a column of {model.dataset}; columns: {', '.join(columns)}."
                 )
     for column, edges in model.slices.items():
         if edges != "categories" and kinds[column].type == pl.String:

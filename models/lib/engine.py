@@ -3,14 +3,12 @@
 No file of a model names a file of the template: its stages read hashes, which `declare` writes into build/engine.json.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from pathlib import Path
 
 from models.lib import config
-from repo.lib.files import sha256_of_tree, write, write_json
+from repo.lib.files import sha256_of_files, write, write_json
 
 FILE = "engine.json"
 PACKAGES = "requirements/training.txt"
@@ -38,7 +36,7 @@ def hashes(model: config.Model) -> dict[str, str]:
     found = {stage: [*map(Path, sources)] for stage, sources in SOURCES.items()}
     for stage in ("train", "export", "evaluate"):
         found[stage].append(model.requirements)
-    return {stage: sha256_of_tree(path for path in paths if path.is_file())[:32] for stage, paths in found.items()}
+    return {stage: sha256_of_files(path for path in paths if path.is_file())[:32] for stage, paths in found.items()}
 
 
 def path(model: config.Model) -> Path:

@@ -1,7 +1,5 @@
 """The front of every exported graph: raw columns in, the tensors that a network wants out."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import onnx

@@ -4,8 +4,6 @@ A resample is a vector of counts: how often each row was drawn. One matrix of th
 both models of a comparison, which makes comparisons paired.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

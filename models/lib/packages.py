@@ -4,8 +4,6 @@ They go into the model's build folder and are found first by whatever imports it
 trains no other model again. Packages that the template itself runs are those of its own lock for every model.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -64,8 +62,8 @@ def _install(lock: Path, target: Path) -> None:
     if uv is None:
         raise Refusal(f"uv, which installs {lock}, is not on PATH; make the environment with `make env`.")
     ask = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]  # which uv does not read
-    told = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
-    environment = {**({"UV_DEFAULT_INDEX": told} if told else {}), **os.environ}
+    index = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    environment = {**({"UV_DEFAULT_INDEX": index} if index else {}), **os.environ}
     words = ["--system-certs", "--python", sys.executable, "--target", str(target), "--requirement", str(lock)]
     command = [uv, "pip", "install", "--require-hashes", *words]
     if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode:

@@ -1,7 +1,5 @@
 """The record that travels with a model: what it was made from, what was measured, what judged it and how."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -10,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from data_schemas.lib import pointer
 from models.lib import config
-from repo.lib.files import read_json, read_yaml, sha256, sha256_of_tree
+from repo.lib.files import read_json, read_yaml, sha256, sha256_of_files
 from repo.lib.refusal import Refusal
 
 SERVED = ("strategy", "api", "latency_budget_ms", "canary", "threshold", "shift")  # of `serving`, what others ask
@@ -40,18 +39,13 @@ def content(model: config.Model, onnx: str | None = None) -> dict[str, str]:
     """
     schema = Path("data_schemas") / model.dataset / "schema.py"
     return {
-        "data": _data(model.dataset),
+        "data": pointer.demand(model.dataset).hash,
         "schema": sha256(schema),
-        "code": sha256_of_tree(code(model)),
-        "service": sha256_of_tree(_files(SERVICE)),
-        "requirements": _requirements(model),
+        "code": sha256_of_files(code(model)),
+        "service": sha256_of_files(_files(SERVICE)),
+        "requirements": sha256_of_files([Path("requirements/training.txt"), *_files([str(model.requirements)])]),
         "onnx": onnx or sha256(model.onnx),
     }
-
-
-def _requirements(model: config.Model) -> str:
-    shared = Path("requirements/training.txt")
-    return sha256_of_tree([shared, model.requirements]) if model.requirements.is_file() else sha256(shared)
 
 
 def code(model: config.Model) -> list[Path]:
@@ -64,9 +58,9 @@ def _files(patterns: Sequence[str]) -> list[Path]:
     return [path for pattern in patterns for path in Path().glob(pattern) if path.is_file()]
 
 
-def version(of: dict[str, str]) -> str:
+def version(hashes: dict[str, str]) -> str:
     """Twelve hex digits of the SHA-256 of the content's canonical JSON: the same content, the same version."""
-    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class _Dumper(yaml.SafeDumper):
@@ -131,8 +125,8 @@ def refuse_stale(model: config.Model, recorded: Mapping[str, str], but: Sequence
     `but` nothing is asked.
     """
     if not model.onnx.is_file():
-        mend = "dvc pull" if model.storage == "dvc" else f"git checkout HEAD -- {model.onnx}"
-        raise Refusal(f"{model.onnx} is missing; fetch it with `{mend}`.")
+        fix = "dvc pull" if model.storage == "dvc" else f"git checkout HEAD -- {model.onnx}"
+        raise Refusal(f"{model.onnx} is missing; fetch it with `{fix}`.")
     try:
         now = content(model)
     except FileNotFoundError as error:
@@ -152,17 +146,8 @@ def slow_ms(model: config.Model) -> float:
     """The bound of model.yaml or, where it has none, the one that was measured and judged."""
     if model.serving.slow_ms is not None:
         return model.serving.slow_ms
-    path, mend = model.build / "passport.yaml", f"make it with `python -m models run {model.name}`"
+    path, fix = model.build / "passport.yaml", f"make it with `python -m models run {model.name}`"
     try:
-        return float(read_yaml(path, mend, KEYS)["serving"]["slow_ms"])
+        return float(read_yaml(path, fix, KEYS)["serving"]["slow_ms"])
     except (KeyError, TypeError, ValueError):
-        raise Refusal(f"{path}: serving.slow_ms is missing; {mend}.") from None
-
-
-def _data(dataset: str) -> str:
-    pointer = Path("data_schemas") / dataset / "data.dvc"
-    pinned = read_yaml(pointer, f"pin the data with `python -m data_schemas ingest {dataset}`")
-    try:
-        return str(pinned["outs"][0]["md5"])
-    except (KeyError, TypeError, IndexError):
-        raise Refusal(f"{pointer}: outs[0].md5 is missing; restore the file with `git checkout {pointer}`.") from None
+        raise Refusal(f"{path}: serving.slow_ms is missing; {fix}.") from None

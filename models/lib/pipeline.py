@@ -1,10 +1,8 @@
-"""DVC, asked as a library: its command line tells every step or, with `--quiet`, not even why it stopped.
+"""DVC, asked as a library: its command line prints every step or, with `--quiet`, not even why it stopped.
 
 In a process of its own, `python -m models.lib.pipeline repro models/flight_delay/dvc.yaml`: DVC takes over a process's
 logging and its Ctrl-C, and this one can be ended together with the stage that it has started.
 """
-
-from __future__ import annotations
 
 import contextlib
 import hashlib
@@ -24,7 +22,7 @@ from repo.lib.refusal import Refusal
 
 
 def repro(pipeline: Path, train: bool = True) -> int:
-    """Run what changed. 0, or 1 when a stage said no, or 2 when one refused, or DVC did; all of it was printed.
+    """Run what changed. 0, or 1 when a stage failed, or 2 when one refused, or DVC did; all of it was printed.
 
     Without `train` the stages that make a model refuse.
     """
@@ -42,27 +40,17 @@ def repro(pipeline: Path, train: bool = True) -> int:
             raise
 
 
-def status(pipeline: Path) -> dict[str, list[Any]]:
-    """Stage -> what changed, in DVC's words; a stage that is up to date is not there."""
-    return dict(_answer("status", str(pipeline)))
-
-
 def bring(pipeline: Path, outs: list[Path]) -> dict[str, str]:
     """Put those of these outputs that are absent where the lock has them, from DVC's cache or remote.
 
     What is present stays as it is, and goes to the cache when its bytes are those of the lock. The answer is why others
     could not be brought. A remote that has other bytes is refused.
     """
-    return dict(_answer("bring", str(pipeline), *map(str, outs)))
-
-
-def _answer(*words: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "models.lib.pipeline", *words]
+    command = [sys.executable, "-m", "models.lib.pipeline", "bring", str(pipeline), *map(str, outs)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Refusal(done.stderr.strip().removeprefix("models run: "))
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return dict(json.loads(done.stdout))
 
 
 def _ask(operation: str, pipeline: str, *outs: str) -> int:
@@ -72,9 +60,7 @@ def _ask(operation: str, pipeline: str, *outs: str) -> int:
 
         logging.getLogger("dvc").setLevel(logging.CRITICAL)
         with Repo() as repo:
-            if operation == "status":
-                print(json.dumps(repo.status([pipeline])))
-            elif operation == "bring":
+            if operation == "bring":
                 print(json.dumps(_bring(repo, pipeline, outs)))
             else:
                 repo.reproduce([pipeline])
@@ -86,7 +72,7 @@ def _ask(operation: str, pipeline: str, *outs: str) -> int:
         chain: list[BaseException] = [error]
         while cause := chain[-1].__cause__:
             chain.append(cause)
-        # What a stage that ends by itself has to say, it said.
+        # A stage that ends by itself has printed why.
         if ended := re.search(r"exited with ([12])$", str(chain[-1])):
             return int(ended[1])
         print(f"models run: {_sentence(chain)}", file=sys.stderr)
@@ -111,7 +97,7 @@ def _bring(repo: Any, pipeline: str, outs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _fetch(repo: Any, outs: list[Any]) -> dict[str, str]:
-    """Out -> what went wrong; that a remote has not got something is no error of DVC's."""
+    """Out -> what went wrong; that a remote has not got something is not an error of DVC's."""
     from dvc.lock import LockError  # type: ignore[import-untyped]
 
     try:
@@ -152,8 +138,8 @@ def _sentence(chain: list[BaseException]) -> str:
     if "SCMError" in kinds:
         return f"{reason}, which DVC needs; run in a clone of the repository."
     named = re.search(r"'(?:\./)?([^']+(?:\.dvc|dvc\.lock|dvc\.yaml))'", reason)
-    mend = f"mend {named[1]} or restore it with `git checkout -- {named[1]}`" if named else "mend that"
-    return f"DVC refuses: {reason}; {mend}, then run again."
+    fix = f"fix {named[1]} or restore it with `git checkout -- {named[1]}`" if named else "fix that"
+    return f"DVC refuses: {reason}; {fix}, then run again."
 
 
 def _end_with_parent() -> None:

@@ -1,7 +1,5 @@
 """The class `Model` of a model's network.py, and what it raises as one sentence."""
 
-from __future__ import annotations
-
 import importlib
 import traceback
 from collections.abc import Iterator
@@ -25,8 +23,8 @@ def network(model: config.Model) -> Any:
         module = importlib.import_module(f"models.{model.name}.network")
     except (Refusal, Ended):
         raise
-    except (Exception, SystemExit) as error:  # a team's file: any fault in it is one sentence
-        raise Refusal(f"{path} cannot be loaded ({described(error)}); mend the file.") from error
+    except (Exception, SystemExit) as error:  # a team's file: any error in it is one sentence
+        raise Refusal(f"{path} cannot be loaded ({described(error)}); fix the file.") from error
     if not hasattr(module, "Model"):
         raise Refusal(f"{path} defines no class `Model`; name it so.")
     return module.Model
@@ -34,7 +32,7 @@ def network(model: config.Model) -> Any:
 
 def load(model: config.Model) -> Any:
     """The fitted network of weights/."""
-    weights, mend = model.weights, f"make it anew with `python -m models train {model.name}`"
+    weights, fix = model.weights, f"make it again with `python -m models train {model.name}`"
     if not weights.is_dir():
         raise Refusal(f"{weights} is missing; make it with `python -m models run {model.name}`.")
     try:
@@ -42,7 +40,7 @@ def load(model: config.Model) -> Any:
     except (Refusal, Ended):
         raise
     except (Exception, SystemExit) as error:  # whatever a damaged file, or a network.py that it does not fit, brings up
-        raise Refusal(f"{weights} cannot be loaded ({described(error)}); {mend}.") from error
+        raise Refusal(f"{weights} cannot be loaded ({described(error)}); {fix}.") from error
 
 
 @contextmanager
@@ -54,11 +52,11 @@ def guarded(model: config.Model) -> Iterator[None]:
     except (Refusal, Ended):
         raise
     except ValidationError as error:  # network.py types `training` as it likes; pydantic is the way of the example
-        fault = error.errors()[0]
-        field = ".".join(["training", *map(str, fault["loc"])])
-        raise Refusal(f"{model.folder}/model.yaml: {field}: {fault['msg']}; mend it there.") from None
+        first = error.errors()[0]
+        field = ".".join(["training", *map(str, first["loc"])])
+        raise Refusal(f"{model.folder}/model.yaml: {field}: {first['msg']}; fix it there.") from None
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename).parts[-3:] == path.parts[-3:]]
         where = f"{path}, line {lines[-1]}" if lines else str(path)
-        raise Refusal(f"{where}: {described(error)}; mend it there.") from error
+        raise Refusal(f"{where}: {described(error)}; fix it there.") from error

@@ -1,13 +1,9 @@
 """What a candidate's scores will be, given those of a release that stands: counts of rows by both models' score bins.
 
-python -m models gates flight_delay
-
 A canary serves another model on purpose, so it is not held to the stable pods' scores but to this promise: their live
 distribution pushed through the table (deploy/canary/judge.py). The numbers are made where the gates compare the models,
 on the same rows, and travel in the passport.
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 from typing import Any

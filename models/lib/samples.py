@@ -21,8 +21,13 @@ def table(model: config.Model, window: config.Window) -> pl.DataFrame:
     from data_schemas.lib import datasets
 
     rows = datasets.read(model.dataset, window.months())
-    target = (pl.col(model.target.column) > model.target.above).cast(pl.Int8).alias("target")
-    return rows.select(*model.features, target)
+    above = (pl.col(model.target.column) > model.target.above).cast(pl.Int8).alias("target")
+    return rows.select(*model.features, above)
+
+
+def target(model: config.Model, rows: pl.DataFrame) -> NDArray[np.float64]:
+    """0 or 1 of every row [rows]."""
+    return (rows[model.target.column] > model.target.above).to_numpy().astype(np.float64)
 
 
 def slices(model: config.Model, table: pl.DataFrame) -> list[tuple[str, str, NDArray[np.bool_]]]:

@@ -27,10 +27,10 @@ def session(source: Path | bytes) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(
             source if isinstance(source, bytes) else str(source), options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # onnxruntime has a class of its own for every fault, all without a common base
+    except Exception as error:  # onnxruntime has a class of its own for every error, all without a common base
         name = source if isinstance(source, Path) else "the model"
         reason = " ".join(str(error).split())[:200]
-        raise Refusal(f"{name} cannot be loaded ({reason}); export it again or check it out anew.") from None
+        raise Refusal(f"{name} cannot be loaded ({reason}); export it again or check it out again.") from None
 
 
 def feed(runtime: onnxruntime.InferenceSession, table: pl.DataFrame) -> dict[str, NDArray[Any]]:
@@ -42,7 +42,7 @@ def feed(runtime: onnxruntime.InferenceSession, table: pl.DataFrame) -> dict[str
     for each in runtime.get_inputs():
         if each.name not in table.columns:
             raise Refusal(
-                f"the model's input {each.name!r} is no column of the table; evaluate it on data that has it."
+                f"the model's input {each.name!r} is not a column of the table; evaluate it on data that has it."
             )
         column = table[each.name]
         if each.type == "tensor(string)":

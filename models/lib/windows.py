@@ -1,19 +1,15 @@
 """The three windows of a model, moved together to a later month of its data; of model.yaml only the months change."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from data_schemas.lib import datasets
+from data_schemas.lib import datasets, months
 from models.lib import config
 from models.lib.config import Window, Windows
 from repo.lib.files import write
 from repo.lib.refusal import Refusal
-
-MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 def slide(model: config.Model, to: str | None = None) -> Windows:
@@ -23,9 +19,9 @@ def slide(model: config.Model, to: str | None = None) -> Windows:
     """
     newest = datasets.months(model.dataset)[-1]
     to, what = (to, f"--to {to}") if to else (newest, f"the newest month ({newest})")
-    if not MONTH.fullmatch(to):
+    if not re.fullmatch(months.PATTERN, to):
         raise Refusal(f"{what} is not a month; write it as {newest}.")
-    by = _months(model.windows.test.last, to)
+    by = months.number(to) - months.number(model.windows.test.last)
     if by < 0:
         raise Refusal(
             f"{what} lies before {model.windows.test.last}, where the windows of {model.name} end; they only move "
@@ -39,8 +35,10 @@ def slide(model: config.Model, to: str | None = None) -> Windows:
 
 
 def moved(windows: Windows, by: int) -> Windows:
-    limits = {name: (_later(window.first, by), _later(window.last, by)) for name, window in _each(windows)}
-    return Windows(**{name: Window(first=first, last=last) for name, (first, last) in limits.items()})
+    def later(month: str) -> str:
+        return months.name(months.number(month) + by)
+
+    return Windows(**{name: Window(first=later(each.first), last=later(each.last)) for name, each in _each(windows)})
 
 
 def changes(old: Windows, new: Windows) -> list[str]:
@@ -92,15 +90,3 @@ def _demand(model: config.Model, windows: Windows) -> None:
 def _each(windows: Windows) -> Iterator[tuple[str, Window]]:
     for name in Windows.model_fields:
         yield name, getattr(windows, name)
-
-
-def _months(first: str, last: str) -> int:
-    """How many months `last` lies after `first`."""
-    (year, month), (to_year, to_month) = (map(int, each.split("-")) for each in (first, last))
-    return (to_year - year) * 12 + to_month - month
-
-
-def _later(month: str, by: int) -> str:
-    year, number = map(int, month.split("-"))
-    years, number = divmod(number - 1 + by, 12)
-    return f"{year + years:04d}-{number + 1:02d}"

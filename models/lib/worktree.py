@@ -6,8 +6,6 @@ judge it. A child finds no token in its environment but could read that of its p
 without one, then `--read` elsewhere.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil
@@ -76,7 +74,7 @@ def run(name: str) -> int:
     """`models run`: 0 when every gate passes, 1 when one fails; refused unless it came to a verdict."""
     code = demand("models", "run", name)
     if code and demand("models", "run", name, "--check"):
-        raise Refusal(f"`python -m models run {name}` came to no verdict (see above); mend that and run again.")
+        raise Refusal(f"`python -m models run {name}` came to no verdict (see above); fix that and run again.")
     return code
 
 
@@ -118,7 +116,7 @@ def share_cache(clone: Path) -> None:
 def demand(*words: str) -> int:
     """0 or 1; all else ended without an answer."""
     if (code := verb(*words)) not in (0, 1):
-        raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); mend that and run again.")
+        raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); fix that and run again.")
     return code
 
 

@@ -1,12 +1,8 @@
 """What must run again for a change: a table from the path of a file to the first stage that reads it.
 
-python -c 'from repo.lib.change import Change; print(Change("HEAD", ["models/gates.py"]).stages("flight_delay"))'
-
 The first row that fits a path counts. What no row knows makes everything run again: too much work, never too little.
 The rows are held against what the verbs of each stage import by tests/repo/test_rows.py.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Iterator
@@ -83,7 +79,7 @@ class Change:
         self.owned: dict[tuple[str, str], list[str]] = {}  # (stage, folder of a team) -> paths inside
         self.shared = False  # whether anything but a team's folders and releases differs
         for path in paths:
-            if _documents(path):
+            if path.endswith(".md") or path == "LICENSE":
                 continue
             if owner := _owner(path):
                 stage, folder, inner = owner
@@ -128,7 +124,7 @@ class Change:
             yield EVERYTHING
             return
         old, new = dict(_leaves(was)), dict(_leaves(now))
-        yield from (_row(SETTINGS, key) for key in old.keys() | new.keys() if _differs(key, old, new))
+        yield from (_row(SETTINGS, key) for key in old.keys() | new.keys() if old.get(key, ...) != new.get(key, ...))
 
     @cached_property
     def _before(self) -> dict[str, str]:
@@ -169,10 +165,6 @@ def _row(table: tuple[Row, ...], path: str) -> Row:
     return next((row for row in table if path.startswith(row.prefixes)), EVERYTHING)
 
 
-def _documents(path: str) -> bool:
-    return path.endswith(".md") or Path(path).name == "LICENSE"
-
-
 def _text(path: str) -> str:
     try:
         return Path(path).read_text()
@@ -194,7 +186,3 @@ def _leaves(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{above}.{key}" if above else str(key))
     else:
         yield above, content
-
-
-def _differs(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return key not in old or key not in new or old[key] != new[key]

@@ -1,7 +1,5 @@
 """How every stage turns `python -m <stage> <verb> <noun>` into a call, an exit code and, when refused, one sentence."""
 
-from __future__ import annotations
-
 import argparse
 import atexit
 import gc
@@ -24,7 +22,6 @@ ENVIRONMENT = {
     # Telemetry is off unless a person sets these otherwise.
     "BENTOML_DO_NOT_TRACK": "True",
     "DVC_NO_ANALYTICS": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
     "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime 1.32 uploads from Linux, too, and keeps a device id under ~/.cache
     "OTEL_SDK_DISABLED": "true",  # bentoml traces to nowhere at 15 % of its CPU otherwise
     # Training and inference run on one thread: other counts give other bits, and slow each other down on busy cores.
@@ -123,7 +120,7 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
         if not (Path("pyproject.toml").is_file() and Path(stage, "__main__.py").is_file()):
             raise Refusal(f"{Path.cwd()} is not the root of the repository; change to it and run again.")
         prepare_environment()
-        # A verb that is told to end unwinds like an interrupted one, so that no server or half-written file is left.
+        # A verb that is asked to end unwinds like an interrupted one, so that no server or half-written file is left.
         for ending in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(ending) != signal.SIG_IGN:  # as under nohup
                 signal.signal(ending, end_on_signal)
@@ -136,7 +133,7 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
         if error.filename is None:
             raise
         print(
-            f"{stage} {options.verb}: {error.filename}: {error.strerror}; mend that path and run again.",
+            f"{stage} {options.verb}: {error.filename}: {error.strerror}; fix that path and run again.",
             file=sys.stderr,
         )
         return 2

@@ -1,7 +1,5 @@
 """Files that are whole or absent: hashing, atomic writes and the lock that keeps two runs apart."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import hashlib
@@ -9,7 +7,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,7 +52,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_of_tree(paths: Iterable[Path]) -> str:
+def sha256_of_files(paths: Iterable[Path]) -> str:
     """SHA-256 over the sorted (path, content hash) pairs: a rename or an edit changes it, a time stamp does not."""
     digest = hashlib.sha256()
     for path in sorted(set(paths)):
@@ -65,7 +63,7 @@ def sha256_of_tree(paths: Iterable[Path]) -> str:
 def write(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a kill at any moment, finds the old content or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():  # said here: what goes wrong with the temporary file names that one
+    if path.is_dir():  # here, because what goes wrong with the temporary file names that one
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")  # which Git ignores
     temporary = Path(name)
@@ -86,35 +84,30 @@ def write_json(path: Path, content: Any) -> None:
     write(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, mend: str, keys: Iterable[str] = ()) -> Any:
-    """Read JSON; a missing or broken file becomes a Refusal that ends in `mend`, the command that makes it anew.
+def read_json(path: Path, fix: str, keys: Iterable[str] = ()) -> Any:
+    """Read JSON that the command `fix` makes; a Refusal if the file is missing or broken.
 
     With `keys` it must be a mapping that has them.
     """
-    try:
-        return _with(json.loads(path.read_text()), keys)
-    except FileNotFoundError:
-        raise Refusal(f"{path} is missing; make it with `{mend}`.") from None
-    except (ValueError, OSError) as error:
-        raise Refusal(f"{path} cannot be read ({error}); make it anew with `{mend}`.") from None
+    return _read(path, json.loads, f"make it with `{fix}`", keys)
 
 
-def read_yaml(path: Path, mend: str, keys: Iterable[str] = ()) -> Any:
-    """Read YAML; a missing or broken file becomes a Refusal that ends in `mend`. `keys`: as in `read_json`."""
+def read_yaml(path: Path, fix: str, keys: Iterable[str] = ()) -> Any:
+    """Read YAML; the Refusal ends in `fix`. `keys`: as in `read_json`."""
+    return _read(path, lambda content: yaml.load(content, Loader=LOADER), fix, keys)  # noqa: S506 - a safe loader
+
+
+def _read(path: Path, parse: Callable[[bytes], Any], fix: str, keys: Iterable[str]) -> Any:
     try:
-        return _with(yaml.load(path.read_bytes(), Loader=LOADER), keys)  # noqa: S506 - both are safe loaders
+        content = parse(path.read_bytes())
+        for key in keys:
+            if not isinstance(content, dict) or key not in content:
+                raise ValueError(f"{key} is missing")
+        return content
     except FileNotFoundError:
-        raise Refusal(f"{path} is missing; {mend}.") from None
+        raise Refusal(f"{path} is missing; {fix}.") from None
     except (yaml.YAMLError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise Refusal(f"{path} cannot be read ({reason}); {mend}.") from None
-
-
-def _with(content: Any, keys: Iterable[str]) -> Any:
-    for key in keys:
-        if not isinstance(content, dict) or key not in content:
-            raise ValueError(f"{key} is missing")
-    return content
+        raise Refusal(f"{path} cannot be read ({' '.join(str(error).split())}); {fix}.") from None
 
 
 @contextmanager

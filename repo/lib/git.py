@@ -1,7 +1,5 @@
 """What Git knows: the one place that calls it."""
 
-from __future__ import annotations
-
 import io
 import os
 import tempfile
@@ -47,12 +45,12 @@ def merge_base(since: str) -> str:
     if commit is None and shallow:
         raise Refusal(f"this clone is shallow and lacks {since}; fetch it with `git fetch --unshallow origin {since}`.")
     if commit is None:
-        raise Refusal(f"--since {since} is no commit of this clone; name one, or `git fetch origin {since}`.")
+        raise Refusal(f"--since {since} is not a commit of this clone; name one, or `git fetch origin {since}`.")
     try:
         return git("merge-base", commit, "HEAD").decode().strip()
     except Refusal:
-        mend = "fetch the rest with `git fetch --unshallow origin`" if shallow else "name one that HEAD comes from"
-        raise Refusal(f"--since {since} has no commit in common with HEAD here; {mend}.") from None
+        fix = "fetch the rest with `git fetch --unshallow origin`" if shallow else "name one that HEAD comes from"
+        raise Refusal(f"--since {since} has no commit in common with HEAD here; {fix}.") from None
 
 
 def changed(base: str) -> list[str]:

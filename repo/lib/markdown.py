@@ -1,6 +1,4 @@
-"""Markdown for pull requests that whatever stands in it cannot break."""
-
-from __future__ import annotations
+"""Markdown for pull requests that no content can break."""
 
 import re
 

@@ -1,11 +1,10 @@
-"""Bring a change upon the newest state of a branch of `origin`: pushed, or proposed as a pull request.
+"""A change on top of the newest state of a branch of `origin`: pushed, or proposed as a pull request.
 
 Verbs with `--push` or `--propose` end here. The change is made in a tree of its own, so nothing of the clone that a
-person works in is touched; and it is made again whenever somebody else was faster, so of many at once none is lost.
+person works in is touched; and it is made again whenever somebody else was faster, so that concurrent runs never
+overwrite each other.
 What runs the code of a model, where no token may be, writes what it would land (`carry`); a later job does (`carried`).
 """
-
-from __future__ import annotations
 
 import contextlib
 import json
@@ -29,12 +28,12 @@ from repo.lib.refusal import Refusal
 MAIN = "main"
 TRIES = 10
 LONGEST_PAUSE = 8.0  # seconds between two tries
-# Who commits where nobody has told Git who they are, as on a runner: GitHub's own bot.
+# Who commits where Git does not know who they are, as on a runner: GitHub's own bot.
 BOT = {"name": "github-actions[bot]", "email": "41898282+github-actions[bot]@users.noreply.github.com"}
 # What a push says when somebody else was faster; all else that it says will be the same a second later.
 FASTER = re.compile(r"fetch first|non-fast-forward|stale info|cannot lock ref|failed to update ref|incorrect old value")
 NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")  # those of a person's clone need what the tree has not got
-PATCH, SAID = "change.patch", "said.json"
+PATCH, EDIT = "change.patch", "edit.json"
 FILE_MODES = {"100644", "100755", "000000"}  # the last of a file that is gone; neither a link nor another repository
 PROTECTED = re.compile(r"GH006|GH013|protected branch|rule violations")
 
@@ -45,7 +44,7 @@ class Edit:
 
     title: str
     body: str = ""
-    closed: str = ""  # why its pull request is for the record alone: closed with this comment once it is opened
+    close_with: str = ""  # why its pull request is for the record alone: closed with this comment once it is opened
 
 
 class Protected(Refusal):
@@ -53,10 +52,10 @@ class Protected(Refusal):
 
 
 def push(branch: str, apply: Callable[[], Edit | None]) -> str | None:
-    """Commit what `apply` changes upon the newest `branch` and push it; the commit, or None where there was no change.
+    """Commit what `apply` changes on top of the newest `branch` and push it; the commit, or None without a change.
 
     `apply` works in the current directory, a fresh tree, and is called again after every push that came too late. It
-    returns None, having said why, when nothing is to be done.
+    returns None, having printed why, when nothing is to be done.
     """
     for number in range(TRIES):
         if number:
@@ -77,12 +76,12 @@ def push(branch: str, apply: Callable[[], Edit | None]) -> str | None:
         if PROTECTED.search(refused):
             raise Protected(f"origin lets nobody push to {branch} without its checks ({pull_request.first(refused)}).")
         if not FASTER.search(refused):
-            raise Refusal(f"pushing to {branch} failed ({pull_request.first(refused)}); mend that and run again.")
+            raise Refusal(f"pushing to {branch} failed ({pull_request.first(refused)}); fix that and run again.")
     raise Refusal(f"{branch} moved on {TRIES} times while this was pushed; nothing was changed there; run again.")
 
 
 def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | None:
-    """Commit what `apply` changes upon the newest `base` as `branch`, and open or renew its pull request into `base`.
+    """Commit what `apply` changes on top of the newest `base` as `branch`, and open or renew its pull request.
 
     Returns where to find it, or None where there was no change. The branch belongs to the verb: it is replaced.
     """
@@ -93,21 +92,25 @@ def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | N
         if not committed(edit):
             print(f"{base} has all of it: nothing to propose.")
             return None
-        standing = _brought(branch)
-        if edit.closed and _makes(standing) == _makes("HEAD") and (address := pull_request.closed(base, branch)):
+        standing = _fetch_tip(branch)
+        if (
+            edit.close_with
+            and _changes_of(standing) == _changes_of("HEAD")
+            and (address := pull_request.closed(base, branch))
+        ):
             print(f"{address} proposed the very same and was closed: nothing to propose.")
             return None
         if standing and not _quietly("merge-base", "--is-ancestor", f"{standing}~1", f"origin/{base}"):
             raise Refusal(
-                f"origin's {branch} has commits of somebody else upon what was proposed; merge its pull request, or "
-                f"drop them with `git push origin --delete {branch}`, then run again."
+                f"origin's {branch} has commits by somebody else on top of what was proposed; merge its pull request, "
+                f"or drop them with `git push origin --delete {branch}`, then run again."
             )
         # Unless it is the very same: a new commit would only dismiss approvals and run checks again.
-        if not _same(standing):
+        if not standing or _commit(standing) != _commit("HEAD"):
             lease = f"--force-with-lease=refs/heads/{branch}:{standing}"
             if refused := push_head(branch, lease):
-                raise Refusal(f"pushing {branch} failed ({pull_request.first(refused)}); mend that and run again.")
-    return pull_request.open_or_renew(base, branch, edit.title, edit.body, edit.closed)
+                raise Refusal(f"pushing {branch} failed ({pull_request.first(refused)}); fix that and run again.")
+    return pull_request.open_or_renew(base, branch, edit.title, edit.body, edit.close_with)
 
 
 def carry(edit: Edit, folder: Path) -> None:
@@ -118,21 +121,21 @@ def carry(edit: Edit, folder: Path) -> None:
     git("add", "--all")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PATCH).write_bytes(git("diff", "--cached", "--binary", "--full-index", "--no-renames", "--no-ext-diff"))
-    (folder / SAID).write_text(json.dumps(asdict(edit)))
+    (folder / EDIT).write_text(json.dumps(asdict(edit)))
 
 
 def carried(folder: Path, within: Sequence[str]) -> Edit:
     """Apply here what `carry` wrote. Code of a model ran beside it, so only files that match `within` may differ."""
-    said = read_json(folder / SAID, "the job that trains", Edit.__dataclass_fields__)
-    if not all(isinstance(said[key], str) for key in Edit.__dataclass_fields__):
-        raise Refusal(f"{folder / SAID}: title, body and closed are texts; run the job that trains again.")
+    recorded = read_json(folder / EDIT, "the job that trains", Edit.__dataclass_fields__)
+    if not all(isinstance(recorded[key], str) for key in Edit.__dataclass_fields__):
+        raise Refusal(f"{folder / EDIT}: title, body and close_with are texts; run the job that trains again.")
     git("apply", "--index", "--binary", str(folder / PATCH))
     for line in git("diff", "--cached", "--raw", "--no-renames", "-z", "HEAD").decode().split("\0:"):
         about, _, path = line.removesuffix("\0").partition("\0")
         mode = about.removeprefix(":").split()[1]
         if mode not in FILE_MODES or not any(fnmatch(path, each) for each in within):
             raise Refusal(f"{folder / PATCH} changes {path} (mode {mode}), which no training makes; look at that run.")
-    return Edit(*(said[key] for key in Edit.__dataclass_fields__))
+    return Edit(*(recorded[key] for key in Edit.__dataclass_fields__))
 
 
 @contextlib.contextmanager
@@ -175,13 +178,13 @@ def _fetch(branch: str) -> None:
 
 
 def push_head(branch: str, *options: str) -> str:
-    """Push HEAD; what Git says when it is refused, or nothing."""
+    """Push HEAD; what Git prints when it is refused, or nothing."""
     words = ["push", "--porcelain", *options, "origin", f"HEAD:refs/heads/{branch}"]
     done = subprocess.run(["git", *NO_HOOKS, *credentials(), *words], capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).strip() or "it said nothing" if done.returncode else ""
+    return (done.stdout + done.stderr).strip() or "it printed nothing" if done.returncode else ""
 
 
-def _brought(branch: str) -> str:
+def _fetch_tip(branch: str) -> str:
     """The newest commit of origin's `branch`, fetched; empty where there is no such branch."""
     standing = git(*credentials(), "ls-remote", "origin", f"refs/heads/{branch}").decode().partition("\t")[0]
     if standing:
@@ -189,7 +192,7 @@ def _brought(branch: str) -> str:
     return standing
 
 
-def _makes(commit: str) -> bytes:
+def _changes_of(commit: str) -> bytes:
     """What a commit changes: each path with its bytes' hash before and after."""
     return git("diff-tree", "-r", "--no-renames", f"{commit}~1", commit) if commit else b""
 
@@ -203,11 +206,9 @@ def _quietly(*words: str) -> bool:
     return True
 
 
-def _same(standing: str) -> bool:
-    """Whether that commit holds the same files as HEAD and starts where HEAD does."""
-    return bool(standing) and all(
-        git("rev-parse", f"{standing}{of}") == git("rev-parse", f"HEAD{of}") for of in ("^{tree}", "~1")
-    )
+def _commit(name: str) -> bytes:
+    """The files that a commit holds and where it starts, as two hashes."""
+    return git("rev-parse", f"{name}^{{tree}}", f"{name}~1")
 
 
 def credentials() -> list[str]:

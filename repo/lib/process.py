@@ -1,7 +1,5 @@
 """Other programs: what they print, or one sentence about why they failed."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -39,8 +37,8 @@ def run(
     return done.stdout
 
 
-def reason(said: str) -> str:
-    """What matters of all that a program said: its first line that is marked as an error, or its last."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
+def reason(output: str) -> str:
+    """What matters of all that a program printed: its first line that is marked as an error, or its last."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it printed nothing"]
     marked = next((line for line in lines if MARK.match(line)), lines[-1])
     return MARK.sub("", marked, count=1)[:LONGEST].rstrip(".")

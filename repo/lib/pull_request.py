@@ -4,8 +4,6 @@ repo/lib/origin.py pushes the branches. GitHub is asked by owner and branch and 
 owner, too, so whatever was not proposed from this repository itself is left out: nobody else's pull request is touched.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -97,7 +95,7 @@ def repository() -> tuple[str, str]:
         return os.environ.get("GITHUB_SERVER_URL", "https://github.com").rpartition("/")[2], known
     address = git("remote", "get-url", "origin").decode().strip()
     if (found := ADDRESS.fullmatch(address)) is None:
-        raise _NoGitHub(f"origin ({address}) is no repository of GitHub.")
+        raise _NoGitHub(f"origin ({address}) is not a repository of GitHub.")
     return found[1], found[2]
 
 
@@ -146,23 +144,23 @@ def _gh(*words: str, given: str = "") -> str:
     done = subprocess.run(["gh", *words], input=given, capture_output=True, text=True, check=False)
     if not done.returncode:
         return done.stdout.strip()
-    said = first(done.stderr)
-    if "not permitted to create" in said:
+    output = first(done.stderr)
+    if "not permitted to create" in output:
         raise _NoGitHub(
             "this repository lets workflows open none; allow it in Settings, Actions, General, Workflow permissions, "
             "and run this again."
         )
     if "gh auth login" in done.stderr or "GH_TOKEN" in done.stderr:
-        raise _NoGitHub(f"gh knows no GitHub account here ({said}); log in with `gh auth login`.")
-    raise Refusal(f"gh {words[0]} {' '.join(words[4:6])} failed ({said}); fix that and run again.")
+        raise _NoGitHub(f"gh knows no GitHub account here ({output}); log in with `gh auth login`.")
+    raise Refusal(f"gh {words[0]} {' '.join(words[4:6])} failed ({output}); fix that and run again.")
 
 
 def _warn(text: str) -> None:
     print(f"::warning::{text}" if os.environ.get("GITHUB_ACTIONS") else text)
 
 
-def first(said: str) -> str:
+def first(output: str) -> str:
     """What matters of an answer of Git or gh, in one line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"rejected|GH0\d\d|error|fatal", line)] or lines
-    return " ".join(" ".join(telling[:2]).split())[:300].rstrip(".")
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    marked = [line for line in lines if re.search(r"rejected|GH0\d\d|error|fatal", line)] or lines
+    return " ".join(" ".join(marked[:2]).split())[:300].rstrip(".")

@@ -1,14 +1,12 @@
 """How a verb says no, and how it is ended."""
 
-from __future__ import annotations
-
 
 class Refusal(Exception):
     """One sentence: what is wrong, where, and what to do. Becomes exit code 2 without a traceback."""
 
 
 class Ended(SystemExit):
-    """By SIGTERM, or by SIGHUP when the terminal was closed: told from a `sys.exit` in a team's file."""
+    """By SIGTERM, or by SIGHUP when the terminal was closed: unlike a `sys.exit` in a team's file."""
 
 
 def described(error: BaseException) -> str:

@@ -1,9 +1,4 @@
-"""What differs between two contracts, and what each difference does to those who call.
-
-python -m serving contract flight_delay
-"""
-
-from __future__ import annotations
+"""What differs between two contracts, and what each difference does to those who call."""
 
 import math
 import re
@@ -19,7 +14,7 @@ Feature = Mapping[str, Any]
 BREAKS, WIDENS, SAYS = "breaks", "widens", "changes meaning"
 EFFECTS = (BREAKS, WIDENS, SAYS)
 NONE, DROPPED = "none", "dropped"
-# key -> what a caller notices; slow_ms, version and onnx_sha256 are no matter of callers
+# key -> what a caller notices; slow_ms, version and onnx_sha256 do not concern callers
 WORDS = {
     "threshold": "labels change, scores do not",
     "latency_budget_ms": "answers may take another time",
@@ -47,21 +42,21 @@ def between(before: Contract, after: Contract) -> list[Change]:
     if new > old:
         declared = f"{BREAKS}, declared by api {new}"
         found = [replace(each, effect=declared) if each.effect == BREAKS else each for each in found]
-        found.append(Change(SAYS, "api", str(old), str(new), "callers were told that earlier requests may be refused"))
+        found.append(Change(SAYS, "api", str(old), str(new), "callers know that earlier requests may be refused"))
     elif new < old:
-        found.append(Change(BREAKS, "api", str(old), str(new), "they were told the higher number already"))
+        found.append(Change(BREAKS, "api", str(old), str(new), "they already know the higher number"))
     return sorted(found, key=lambda each: EFFECTS.index(each.effect.partition(",")[0]))
 
 
-def markdown(model: str, found: list[Change], told: str) -> str:
-    """What the pull request is told."""
+def markdown(model: str, found: list[Change], summary: str) -> str:
+    """The text for the pull request."""
     marks = {BREAKS: f"❌ **{BREAKS}**"}
     rows = []
     for each in found:
         what = f"{marks.get(each.effect, each.effect)}: {plain(each.what)}"
         rows.append([what, plain(each.before), plain(each.after), each.callers])
     lines = table(["change", "before", "after", "callers"], rows) if rows else []
-    return "\n".join([f"## Contract of {model}", "", told[:1].upper() + told[1:], "", *lines, ""])
+    return "\n".join([f"## Contract of {model}", "", summary[:1].upper() + summary[1:], "", *lines, ""])
 
 
 def _request(before: Contract, after: Contract) -> Iterator[Change]:
@@ -82,26 +77,30 @@ def _features(before: Contract, after: Contract) -> Iterator[Change]:
         if name not in new and name in dropped:
             yield Change(SAYS, name, "a feature", DROPPED, "they may stop sending it: it is accepted and ignored")
         elif name not in new:
-            told = "callers that send it are refused: the key is unknown; name it in serving.dropped, and none is"
-            yield Change(BREAKS, name, "a feature", NONE, told)
+            callers = "callers that send it are refused: the key is unknown; name it in serving.dropped, and none is"
+            yield Change(BREAKS, name, "a feature", NONE, callers)
         elif name in old:
             yield from _feature(old[name], new[name])
         elif new[name]["nullable"]:
             yield Change(WIDENS, name, NONE, "a feature", "callers may leave it out")
         else:
-            told = "callers that do not send it are refused; let it be null first, and required with a raised api"
-            yield Change(BREAKS, name, NONE, "a feature", told)
+            callers = "callers that do not send it are refused; let it be null first, and required with a raised api"
+            yield Change(BREAKS, name, NONE, "a feature", callers)
 
 
 def _feature(old: Feature, new: Feature) -> Iterator[Change]:
     name = new["name"]
     if old["nullable"] != new["nullable"]:
-        told = "callers may leave it out" if new["nullable"] else "callers that send null or leave it out are refused"
-        yield Change(WIDENS if new["nullable"] else BREAKS, f"{name}: null", _null(old), _null(new), told)
+        callers = (
+            "callers may leave it out" if new["nullable"] else "callers that send null or leave it out are refused"
+        )
+        yield Change(WIDENS if new["nullable"] else BREAKS, f"{name}: null", _null(old), _null(new), callers)
     if old["type"] != new["type"]:
         wider = (old["type"], new["type"]) == ("integer", "number")
-        told = "callers may send fractions" if wider else f"callers that send a value of type {old['type']} are refused"
-        yield Change(WIDENS if wider else BREAKS, f"{name}: type", old["type"], new["type"], told)
+        callers = (
+            "callers may send fractions" if wider else f"callers that send a value of type {old['type']} are refused"
+        )
+        yield Change(WIDENS if wider else BREAKS, f"{name}: type", old["type"], new["type"], callers)
     if "string" not in (old["type"], new["type"]) or old["type"] == new["type"]:  # else all of its values differ
         yield from _values(old, new)
     yield from _words(old, new, WORDS_OF_FEATURE, f"{name}: ")
@@ -119,8 +118,8 @@ def _values(old: Feature, new: Feature) -> Iterator[Change]:
     else:
         gone = [value for value in listed if not _takes(new, value)]
         if gone:
-            told = "callers that send it are refused"
-            yield Change(BREAKS, f"{name}: allowed", _list(gone), "no longer allowed", told)
+            callers = "callers that send it are refused"
+            yield Change(BREAKS, f"{name}: allowed", _list(gone), "no longer allowed", callers)
         more = ["others"] if taken is None else [value for value in taken if value not in listed]
         if more:
             yield Change(WIDENS, f"{name}: allowed", "not allowed", _list(more), "callers may send more")
@@ -139,8 +138,8 @@ def _limit(old: Feature, new: Feature, name: str, side: int) -> Iterator[Change]
     was, now = ((side * value, not is_open) for value, is_open in (_edge(old, side), _edge(new, side)))
     if was == now:
         return
-    told = "less" if side < 0 else "more"
-    callers = f"callers that send {told} are refused" if now < was else f"callers may send {told}"
+    direction = "less" if side < 0 else "more"
+    callers = f"callers that send {direction} are refused" if now < was else f"callers may send {direction}"
     effect, shown = BREAKS if now < was else WIDENS, [_shown(feature, side) for feature in (old, new)]
     yield Change(effect, f"{new['name']}: {name} limit", shown[0], shown[1], callers)
 
@@ -170,8 +169,8 @@ def _pattern(old: Feature, new: Feature) -> Iterator[Change]:
     if now is None:
         yield Change(WIDENS, f"{new['name']}: pattern", was, NONE, "callers may send any text")
     else:
-        told = "callers whose text does not match are refused"
-        yield Change(BREAKS, f"{new['name']}: pattern", was or NONE, now, told)
+        callers = "callers whose text does not match are refused"
+        yield Change(BREAKS, f"{new['name']}: pattern", was or NONE, now, callers)
 
 
 def _words(old: Mapping[str, Any], new: Mapping[str, Any], words: Mapping[str, str], at: str = "") -> Iterator[Change]:

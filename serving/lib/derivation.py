@@ -27,7 +27,7 @@ def derive(model: Model, version: str = "unversioned", onnx_sha256: str | None =
     for name in model.features:
         if name not in columns:
             raise Refusal(
-                f"{model.folder}/model.yaml: features: {name!r} is no column of {model.dataset}; mend it there."
+                f"{model.folder}/model.yaml: features: {name!r} is not a column of {model.dataset}; fix it there."
             )
     features = [_feature(model.dataset, name, columns[name]) for name in model.features]
     return {

@@ -4,8 +4,6 @@ Nobody waits for others: only what has arrived anyway is scored together. At eig
 request; a score may differ in its last bits by the company that it had.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Request bodies within a limit of bytes and of time, at next to no cost for those that arrive whole."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-IN_FLIGHT = 256  # requests at once in one worker, reading or waiting; the next one is told 503 at once
+IN_FLIGHT = 256  # requests at once in one worker, reading or waiting; the next one gets 503 at once
 JSON = (b"content-type", b"application/json")
 PAGE = Path(__file__).with_name("page.html").read_bytes()  # now: a Bento without it cannot be built
 # Paths that BentoML answers; static_content holds the assets of the OpenAPI page.
@@ -79,7 +79,7 @@ class Endpoint:
             content, positives, scores = await self._answer(scope, receive)
         except RefusedError as refusal:
             self.telemetry.failed(time.perf_counter() - started, refusal.error.kind)
-            await self._tell(refusal.error, receive, send)
+            await self._send_error(refusal.error, receive, send)
         except DisconnectedError:
             pass
         else:
@@ -88,8 +88,8 @@ class Endpoint:
         finally:
             self._in_flight -= 1
 
-    async def _tell(self, error: RequestError, receive: Receive, send: Send) -> None:
-        """Send the fault; a caller that is still sending gets the answer first and a closed connection at the end."""
+    async def _send_error(self, error: RequestError, receive: Receive, send: Send) -> None:
+        """Send the error; a caller that is still sending gets the answer first and a closed connection at the end."""
         status = KINDS[error.kind][0]
         if error.kind not in ("too_large", "timeout"):
             return await _refuse(send, status, error)
@@ -124,7 +124,7 @@ class Endpoint:
             raise RefusedError("inference", "scores", "the model failed on this request") from None
 
     def _explained(self, body: bytes) -> RefusedError:
-        """The fault in the words of the typed API, which knows it in more detail than the fast decoder."""
+        """The error in the words of the typed API, which knows it in more detail than the fast decoder."""
         try:
             self._request.model_validate_json(body)
         except pydantic.ValidationError as found:

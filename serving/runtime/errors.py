@@ -1,6 +1,4 @@
-"""What can be wrong with a request, and the words and status for it: one fault an answer, two kilobytes at most."""
-
-from __future__ import annotations
+"""What can be wrong with a request, and the words and status for it: one error an answer, two kilobytes at most."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,7 +13,7 @@ KINDS = {
     "too_large": (413, "body over the limit"),
     "timeout": (408, "body not there in time"),
     "overload": (503, "more requests at once than the worker takes"),
-    "not_finite": (500, "the model gave a score that is no number"),
+    "not_finite": (500, "the model gave a score that is not a number"),
     "inference": (500, "the model failed"),
 }
 
@@ -41,7 +39,7 @@ class NotFiniteError(ArithmeticError):
 
 
 def explain(error: Mapping[str, Any], contract: Mapping[str, Any]) -> RequestError:
-    """One entry of a pydantic error list as a Fault: where, and all that belongs there, never what was sent."""
+    """One entry of a pydantic error list as a RequestError: where, and all that belongs there, never what was sent."""
     kind, path = error["type"], list(error["loc"])
     if kind == "json_invalid":
         detail = error["msg"].removeprefix("Invalid JSON: ")

@@ -3,8 +3,6 @@
 curl localhost:3000/docs.json
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import attrs
@@ -13,7 +11,7 @@ from bentoml._internal.service.openapi.specification import Info, PathItem, Tag
 from serving.runtime.request import Contract, models
 
 ERRORS = {
-    "400": "The request breaks the contract, or is no JSON",
+    "400": "The request breaks the contract, or is not JSON",
     "408": "The body did not arrive in time",
     "413": "The body is larger than the limit",
     "500": "The model failed or gave a score that is not finite",

@@ -1,7 +1,5 @@
 """The model file behind the service: checked against the contract, on one thread, warm before it answers."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Mapping, Sequence

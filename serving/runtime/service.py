@@ -1,11 +1,7 @@
 """The BentoML service of any model, from contract.json and model.onnx: a typed API, answered by the lean endpoint.
 
-python -m serving serve flight_delay
-
 `service_class` is public in BentoML 1.4.39 but hardly documented: the version is pinned, and tests/serving/ holds it.
 """
-
-from __future__ import annotations
 
 import gc
 import json

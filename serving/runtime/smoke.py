@@ -6,8 +6,6 @@ Exit code 0: every answer kept the contract. 1: one did not, and the first is na
 end, for an environment that has no callers, and a wrong answer is only printed: the model's own metrics count it.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json
@@ -50,20 +48,20 @@ def fault(contract: Mapping[str, Any], rows: list[Row], url: str) -> str | None:
     request = urllib.request.Request(f"{url}/predict", json.dumps({"rows": rows}).encode(), headers)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
-            said = json.load(answer)
+            content = json.load(answer)
     except urllib.error.HTTPError as error:
         return f"{error.code} {error.read(200).decode(errors='replace')}"
     except (OSError, ValueError) as error:
         return f"no answer in JSON: {error}"
-    scores, labels = said.get("scores"), said.get("labels")
+    scores, labels = content.get("scores"), content.get("labels")
     if not isinstance(scores, list) or not isinstance(labels, list) or not len(scores) == len(labels) == len(rows):
         return f"not one score and one label for each of {len(rows)} rows"
     if not all(isinstance(score, float | int) and math.isfinite(score) and 0 <= score <= 1 for score in scores):
         return "a score is not in [0, 1]"
     if labels != [int(score >= contract["threshold"]) for score in scores]:
         return f"a label does not follow from its score and the threshold {contract['threshold']}"
-    if said.get("model") != contract["model"]:
-        return f"model is {said.get('model')!r} instead of {contract['model']!r}"
+    if content.get("model") != contract["model"]:
+        return f"model is {content.get('model')!r} instead of {contract['model']!r}"
     return None
 
 

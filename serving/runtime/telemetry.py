@@ -6,8 +6,6 @@ Kept as plain numbers and made into families when scraped: prometheus_client's o
 every increment, which was a fifteenth of a request. So they are one process's, and a server has one worker.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise

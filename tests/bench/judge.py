@@ -23,7 +23,7 @@ from deploy.canary.judge import Array, Limits, log_evidence, score_shift  # noqa
 
 LIMITS = Limits()
 SCORES = np.array([0.02, 0.15, 0.24, 0.20, 0.14, 0.10, 0.07, 0.05, 0.02, 0.01])  # shares of ten bins, like flights'
-PROMISE = np.diag(SCORES * 27_000)  # of a month's test window; the candidate promises the same scores as before
+PROMISE = np.diag(SCORES * 27_000)  # of a month's test window; the candidate promises the same scores
 
 
 @dataclass(frozen=True)

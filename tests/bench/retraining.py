@@ -234,7 +234,7 @@ def judged(case: Case, looks: int) -> list[str]:
     before, now = case.before(live), case.now(live)
     random = np.random.default_rng(7)
 
-    def said(fault: Fault) -> str:
+    def printed(fault: Fault) -> str:
         verdict, requests, by = walked(counts, before, now, fault, looks, random)
         return f"{requests:,} {by}" if verdict == Verdict.ABORT else f"{verdict} {requests:,}"
 
@@ -242,7 +242,7 @@ def judged(case: Case, looks: int) -> list[str]:
     same = np.diag(np.full(10, 1e9))  # "as before" instead of the promise: what the judge asked earlier
     shifts = [float(judge.score_shift(halves[1], halves[0], table)) for table in (same, counts)]
     passed = f"fail: {', '.join(failed)}" if failed else f"pass{', below: ' + ', '.join(below) if below else ''}"
-    return [case.name, passed, *(f"{shift:.3f}" for shift in shifts), said(Fault()), *map(said, FAULTS.values())]
+    return [case.name, passed, *(f"{shift:.3f}" for shift in shifts), printed(Fault()), *map(printed, FAULTS.values())]
 
 
 def main() -> None:
@@ -265,8 +265,8 @@ def main() -> None:
         alike = float(row[2]) < 2 * judge.Limits().score_shift  # scores by which nobody could tell the two apart
         wrong += [
             f"{case.name}: {fault} is not caught"
-            for fault, said in zip(FAULTS, row[5:], strict=True)
-            if said.startswith(tuple(Verdict)) and not (fault == "champion" and alike)
+            for fault, printed in zip(FAULTS, row[5:], strict=True)
+            if printed.startswith(tuple(Verdict)) and not (fault == "champion" and alike)
         ]
     Console(width=180).print(shown)
     for line in wrong or ["Every candidate whose gates pass is admitted, and every fault is caught in each."]:

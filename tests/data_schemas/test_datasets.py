@@ -1,4 +1,4 @@
-"""Datasets as other stages see them: discovered by folder, read in the schema's order, refused with the mend."""
+"""Datasets as other stages see them: discovered by folder, read in the schema's order, refused with the fix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.data_schemas.examples import DATA, make_trips, verb
 from tests.support.repository import git
 from tests.support.specimens import DATASET_NAME
 
-MEND = f"python -m data_schemas ingest {DATASET_NAME}"
+FIX = f"python -m data_schemas ingest {DATASET_NAME}"
 WEATHER = Path("data_schemas/specimen_weather")
 
 
@@ -29,12 +29,12 @@ def test_months_are_read_as_one_table_in_the_order_of_the_schema() -> None:
 
 
 @pytest.mark.usefixtures("tree")
-def test_a_missing_or_broken_month_names_file_and_mend() -> None:
+def test_a_missing_or_broken_month_names_file_and_fix() -> None:
     DATA.mkdir()
-    with pytest.raises(Refusal, match=rf"2013-01\.parquet is missing.*{MEND}"):
+    with pytest.raises(Refusal, match=rf"2013-01\.parquet is missing.*{FIX}"):
         datasets.read(DATASET_NAME, ["2013-01"])
     (DATA / "2013-01.parquet").write_bytes(b"no table")
-    with pytest.raises(Refusal, match=rf"2013-01\.parquet cannot be read.*{MEND}"):
+    with pytest.raises(Refusal, match=rf"2013-01\.parquet cannot be read.*{FIX}"):
         datasets.read(DATASET_NAME, ["2013-01"])
     make_trips().drop("temp").write_parquet(DATA / "2013-01.parquet")
     with pytest.raises(Refusal, match=r"2013-01\.parquet cannot be read.*temp"):
@@ -64,9 +64,9 @@ def test_a_broken_contract_is_one_sentence(schema: str, words: str, capsys: pyte
     WEATHER.mkdir()
     (WEATHER / "schema.py").write_text(schema)
     assert verb("validate", WEATHER.name, "--table", "data_schemas/__main__.py") == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert len(said.strip().splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert len(printed.strip().splitlines()) == 1
 
 
 @pytest.mark.usefixtures("importable", "handlers_kept")
@@ -75,7 +75,7 @@ def test_a_team_adds_a_dataset_by_one_folder(recorded: list[str], capsys: pytest
     (WEATHER / "schema.py").write_text(
         "import pandera.polars as pa\n\n\n"
         "class Weather(pa.DataFrameModel):\n"
-        "    temp: float = pa.Field(in_range=(-40, 130), n_failure_cases=5)\n\n"
+        "    temp: float = pa.Field(in_range=(-40, 130))\n\n"
         "    class Config:\n        strict = True\n"
     )
     (WEATHER / "source.py").write_text(

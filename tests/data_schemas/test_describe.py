@@ -107,7 +107,7 @@ def test_without_data_the_mend_is_named() -> None:
 
 @pytest.mark.usefixtures("inside", "handlers_kept")
 def test_the_bars_of_a_profile_end_it_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """They are no letters of Latin-1; a pipeline stopped there."""
+    """They are not letters of Latin-1; a pipeline stopped there."""
     shown = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="latin-1", errors="replace"))
     assert verb("describe", DATASET_NAME, "--output", str(tmp_path / "profile.json")) == 0

@@ -73,12 +73,12 @@ def test_a_new_version_is_reported_and_nothing_is_changed(
     source_gives(m01=make_trips(1), m02=make_trips(2, rows=30), m03=make_trips(3))
     assert run_ingest() == 1
     assert everything() == before
-    said = capsys.readouterr().out
-    assert pinned.short in said
-    assert "--accept" in said
-    assert "2013-01" not in said
-    assert "40 → 30 rows" in said
-    assert "added" in said
+    printed = capsys.readouterr().out
+    assert pinned.short in printed
+    assert "--accept" in printed
+    assert "2013-01" not in printed
+    assert "40 → 30 rows" in printed
+    assert "added" in printed
 
 
 def test_equal_rows_in_other_bytes_are_named_as_such(source_gives: Give, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,15 +123,15 @@ def test_a_trip_that_repeats_in_another_month_is_not_taken(source_gives: Give) -
     assert run_ingest() == 1
 
 
-@pytest.mark.parametrize("state", ["data missing", "data of before the new pointer", "leftover of a kill"])
-def test_running_again_mends_what_a_kill_left(source_gives: Give, state: str) -> None:
+@pytest.mark.parametrize("state", ["data missing", "data older than the pointer", "leftover of a kill"])
+def test_running_again_fixes_what_a_kill_left(source_gives: Give, state: str) -> None:
     source_gives(m01=make_trips(1), m02=make_trips(2))
     run_ingest()
     before = everything()
     build = datasets.build(DATASET_NAME)
     if state == "data missing":
         DATA.rename(build / "previous")
-    elif state == "data of before the new pointer":
+    elif state == "data older than the pointer":
         make_trips(3).write_parquet(DATA / "2013-01.parquet")
     else:
         (build / "ingest").mkdir()
@@ -168,14 +168,14 @@ def test_a_source_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch, er
         yield
 
     monkeypatch.setattr(source, "months", broken)
-    with pytest.raises(Refusal, match=r"source\.py failed .*trips\.csv\.zip.*mend the source"):
+    with pytest.raises(Refusal, match=r"source\.py failed .*trips\.csv\.zip.*fix the source"):
         run_ingest()
 
 
 @pytest.mark.parametrize("months", [["2013-13"], ["2013-01", "2013-01"], ["../2013-01"]])
 def test_a_source_must_name_each_month_once(monkeypatch: pytest.MonkeyPatch, months: list[str]) -> None:
     monkeypatch.setattr(source, "months", lambda: iter([(month, make_trips()) for month in months]))
-    with pytest.raises(Refusal, match="no month or not new"):
+    with pytest.raises(Refusal, match="not a month or not new"):
         run_ingest()
 
 

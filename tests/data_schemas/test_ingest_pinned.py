@@ -82,15 +82,15 @@ def test_a_fork_says_that_it_has_no_credentials(
         bring()
 
 
-def test_without_a_pin_there_is_nothing_to_bring(tree: Path) -> None:
-    assert tree.is_dir()
+@pytest.mark.usefixtures("tree")
+def test_without_a_pin_there_is_nothing_to_bring() -> None:
     with pytest.raises(Refusal, match=r"data\.dvc is missing; pin the data with `python -m data_schemas ingest"):
         bring()
 
 
-def test_the_remote_has_it_where_the_source_has_gone_on(tree: Path, source_gives: Give) -> None:
+@pytest.mark.usefixtures("tree")
+def test_the_remote_has_it_where_the_source_has_gone_on(source_gives: Give) -> None:
     """By the real DVC, into whose folder remote another machine has pushed."""
-    assert tree.is_dir()
     source_gives(m01=make_trips(1))
     assert run_ingest() == 0
     version = pointer.measure(datasets.data(DATASET))

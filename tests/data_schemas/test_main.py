@@ -33,7 +33,8 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         (["validate", "specimen_trains"], "there is no dataset 'specimen_trains'"),
         (["ingest", "specimen_trains"], "there is no dataset 'specimen_trains'"),
         (["describe", "specimen_trains"], "there is no dataset 'specimen_trains'"),
-        (["validate", DATASET_NAME, "--table", "nowhere.csv"], "nowhere.csv is no file"),
+        (["validate", DATASET_NAME, "--table", "nowhere.csv"], "nowhere.csv is not a file"),
+        (["validate", f"data_schemas/{DATASET_NAME}/", "--table", "nowhere.csv"], "nowhere.csv is not a file"),
     ],
 )
 @pytest.mark.usefixtures("handlers_kept")
@@ -41,6 +42,6 @@ def test_a_wrong_name_is_one_sentence_and_exit_code_2(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verb(*arguments) == 2
-    said = capsys.readouterr()
-    assert words in said.err
-    assert (said.out, len(said.err.strip().splitlines())) == ("", 1)
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert (printed.out, len(printed.err.strip().splitlines())) == ("", 1)

@@ -6,13 +6,14 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from pandera.config import ValidationDepth, config_context
 
 from data_schemas import validate
-from data_schemas.lib import pointer
+from data_schemas.lib import pointer, violations
 from data_schemas.lib.violations import Violation, check
 from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import DATA, make_trips
@@ -51,6 +52,21 @@ def store(**months: pl.DataFrame) -> None:
 
 def named(violations: list[Violation]) -> list[tuple[str, str, int, list[int]]]:
     return [(v.column, v.rule, v.count, [case.row for case in v.cases]) for v in violations]
+
+
+def test_of_bad_rows_no_more_are_copied_than_are_shown(trips: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the schema says: without a limit pandera makes Python objects of them all."""
+    copied: list[int] = []
+    translate = violations._translate
+
+    def counting(errors: Any, *rest: Any) -> Any:
+        copied.extend(len(error.failure_cases) for error in errors)
+        return translate(errors, *rest)
+
+    monkeypatch.setattr(violations, "_translate", counting)
+    table = trips.with_columns(distance=pl.lit(-1, trips.schema["distance"]), dest="origin")
+    assert {violation.count for violation in check(DATASET_NAME, table)} == {trips.height}
+    assert max(copied) == violations.CASES
 
 
 def test_rows_that_hold_the_contract_pass(trips: pl.DataFrame) -> None:
@@ -177,8 +193,8 @@ def test_a_violation_is_printed_reported_and_fails(trips: pl.DataFrame, capsys: 
     assert report["verdict"] == "fail"
     (violation,) = report["violations"]
     assert violation["cases"] == [{"row": 5, "value": "-1", "file": ""}]
-    said = capsys.readouterr().out
-    assert all(word in said for word in ("distance", "in_range(50, 6000)", "-1", "5", "out/report.json"))
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("distance", "in_range(50, 6000)", "-1", "5", "out/report.json"))
 
 
 def test_another_table_leaves_the_report_of_the_dataset_alone(trips: pl.DataFrame) -> None:
@@ -265,9 +281,9 @@ def test_what_a_row_holds_cannot_act_on_the_terminal(trips: pl.DataFrame, capsys
     bad = put("carrier", "\x1b[31m[bold]")(trips).with_columns(pl.lit(1).alias("x\x1b[2J"))
     bad.write_parquet("trips.parquet")
     assert run(Path("trips.parquet")) == 1
-    said = capsys.readouterr().out
-    assert "\x1b" not in said
-    assert "[bold]" in said
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "[bold]" in printed
 
 
 def test_a_wrong_name_or_a_missing_file_is_refused() -> None:
@@ -275,9 +291,9 @@ def test_a_wrong_name_or_a_missing_file_is_refused() -> None:
         validate.main(argparse.Namespace(dataset="specimen_trains", table=None, report=None))
     with pytest.raises(Refusal, match=f"python -m data_schemas ingest {DATASET_NAME}"):
         run()
-    with pytest.raises(Refusal, match=r"nowhere\.csv is no file"):
+    with pytest.raises(Refusal, match=r"nowhere\.csv is not a file"):
         run(Path("nowhere.csv"))
-    with pytest.raises(Refusal, match="is no file"):
+    with pytest.raises(Refusal, match="is not a file"):
         run(Path("data_schemas"))
     Path("trips.xlsx").write_text("")
     with pytest.raises(Refusal, match=r"neither \.csv nor \.parquet"):

@@ -25,7 +25,7 @@ FABRICATED = {
     MODEL / "weights/weights.safetensors": "none",
     MODEL / "dvc.lock": "schema: '2.0'\n",
     specimens.DATASET / "schema.py": "columns = 1\n",
-    specimens.DATASET / "data.dvc": "outs: [{md5: 0123.dir}]\n",
+    specimens.DATASET / "data.dvc": "outs: [{md5: 0123.dir, size: 1, nfiles: 1}]\n",
     Path("deploy/releases/aborted.yaml"): "# a comment\n[]\n",
 }
 Grow = Callable[[str], Path]

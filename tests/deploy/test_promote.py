@@ -218,7 +218,7 @@ def test_an_unknown_model_is_refused(tree: Tree) -> None:
 )
 def test_a_passport_of_other_bytes_is_refused(tree: Tree, path: Path, named: str) -> None:
     tree.build()
-    path.write_text("outs: [{md5: other}]\n")
+    path.write_text("outs: [{md5: other, size: 1, nfiles: 1}]\n")
     tree.commit()
     answer = tree.promote("staging")
     assert answer.code == 2

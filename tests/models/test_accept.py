@@ -17,7 +17,7 @@ Verb = Callable[..., Answer]
 
 
 @pytest.fixture
-def told(tree: Path, tmp_path: Path) -> Callable[..., str]:
+def message(tree: Path, tmp_path: Path) -> Callable[..., str]:
     """The path of the other machine's passport; `changes` replace keys of a passing one."""
     assert tree.is_dir()
     record: dict[str, Any] = yaml.safe_load((MODEL / "build/passport.yaml").read_text())
@@ -39,10 +39,10 @@ def accepted() -> dict[str, Any]:
     return found
 
 
-def test_figures_are_taken_and_the_rest_is_this_trees(told: Callable[..., str], verb: Verb) -> None:
+def test_figures_are_taken_and_the_rest_is_this_trees(message: Callable[..., str], verb: Verb) -> None:
     forged = {"model": "another", "version": "0" * 12, "serving": {"strategy": "bluegreen"}, "more": "of it"}
     metrics = {"roc_auc": {"value": 0.7, "low": 0.6, "high": 0.8}}
-    answer = verb("accept", MODEL.name, "--passport", told(**forged, metrics=metrics))
+    answer = verb("accept", MODEL.name, "--passport", message(**forged, metrics=metrics))
     assert (answer.code, answer.error) == (0, "")
     model = config.load(MODEL.name, check_columns=False)
     assert accepted()["metrics"] == metrics
@@ -53,33 +53,33 @@ def test_figures_are_taken_and_the_rest_is_this_trees(told: Callable[..., str], 
 
 
 @pytest.mark.parametrize("part", ["onnx", "code", "data", "schema", "requirements"])
-def test_another_hash_is_refused(told: Callable[..., str], verb: Verb, part: str) -> None:
+def test_another_hash_is_refused(message: Callable[..., str], verb: Verb, part: str) -> None:
     content = passport.content(config.load(MODEL.name, check_columns=False)) | {part: "0" * 64}
-    answer = verb("accept", MODEL.name, "--passport", told(content=content))
+    answer = verb("accept", MODEL.name, "--passport", message(content=content))
     assert (answer.code, f"content.{part} is not the hash of" in answer.error) == (2, True)
     assert not (MODEL / "build/passport.yaml").exists()
 
 
-def test_code_that_changed_on_the_way_is_refused(told: Callable[..., str], verb: Verb) -> None:
-    path = told()
+def test_code_that_changed_on_the_way_is_refused(message: Callable[..., str], verb: Verb) -> None:
+    path = message()
     (MODEL / "network.py").write_text("layers = 2\n")
     answer = verb("accept", MODEL.name, "--passport", path)
     assert (answer.code, "content.code is not the hash of" in answer.error) == (2, True)
 
 
 def test_a_gate_that_fails_or_is_missing_is_refused_whatever_the_verdict_says(
-    told: Callable[..., str], verb: Verb
+    message: Callable[..., str], verb: Verb
 ) -> None:
-    gates = yaml.safe_load(Path(told()).read_text())["gates"]
-    answer = verb("accept", MODEL.name, "--passport", told(gates=[*gates[:-1], gates[-1] | {"verdict": "fail"}]))
+    gates = yaml.safe_load(Path(message()).read_text())["gates"]
+    answer = verb("accept", MODEL.name, "--passport", message(gates=[*gates[:-1], gates[-1] | {"verdict": "fail"}]))
     assert (answer.code, f"the verdict is fail ({gates[-1]['name']})" in answer.error) == (2, True)
-    answer = verb("accept", MODEL.name, "--passport", told(gates=gates[:-1]))
+    answer = verb("accept", MODEL.name, "--passport", message(gates=gates[:-1]))
     assert (answer.code, f"the gate {gates[-1]['name']} is missing" in answer.error) == (2, True)
 
 
 @pytest.mark.parametrize("changes", [{"gates": 1}, {"gates": [1]}, {"dataset": []}, {"content": "x"}, {"dataset": {}}])
-def test_what_is_no_passport_is_one_sentence(told: Callable[..., str], verb: Verb, changes: dict[str, Any]) -> None:
-    answer = verb("accept", MODEL.name, "--passport", told(**changes))
+def test_what_is_no_passport_is_one_sentence(message: Callable[..., str], verb: Verb, changes: dict[str, Any]) -> None:
+    answer = verb("accept", MODEL.name, "--passport", message(**changes))
     assert (answer.code, answer.error.count("\n")) == (2, 1)
 
 

@@ -128,9 +128,9 @@ def test_labels_that_change_more_than_stated_must_be_meant(
     found = judged(compared(evidence, shift=shift), "shift")
     assert found.verdict == ("pass" if good else "fail")
     assert good or "serving.shift of models/" in (found.reason or "")
-    told = settings(compared(evidence, shift=shift), "a stricter label, agreed with the desk")
-    assert judged(told, "shift").verdict == "pass"
-    assert good or judged(told, "shift").reason == "meant: a stricter label, agreed with the desk"
+    message = settings(compared(evidence, shift=shift), "a stricter label, agreed with the desk")
+    assert judged(message, "shift").verdict == "pass"
+    assert good or judged(message, "shift").reason == "meant: a stricter label, agreed with the desk"
 
 
 def settings(evidence: Evidence, reason: str) -> Evidence:
@@ -141,10 +141,10 @@ def settings(evidence: Evidence, reason: str) -> Evidence:
 
 
 def test_the_reason_of_the_release_before_is_none_for_the_next(evidence: Evidence) -> None:
-    told = settings(compared(evidence, shift=CALM | {"labels": 0.5}), "a stricter label, agreed with the desk")
+    message = settings(compared(evidence, shift=CALM | {"labels": 0.5}), "a stricter label, agreed with the desk")
     former = replace(CHAMPION, served={"shift": "a stricter label, agreed with the desk"})
-    again = Compared(told.model, {}, {}, former)
-    again.__dict__["comparison"] = told.comparison
+    again = Compared(message.model, {}, {}, former)
+    again.__dict__["comparison"] = message.comparison
     found = judged(again, "shift")
     assert found.verdict == "fail"
     assert "still the reason of 0123456789ab" in (found.reason or "")

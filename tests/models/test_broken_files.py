@@ -36,16 +36,16 @@ def test_a_damaged_record_is_named(verb: Callable[..., Answer], name: str, verbs
         refused(verb(each, "specimen_delay"), str(BUILD / name))
 
 
-@pytest.mark.parametrize("verb_name", ["export", "measure"])
-def test_damaged_weights_are_named(verb: Callable[..., Answer], verb_name: str) -> None:
+@pytest.mark.parametrize(("verb_name", "fixes"), [("export", "train"), ("measure", "run")])
+def test_damaged_weights_are_named(verb: Callable[..., Answer], verb_name: str, fixes: str) -> None:
     (MODEL / "weights" / "weights.safetensors").write_bytes(b"damaged")
-    refused(verb(verb_name, "specimen_delay"), str(MODEL / "weights"), "python -m models train specimen_delay")
+    refused(verb(verb_name, "specimen_delay"), str(MODEL / "weights"), f"python -m models {fixes} specimen_delay")
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(verb: Callable[..., Answer]) -> None:
     (BUILD / "report.html").unlink(missing_ok=True)
     (BUILD / "report.html").mkdir()
-    refused(verb("report", "specimen_delay"), "report.html", "mend that path")
+    refused(verb("report", "specimen_delay"), "report.html", "fix that path")
 
 
 def test_a_fault_of_a_network_is_named_with_its_line(

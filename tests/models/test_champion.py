@@ -113,7 +113,7 @@ def test_a_release_without_its_passport_is_not_taken_for_none(tree: Path, model:
     path.with_name("kustomization.yaml").touch()
     if instead == "a folder":
         path.mkdir()
-    with pytest.raises(Refusal, match=r"^deploy/.*/passport\.yaml is no file, yet .*`git checkout -- deploy/"):
+    with pytest.raises(Refusal, match=r"^deploy/.*/passport\.yaml is not a file, yet .*`git checkout -- deploy/"):
         champion.find(model)
 
 

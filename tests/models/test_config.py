@@ -31,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 FAULTS = [
-    # what stands in the file, what replaces it, the field that is named, what is said of it
+    # what stands in the file, what replaces it, the field that is named, the message
     ("storage: git", "storage: git\nstorrage: dvc", "storrage", "not permitted"),
     ("  parity: {", "  fairness: {at_most: 1}\n  parity: {", "gates.fairness", "not permitted"),
     ("max_rows: 200", "max_rows: 200\n  workers: 2", "serving.workers", "not permitted"),
@@ -46,9 +46,9 @@ FAULTS = [
     ("storage: git", "", "storage", "required"),
     ("dataset: specimen_trips", "dataset: 7", "dataset", "valid string"),
     ("above: 15}", "above: late}", "target.above", "valid number"),
-    ("  - carrier\n", "  - carier\n", "features", "'carier' is no column of specimen_trips"),
-    ("  carrier: categories", "  carier: categories", "slices", "'carier' is no column of specimen_trips"),
-    ("column: arr_delay", "column: delay", "target.column", "'delay' is no column of specimen_trips"),
+    ("  - carrier\n", "  - carier\n", "features", "'carier' is not a column of specimen_trips"),
+    ("  carrier: categories", "  carier: categories", "slices", "'carier' is not a column of specimen_trips"),
+    ("column: arr_delay", "column: delay", "target.column", "'delay' is not a column of specimen_trips"),
     ("  - carrier\n", "  - carrier\n  - arr_delay\n", "features", "'arr_delay' is the target"),
     ("carrier: categories", "carrier: all", "slices.carrier", "valid list"),
     ("dataset: specimen_trips", "dataset: trains", "", "there is no dataset 'trains'"),
@@ -160,7 +160,7 @@ def test_the_command_line_answers_a_fault_in_one_line_without_a_traceback() -> N
     shutil.copy(ROOT / "models/__main__.py", "models")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"models run: {FILE}: storage: Input should be 'git' or 'dvc'; mend it there.\n"
+    assert done.stderr == f"models run: {FILE}: storage: Input should be 'git' or 'dvc'; fix it there.\n"
 
 
 def test_a_verb_elsewhere_than_at_the_root_is_refused(

@@ -143,7 +143,7 @@ def test_scores_that_are_no_probabilities_are_refused(
     scores = score.copy()
     scores[5] = wrong
     monkeypatch.setattr(scoring, "scores", lambda *_: scores)
-    with pytest.raises(Refusal, match=r"model\.onnx gives scores outside 0 to 1 or not finite; mend .*network\.py"):
+    with pytest.raises(Refusal, match=r"model\.onnx gives scores outside 0 to 1 or not finite; fix .*network\.py"):
         evaluate.evaluate(model)
 
 
@@ -167,7 +167,7 @@ def test_a_month_without_data_is_refused_with_the_command_that_brings_it(
 @pytest.mark.usefixtures("tree")
 def test_a_file_that_wants_other_columns_is_refused(model: config.Model) -> None:
     runtime = scoring.session(model.onnx)
-    with pytest.raises(Refusal, match="input 'carrier' is no column of the table"):
+    with pytest.raises(Refusal, match="input 'carrier' is not a column of the table"):
         scoring.scores(runtime, pl.DataFrame({"origin": ["EWR"]}))
 
 

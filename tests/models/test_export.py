@@ -123,7 +123,7 @@ def test_a_graph_that_the_checker_rejects_is_not_written(
 
 
 @pytest.mark.usefixtures("tree")
-def test_a_file_too_large_for_git_is_refused_and_named_with_the_setting_that_mends_it(
+def test_a_file_too_large_for_git_is_refused_and_named_with_the_setting_that_fixes_it(
     exporting: Callable[[onnx.ModelProto], None], graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert artifacts.GIT_LIMIT_MB == 10

@@ -187,8 +187,8 @@ def test_a_champion_that_cannot_be_compared_is_a_failure_that_says_why(
         )  # candidate, champion
         monkeypatch.setattr(scoring, "scores", lambda *given: real(*given) + next(asked))
     assert verb("gates", "specimen_delay").code == 1
-    found, said = compared(challenged), "cannot be loaded" if fault == "no model" else "outside 0 to 1 or not finite"
-    assert said in found["fault"]
+    found, printed = compared(challenged), "cannot be loaded" if fault == "no model" else "outside 0 to 1 or not finite"
+    assert printed in found["fault"]
     assert (found["metrics"], found["slices"], found["champion"]["version"]) == ({}, [], "0123456789ab")
     record = yaml.safe_load((challenged / MODEL / "build/passport.yaml").read_text())
     assert [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"] == ["champion", "shift"]

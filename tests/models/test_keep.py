@@ -35,8 +35,8 @@ def test_a_folder_of_a_runner_is_no_remote(place: Path, monkeypatch: pytest.Monk
     worktree.refuse_to_lose()
 
 
-def test_one_with_an_address_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("place")
+def test_one_with_an_address_is(monkeypatch: pytest.MonkeyPatch) -> None:
     remote("s3://bucket/models")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     worktree.refuse_to_lose()
-    assert place.is_dir()

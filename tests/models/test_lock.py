@@ -1,4 +1,4 @@
-"""A lock that was made of other sources is told without DVC, in the tree and at any commit."""
+"""A lock that was made of other sources is found without DVC, in the tree and at any commit."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def place(tree: Path) -> Path:
     return tree
 
 
-def test_what_is_committed_fits_together(place: Path) -> None:
-    assert place.is_dir()
+@pytest.mark.usefixtures("place")
+def test_what_is_committed_fits_together() -> None:
     assert lock.faults(MODEL.name, lock.here) == []
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "said"),
+    ("file", "old", "new", "printed"),
     [
         (
             "models/specimen_delay/model.yaml",
@@ -38,7 +38,7 @@ def test_what_is_committed_fits_together(place: Path) -> None:
         ("models/specimen_delay/model.yaml", "threshold: 0.35", "threshold: 0.4", "evaluate: serving.threshold of"),
         ("models/specimen_delay/network.py", "import", "import  ", "train: models/specimen_delay/network.py changed"),
         ("models/export.py", "import", "import  ", "export: what the template or its packages make of it changed"),
-        (f"{DATASET}/data.dvc", "md5: ", "md5: 0", f"train: {DATASET}/data changed"),
+        (f"{DATASET}/data.dvc", "md5: ", "md5: 0", f"validate: {DATASET}/data changed"),
         (
             "models/specimen_delay/dvc.lock",
             "  export:",
@@ -47,11 +47,11 @@ def test_what_is_committed_fits_together(place: Path) -> None:
         ),
     ],
 )
-def test_what_changed_since_is_named(place: Path, file: str, old: str, new: str, said: str) -> None:
+def test_what_changed_since_is_named(place: Path, file: str, old: str, new: str, printed: str) -> None:
     text = (place / file).read_text()
     assert old in text
     (place / file).write_text(text.replace(old, new, 1))
-    assert lock.faults(MODEL.name, lock.here)[0].startswith(said)
+    assert lock.faults(MODEL.name, lock.here)[0].startswith(printed)
 
 
 def test_another_file_than_the_locked_one_is_named(place: Path) -> None:
@@ -93,12 +93,12 @@ def test_a_file_that_was_made_by_hand_since_can_be_tried(tree: Path) -> None:
     lock.refuse_stale(MODEL.name)
 
 
-def test_a_lock_can_be_read_from_anywhere(place: Path) -> None:
+@pytest.mark.usefixtures("place")
+def test_a_lock_can_be_read_from_anywhere() -> None:
     """As `verify` reads that of a commit, without the model's own bytes."""
     kept = {
         path.as_posix(): path.read_bytes() for path in Path().rglob("*") if path.is_file() and path.suffix != ".onnx"
     }
-    assert place.is_dir()
     assert lock.faults(MODEL.name, kept.get) == []
     settings = yaml.safe_load(kept[f"{MODEL}/model.yaml"])
     settings["training"]["seed"] += 1

@@ -65,7 +65,7 @@ def test_another_lock_replaces_them_and_is_another_version(lock: str, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "printed"),
     [
         (
             "numpy==1.0 --hash=sha256:" + "0" * 64,
@@ -74,9 +74,9 @@ def test_another_lock_replaces_them_and_is_another_version(lock: str, monkeypatc
         ("tinypackage==1.0 --hash=sha256:" + "0" * 64, r"requirements\.txt cannot be installed \(see above\)"),
     ],
 )
-def test_what_cannot_be_installed_is_refused_and_leaves_nothing(lock: str, line: str, said: str) -> None:
+def test_what_cannot_be_installed_is_refused_and_leaves_nothing(lock: str, line: str, printed: str) -> None:
     model = config.load(NAME, check_columns=False)
     model.requirements.write_text("".join(lock.splitlines(keepends=True)[:2]) + line + "\n")
-    with pytest.raises(Refusal, match=said):
+    with pytest.raises(Refusal, match=printed):
         packages.installed(model)
     assert list((model.build / "packages").glob("*")) == []

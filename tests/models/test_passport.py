@@ -97,7 +97,7 @@ def test_a_new_file_of_code_changes_the_version(tree: Path, model: config.Model)
     ("text", "words"),
     [
         (None, "is missing; pin the data with `python -m data_schemas ingest specimen_trips`"),
-        ("outs: []\n", r"outs\[0\]\.md5 is missing; restore the file with `git checkout"),
+        ("outs: []\n", "is not a DVC pointer to a folder; restore it with `git checkout"),
         ("[", "cannot be read"),
     ],
 )

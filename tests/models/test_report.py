@@ -132,13 +132,13 @@ def test_both_say_the_decision_first_then_what_callers_notice_gates_metrics_slic
 ) -> None:
     against(tree)
     page, markdown = write()
-    told = "Better than production by 0.0100 ROC AUC (0.0020 to 0.0180), worse in log-loss; all"
-    assert f'<p class="decision pass">{told}' in page
-    assert markdown.splitlines()[2].startswith(f"**{told}")
+    message = "Better than production by 0.0100 ROC AUC (0.0020 to 0.0180), worse in log-loss; all"
+    assert f'<p class="decision pass">{message}' in page
+    assert markdown.splitlines()[2].startswith(f"**{message}")
     titles = ["What callers will notice", "Gates", "Metrics", "Slices", "Size and latency", "Reliability"]
     assert re.findall("^### (.*)$", markdown, re.MULTILINE) == titles
     words = Page(page).words
-    places = [words.index(told) for told in ("What callers will notice", "Gates", "Metrics", "Size and latency")]
+    places = [words.index(message) for message in ("What callers will notice", "Gates", "Metrics", "Size and latency")]
     assert places == sorted(places)
 
 
@@ -153,7 +153,7 @@ BOTH = [gate("champion", "0.6 (at the worse ends)", SAME), gate("baseline", "0.6
 
 
 @pytest.mark.parametrize(
-    ("champion", "low", "high", "gates_of_it", "told"),
+    ("champion", "low", "high", "gates_of_it", "message"),
     [
         (False, 0, 0, [FINE, FINE], "First release, with nothing to compare it with; all 2 gates pass."),
         (
@@ -215,7 +215,7 @@ BOTH = [gate("champion", "0.6 (at the worse ends)", SAME), gate("baseline", "0.6
     ],
 )
 def test_the_decision_is_one_sentence_of_every_case(
-    champion: bool, low: Any, high: Any, gates_of_it: list[dict[str, Any]], told: str
+    champion: bool, low: Any, high: Any, gates_of_it: list[dict[str, Any]], message: str
 ) -> None:
     nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
     found = {"value": None if low is None else 0.004 if high > 0.005 else -0.004, "low": low, "high": high}
@@ -226,8 +226,8 @@ def test_the_decision_is_one_sentence_of_every_case(
         else {}
     }
     passport = {"champion": {"onnx": "a"} if champion else None, "content": {"onnx": "b"}, "gates": gates_of_it}
-    assert conclusion.decision(passport, comparison) == told
-    after = told.removesuffix(".").split("; ", 1)[1].removeprefix("blocked by ")
+    assert conclusion.decision(passport, comparison) == message
+    after = message.removesuffix(".").split("; ", 1)[1].removeprefix("blocked by ")
     failed = any(each["verdict"] == "fail" for each in gates_of_it)
     assert conclusion.outcome(passport) == f"{'FAIL' if failed else 'PASS'}: {after}"
 
@@ -235,8 +235,8 @@ def test_the_decision_is_one_sentence_of_every_case(
 def test_a_comparison_that_was_impossible_and_production_s_own_model_are_said() -> None:
     passport = {"champion": {"onnx": "a"}, "content": {"onnx": "b"}, "gates": [FINE]}
     comparison = compare.NONE | {"fault": "the model cannot be loaded; export it again."}
-    told = "Not compared with production (the model cannot be loaded; export it again); all 1 gates pass."
-    assert conclusion.decision(passport, comparison) == told
+    message = "Not compared with production (the model cannot be loaded; export it again); all 1 gates pass."
+    assert conclusion.decision(passport, comparison) == message
     passport["content"] = {"onnx": "a"}
     assert conclusion.decision(passport, comparison).startswith("The same model.onnx as production's; ")
 
@@ -296,8 +296,8 @@ def test_both_compare_every_metric_with_the_champion(tree: Path, write: Callable
     against(tree)
     page, markdown = write()
     words, found = [word.strip() for word in Page(page).words], rows(markdown)
-    told = ["better", "worse", "no evidence of a difference", "better"]  # lower is better, but of ROC AUC
-    for title, word in zip(figures.TITLES.values(), told, strict=True):
+    message = ["better", "worse", "no evidence of a difference", "better"]  # lower is better, but of ROC AUC
+    for title, word in zip(figures.TITLES.values(), message, strict=True):
         assert (found[title][2], found[title][4]) == ("0.1234", word)
         place = words.index(title)
         assert word in words[place : place + 14]

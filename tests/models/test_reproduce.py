@@ -70,6 +70,7 @@ def scores(monkeypatch: pytest.MonkeyPatch, change: Callable[[np.ndarray], np.nd
     )
 
 
+@pytest.mark.usefixtures("trained")
 @pytest.mark.parametrize(
     ("change", "red"),
     [
@@ -81,7 +82,7 @@ def scores(monkeypatch: pytest.MonkeyPatch, change: Callable[[np.ndarray], np.nd
     ids=["a little noise", "one score", "no number", "all of them by less than a score may"],
 )
 def test_other_bytes_must_be_an_equivalent_model(
-    trained: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch, change: Callable[..., object], red: str | None
+    verb: Verb, monkeypatch: pytest.MonkeyPatch, change: Callable[..., object], red: str | None
 ) -> None:
     scores(monkeypatch, change)  # type: ignore[arg-type]
     answer = verb("reproduce", MODEL.name)
@@ -92,7 +93,6 @@ def test_other_bytes_must_be_an_equivalent_model(
     if red:
         assert f"run `python -m models run {MODEL.name}` and commit" in answer.out
         assert "the label `train`" in answer.out
-    assert trained.is_dir()
 
 
 def test_the_lock_says_on_which_machine_it_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,9 +119,9 @@ def test_dvc_keeps_the_line_as_it_rewrites_the_lock(tmp_path: Path) -> None:
     assert "cmd: 'false'" in lock.read_text()
 
 
-def test_what_is_not_there_is_one_sentence(trained: Path, verb: Verb) -> None:
+@pytest.mark.usefixtures("trained")
+def test_what_is_not_there_is_one_sentence(verb: Verb) -> None:
     (MODEL / "model.onnx").unlink()
     answer = verb("reproduce", MODEL.name)
     assert (answer.code, "model.onnx is missing; make it with" in answer.error) == (2, True)
-    assert trained.is_dir()
     assert config.load(MODEL.name).name == MODEL.name

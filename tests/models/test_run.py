@@ -51,13 +51,13 @@ def test_nothing_changed_runs_nothing(own: Path, verb: Callable[..., Answer]) ->
 
 
 def test_a_stage_that_fails_stops_the_pipeline_and_no_verdict_is_given(own: Path, verb: Callable[..., Answer]) -> None:
-    """Evaluation refuses a column that is none."""
+    """Evaluation refuses a name that is not a column."""
     before = state(own)
     settings = (own / MODEL / "model.yaml").read_bytes()
     trees.configure(own, {"slices.airport": "categories"})
     answer = verb("run", "specimen_delay")
     assert answer.code == 2
-    assert "slices: 'airport' is no column of specimen_trips" in answer.error
+    assert "slices: 'airport' is not a column of specimen_trips" in answer.error
     assert len(answer.error.splitlines()) == 2
     assert "Traceback" not in answer.error
     assert "run specimen_delay: the pipeline stopped (see above); nothing after it ran." in answer.error
@@ -139,7 +139,7 @@ def test_a_verdict_about_what_stands_there_is_not_given_again(stages: Stages) ->
         *("packages", "template", "marker"),
     ],
 )
-def test_what_a_verdict_depends_on_makes_it_anew(tree: Path, stages: Stages, change: str) -> None:
+def test_what_a_verdict_depends_on_makes_it_again(tree: Path, stages: Stages, change: str) -> None:
     path = {
         "serving": MODEL / "model.yaml",
         "model": MODEL / "model.onnx",
@@ -187,22 +187,22 @@ def test_a_gate_that_fails_ends_the_run_with_1_after_its_report(tree: Path, stag
 
 @pytest.mark.usefixtures("stages")
 def test_the_run_says_whether_it_reproduced_the_committed_bytes(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def said() -> str:
+    def printed() -> str:
         run_verb.run(config.load("specimen_delay"))
         return capsys.readouterr().out
 
-    mend = "commit weights, model.onnx and dvc.lock of models/specimen_delay to propose it"
-    assert f"model.onnx is new; {mend}" in said()
+    fix = "commit weights, model.onnx and dvc.lock of models/specimen_delay to propose it"
+    assert f"model.onnx is new; {fix}" in printed()
     git("init", "--quiet")
     commit()
-    assert "model.onnx has the committed bytes" in said()
+    assert "model.onnx has the committed bytes" in printed()
     (tree / MODEL / "weights/more").write_bytes(b"more")
-    assert f"weights/more is new; {mend}" in said()
+    assert f"weights/more is new; {fix}" in printed()
     (tree / MODEL / "weights/more").unlink()
     (tree / MODEL / "weights/model.json").unlink()
-    assert f"models/specimen_delay/weights differs from the committed one; {mend}" in said()
+    assert f"models/specimen_delay/weights differs from the committed one; {fix}" in printed()
     (tree / MODEL / "model.onnx").write_bytes(b"other")
-    assert f"model.onnx differs from the committed one; {mend}" in said()
+    assert f"model.onnx differs from the committed one; {fix}" in printed()
 
 
 def test_without_git_a_run_does_not_begin(
@@ -220,7 +220,9 @@ def test_a_release_that_lost_its_passport_is_no_first_release(tree: Path, stages
     path = tree / champion.passport_path("specimen_delay")
     path.parent.mkdir(parents=True)
     path.with_name("kustomization.yaml").touch()
-    with pytest.raises(Refusal, match=r"production/specimen_delay/passport\.yaml is no file.*`git checkout -- deploy/"):
+    with pytest.raises(
+        Refusal, match=r"production/specimen_delay/passport\.yaml is not a file.*`git checkout -- deploy/"
+    ):
         run_verb.run(config.load("specimen_delay"))
     assert "gates" not in stages.called
 

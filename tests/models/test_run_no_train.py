@@ -59,12 +59,12 @@ def other_bytes(name: str) -> Callable[[], object]:
 
 
 FAULTS: dict[str, tuple[Callable[[], object], str]] = {
-    "another seed": (lambda: trees.configure(Path(), {"training.seed": 8}), "train: changed deps: .*model.yaml"),
-    "another network": (other_bytes("network.py"), "train: changed deps: .*network.py"),
+    "another seed": (lambda: trees.configure(Path(), {"training.seed": 8}), "train: training of .*model.yaml"),
+    "another network": (other_bytes("network.py"), "train: .*network.py changed"),
     "no weights": (lambda: shutil.rmtree(MODEL / "weights"), "models/specimen_delay/weights is missing"),
-    "other weights": (other_bytes("weights/model.json"), "train: changed outs: models/specimen_delay/weights"),
+    "other weights": (other_bytes("weights/model.json"), "models/specimen_delay/weights is not the file"),
     "no model": ((MODEL / "model.onnx").unlink, "models/specimen_delay/model.onnx is missing"),
-    "another model": (other_bytes("model.onnx"), "export: changed outs: models/specimen_delay/model.onnx"),
+    "another model": (other_bytes("model.onnx"), "models/specimen_delay/model.onnx is not the file"),
     "no lock": (LOCK.unlink, "models/specimen_delay/dvc.lock is missing"),
     "other figures": (
         other_bytes("../lib/metrics.py"),
@@ -75,14 +75,14 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
 
 @pytest.mark.usefixtures("clone")
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_would_have_to_be_made_anew_is_refused_and_stays_as_it_is(verb: Callable[..., Answer], name: str) -> None:
+def test_what_would_have_to_be_made_again_is_refused_and_stays_as_it_is(verb: Callable[..., Answer], name: str) -> None:
     fault, words = FAULTS[name]
     fault()
     before = made()
     answer = verb("run", "specimen_delay", "--no-train")
     assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
     assert re.search(words, answer.error)
-    assert "--no-train makes nothing anew; run `python -m models run specimen_delay` and commit" in answer.error
+    assert "--no-train makes nothing new; run `python -m models run specimen_delay` and commit" in answer.error
     assert made() == before
 
 
@@ -98,7 +98,7 @@ def test_dvc_cannot_train_whatever_it_believes(verb: Callable[..., Answer], monk
     monkeypatch.setattr(lock, "stale", lambda _: [])
     answer = verb("run", "specimen_delay", "--no-train")
     assert answer.code == 2
-    assert "models train: models/specimen_delay/weights would be made anew, and --no-train" in answer.error
+    assert "models train: models/specimen_delay/weights would be made again, and --no-train" in answer.error
     assert "evaluate specimen_delay" not in answer.out
     assert (MODEL / "build/validation.json").read_text() == "{}\n"
     assert {name: content for name, (_, content) in made().items()} == before

@@ -56,19 +56,19 @@ def test_each_model_whose_lock_is_stale_is_run(remote: Path, verbs: Verbs, verb:
 
 
 @pytest.mark.parametrize(
-    ("model", "called", "told"),
+    ("model", "called", "message"),
     [
         ([], [f"{RUN} --check", "models run specimen_tip --check"], "on work every model is what its sources make"),
         (["specimen-delay"], [RUN], "on work specimen_delay is what its sources make"),
     ],
 )
 def test_where_nothing_is_stale_nothing_is_pushed(
-    remote: Path, verbs: Verbs, verb: Callable[..., Answer], model: list[str], called: list[str], told: str
+    remote: Path, verbs: Verbs, verb: Callable[..., Answer], model: list[str], called: list[str], message: str
 ) -> None:
     before = tip(remote)
     answer = verb("run", *model, "--push", "work")
     assert (answer.code, verbs.called, tip(remote)) == (0, called, before)
-    assert f"run: {told}: nothing to push." in answer.out
+    assert f"run: {message}: nothing to push." in answer.out
 
 
 def test_a_gate_that_fails_is_for_the_checks_to_say(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
@@ -80,7 +80,7 @@ def test_a_gate_that_fails_is_for_the_checks_to_say(remote: Path, verbs: Verbs, 
 
 
 @pytest.mark.parametrize(
-    ("codes", "told"),
+    ("codes", "message"),
     [
         ({RUN: 2}, "`python -m models run specimen_delay` ended with 2 (see above)"),
         ({RUN: -9}, "`python -m models run specimen_delay` ended with -9 (see above)"),
@@ -89,13 +89,13 @@ def test_a_gate_that_fails_is_for_the_checks_to_say(remote: Path, verbs: Verbs, 
     ids=["refused", "killed", "data that breaks its contract"],
 )
 def test_a_run_without_a_verdict_is_not_pushed(
-    remote: Path, verbs: Verbs, verb: Callable[..., Answer], codes: dict[str, int], told: str
+    remote: Path, verbs: Verbs, verb: Callable[..., Answer], codes: dict[str, int], message: str
 ) -> None:
     before = tip(remote)
     verbs.effects[RUN], verbs.codes = train, codes
     answer = verb("run", "specimen_delay", "--push", "work")
     assert (answer.code, len(answer.error.splitlines()), tip(remote)) == (2, 1, before)
-    assert told in answer.error
+    assert message in answer.error
 
 
 @pytest.mark.usefixtures("remote")
@@ -103,7 +103,7 @@ def test_a_check_that_refuses_stops_it(verbs: Verbs, verb: Callable[..., Answer]
     verbs.codes[f"{RUN} --check"] = 2
     answer = verb("run", "--push", "work")
     assert answer.code == 2
-    assert "run specimen_delay --check` ended with 2 (see above); mend that and run again." in answer.error
+    assert "run specimen_delay --check` ended with 2 (see above); fix that and run again." in answer.error
 
 
 @pytest.mark.usefixtures("remote")
@@ -200,20 +200,18 @@ def test_dvc_that_refuses_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mo
 def test_bytes_that_git_does_not_hold_are_in_the_remote_before_the_commit(
     remote: Path, verbs: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, storage: str
 ) -> None:
-    told: list[tuple[tuple[str, ...], str]] = []
-    monkeypatch.setattr(worktree, "dvc", lambda *words: told.append((words, tip(remote))))
+    message: list[tuple[tuple[str, ...], str]] = []
+    monkeypatch.setattr(worktree, "dvc", lambda *words: message.append((words, tip(remote))))
     before = tip(remote)
     verbs.effects[RUN] = lambda: trees.configure(Path(), {"storage": storage, "training.seed": 8})
     assert verb("run", "specimen_delay", "--push", "work").code == 0
     assert tip(remote) != before
-    assert told == ([(("push", f"{MODEL}/dvc.yaml:export"), before)] if storage == "dvc" else [])
+    assert message == ([(("push", f"{MODEL}/dvc.yaml:export"), before)] if storage == "dvc" else [])
 
 
 @pytest.mark.slow
-def test_a_stale_lock_is_mended_for_real_and_what_the_clone_knows_is_not_trained_again(
-    remote: Path, shop: Path
-) -> None:
-    """The slices of the report change: figures are made anew, from the network in the clone's cache."""
+def test_a_stale_lock_is_fixed_for_real_and_what_the_clone_knows_is_not_trained_again(remote: Path, shop: Path) -> None:
+    """The slices of the report change: figures are made again, from the network in the clone's cache."""
     clone = remote / "clone"
     trees.copy(shop, clone)
     shutil.rmtree(clone / MODEL / "build")
@@ -223,7 +221,7 @@ def test_a_stale_lock_is_mended_for_real_and_what_the_clone_knows_is_not_trained
     git("push", "--quiet", "--force", "origin", "HEAD:work", root=clone)
     answer = run("models", "run", "--push", "work", root=clone)
     assert answer.code == 0, answer.error
-    assert "run specimen_delay: evaluate: changed deps" in answer.out
+    assert "run specimen_delay: evaluate: serving.threshold of" in answer.out
     assert "\nevaluate specimen_delay: " in answer.out
     assert "\ntrain specimen_delay: " not in answer.out
     changed = git("show", "--name-only", "--format=", "work", root=remote / "origin")

@@ -151,7 +151,7 @@ def without_one_file(clone: Path) -> None:
         (out_of_reach, "DVC cannot fetch it: "),
     ],
 )
-def test_what_the_remote_has_not_got_is_made_anew_or_refused(
+def test_what_the_remote_has_not_got_is_made_again_or_refused(
     clone: Path, verb: Callable[..., Answer], repros: list[bool], fault: Callable[[Path], None], reason: str
 ) -> None:
     fault(clone)
@@ -159,13 +159,13 @@ def test_what_the_remote_has_not_got_is_made_anew_or_refused(
     answer = verb("run", "specimen_delay", "--no-train")
     assert (answer.code, answer.out, repros, len(answer.error.splitlines())) == (2, "", [], 1)
     assert f"{WEIGHTS} is missing ({reason}" in answer.error
-    assert "--no-train makes nothing anew; run `dvc push` on the machine that has it" in answer.error
+    assert "--no-train makes nothing new; run `dvc push` on the machine that has it" in answer.error
     assert not WEIGHTS.exists()
     assert (MODEL / "dvc.lock").read_bytes() == lock
     answer = verb("run", "specimen_delay")
     assert (answer.code, repros) == (1, [True])
     assert f"run specimen_delay: {WEIGHTS} is missing ({reason}" in answer.out
-    assert "so it is made anew." in answer.out
+    assert "so it is made again." in answer.out
     assert "Traceback" not in answer.out + answer.error
 
 

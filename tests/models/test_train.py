@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from models import train
 from models.lib import artifacts, config, plugin, samples
-from repo.lib.files import sha256_of_tree
+from repo.lib.files import sha256_of_files
 from repo.lib.refusal import Ended, Refusal
 from tests.models.scene import OPTIONS, sample
 from tests.support import trees
@@ -137,7 +137,7 @@ def test_at_no_moment_is_there_half_of_a_network(monkeypatch: pytest.MonkeyPatch
     ("content", "words"),
     [
         (b"0" * 60_000, r"specimen_delay/weights has 0\.1 MB, more than the 0\.05 MB for Git .*; set `storage: dvc`"),
-        (None, r"network\.py: save\(\) wrote no file; mend it there"),
+        (None, r"network\.py: save\(\) wrote no file; fix it there"),
     ],
     ids=["too large for Git", "nothing"],
 )
@@ -150,12 +150,12 @@ def test_what_git_cannot_carry_is_refused_and_the_old_network_stays(
                 (folder / "inner").mkdir()
                 (folder / "inner/large").write_bytes(content)
 
-    before = sha256_of_tree((MODEL / "weights").iterdir())
+    before = sha256_of_files((MODEL / "weights").iterdir())
     monkeypatch.setattr(artifacts, "GIT_LIMIT_MB", 0.05)
     monkeypatch.setattr(plugin, "network", lambda _: Saves)
     with pytest.raises(Refusal, match=words):
         train.main(OPTIONS)
-    assert sha256_of_tree((MODEL / "weights").iterdir()) == before
+    assert sha256_of_files((MODEL / "weights").iterdir()) == before
     if content:
         trees.configure(tree, {"storage": "dvc"})
         assert train.main(OPTIONS) == 0
@@ -171,7 +171,7 @@ def test_below_a_run_that_may_not_train_nothing_is_made(
     monkeypatch.setenv(artifacts.NO_TRAIN, "1")
     answer = verb(name, "specimen_delay")
     assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
-    assert "would be made anew, and --no-train (the variable NO_TRAIN) forbids it" in answer.error
+    assert "would be made again, and --no-train (the variable MODELS_NO_TRAIN) forbids it" in answer.error
     assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in paths] == before
 
 
@@ -263,5 +263,5 @@ def test_a_network_that_cannot_be_loaded_is_refused_in_one_sentence(
 )
 def test_a_wrong_training_setting_is_refused_with_file_and_field(tree: Path, name: str, value: Any, words: str) -> None:
     trees.configure(tree, {f"training.{name}": value})
-    with pytest.raises(Refusal, match=rf"^{MODEL}/model\.yaml: training\.{name}: {words}; mend it there\.$"):
+    with pytest.raises(Refusal, match=rf"^{MODEL}/model\.yaml: training\.{name}: {words}; fix it there\.$"):
         train.main(OPTIONS)

@@ -141,7 +141,7 @@ def test_windows_at_the_newest_month_stay(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gone", "to", "said"),
+    ("gone", "to", "printed"),
     [
         (
             "",
@@ -159,10 +159,12 @@ def test_windows_at_the_newest_month_stay(here: Path) -> None:
         ("", "12", "--to 12 is not a month; write it as 2013-12."),
     ],
 )
-def test_months_that_are_not_there_or_lie_before_are_refused(here: Path, gone: str, to: str | None, said: str) -> None:
+def test_months_that_are_not_there_or_lie_before_are_refused(
+    here: Path, gone: str, to: str | None, printed: str
+) -> None:
     for month in gone.split():
         (here / f"data_schemas/specimen_trips/data/{month}.parquet").unlink()
     before = (here / FILE).read_bytes()
-    with pytest.raises(Refusal, match=re.escape(said)):
+    with pytest.raises(Refusal, match=re.escape(printed)):
         slide(to)
     assert (here / FILE).read_bytes() == before

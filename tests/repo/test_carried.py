@@ -43,7 +43,8 @@ def carry(folder: Path, edit: Edit = Edit("Train m", "by **CI**", "Not better.")
     git("clean", "--quiet", "-fd")
 
 
-def test_what_was_trained_arrives_with_its_text_byte_for_byte(here: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_what_was_trained_arrives_with_its_text_byte_for_byte(tmp_path: Path) -> None:
     Path("models/m/model.onnx").write_bytes(b"\x00\x01new\xff")
     Path("models/m/dvc.lock").write_text("lock\n")
     Path("models/m/weights/a").unlink()
@@ -58,35 +59,34 @@ def test_what_was_trained_arrives_with_its_text_byte_for_byte(here: Path, tmp_pa
         "D  models/m/weights/a",
         "A  models/m/weights/b",
     ]
-    assert here.is_dir()
 
 
-def test_a_path_that_no_training_makes_is_refused(here: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_path_that_no_training_makes_is_refused(tmp_path: Path) -> None:
     Path("models/m/model.onnx").write_text("new")
     Path("models/m/network.py").write_text("layers = 2\n")
     carry(tmp_path / "out")
     with pytest.raises(Refusal, match=r"changes models/m/network\.py \(mode 100644\), which no training makes"):
         origin.carried(tmp_path / "out", WITHIN)
-    assert here.is_dir()
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("path", [".github/workflows/ci.yml", "serving/serve.py", "models/m/weights.py"])
-def test_so_is_a_new_one(here: Path, tmp_path: Path, path: str) -> None:
+def test_so_is_a_new_one(tmp_path: Path, path: str) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text("import os\n")
     carry(tmp_path / "out")
     with pytest.raises(Refusal, match="which no training makes"):
         origin.carried(tmp_path / "out", WITHIN)
-    assert here.is_dir()
 
 
-def test_a_link_is_refused_wherever_it_leads(here: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_link_is_refused_wherever_it_leads(tmp_path: Path) -> None:
     Path("models/m/model.onnx").unlink()
     Path("models/m/model.onnx").symlink_to("/etc/hostname")
     carry(tmp_path / "out")
     with pytest.raises(Refusal, match=r"model\.onnx \(mode 120000\)"):
         origin.carried(tmp_path / "out", WITHIN)
-    assert here.is_dir()
 
 
 @pytest.mark.parametrize("path", ["../owned", ".git/hooks/pre-push"])
@@ -101,11 +101,11 @@ def test_a_patch_cannot_leave_the_tree(here: Path, tmp_path: Path, path: str) ->
     assert not (here / ".git/hooks/pre-push").exists()
 
 
-@pytest.mark.parametrize("said", ["", "[]", '{"title": "x"}', '{"title": 1, "body": "", "closed": ""}'])
-def test_a_text_that_is_none_is_refused(here: Path, tmp_path: Path, said: str) -> None:
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("printed", ["", "[]", '{"title": "x"}', '{"title": 1, "body": "", "closed": ""}'])
+def test_a_text_that_is_none_is_refused(tmp_path: Path, printed: str) -> None:
     Path("models/m/dvc.lock").write_text("x\n")
     carry(tmp_path / "out")
-    (tmp_path / "out" / origin.SAID).write_text(said)
-    with pytest.raises(Refusal, match=r"said\.json"):
+    (tmp_path / "out" / origin.EDIT).write_text(printed)
+    with pytest.raises(Refusal, match=r"edit\.json"):
         origin.carried(tmp_path / "out", WITHIN)
-    assert here.is_dir()

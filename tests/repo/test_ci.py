@@ -140,7 +140,7 @@ def test_a_release_judges_the_committed_model_and_trains_nothing(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "printed"),
     [
         (["nothing"], "there is no job 'nothing'; jobs: code, tests, data,"),
         (["gates"], "the job gates needs a model; there are: "),
@@ -150,11 +150,11 @@ def test_a_release_judges_the_committed_model_and_trains_nothing(
     ],
 )
 def test_a_job_that_is_not_there_is_one_sentence(
-    called: list[str], verb: Callable[..., Answer], words: list[str], said: str
+    called: list[str], verb: Callable[..., Answer], words: list[str], printed: str
 ) -> None:
     answer = verb("ci", *words)
     assert (answer.code, called) == (2, [])
-    assert said in answer.error
+    assert printed in answer.error
 
 
 def test_every_verb_of_a_job_is_there() -> None:

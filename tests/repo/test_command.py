@@ -82,7 +82,7 @@ def test_a_path_that_cannot_be_written_is_named(
     sentence = capsys.readouterr().err
     named = sentence.split(": ")[1]
     assert str(target).startswith(named)
-    assert sentence.endswith("; mend that path and run again.\n")
+    assert sentence.endswith("; fix that path and run again.\n")
     assert sorted(each.name for each in tmp_path.rglob("*")) == ["file", "folder"]
 
 

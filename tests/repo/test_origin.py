@@ -1,4 +1,4 @@
-"""Changes upon the newest state of a bare repository that stands in for GitHub's: none lost, nothing local touched."""
+"""Changes on top of a bare repository that stands in for GitHub's: none lost, nothing local touched."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make_origin(root: Path) -> None:
 
 @pytest.fixture
 def clone(once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Clones of one origin, whose main has one commit; nobody told Git who they are."""
+    """Clones of one origin, whose main has one commit; Git does not know who they are."""
     trees.copy(once("origin-of-landing", make_origin) / "origin", tmp_path / "origin")
     for name in [name for name in os.environ if name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_", "GH_"))]:
         monkeypatch.delenv(name)
@@ -102,16 +102,17 @@ def test_a_push_lands_on_main_and_leaves_the_clone_as_it_was(here: Path, tmp_pat
     assert git("worktree", "list").count("\n") == 0
 
 
-def test_what_changes_nothing_is_not_pushed(here: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_what_changes_nothing_is_not_pushed(tmp_path: Path) -> None:
     before = git("rev-parse", "main", root=tmp_path / "origin")
-    assert here.is_dir()
     assert origin.push("main", add("here", "here")) is None
     assert origin.push("main", lambda: None) is None
     assert git("rev-parse", "main", root=tmp_path / "origin") == before
 
 
+@pytest.mark.usefixtures("here")
 def test_who_is_too_late_applies_the_change_again_to_what_is_there_then(
-    here: Path, clone: Callable[[str], Path], tmp_path: Path
+    clone: Callable[[str], Path], tmp_path: Path
 ) -> None:
     other, seen = clone("other"), []
 
@@ -124,7 +125,6 @@ def test_who_is_too_late_applies_the_change_again_to_what_is_there_then(
         Path("all").write_text(Path("all").read_text() + "ours\n")
         return Edit("ours")
 
-    assert here.is_dir()
     assert origin.push("main", apply)
     assert seen == ["", "theirs\n"]
     assert git("show", "main:all", root=tmp_path / "origin") == "theirs\nours"
@@ -141,9 +141,8 @@ def test_of_four_at_once_none_is_lost(clone: Callable[[str], Path], tmp_path: Pa
     assert sorted(git("show", "main:all", root=tmp_path / "origin").split()) == ["w0", "w1", "w2", "w3"]
 
 
-def test_it_gives_up_when_it_is_always_too_late(
-    here: Path, clone: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("here")
+def test_it_gives_up_when_it_is_always_too_late(clone: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     other, calls = clone("other"), []
 
     def apply() -> Edit:
@@ -163,30 +162,27 @@ def test_it_gives_up_when_it_is_always_too_late(
         return add()()
 
     monkeypatch.setattr(origin, "TRIES", 3)
-    assert here.is_dir()
     with pytest.raises(Refusal, match="main moved on 3 times while this was pushed; nothing was changed there"):
         origin.push("main", apply)
     assert len(calls) == 3
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
-    ("says", "told"),
+    ("says", "message"),
     [
         ("GH013: Repository rule violations found for refs/heads/main", origin.Protected),
         ("disk full", Refusal),
     ],
 )
-def test_a_refusal_of_origin_is_told_and_not_tried_again(
-    here: Path, tmp_path: Path, says: str, told: type[Refusal]
-) -> None:
+def test_a_refusal_of_origin_is_told_and_not_tried_again(tmp_path: Path, says: str, message: type[Refusal]) -> None:
     hook = tmp_path / "origin/hooks/pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\necho >> {tmp_path}/tries\necho 'error: {says}' >&2\nexit 1\n")
     hook.chmod(0o755)
-    assert here.is_dir()
-    with pytest.raises(told, match=re.escape(says)) as refused:
+    with pytest.raises(message, match=re.escape(says)) as refused:
         origin.push("main", add())
-    assert isinstance(refused.value, origin.Protected) == (told is origin.Protected)
+    assert isinstance(refused.value, origin.Protected) == (message is origin.Protected)
     assert (tmp_path / "tries").read_text() == "\n"
 
 
@@ -200,17 +196,18 @@ def test_an_edit_that_fails_leaves_no_tree(here: Path) -> None:
     assert Path.cwd() == here
 
 
-def test_a_proposal_is_a_branch_with_a_pull_request(here: Path, gh: Hub, remote: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_proposal_is_a_branch_with_a_pull_request(gh: Hub, remote: Path) -> None:
     assert origin.propose("main", "promote/x", add()) == gh.own()["html_url"]
     assert tip(remote, "promote/x") == "Add new by github-actions[bot]"
     assert git("rev-parse", "promote/x~1", root=remote) == git("rev-parse", "main", root=remote)
     assert gh.calls() == ["POST pulls"]
     assert (gh.own()["head"]["ref"], gh.own()["base"]["ref"]) == ("promote/x", "main")
     assert (gh.own()["title"], gh.own()["body"]) == ("Add new", "the **body**")
-    assert here.is_dir()
 
 
-def test_a_proposal_is_renewed_in_its_place_and_the_same_one_stays(here: Path, gh: Hub, remote: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_proposal_is_renewed_in_its_place_and_the_same_one_stays(gh: Hub, remote: Path) -> None:
     address = origin.propose("main", "promote/x", add())
     first = git("rev-parse", "promote/x", root=remote)
     assert origin.propose("main", "promote/x", add()) == address
@@ -220,7 +217,6 @@ def test_a_proposal_is_renewed_in_its_place_and_the_same_one_stays(here: Path, g
     assert git("show", "promote/x:new", root=remote) == "newer"
     assert git("rev-parse", "promote/x~1", root=remote) == git("rev-parse", "main", root=remote)
     assert gh.calls() == ["POST pulls", *[f"PATCH pulls/{gh.own()['number']}"] * 2]
-    assert here.is_dir()
 
 
 def test_what_main_has_is_not_proposed(here: Path, gh: Hub, remote: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,21 +227,20 @@ def test_what_main_has_is_not_proposed(here: Path, gh: Hub, remote: Path, capsys
     assert (here.is_dir(), gh.calls()) == (True, [])
 
 
-def test_checks_are_dispatched_where_github_would_start_none(
-    here: Path, gh: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("here")
+def test_checks_are_dispatched_where_github_would_start_none(gh: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPATCH", "ci.yml")
     origin.propose("main", "promote/x", add())
     assert gh.dispatched() == ["promote/x"]
-    assert here.is_dir()
 
 
 def for_the_record(text: str = "new") -> Callable[[], Edit]:
-    return lambda: Edit(**{**vars(add(text=text)()), "closed": "Not better."})
+    return lambda: Edit(**{**vars(add(text=text)()), "close_with": "Not better."})
 
 
+@pytest.mark.usefixtures("here")
 def test_a_proposal_for_the_record_is_closed_with_its_reason_and_starts_no_checks(
-    here: Path, gh: Hub, remote: Path, monkeypatch: pytest.MonkeyPatch
+    gh: Hub, remote: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISPATCH", "ci.yml")
     assert origin.propose("main", "retrain/x", for_the_record()) == gh.own()["html_url"]
@@ -254,9 +249,9 @@ def test_a_proposal_for_the_record_is_closed_with_its_reason_and_starts_no_check
     origin.propose("main", "retrain/x", for_the_record("newer"))
     assert (gh.own()["state"], gh.own()["comments"]) == ("closed", ["Not better."])
     assert gh.dispatched() == []
-    assert here.is_dir()
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("states", "text", "again"),
     [
@@ -268,7 +263,7 @@ def test_a_proposal_for_the_record_is_closed_with_its_reason_and_starts_no_check
     ],
 )
 def test_what_was_closed_for_the_record_is_not_proposed_every_week(
-    here: Path, gh: Hub, capsys: pytest.CaptureFixture[str], states: list[str], text: str, again: bool
+    gh: Hub, capsys: pytest.CaptureFixture[str], states: list[str], text: str, again: bool
 ) -> None:
     """Also when main has moved on by something else; states of its pull requests, the oldest first."""
     origin.propose("main", "retrain/x", for_the_record())
@@ -279,23 +274,21 @@ def test_what_was_closed_for_the_record_is_not_proposed_every_week(
     found = origin.propose("main", "retrain/x", for_the_record(text))
     assert (found is not None) == again
     assert ("proposed the very same and was closed" in capsys.readouterr().out) is not again
-    assert here.is_dir()
 
 
-def test_checks_that_cannot_be_started_are_told(
-    here: Path, gh: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("here")
+def test_checks_that_cannot_be_started_are_told(gh: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pull_request.dispatch("work")
     assert gh.calls() == []
     monkeypatch.setenv("DISPATCH", "ci.yml")
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     with pytest.raises(Refusal, match=r"work is pushed, but ci\.yml was not started: gh is not on PATH; install it\."):
         pull_request.dispatch("work")
-    assert here.is_dir()
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
-    ("fail", "told"),
+    ("fail", "message"),
     [
         ("GitHub Actions is not permitted to create or approve pull requests", "allow it in Settings, Actions"),
         (
@@ -305,19 +298,19 @@ def test_checks_that_cannot_be_started_are_told(
     ],
 )
 def test_where_no_pull_request_can_be_opened_the_branch_and_its_text_are_there(
-    here: Path, gh: Hub, remote: Path, fail: str, told: str, capsys: pytest.CaptureFixture[str]
+    gh: Hub, remote: Path, fail: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gh.fail(fail)
     assert origin.propose("main", "promote/x", add()) == "promote/x"
-    said = capsys.readouterr().out
-    assert told in said
-    assert "the **body**" in said
+    printed = capsys.readouterr().out
+    assert message in printed
+    assert "the **body**" in printed
     assert tip(remote, "promote/x").startswith("Add new")
-    assert here.is_dir()
 
 
+@pytest.mark.usefixtures("here")
 def test_a_person_without_gh_opens_it_by_hand(
-    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -327,10 +320,10 @@ def test_a_person_without_gh_opens_it_by_hand(
     monkeypatch.setenv("PATH", str(folder))
     assert origin.propose("main", "promote/x", add()) == "promote/x"
     assert "gh is not on PATH" in capsys.readouterr().out
-    assert here.is_dir()
 
 
-def test_whatever_asks_origin_has_the_token(here: Path, gh: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("here")
+def test_whatever_asks_origin_has_the_token(gh: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Origin may be private, and no token lies in .git."""
     origin.propose("main", "promote/x", add())
     origin.push("main", add("other"))
@@ -346,7 +339,6 @@ def test_whatever_asks_origin_has_the_token(here: Path, gh: Hub, monkeypatch: py
     remote = [words for words in asked if {"ls-remote", "fetch", "push"} & set(words)]
     assert len(remote) > 2
     assert [words for words in remote if "credential.helper=" not in words] == []
-    assert here.is_dir()
     assert gh.calls()
 
 
@@ -358,24 +350,23 @@ def test_a_token_is_handed_over_by_gh_and_stands_in_no_command(monkeypatch: pyte
     assert "a-secret" not in str(origin.credentials())
 
 
-def test_somebody_elses_commits_upon_a_proposal_are_not_overwritten(
-    here: Path, gh: Hub, remote: Path, clone: Callable[[str], Path]
+@pytest.mark.usefixtures("here")
+def test_somebody_elses_commits_on_a_proposal_are_not_overwritten(
+    gh: Hub, remote: Path, clone: Callable[[str], Path]
 ) -> None:
     origin.propose("main", "promote/x", add())
     other = clone("other")
     git("checkout", "--quiet", "promote/x", root=other)
     git("-c", "user.name=o", "-c", "user.email=o@example.org", "commit", "--allow-empty", "-qm", "mine", root=other)
     git("push", "--quiet", "origin", "promote/x", root=other)
-    with pytest.raises(Refusal, match=r"has commits of somebody else .*`git push origin --delete promote/x`"):
+    with pytest.raises(Refusal, match=r"has commits by somebody else .*`git push origin --delete promote/x`"):
         origin.propose("main", "promote/x", add(text="newer"))
     assert tip(remote, "promote/x") == "mine by o"
     assert len(gh.calls()) == 1
-    assert here.is_dir()
 
 
-def test_a_tree_that_was_interrupted_while_it_was_made_is_forgotten(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_tree_that_was_interrupted_while_it_was_made_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     real = git_of_verbs.git
 
     def interrupted(*words: str, **options: bytes) -> bytes:
@@ -390,14 +381,13 @@ def test_a_tree_that_was_interrupted_while_it_was_made_is_forgotten(
         origin.push("main", add())
     assert git("worktree", "list").count("\n") == 0
     assert not list(Path(".git").glob("worktrees/*"))
-    assert here.is_dir()
 
 
-def test_who_is_interrupted_while_it_is_pushed_is_told_to_look(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("here")
+def test_who_is_interrupted_while_it_is_pushed_is_told_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: str) -> str:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(origin, "push_head", interrupted)
     with pytest.raises(Refusal, match="main may have it or not; look: `git fetch origin && git log origin/main`"):
         origin.push("main", add())
-    assert here.is_dir()

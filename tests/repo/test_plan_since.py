@@ -63,7 +63,7 @@ def test_a_commit_that_is_not_there_is_one_sentence(verb: Callable[..., Answer])
     answer = verb("plan", "--since", "nowhere")
     assert (answer.code, answer.out) == (2, "")
     assert answer.error == (
-        "repo plan: --since nowhere is no commit of this clone; name one, or `git fetch origin nowhere`.\n"
+        "repo plan: --since nowhere is not a commit of this clone; name one, or `git fetch origin nowhere`.\n"
     )
     assert verb("plan", "--since=--all").code == 2
 

@@ -1,4 +1,4 @@
-"""Another program's failure is one sentence that holds what the program said."""
+"""Another program's failure is one sentence that holds what the program printed."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def test_what_it_prints_is_returned_as_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("printed", "reason"),
     [
         ("first\nlast.\n", "last"),
         ("warning\nERROR: no route\nlast\n", "no route"),
         ("fatal: bad revision\nUse -- to separate\n", "bad revision"),
         ("Traceback\n  raise ValueError\nValueError: error: x", "ValueError: error: x"),
         ("x" * 999, "x" * process.LONGEST),
-        (" \n", "it said nothing"),
+        (" \n", "it printed nothing"),
     ],
 )
-def test_a_failure_is_a_refusal_with_what_matters_of_what_it_said(said: str, reason: str) -> None:
+def test_a_failure_is_a_refusal_with_what_matters_of_what_it_said(printed: str, reason: str) -> None:
     for stream in ("stderr", "stdout"):
         with pytest.raises(Refusal) as refused:
-            run(f"import sys; sys.{stream}.write({said!r}); sys.exit(3)")
+            run(f"import sys; sys.{stream}.write({printed!r}); sys.exit(3)")
         assert str(refused.value) == f"it failed ({reason}); fix that and run again."
 
 

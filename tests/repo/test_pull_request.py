@@ -112,7 +112,7 @@ def test_a_folder_as_origin_is_no_repository_of_github(tmp_path: Path, monkeypat
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
     subprocess.run(["git", "init", "--quiet"], check=True)
     subprocess.run(["git", "remote", "add", "origin", str(tmp_path / "bare")], check=True)
-    with pytest.raises(Refusal, match="is no repository of GitHub"):
+    with pytest.raises(Refusal, match="is not a repository of GitHub"):
         pull_request.repository()
 
 

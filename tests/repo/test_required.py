@@ -26,8 +26,8 @@ JOBS = ["code", "tests", "data", "model", "manifests"]
 
 
 def needs(plan: dict[str, Any] | str | None, result: str, /, **others: str) -> dict[str, Any]:
-    said = {} if plan is None else {"plan": plan if isinstance(plan, str) else json.dumps(plan)}
-    found: dict[str, Any] = {"plan": {"result": others.pop("plan", "success"), "outputs": said}}
+    printed = {} if plan is None else {"plan": plan if isinstance(plan, str) else json.dumps(plan)}
+    found: dict[str, Any] = {"plan": {"result": others.pop("plan", "success"), "outputs": printed}}
     return found | {job: {"result": others.get(job, result), "outputs": {}} for job in JOBS}
 
 
@@ -99,8 +99,8 @@ def test_the_report_begins_with_the_verdict_and_names_what_is_red(tmp_path: Path
     assert report.read_text().startswith("# ❌ **fail**\n\n- ❌ **model**: failure; the plan asks for it")
     assert "\n\nPassed: plan, code, tests, data, manifests.\n" in report.read_text()
     verdict(needs(NOTHING, "skipped"), report)
-    told = "# ✅ pass\n\nPassed: plan.\n\nNot needed for this change: code, tests, data, model, manifests.\n\n"
-    assert report.read_text() == told
+    message = "# ✅ pass\n\nPassed: plan.\n\nNot needed for this change: code, tests, data, model, manifests.\n\n"
+    assert report.read_text() == message
 
 
 def test_it_knows_every_job_of_the_workflow() -> None:

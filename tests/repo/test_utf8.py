@@ -25,8 +25,8 @@ from repo.lib import command
 def main(_):
     read = Path("text").read_text()
     asked = subprocess.run(["cat", "text"], capture_output=True, text=True).stdout
-    said = subprocess.run([sys.executable, "-c", "print(open('text').read())"], capture_output=True, text=True).stdout
-    assert read == asked == said.strip() == {TEXT!a}
+    here = subprocess.run([sys.executable, "-c", "print(open('text').read())"], capture_output=True, text=True).stdout
+    assert read == asked == here.strip() == {TEXT!a}
     Path("copy").write_text(read)
     print(read)
     print(read, file=sys.stderr)

@@ -17,7 +17,7 @@ def build(version, **_):
     shutil.copytree(".", made / "src")
     (made / "bento.yaml").write_text("name: " + name)
 """
-# A supervisor that ends in order when told to, and a worker with a session of its own, as BentoML's are.
+# A supervisor that ends in order when asked to, and a worker with a session of its own, as BentoML's are.
 SERVE = """
 import http.server, os, signal, subprocess, sys
 class Ready(http.server.BaseHTTPRequestHandler):

@@ -36,7 +36,7 @@ http: {{addr: 127.0.0.1:{port}}}
 
 
 def lacking() -> str | None:
-    """Why this machine cannot build and start an image, with the command that mends it."""
+    """Why this machine cannot build and start an image, with the command that fixes it."""
     if shutil.which("podman") is None:
         return f"no podman; {INSTALL}"
     if podman("info", check=False).returncode:

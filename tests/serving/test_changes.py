@@ -134,8 +134,8 @@ REQUEST = {"max_rows": "rows", "max_body_bytes": "bytes"}
 @pytest.mark.parametrize("key", REQUEST)
 def test_a_smaller_request_breaks_and_a_larger_one_widens(key: str) -> None:
     before, after = whole(), whole(**{key: 100})
-    told = f"{key}: {before[key]} -> 100: callers that send more {REQUEST[key]} are refused"
-    assert lines(before, after) == [f"breaks: {told}"]
+    message = f"{key}: {before[key]} -> 100: callers that send more {REQUEST[key]} are refused"
+    assert lines(before, after) == [f"breaks: {message}"]
     assert lines(after, before) == [f"widens: {key}: 100 -> {before[key]}: callers may send more {REQUEST[key]}"]
 
 
@@ -225,7 +225,7 @@ def test_an_api_that_goes_back_breaks() -> None:
 
 def test_markdown_shows_a_pattern_as_it_stands() -> None:
     found = compatibility.between(whole(feature(**text)), whole(feature(**text, pattern=r"^(a|b)\|_x_*$")))
-    text_of = compatibility.markdown("m", found, "told")
+    text_of = compatibility.markdown("m", found, "message")
     (row,) = [line for line in text_of.splitlines() if "❌" in line]
     assert row.count("|") == 5
     assert not set("_*\\^") & set(row.replace("**breaks**", ""))
@@ -291,18 +291,18 @@ def test_a_break_is_exit_1_until_the_api_declares_it(base: Path) -> None:
     commit()
     done = ask(base)
     assert (done.code, done.error) == (1, "")
-    first, second, third, told = done.out.splitlines()
+    first, second, third, message = done.out.splitlines()
     assert first == "breaks: count: upper limit: at most 150 -> at most 100: callers that send more are refused"
     assert second == "widens: max_rows: 5 -> 9: callers may send more rows"
     assert third == "changes meaning: count: example: 75 -> 50: only words"
-    assert f"new model folder beside {toy.MODEL}, or raise serving.api of {SETTINGS} to 2, which says" in told
+    assert f"new model folder beside {toy.MODEL}, or raise serving.api of {SETTINGS} to 2, which declares" in message
     report = REPORT.read_text()
     assert "| ❌ **breaks**: count&#58; upper limit | at most 150 | at most 100 | callers that send more" in report
-    assert told.removeprefix(f"contract {toy.NAME}: r") in report
+    assert message.removeprefix(f"contract {toy.NAME}: r") in report
     trees.edit(SETTINGS, "threshold: 0.5", "api: 2, threshold: 0.5")
     done = ask(base)
     assert (done.code, done.out.partition(": ")[0]) == (0, "breaks, declared by api 2")
-    assert "and api 2 says that callers know" in done.out
+    assert "and api 2 declares that callers know" in done.out
 
 
 @pytest.mark.usefixtures("derived_once")
@@ -363,4 +363,4 @@ def test_a_base_whose_schema_is_broken_is_one_sentence(base: Path, fault: str) -
 def test_a_commit_that_is_not_there_is_one_sentence(base: Path) -> None:
     done = ask(base, "--since", "nowhere")
     assert (done.code, done.out) == (2, "")
-    assert done.error.startswith("serving contract: --since nowhere is no commit of this clone;")
+    assert done.error.startswith("serving contract: --since nowhere is not a commit of this clone;")

@@ -103,7 +103,7 @@ def test_what_the_service_could_not_enforce_is_refused_with_file_and_column(
 
 def test_a_feature_that_is_no_column_is_refused() -> None:
     model = config.load(NAME, check_columns=False).model_copy(update={"features": ["nonsense"]})
-    with pytest.raises(Refusal, match="'nonsense' is no column of specimen_trips"):
+    with pytest.raises(Refusal, match="'nonsense' is not a column of specimen_trips"):
         derivation.derive(model)
 
 

@@ -60,8 +60,8 @@ def lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def test_to_drop_a_feature_breaks_nobody_and_to_refuse_it_is_declared() -> None:
-    (said,) = lines(BOTH, DROPPED)
-    assert said.startswith("changes meaning: y: a feature -> dropped: they may stop sending it")
+    (printed,) = lines(BOTH, DROPPED)
+    assert printed.startswith("changes meaning: y: a feature -> dropped: they may stop sending it")
     (broken,) = lines(DROPPED, whole(feature()))
     assert broken.startswith("breaks: y: dropped -> none: callers that still send it are refused")
     declared = lines(DROPPED, whole(feature(), api=2))

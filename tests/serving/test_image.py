@@ -1,4 +1,4 @@
-"""What can be said of the image without a builder: its base, its user, its switches, and what it copies."""
+"""What is known of the image without a builder: its base, its user, its switches, and what it copies."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_what_it_removes_exists_and_is_imported_by_nothing_served() -> None:
         *("numpy/distutils", "numpy/f2py", "tzdata/zoneinfo"),
     ]
     script = "import sys, onnxruntime, uvicorn, bentoml; print(onnxruntime.__file__, *sys.modules)"
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    place, *modules = said.split()
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    place, *modules = printed.split()
     for path in removed:
         assert path in " ".join(all_of("RUN"))
         assert (Path(place).parents[1] / path).is_dir(), path

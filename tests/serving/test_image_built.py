@@ -162,8 +162,8 @@ def test_it_runs_without_root_or_any_capability_and_writes_only_to_tmp(service: 
 def test_it_starts_from_bytecode_alone(built: str) -> None:
     with container.running(built, "--env=PYTHONVERBOSE=1") as (started, port):
         container.wait_ready(started, port)
-        said = container.podman("logs", started)
-    read = re.findall(r"# code object from (.*)", said.stdout + said.stderr)
+        printed = container.podman("logs", started)
+    read = re.findall(r"# code object from (.*)", printed.stdout + printed.stderr)
     assert len(read) > 1000
     assert not [path for path in read if not path.endswith(".pyc'")]  # compiled at the start, each start
 

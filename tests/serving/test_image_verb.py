@@ -95,19 +95,15 @@ def test_a_base_without_a_digest_is_refused(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("no_settings")
 @pytest.mark.parametrize(
-    ("builder", "asked", "push"),
+    ("builder", "asked"),
     [
-        ("docker", "image inspect --format {{.Id}}", "docker tag {} {to} && docker push {to}"),
-        ("podman", "image inspect --format {{.Digest}}", "podman push --digestfile /dev/stdout {} {to}"),
-        (
-            "buildah",
-            "inspect --type image --format {{.FromImageDigest}}",
-            "buildah push --digestfile /dev/stdout {} {to}",
-        ),
+        ("docker", "image inspect --format {{.Id}}"),
+        ("podman", "image inspect --format {{.Digest}}"),
+        ("buildah", "inspect --type image --format {{.FromImageDigest}}"),
     ],
 )
 def test_every_builder_is_asked_the_same_and_tells_the_digest(
-    path: Path, built_repository: Path, toy_repository: Path, bento: Path, builder: str, asked: str, push: str
+    path: Path, built_repository: Path, toy_repository: Path, bento: Path, builder: str, asked: str
 ) -> None:
     stub(path, builder)
     done = toy.verb(built_repository, "image", toy.NAME, "--base", BASE)
@@ -118,19 +114,17 @@ def test_every_builder_is_asked_the_same_and_tells_the_digest(
     assert (probe, last) == (image.BUILDERS[builder].probe, f"{asked} {name}")
     assert re.fullmatch(rf"build --file \S+/Dockerfile --tag {name} {where}", build)
     assert (path / "Dockerfile").read_text() == image.FROM.sub(f"FROM {BASE} AS base", image.DOCKERFILE.read_text())
-    first, digest, pushed, promoted = done.out.splitlines()
+    first, digest, push = done.out.splitlines()
     assert first.startswith(f"image {toy.NAME}: {name}, built by {builder} in ")
     assert DIGEST in digest
-    assert pushed.removeprefix("  push     ") == push.format(name, to=f"REGISTRY/{name}")
-    assert f"python -m deploy promote {toy.NAME} --to staging --image REGISTRY/{toy.NAME}@sha256:…" in promoted
+    assert push == f"  push     python -m serving image {toy.NAME} --tag REGISTRY/{name} --push"
 
 
 @pytest.mark.usefixtures("no_settings")
 def test_a_name_with_its_registry_is_pushed_there(path: Path, built_repository: Path) -> None:
     stub(path, "podman")
     done = toy.verb(built_repository, "image", toy.NAME, "--base", BASE, "--tag", "localhost:5000/you/toy:7")
-    assert "/dev/stdout localhost:5000/you/toy:7 localhost:5000/you/toy:7\n" in done.out
-    assert "--image localhost:5000/you/toy@sha256:…" in done.out
+    assert f"image {toy.NAME} --tag localhost:5000/you/toy:7 --push\n" in done.out
 
 
 @pytest.mark.usefixtures("no_settings")
@@ -139,18 +133,18 @@ def test_a_build_that_fails_is_one_sentence_with_the_error_of_pip_and_the_log(pa
     with pytest.raises(Refusal) as refused:
         make(path, "podman")
     log = path / "image.log"
-    reason = f"podman could not build {toy.NAME}:1: #7 ERROR: no such wheel; all that it said is in"
+    reason = f"podman could not build {toy.NAME}:1: #7 ERROR: no such wheel; its whole output is in"
     assert str(refused.value) == f"{reason} {log}."
     assert log.read_text().endswith("warning\n")
     quoted = 'Error: at STEP "RUN ... || echo "ERROR: no"; exit 1"'
     stub(path, "podman", build=1, says=f"{quoted}\nERROR: no\n{quoted}")
-    with pytest.raises(Refusal, match=f"{toy.NAME}:1: no; all"):
+    with pytest.raises(Refusal, match=f"{toy.NAME}:1: no; its whole output"):
         make(path, "podman")
     stub(path, "podman", build=1, says="first\nlast")
-    with pytest.raises(Refusal, match=f"{toy.NAME}:1: last; all"):
+    with pytest.raises(Refusal, match=f"{toy.NAME}:1: last; its whole output"):
         make(path, "podman")
     stub(path, "podman", build=1)
-    with pytest.raises(Refusal, match=f"{toy.NAME}:1: it said nothing; all"):
+    with pytest.raises(Refusal, match=f"{toy.NAME}:1: it printed nothing; its whole output"):
         make(path, "podman")
 
 

@@ -1,4 +1,4 @@
-"""Serving on this machine: what is said when it runs, when it cannot, and that nothing is left of it."""
+"""Serving on this machine: what it prints when it runs, when it cannot, and that nothing is left of it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from tests.serving import bentomls, toy
 
 @contextlib.contextmanager
 def running(repository: Path) -> Iterator[tuple[subprocess.Popen[str], list[str], list[psutil.Process]]]:
-    """The verb in a process, what it said up to the last line, and the server's processes."""
+    """The verb in a process, what it printed up to the last line, and the server's processes."""
     command = [sys.executable, "-m", "serving", "serve", toy.NAME, "--port", "0"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=repository, stdout=pipe, stderr=pipe, text=True) as process:
         try:
             assert process.stdout is not None
-            said = [process.stdout.readline() for _ in range(4)]
-            yield process, said, psutil.Process(process.pid).children(recursive=True)
+            printed = [process.stdout.readline() for _ in range(4)]
+            yield process, printed, psutil.Process(process.pid).children(recursive=True)
         finally:
             process.kill()
 
@@ -50,13 +50,13 @@ def test_serving_says_where_and_how_and_even_a_killed_verb_leaves_no_server(
     toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # its files stay: nobody is left to remove them
-    with running(toy_repository) as (process, said, server):
-        assert said[0].startswith(f"serve {toy.NAME}: version onnx-")
-        assert said[0].endswith("Ctrl-C stops it\n")
-        address = said[1].split()[-1]
+    with running(toy_repository) as (process, printed, server):
+        assert printed[0].startswith(f"serve {toy.NAME}: version onnx-")
+        assert printed[0].endswith("Ctrl-C stops it\n")
+        address = printed[1].split()[-1]
         with urllib.request.urlopen(address) as page:  # noqa: S310
             assert b"swagger-ui" in page.read()
-        sample = said[3].split("--data '")[1].removesuffix("'\n").encode()
+        sample = printed[3].split("--data '")[1].removesuffix("'\n").encode()
         with urllib.request.urlopen(f"{address}predict", sample) as found:  # noqa: S310
             assert len(json.load(found)["scores"]) == 1
         assert len(server) >= 2  # supervisor and worker
@@ -173,7 +173,7 @@ def options(*arguments: str) -> Any:
         (["nonsense"], "there is no model 'nonsense'"),
     ],
 )
-def test_what_cannot_be_served_is_refused_with_the_mend(arguments: list[str], words: str, bento: Path) -> None:
+def test_what_cannot_be_served_is_refused_with_the_fix(arguments: list[str], words: str, bento: Path) -> None:
     given = [str(bento) if argument == "BENTO" else argument for argument in arguments]
     with pytest.raises(Refusal, match=words):
         serve.main(options(*given))

@@ -60,13 +60,13 @@ def stub(answer: Callable[[list[Any]], tuple[int, bytes]]) -> Iterator[str]:
         server.server_close()
 
 
-def said(rows: list[Any], **changes: Any) -> tuple[int, bytes]:
+def printed(rows: list[Any], **changes: Any) -> tuple[int, bytes]:
     healthy = {"scores": [1.0] * len(rows), "labels": [1] * len(rows), "model": toy.NAME, "version": "v"}
     return 200, json.dumps(healthy | changes).encode()
 
 
 def test_every_answer_that_keeps_the_contract_passes(bento: Path) -> None:
-    with stub(said) as address:
+    with stub(printed) as address:
         done = run(bento, address, "--requests", "100")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "100 requests, every answer keeps the contract\n"
@@ -81,11 +81,11 @@ def test_it_finds_the_rows_on_which_a_real_model_fails(bento: Path, server: Any)
 BROKEN: dict[str, tuple[Callable[[list[Any]], tuple[int, bytes]], str]] = {
     "fails": (lambda _: (500, b'{"error": "inference"}'), 'request 1: 500 {"error": "inference"}'),
     "no JSON": (lambda _: (200, b"<html>"), "no answer in JSON"),
-    "too few scores": (lambda rows: said(rows, scores=[]), "not one score and one label for each of"),
-    "NaN": (lambda rows: said(rows, scores=[float("nan")] * len(rows)), "a score is not in [0, 1]"),
-    "beyond": (lambda rows: said(rows, scores=[1.5] * len(rows)), "a score is not in [0, 1]"),
-    "labels": (lambda rows: said(rows, labels=[0] * len(rows)), "a label does not follow from its score"),
-    "model": (lambda rows: said(rows, model="other"), "model is 'other' instead of 'specimen_toy'"),
+    "too few scores": (lambda rows: printed(rows, scores=[]), "not one score and one label for each of"),
+    "NaN": (lambda rows: printed(rows, scores=[float("nan")] * len(rows)), "a score is not in [0, 1]"),
+    "beyond": (lambda rows: printed(rows, scores=[1.5] * len(rows)), "a score is not in [0, 1]"),
+    "labels": (lambda rows: printed(rows, labels=[0] * len(rows)), "a label does not follow from its score"),
+    "model": (lambda rows: printed(rows, model="other"), "model is 'other' instead of 'specimen_toy'"),
 }
 
 
@@ -100,7 +100,7 @@ def test_a_broken_one_is_named(bento: Path, name: str) -> None:
 
 
 def test_nobody_there_is_a_fault(bento: Path) -> None:
-    with stub(said) as address:
+    with stub(printed) as address:
         pass
     assert "no answer in JSON" in run(bento, address, "--requests", "1").stderr
 

@@ -96,7 +96,7 @@ def make_repository(root: Path) -> None:
     shutil.copytree("requirements", root / "requirements")
     (root / SCHEMA).parent.mkdir()
     shutil.copy(Path(__file__).with_name("toys.py"), root / SCHEMA)
-    (root / SCHEMA).with_name("data.dvc").write_text("outs: [{md5: 0123.dir}]\n")
+    (root / SCHEMA).with_name("data.dvc").write_text("outs: [{md5: 0123.dir, size: 1, nfiles: 1}]\n")
     (root / MODEL).mkdir()
     off = "{off: a toy has no gates}"
     gates = "{" + ", ".join(f"{gate}: {off}" for gate in GATES) + "}"
@@ -123,10 +123,10 @@ def inside(root: Path) -> Iterator[Path]:
 
 def verb(root: Path, *words: str) -> Answer:
     """As `python -m serving …` in a repository, but in this process."""
-    said, wrong = io.StringIO(), io.StringIO()
-    with inside(root), contextlib.redirect_stdout(said), contextlib.redirect_stderr(wrong):
+    printed, wrong = io.StringIO(), io.StringIO()
+    with inside(root), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(wrong):
         code = command.run("serving", VERBS, words)
-    return Answer(code, said.getvalue(), wrong.getvalue())
+    return Answer(code, printed.getvalue(), wrong.getvalue())
 
 
 async def ask(

@@ -1,7 +1,5 @@
 """The report's charts as inline SVG, the same bytes for the same figures."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from functools import partial

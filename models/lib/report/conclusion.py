@@ -1,7 +1,5 @@
 """What passport and comparison say of a model, in one sentence: how its report begins and `models run` ends."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 
@@ -34,13 +32,15 @@ def _compared(passport: dict[str, Any], comparison: dict[str, Any]) -> str:
     found = differences["roc_auc"]
     if found["value"] is None:
         return "Not compared with production (the test window has one outcome only)"
-    told = word("roc_auc", found)
+    by_auc = word("roc_auc", found)
     others = {name: word(name, each) for name, each in differences.items() if name != "roc_auc"}
-    also = [f", {each} in {_and(others, each)}" for each in ("better", "worse") if each != told and _and(others, each)]
-    if told in ("better", "worse"):
+    also = [
+        f", {each} in {_and(others, each)}" for each in ("better", "worse") if each != by_auc and _and(others, each)
+    ]
+    if by_auc in ("better", "worse"):
         low, high = sorted(abs(found[key]) for key in ("low", "high"))
         by = f"{abs(found['value']):.{SHOWN}f} ROC AUC ({low:.{SHOWN}f} to {high:.{SHOWN}f})"
-        return f"{told.capitalize()} than production by {by}{''.join(also)}"
+        return f"{by_auc.capitalize()} than production by {by}{''.join(also)}"
     value, low, high = (f"{found[key]:+.{SHOWN}f}" for key in ("value", "low", "high"))
     return f"Neither better nor worse than production by ROC AUC ({value}, {low} to {high}){''.join(also)}"
 
@@ -54,26 +54,26 @@ def _failed(passport: dict[str, Any]) -> list[str]:
     failed = {gate["name"]: gate for gate in passport["gates"] if gate["verdict"] == "fail"}
     if passport["champion"] is None and "baseline" in failed:
         failed.pop("champion", None)
-    return [_told(gate) for gate in failed.values()]
+    return [_in_words(gate) for gate in failed.values()]
 
 
 def _passed(passport: dict[str, Any]) -> str:
     gates = passport["gates"]
     off = [gate["name"] for gate in gates if gate["verdict"] == "off"]
-    below = [_told(gate) for gate in gates if gate["verdict"] not in ("pass", "fail", "off")]
-    told = f"{len(gates) - len(off)} of {len(gates)} gates pass" if off else f"all {len(gates)} gates pass"
+    below = [_in_words(gate) for gate in gates if gate["verdict"] not in ("pass", "fail", "off")]
+    summary = f"{len(gates) - len(off)} of {len(gates)} gates pass" if off else f"all {len(gates)} gates pass"
     if below:
-        told += f", {len(below)} of them below the limit as production is ({_list(below)})"
-    return f"{told}, off: {', '.join(off)}" if off else told
+        summary += f", {len(below)} of them below the limit as production is ({_list(below)})"
+    return f"{summary}, off: {', '.join(off)}" if off else summary
 
 
-def _list(told: list[str]) -> str:
-    more = [f"{len(told) - MOST} more"] if len(told) > MOST else []
-    return "; ".join(told[:MOST] + more)
+def _list(gates: list[str]) -> str:
+    more = [f"{len(gates) - MOST} more"] if len(gates) > MOST else []
+    return "; ".join(gates[:MOST] + more)
 
 
-def _told(gate: dict[str, Any]) -> str:
-    """`calibration_error 0.102, limit 0.06`; in more words where value or limit is no number, or there is no value."""
+def _in_words(gate: dict[str, Any]) -> str:
+    """`calibration_error 0.102, limit 0.06`; in more words where one is not a number or missing."""
     if gate["value"] == "none":
         return f"{gate['name']}: {(gate['reason'] or 'no data').rstrip('.')}"
     value, limit = readable(gate["value"], exact=True), readable(gate["limit"], exact=True)

@@ -3,8 +3,6 @@
 Where there is no champion to compare with, its columns are not there.
 """
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal
 from typing import Any
@@ -24,6 +22,7 @@ NOTE = (
     "Difference: candidate minus champion on the same rows, with the 95 % interval of a paired bootstrap; where it "
     "contains 0 there is no evidence of a difference. Of ROC AUC the higher is better, of the others the lower."
 )
+COMPARED = ["champion", "difference", ""]
 Table = tuple[list[str], list[list[str]]]
 
 
@@ -41,7 +40,7 @@ def gates(passport: dict[str, Any]) -> Table:
 
 
 def metrics(evaluation: dict[str, Any], comparison: dict[str, Any]) -> Table:
-    head = ["metric", "candidate", "95 % interval"] + ["champion", "difference", ""] * bool(comparison["metrics"])
+    head = ["metric", "candidate", "95 % interval", *(COMPARED if comparison["metrics"] else [])]
     rows = []
     for name, title in TITLES.items():
         figure, against = evaluation["metrics"][name], comparison["metrics"].get(name)
@@ -60,8 +59,8 @@ def slices(found: list[dict[str, Any]], comparison: dict[str, Any]) -> Table:
         compared = [_number(against["champion"], 3), *_difference("roc_auc", against)] if against else []
         share = f"{each['positive_rate']:.1%}"
         cells = [each["column"], each["slice"], f"{each['rows']:,}", share, _number(auc["value"], 3), interval(auc, 3)]
-        rows.append(cells + (compared or [""] * 3 * bool(known)))
-    return head + ["champion", "difference", ""] * bool(known), rows
+        rows.append([*cells, *(compared or ["", "", ""] if known else [])])
+    return [*head, *(COMPARED if known else [])], rows
 
 
 def shift(comparison: dict[str, Any]) -> Table:
@@ -77,8 +76,8 @@ def shift(comparison: dict[str, Any]) -> Table:
     ]
     for each in found["slices"]:
         before, now = each["positive"]
-        told = f"{each['labels']:.1%} of {each['rows']:,} labels change"
-        rows.append([f"{each['column']} {each['slice']}: positive", f"{before:.1%}", f"{now:.1%}", told])
+        remark = f"{each['labels']:.1%} of {each['rows']:,} labels change"
+        rows.append([f"{each['column']} {each['slice']}: positive", f"{before:.1%}", f"{now:.1%}", remark])
     return head, rows
 
 
@@ -126,8 +125,8 @@ def against(passport: dict[str, Any], comparison: dict[str, Any]) -> str:
     if not passport["champion"]:
         return "no champion yet (first release)"
     why = str(comparison["fault"] or "").rstrip(".")
-    told = f", with which it could not be compared ({why})" if why else ""
-    return f"champion `{passport['champion']['version']}`{told}"
+    remark = f", with which it could not be compared ({why})" if why else ""
+    return f"champion `{passport['champion']['version']}`{remark}"
 
 
 def interval(figure: dict[str, Any], digits: int) -> str:

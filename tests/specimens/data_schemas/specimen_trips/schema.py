@@ -10,18 +10,17 @@ from pandera.api.polars.types import PolarsData
 
 CARRIERS = ["9E", "AA", "AS", "B6", "DL", "EV", "F9", "UA", "WN"]
 ORIGINS = ["EWR", "JFK", "LGA"]
-CASES = 5  # per check
 
 
 def text(title: str, **settings: Any) -> Any:
     metadata = {"unit": "code", **settings.pop("metadata", {})}
-    return pa.Field(title=title, description=f"{title}, a code", metadata=metadata, n_failure_cases=CASES, **settings)
+    return pa.Field(title=title, description=f"{title}, a code", metadata=metadata, **settings)
 
 
 def number(title: str, low: float, high: float, unit: str, example: float | None = None, **settings: Any) -> Any:
     metadata = {"unit": unit} if example is None else {"unit": unit, "example": example}
     about: dict[str, Any] = {"title": title, "description": f"{title} at departure", "metadata": metadata}
-    return pa.Field(in_range=(low, high), n_failure_cases=CASES, **about, **settings)
+    return pa.Field(in_range=(low, high), **about, **settings)
 
 
 class Trips(pa.DataFrameModel):
@@ -48,14 +47,12 @@ class Trips(pa.DataFrameModel):
         ordered = True
         coerce = False
 
-    @pa.dataframe_check(title="origin, dest", description="origin differs from dest", n_failure_cases=CASES)
+    @pa.dataframe_check(title="origin, dest", description="origin differs from dest")
     @classmethod
     def leaves_its_origin(cls, data: PolarsData) -> pl.LazyFrame:
         return data.lazyframe.select(pl.col("origin") != pl.col("dest"))
 
-    @pa.dataframe_check(
-        title="flight_date, weekday", description="weekday is that of flight_date", n_failure_cases=CASES
-    )
+    @pa.dataframe_check(title="flight_date, weekday", description="weekday is that of flight_date")
     @classmethod
     def weekday_of_the_date(cls, data: PolarsData) -> pl.LazyFrame:
         return data.lazyframe.select(pl.col("weekday") == pl.col("flight_date").dt.weekday())
@@ -63,7 +60,6 @@ class Trips(pa.DataFrameModel):
     @pa.dataframe_check(
         title="origin, dest, distance",
         description="from LGA at most 1,500 miles, but for DEN and on Saturdays",
-        n_failure_cases=CASES,
     )
     @classmethod
     def within_the_perimeter(cls, data: PolarsData) -> pl.LazyFrame:
@@ -73,7 +69,6 @@ class Trips(pa.DataFrameModel):
     @pa.dataframe_check(
         title="flight_date, carrier, flight, origin, sched_dep_minute",
         description="a trip occurs once",
-        n_failure_cases=CASES,
     )
     @classmethod
     def trip_occurs_once(cls, data: PolarsData) -> pl.LazyFrame:
