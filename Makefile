@@ -3,7 +3,7 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 TORCH_BACKEND ?=
-MODEL ?= flight_delay
+MODEL ?= $(notdir $(patsubst %/,%,$(dir $(firstword $(wildcard models/*/model.yaml)))))
 BASE ?= main
 
 BIN := .venv/bin

@@ -4,7 +4,7 @@ import sys
 
 from repo.lib.command import Verb, noun, run, use_utf8
 
-DATASET = ("dataset", {"help": "a folder of data_schemas/, such as flights", "type": noun})
+DATASET = ("dataset", {"help": "a folder of data_schemas/", "type": noun})
 VERBS = [
     Verb("ingest", "read a dataset from its source, check it, and pin its version", [
         DATASET,

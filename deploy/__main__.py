@@ -7,7 +7,7 @@ import sys
 from repo.lib import command
 from repo.lib.command import SINCE, Verb
 
-MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": command.noun})
+MODEL = ("model", {"help": "a folder of models/", "type": command.noun})
 ENVIRONMENTS = ["staging", "production"]
 PROOFS = ["attestation", "signature", "none"]
 PLATFORMS = ["linux/amd64", "linux/arm64"]

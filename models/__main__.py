@@ -6,7 +6,7 @@ from pathlib import Path
 
 from repo.lib.command import Verb, noun, run, use_utf8
 
-MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": noun})
+MODEL = ("model", {"help": "a folder of models/", "type": noun})
 VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
         ("model", {**MODEL[1], "nargs": "?", "help": f"{MODEL[1]['help']}; may be left out with --push"}),

@@ -4,7 +4,7 @@ import sys
 
 from repo.lib.command import SINCE, Verb, noun, run, use_utf8
 
-MODEL = ("model", {"help": "a folder of models/, such as flight_delay", "type": noun})
+MODEL = ("model", {"help": "a folder of models/", "type": noun})
 VERBS = [
     Verb("build", "make the Bento of a model: its file, its contract and the service, named by their content", [MODEL]),
     Verb("contract", "print what a change does to callers of a model; exit 1 where it breaks their requests", [

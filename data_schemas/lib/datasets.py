@@ -47,7 +47,7 @@ def module(dataset: str, name: str) -> ModuleType:
     """`schema.py` or `source.py` of a dataset, imported; whatever is wrong in it becomes a Refusal."""
     path = folder(dataset) / f"{name}.py"
     if not path.is_file():
-        raise Refusal(f"{path} is missing; write it (see data_schemas/flights/{name}.py).")
+        raise Refusal(f"{path} is missing; write it (see data_schemas/README.md).")
     try:
         return importlib.import_module(f"data_schemas.{dataset}.{name}")
     except (Refusal, Ended):

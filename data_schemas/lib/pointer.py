@@ -1,4 +1,4 @@
-"""`data.dvc`, the committed pointer that pins a dataset's version; `cat data_schemas/flights/data.dvc` shows it."""
+"""`data.dvc`, the committed pointer that pins a dataset's version; DVC reads it, too."""
 
 import hashlib
 import json

@@ -81,7 +81,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     passport.refuse_stale(model, record.content)
     resources = model.folder / "resources.yaml"
     if not resources.is_file():
-        raise Refusal(f"{resources} is missing; copy another model's, such as models/flight_delay/resources.yaml.")
+        raise Refusal(f"{resources} is missing; copy another model's (see models/README.md).")
     refuse(rules.of_resources(resources.read_bytes(), resources, "fix it there", record.serving.strategy))
     refuse_uncommitted(model)
     refuse_another_lock(name)

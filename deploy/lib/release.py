@@ -158,7 +158,7 @@ def place(environment: str, model: str) -> Path:
 
 
 def kubernetes_name(model: str) -> str:
-    """flight_delay -> flight-delay: the name of every object of a model."""
+    """a_model -> a-model: the name of every object of a model."""
     name = model.replace("_", "-")
     # 63 characters less what the controllers append: -stable or -canary, or a pod's two hashes.
     if not re.fullmatch(r"[a-z](?:[a-z0-9-]{0,44}[a-z0-9])?", name) or name.endswith(("-stable", "-canary")):

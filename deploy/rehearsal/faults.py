@@ -27,7 +27,7 @@ SCORE = "score"
 HEALTHY = "fault/healthy"  # what the healthy graph called `score`
 ERROR_SHARE = 0.08  # of rows whose inference fails
 NAN_SHARE = 0.20
-LOGIT_SHIFT = 1.0  # on flights: a third of rows labelled positive becomes more than half
+LOGIT_SHIFT = 1.0  # of the example: a third of rows labelled positive becomes more than half
 
 
 def plant(fault: str, bento: Path, target: Path, slow_ms: float) -> Path:

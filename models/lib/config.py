@@ -226,7 +226,7 @@ def load(name: str, check_columns: bool = True) -> Model:
         raise Refusal(f"there is no model {name!r} ({path} is missing); models: {', '.join(names()) or 'none'}.")
     content = read_yaml(path, "fix the file")
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise Refusal(f"{path} must be a mapping of settings; see models/flight_delay/model.yaml.")
+        raise Refusal(f"{path} must be a mapping of settings; see models/README.md.")
     try:
         model = Model(name=name, **content)
     except TypeError:

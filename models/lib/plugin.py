@@ -17,7 +17,7 @@ def network(model: config.Model) -> Any:
     """The class `Model` of network.py: fit, predict, save, load, to_onnx (models/README.md)."""
     path = model.folder / "network.py"
     if not path.is_file():
-        raise Refusal(f"{path} is missing; write its class `Model` (see models/flight_delay/network.py).")
+        raise Refusal(f"{path} is missing; write its class `Model` (see models/README.md).")
     packages.activate(model)
     try:
         module = importlib.import_module(f"models.{model.name}.network")
