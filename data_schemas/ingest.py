@@ -164,12 +164,19 @@ def _show_change(dataset: str, staged: Path, pinned: Version, version: Version, 
     table = Table("month", "pinned", "new", "change")
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
-            change = "added" if name not in old else "gone" if name not in new else _change(data / name, staged / name)
+            change = (
+                "added"
+                if name not in old
+                else "gone"
+                if name not in new
+                else _change_of_month(data / name, staged / name)
+            )
             table.add_row(Path(name).stem, old.get(name, "")[:12], new.get(name, "")[:12], change)
     console.print(table)
 
 
-def _change(old: Path, new: Path) -> str:
+def _change_of_month(old: Path, new: Path) -> str:
+    """How the rows of a month differ from those that were ingested before."""
     import polars as pl
 
     before, after = pl.read_parquet(old, glob=False), pl.read_parquet(new, glob=False)

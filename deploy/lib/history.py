@@ -82,6 +82,7 @@ def at(commit: str, environment: str, model: str) -> Release | None:
 
 
 def _demand_whole() -> None:
+    """A shallow clone does not know the releases before."""
     if git("rev-parse", "--is-shallow-repository").strip() == b"true":
         raise Refusal(
             "this clone is shallow, and releases are held against all of history; run `git fetch --unshallow`."
