@@ -30,7 +30,7 @@ $(READY): requirements/development.txt requirements/uv.txt
 	$(INSTALL) --require-hashes -r requirements/development.txt
 	touch $(READY)
 
-rehearse: $(READY)  ## the main job: the pipeline of MODEL, its build, and the rehearsal of its release
+rehearse: $(READY)  ## the pipeline, build and rehearsal of MODEL=<model> (default: the first of models/)
 	$(BIN)/python -m models run $(MODEL)
 	$(BIN)/python -m serving build $(MODEL)
 	$(BIN)/python -m deploy rehearse $(MODEL)

@@ -76,9 +76,15 @@ def main(options: argparse.Namespace) -> int:
     if options.job:
         return run(_asked(options.job, options.name), options.since)
     plan = planning.plan(options.since)
-    print(f"ci: {plan['changed']} paths differ from {plan['since'][:10]}", flush=True)
+    if plan["nothing"]:
+        print(f"ci: nothing differs from {options.since}, so nothing is checked; on {options.since} itself say where")
+        print("the change starts: `make ci BASE=origin/main`")
+        return 0
+    jobs = list(planned(plan))
+    print(f"ci: {plan['changed']} paths differ from {plan['since'][:10]}, {len(jobs)} jobs: ", end="")
+    print(", ".join(map(str, jobs)), flush=True)
     started, done = time.monotonic(), dict[Job, int]()
-    for job in planned(plan):
+    for job in jobs:
         # Of a model nothing follows a red stage, as in ci.yml.
         if not any(code and job.name in change.STAGES and before.part == job.part for before, code in done.items()):
             done[job] = run(job, plan["since"])
