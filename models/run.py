@@ -43,6 +43,7 @@ def run(model: config.Model, train: bool = True) -> int:
             f"{model.folder} is not what its sources make ({faults[0]}), and --no-train makes nothing new; "
             f"run `python -m models run {model.name}` and commit {model.folder}."
         )
+    engine.hash_sources(model)
     if model.storage == "dvc" and lock.path(model).is_file():
         _bring(model, train)
     data, pinned = datasets.data(model.dataset), pointer.pinned(model.dataset)

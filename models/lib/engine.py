@@ -1,6 +1,6 @@
 """A model's dvc.yaml, the same for all but for its name and storage, and what of the template each of its stages runs.
 
-No file of a model names a file of the template: its stages read hashes, which `declare` writes into build/engine.json.
+No file of a model names a file of the template: its stages read the hashes of build/engine.json.
 """
 
 import contextlib
@@ -53,11 +53,10 @@ def hash_sources(model: config.Model) -> None:
 
 
 def declare(model: config.Model) -> None:
-    """Write the model's dvc.yaml where it differs, and what DVC reads with it."""
+    """Write the model's dvc.yaml where it differs."""
     if differs(model):
         write(model.folder / "dvc.yaml", pipeline(model))
         print(f"run {model.name}: wrote {model.folder}/dvc.yaml")
-    hash_sources(model)
 
 
 def differs(model: config.Model) -> bool:

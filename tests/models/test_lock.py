@@ -54,6 +54,14 @@ def test_what_changed_since_is_named(place: Path, file: str, old: str, new: str,
     assert lock.faults(MODEL.name, lock.here)[0].startswith(printed)
 
 
+def test_of_another_commit_a_folder_is_not_held_against_the_lock(place: Path) -> None:
+    """Git answers for weights/ with a list of names, and what the template was then nobody can say."""
+    assert place.is_dir()
+    (place / "models/train.py").write_text("another")
+    assert lock.faults(MODEL.name, lambda path: b"names" if path.endswith("weights") else lock.here(path)) == []
+    assert lock.faults(MODEL.name, lock.here) != []
+
+
 def test_another_file_than_the_locked_one_is_named(place: Path) -> None:
     (place / MODEL / "model.onnx").write_bytes(b"another")
     assert lock.faults(MODEL.name, lock.here) == [f"{MODEL}/model.onnx is not the file that the lock names"]

@@ -221,7 +221,7 @@ def test_a_stale_lock_is_fixed_for_real_and_what_the_clone_knows_is_not_trained_
     git("push", "--quiet", "--force", "origin", "HEAD:work", root=clone)
     answer = run("models", "run", "--push", "work", root=clone)
     assert answer.code == 0, answer.error
-    assert "run specimen_delay: evaluate: serving.threshold of" in answer.out
+    assert "run specimen_delay: evaluate: slices of models/specimen_delay/model.yaml changed" in answer.out
     assert "\nevaluate specimen_delay: " in answer.out
     assert "\ntrain specimen_delay: " not in answer.out
     changed = git("show", "--name-only", "--format=", "work", root=remote / "origin")
