@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from models.lib import plugin, samples
-
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 os.chdir(ROOT)
@@ -26,7 +24,7 @@ os.chdir(ROOT)
 from rich.console import Console  # noqa: E402 - after the path is set
 from rich.table import Table  # noqa: E402
 
-from models.lib import config  # noqa: E402
+from models.lib import config, plugin, samples  # noqa: E402
 from repo.lib.command import prepare_environment  # noqa: E402
 from repo.lib.git import git  # noqa: E402
 

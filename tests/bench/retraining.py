@@ -25,15 +25,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from models.lib import plugin, samples
-
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # not this folder, whose file names are those of stages
 
 from data_schemas.lib import datasets  # noqa: E402
 from deploy.canary import judge  # noqa: E402
 from deploy.canary.judge import Array, Counters, Verdict  # noqa: E402
 from models import gates  # noqa: E402
-from models.lib import compare, config, metrics, promise  # noqa: E402
+from models.lib import compare, config, metrics, plugin, promise, samples  # noqa: E402
 from models.lib.champion import Champion  # noqa: E402
 from models.lib.config import Window, Windows  # noqa: E402
 
