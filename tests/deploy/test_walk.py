@@ -38,15 +38,15 @@ def test_two_healthy_arms_are_promoted_after_every_weight() -> None:
 @pytest.mark.parametrize(
     ("check", "champion", "candidate"),
     [
-        ("errors", StubArm(), StubArm(errors=0.3)),
-        ("slow requests", StubArm(), StubArm(seconds=0.012)),
+        ("errors|success", StubArm(), StubArm(errors=0.3)),
+        ("slow requests|beyond the budget", StubArm(), StubArm(seconds=0.012)),
         ("scores against the promise", StubArm(), StubArm(shift=0.25)),
     ],
 )
 def test_each_fault_aborts_and_is_named(check: str, champion: StubArm, candidate: StubArm) -> None:
     done = walk(champion, candidate)
     assert done.verdict == "abort"
-    assert check in done.reason
+    assert re.match(check, done.reason), done.reason  # which of two sees it first depends on the machine
     assert re.match(
         r"\d+\.\d s after the first request to the candidate, \d+ s of the cluster's time; of its", done.bad
     )
