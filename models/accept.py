@@ -20,13 +20,13 @@ def main(options: argparse.Namespace) -> int:
         pipeline.bring(model.folder / "dvc.yaml", [model.weights, model.onnx])
     passport.refuse_stale(model, judged["content"] if isinstance(judged["content"], dict) else {})
     try:
-        figures = {key: judged["dataset"][key] for key in ("rows", "positive_rate")} | {"metrics": judged["metrics"]}
+        figures = {key: judged["dataset"][key] for key in ("rows", "level")} | {"metrics": judged["metrics"]}
         slow_ms = model.serving.slow_ms or float(judged["serving"]["slow_ms"])  # measured there where none is stated
         record = passport.make(model, figures, judged["gates"], judged["champion"], judged["promises"], slow_ms)
         names, failed = [gate["name"] for gate in judged["gates"]], record["verdict"] != "pass"
     except (KeyError, TypeError, ValueError) as error:
         raise Refusal(f"{given} is not a passport ({error!r}); let `models run` make it again.") from None
-    if missing := [name for name in config.Gates.model_fields if name not in names]:
+    if missing := [name for name in model.gate_names if name not in names]:
         raise Refusal(f"{given}: the gate {missing[0]} is missing; let `models run` judge {model.name} again.")
     if failed:
         red = ", ".join(gate["name"] for gate in judged["gates"] if gate["verdict"] == "fail")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from models.lib import artifacts, config, plugin
+from models.lib.tasks import task
 from repo.lib.command import working
 from repo.lib.files import sha256, write
 from repo.lib.refusal import Refusal
@@ -21,7 +24,7 @@ def main(options: argparse.Namespace) -> int:
     artifacts.refuse_to_make(model.onnx)
     fitted = plugin.load(model)
     with working(f"exporting {model.name}"), plugin.guarded(model):
-        graph = strip(fitted.to_onnx())
+        graph = strip(fitted.to_onnx(), notes(model, model.weights))
     try:
         onnx.checker.check_model(graph, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -35,8 +38,17 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def strip(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove what differs between two exports of the same network: source paths, notes and the exporter's version."""
+def notes(model: config.Model, weights: Path) -> dict[str, Any]:
+    """What the file of these weights carries beside its graph (models/lib/tasks/)."""
+    edges = weights / artifacts.EDGES
+    return task.of(model).notes(json.loads(edges.read_bytes()) if edges.is_file() else None)
+
+
+def strip(graph: onnx.ModelProto, noted: dict[str, Any]) -> onnx.ModelProto:
+    """Remove what differs between two exports of the same network: source paths, notes and the exporter's version.
+
+    `noted` stands in the place of the exporter's own notes.
+    """
     import onnx
 
     clean = onnx.ModelProto.FromString(graph.SerializeToString())
@@ -45,6 +57,8 @@ def strip(graph: onnx.ModelProto) -> onnx.ModelProto:
     del clean.functions[:]  # the exporter inlines them all; a leftover would carry paths
     _strip_graph(clean.graph)
     clean.graph.name = "model"
+    for key, value in sorted(noted.items()):
+        clean.metadata_props.add(key=key, value=json.dumps(value))
     return clean  # type: ignore[no-any-return]
 
 
@@ -61,10 +75,11 @@ def _strip_graph(graph: onnx.GraphProto) -> None:
 
 
 def _check_interface(model: config.Model, graph: onnx.ModelProto) -> None:
-    """The file's inputs are the features of model.yaml, in that order, and its one output is `score`."""
+    """The file's inputs are the features of model.yaml, in that order, and its one output is that of the task."""
     inputs, outputs = [each.name for each in graph.graph.input], [each.name for each in graph.graph.output]
-    if inputs != model.features or outputs != ["score"]:
+    wanted = [task.of(model).output]
+    if inputs != model.features or outputs != wanted:
         raise Refusal(
             f"{model.folder}/network.py: to_onnx() gives inputs {inputs} and outputs {outputs}; "
-            f"it must give {model.features} and ['score']."
+            f"it must give {model.features} and {wanted}."
         )

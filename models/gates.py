@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from models import measure
-from models.lib import champion, config, lock, passport, promise
+from models.lib import champion, config, limits, lock, passport, promise
+from models.lib.tasks import task
 from repo.lib.command import environment_of_tests, working
 from repo.lib.files import read_json, sha256, write, write_json
 from repo.lib.refusal import Refusal
@@ -49,7 +50,11 @@ class Evidence:
 
         assert self.champion is not None
         content = champion.blob(self.model, self.champion.onnx)[0]
-        return compare(self.model, content, self.champion.served.get("threshold"))
+        return compare(self.model, content, self.champion.served)
+
+    @cached_property
+    def task(self) -> task.Task:
+        return task.of(self.model)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -106,15 +111,16 @@ def comparison(evidence: Evidence) -> dict[str, Any]:
 
 def judge(evidence: Evidence) -> list[Verdict]:
     """One verdict for each gate of model.yaml, in its order."""
-    return [_judge_one(name, evidence) for name in config.Gates.model_fields]
+    return [_judge_one(name, evidence) for name in evidence.model.gate_names]
 
 
 def _judge_one(name: str, evidence: Evidence) -> Verdict:
-    gate: config.Gate = getattr(evidence.model.gates, name)
+    gate: limits.Gate = getattr(evidence.model.gates, name)
     if gate.off is not None:
         return Verdict(name, "-", "-", "off", gate.off)
+    judge = _metric if name in evidence.task.metrics else _slices if name.startswith("slice_") else JUDGES[name]
     try:
-        return JUDGES[name](name, gate, evidence)
+        return judge(name, gate, evidence)
     except Refusal as refusal:
         return Verdict(name, "evidence", "none", "fail", str(refusal))
     except KeyError as missing:
@@ -131,7 +137,7 @@ def _within(name: str, value: float, limit: float, most: bool, reason: str | Non
 
 
 def _metric(name: str, gate: Any, evidence: Evidence) -> Verdict:
-    value, most = evidence.evaluation["metrics"][name]["value"], isinstance(gate, config.AtMost)
+    value, most = evidence.evaluation["metrics"][name]["value"], isinstance(gate, limits.AtMost)
     limit = (gate.at_most if most else gate.at_least) or 0.0
     verdict = _within(name, value, limit, most)
     return verdict if verdict.verdict == "pass" else _as_production(verdict, evidence, limit, most)
@@ -170,51 +176,66 @@ def _not_worse(found: dict[str, Any], limit: float, most: bool) -> bool:
     return bool(missed and (difference["low"] <= 0 if most else difference["high"] >= 0))
 
 
-def _slices(name: str, gate: config.SliceAtLeast, evidence: Evidence) -> Verdict:
+def _slices(name: str, gate: Any, evidence: Evidence) -> Verdict:
+    """The task's main metric in the worst of the slices that are large enough."""
+    metric, most = evidence.task.main, isinstance(gate, limits.AtMost)
     judged = [each for each in evidence.evaluation["slices"] if each["rows"] >= gate.rows]
     if not judged:
+        if not evidence.model.slices:
+            return Verdict(name, "-", "-", "pass", "model.yaml names no slices")
         return Verdict(name, f"slices of {gate.rows} rows", "none", "fail", "no slice is large enough to judge")
+    limit = (gate.at_most if most else gate.at_least) or 0.0
     for each in judged:
-        if each["roc_auc"]["value"] is None or math.isnan(each["roc_auc"]["value"]):
+        if each[metric]["value"] is None or math.isnan(each[metric]["value"]):
             reason = f"{each['column']} {each['slice']} has one outcome only"
-            return Verdict(name, f"at least {gate.at_least:g}", "none", "fail", reason)
-    worst = min(judged, key=lambda each: each["roc_auc"]["value"])
+            return Verdict(name, f"{'at most' if most else 'at least'} {limit:g}", "none", "fail", reason)
+    worst = max(judged, key=lambda each: -evidence.task.sign(metric) * each[metric]["value"])
     reason = f"worst of {len(judged)} slices: {worst['column']} {worst['slice']} ({worst['rows']:,} rows)"
-    limit = gate.at_least or 0.0
-    verdict = _within(name, worst["roc_auc"]["value"], limit, False, reason)
+    verdict = _within(name, worst[metric]["value"], limit, most, reason)
     if verdict.verdict == "pass" or not _may_be_below(evidence):
         return verdict
-    below = [each for each in judged if not each["roc_auc"]["value"] >= limit]
+    below = [each for each in judged if not (each[metric]["value"] <= limit if most else each[metric]["value"] >= limit)]
     known = {(each["column"], each["slice"]): each for each in evidence.comparison["slices"]}
     found = [known[each["column"], each["slice"]] for each in below]
-    if not all(_not_worse(each, limit, most=False) for each in found):
+    if not all(_not_worse(each, limit, most) for each in found):
         return verdict
     return replace(verdict, verdict=BELOW, reason=f"{reason}; production is below it in the same {len(found)}")
 
 
-def _champion(name: str, gate: config.Champion, evidence: Evidence) -> Verdict:
-    """The candidate may lose `margin` of ROC AUC: the paired interval's lower bound must lie above -margin."""
+def _classes(name: str, gate: limits.LargeAtLeast, evidence: Evidence) -> Verdict:
+    """Recall of the worst of the classes that are large enough."""
+    judged = [each for each in evidence.evaluation["classes"] if each["rows"] >= (gate.rows or 1)]
+    if not judged:
+        return Verdict(name, f"classes of {gate.rows} rows", "none", "fail", "no class is large enough to judge")
+    worst = min(judged, key=lambda each: each["recall"]["value"])
+    reason = f"worst of {len(judged)} classes: {worst['class']} ({worst['rows']:,} rows)"
+    return _within(name, worst["recall"]["value"], gate.at_least or 0.0, False, reason)
+
+
+def _champion(name: str, gate: limits.Champion, evidence: Evidence) -> Verdict:
+    """The candidate may lose `margin` of the main metric: at its worse end the paired interval must stay within it."""
     if evidence.champion is None:
-        verdict = _baseline("baseline", evidence.model.gates.baseline, evidence)
-        reason = "first release: there is no champion, so the base rate and the stated baseline are what it must beat"
+        verdict = _baseline("baseline", getattr(evidence.model.gates, "baseline"), evidence)  # noqa: B009 - of the task
+        reason = "first release: there is no champion, so the stated baseline is what it must beat"
         return Verdict(name, verdict.limit, verdict.value, verdict.verdict, reason)
-    difference = evidence.comparison["metrics"]["roc_auc"]["difference"]
-    reason = f"ROC AUC against {evidence.champion.version}: {difference['value']:+.4f}, on the same rows"
+    metric = evidence.task.main
+    title, difference = evidence.task.titles[metric], evidence.comparison["metrics"][metric]["difference"]
+    reason = f"{title} against {evidence.champion.version}: {difference['value']:+.4f}, on the same rows"
     if difference["low"] is None:
         return Verdict(name, "evidence", "none", "fail", "the test window has one outcome only")
-    return _within(name, difference["low"], -(gate.margin or 0.0), False, reason)
+    most, margin = evidence.task.sign(metric) < 0, gate.margin or 0.0
+    return _within(name, difference["high" if most else "low"], margin if most else -margin, most, reason)
 
 
-def _shift(name: str, gate: config.Shift, evidence: Evidence) -> Verdict:
-    """Labels that change for callers, unless the team has said of this release that it is meant."""
-    limit = f"at most {gate.labels:.0%} of labels change, positives {gate.positives:g} times as many or as few"
+def _shift(name: str, gate: limits.Gate, evidence: Evidence) -> Verdict:
+    """Answers that change for callers, unless the team has said of this release that it is meant."""
     if evidence.champion is None:
+        limit = evidence.task.judge_shift(gate, 0.0, (0.0, 0.0), 1.0)[0]
         return Verdict(name, limit, "-", "pass", "first release: nobody has had an answer")
     found = evidence.comparison["shift"]
-    before, now = found["positive"]
-    times = now / before if before else math.inf if now else 1.0
-    value = f"{found['labels']:.1%} of labels change, positives {times:.2f} times as many"
-    if found["labels"] <= gate.labels and 1 / gate.positives <= times <= gate.positives:
+    spread = evidence.evaluation["spread"]
+    limit, value, good = evidence.task.judge_shift(gate, found["moved"], tuple(found["levels"]), spread)
+    if good:
         return Verdict(name, limit, value, "pass")
     where = f"serving.shift of {evidence.model.folder}/model.yaml"
     if (meant := evidence.model.serving.shift) is None:
@@ -225,23 +246,53 @@ def _shift(name: str, gate: config.Shift, evidence: Evidence) -> Verdict:
     return Verdict(name, limit, value, "pass", f"meant: {meant}")
 
 
-def _baseline(name: str, gate: config.Baseline, evidence: Evidence) -> Verdict:
-    found = evidence.evaluation
-    auc, loss, base = found["metrics"]["roc_auc"]["low"], found["metrics"]["log_loss"]["high"], found["base_log_loss"]
-    stated = 0.5 if gate.roc_auc is None else gate.roc_auc
-    good = auc >= stated and loss < base
-    limit = f"ROC AUC at least {stated:g}, log-loss under {base:.4g} (base rate)"
-    verdict = Verdict(name, limit, f"{auc:.4g}, {loss:.4g} (at the worse ends)", "pass" if good else "fail")
-    if good or not _may_be_below(evidence):
+def _baseline(name: str, gate: Any, evidence: Evidence) -> Verdict:
+    """Better than what is stated, and than the answer that looks at nothing, at the worse ends of the intervals."""
+    behaviour, found = evidence.task, evidence.evaluation
+    main, proper = behaviour.main, behaviour.proper
+    stated, trivial = getattr(gate, main), found["trivial"]
+    most = behaviour.sign(main) < 0
+    value, loss = found["metrics"][main]["high" if most else "low"], found["metrics"][proper]["high"]
+    held = value <= stated if most else value >= stated
+    limit = f"{behaviour.titles[main]} {'at most' if most else 'at least'} {stated:g}, "
+    limit += f"{behaviour.titles[proper]} under {trivial:.4g} ({behaviour.trivial_title})"
+    shown = f"{value:.4g}, {loss:.4g} (at the worse ends)"
+    verdict = Verdict(name, limit, shown, "pass" if held and loss < trivial else "fail")
+    if verdict.verdict == "pass" or not _may_be_below(evidence):
         return verdict
     compared = evidence.comparison["metrics"]
-    excused = (auc >= stated or _not_worse(compared["roc_auc"], stated, most=False)) and (
-        loss < base or _not_worse(compared["log_loss"], base, most=True)
+    excused = (held or _not_worse(compared[main], stated, most)) and (
+        loss < trivial or _not_worse(compared[proper], trivial, most=True)
     )
     return replace(verdict, verdict=BELOW, reason="production is no better on the same rows") if excused else verdict
 
 
-def _parity(name: str, gate: config.AtMost, evidence: Evidence) -> Verdict:
+def _plausible(name: str, gate: limits.Plausible, evidence: Evidence) -> Verdict:
+    """No feature scores alone what the model does, and no candidate is better by a leap without a reason."""
+    metric = evidence.task.scale
+    title, value = evidence.task.titles[metric], evidence.evaluation["metrics"][metric]["value"]
+    limit = f"a feature alone at most {value - gate.alone:.4g} {title}"
+    known = [each for each in evidence.evaluation["alone"] if each["feature"] not in gate.explained]
+    shown = f"{known[0]['feature']} alone {known[0]['value']:.4g}" if known else "-"
+    where = f"gates.plausible of {evidence.model.folder}/model.yaml"
+    if len(evidence.model.features) > 1 and known and not known[0]["value"] <= value - gate.alone:
+        why = f"is {known[0]['feature']} known beforehand? Take it out of `features`, or say why under `explained`, {where}"
+        return Verdict(name, limit, shown, "fail", why)
+    if evidence.champion is None:
+        return Verdict(name, limit, shown, "pass")
+    by = evidence.comparison["metrics"][metric]["difference"]["value"]
+    limit, shown = f"{limit}, better by at most {gate.jump:g}", f"{shown}, better by {by:+.4f}"
+    if by <= gate.jump:
+        return Verdict(name, limit, shown, "pass")
+    if gate.because is None:
+        return Verdict(name, limit, shown, "fail", f'too good to go unexplained: `because: "<reason>"`, {where}')
+    if f"meant: {gate.because}" in evidence.champion.reasons:
+        why = f"`because` is still the reason of {evidence.champion.version}; give the one of this change, {where}"
+        return Verdict(name, limit, shown, "fail", why)
+    return Verdict(name, limit, shown, "pass", f"meant: {gate.because}")
+
+
+def _parity(name: str, gate: limits.AtMost, evidence: Evidence) -> Verdict:
     found = evidence.measured["parity"]
     if not found["rows"] >= measure.PARITY_ROWS:  # NaN is not a number of rows
         few = f"measured on {found['rows']:,} rows, fewer than {measure.PARITY_ROWS:,}"
@@ -250,7 +301,7 @@ def _parity(name: str, gate: config.AtMost, evidence: Evidence) -> Verdict:
     return _within(name, found["largest_difference"], gate.at_most or 0.0, True, reason)
 
 
-def _latency(name: str, gate: config.Latency, evidence: Evidence) -> Verdict:
+def _latency(name: str, gate: limits.Latency, evidence: Evidence) -> Verdict:
     found = evidence.measured["latency"]
     one, hundred = found["one_row"]["p99_ms"], found["hundred_rows"]["p99_ms"]
     good = one <= (gate.one_row_ms or 0.0) and hundred <= (gate.hundred_rows_ms or 0.0)
@@ -258,11 +309,11 @@ def _latency(name: str, gate: config.Latency, evidence: Evidence) -> Verdict:
     return Verdict(name, limit, f"{one:.3g} ms for 1 row, {hundred:.3g} ms for 100", "pass" if good else "fail")
 
 
-def _size(name: str, gate: config.AtMost, evidence: Evidence) -> Verdict:
+def _size(name: str, gate: limits.AtMost, evidence: Evidence) -> Verdict:
     return _within(name, evidence.measured["size_mb"], gate.at_most or 0.0, most=True)
 
 
-def _behaviour(name: str, gate: config.Behaviour, evidence: Evidence) -> Verdict:
+def _behaviour(name: str, gate: limits.Behaviour, evidence: Evidence) -> Verdict:
     """Run the model's own behaviour tests; all must run and pass, and there must be enough of them."""
     path = evidence.model.folder / "test_behaviour.py"
     limit = f"at least {gate.tests} tests, all passing"
@@ -285,16 +336,13 @@ def _behaviour(name: str, gate: config.Behaviour, evidence: Evidence) -> Verdict
 
 
 JUDGES: dict[str, Callable[[str, Any, Evidence], Verdict]] = {
-    "roc_auc": _metric,
-    "log_loss": _metric,
-    "brier": _metric,
-    "calibration_error": _metric,
-    "slice_roc_auc": _slices,
+    "class_recall": _classes,
     "champion": _champion,
     "baseline": _baseline,
     "parity": _parity,
     "latency": _latency,
     "size_mb": _size,
+    "plausible": _plausible,
     "shift": _shift,
     "behaviour": _behaviour,
 }

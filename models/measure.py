@@ -48,7 +48,7 @@ def run(model: config.Model) -> int:
 
 def measure(model: config.Model) -> dict[str, Any]:
     """Never part of dvc.lock: two machines measure two things of the same bytes."""
-    table = samples.table(model, model.windows.test).drop("target")
+    table = samples.table(model, "test").drop("target")
     return {
         "latency": latency(model, table),  # first: it refuses a missing file
         "onnx": sha256(model.onnx),
@@ -130,8 +130,11 @@ def parity(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
     rows = disturbed(table.sample(PARITY_ROWS, with_replacement=table.height < PARITY_ROWS, seed=0))
     fitted = plugin.load(model)
     with plugin.guarded(model):
-        network = fitted.predict(rows)
-    largest = float(np.abs(scoring.scores(scoring.session(model.onnx), rows) - network).max())  # NaN if there is one
+        network = np.asarray(fitted.predict(rows))
+    found = scoring.scores(scoring.session(model.onnx), rows)
+    if found.shape != network.shape:
+        raise Refusal(f"{model.folder}/network.py: predict() gives {network.shape}, and the file {found.shape}; fix it.")
+    largest = float(np.abs(found - network).max())  # NaN if there is one
     if not math.isfinite(largest):
         raise Refusal(f"{model.folder}/network.py: nulls or unknown names give scores that are not finite; fix it.")
     return {"rows": rows.height, "largest_difference": largest}

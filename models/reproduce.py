@@ -14,12 +14,13 @@ import tempfile
 from pathlib import Path
 
 from models.lib import config, passport, plugin, samples
+from models.lib.tasks import task
 from repo.lib.command import working
 from repo.lib.files import sha256, write, write_json
 from repo.lib.refusal import Refusal
 
 NOTE = "# trained on "  # begins the first line of dvc.lock, a comment that DVC keeps
-SCORE = 0.02  # of 0 to 1, the largest difference of a score
+SCORE = 0.02  # of what the answers span, the largest difference of one
 SHARE = 0.25  # of the width of a metric's interval, its largest difference
 
 
@@ -57,10 +58,12 @@ def again(model: config.Model) -> bytes:
     from models import export
 
     network = plugin.network(model)
-    rows = samples.table(model, model.windows.train), samples.table(model, model.windows.valid)
+    rows = samples.table(model, "train"), samples.table(model, "valid")
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder, plugin.guarded(model):
-        network.fit(*rows, model.training).save(Path(folder))
-        graph = export.strip(network.load(Path(folder)).to_onnx())
+        fitted = network.fit(*rows, model.training)
+        fitted.save(Path(folder))
+        edges = task.of(model).edges(lambda: fitted.predict(rows[1].drop("target")))
+        graph = export.strip(network.load(Path(folder)).to_onnx(), task.of(model).notes(edges))
     content: bytes = graph.SerializeToString(deterministic=True)
     return content
 
@@ -71,14 +74,17 @@ def compare(model: config.Model, made: bytes) -> dict[str, tuple[float, float]]:
 
     from models.lib import metrics, scoring
 
-    table = samples.table(model, model.windows.test)
+    table = samples.table(model, "test")
     target = table["target"].to_numpy().astype(np.float64)
     committed, new = (scoring.scores(scoring.session(each), table) for each in (model.onnx, made))
-    if not np.isfinite(new).all():
-        return {"score": (float("inf"), SCORE)}
-    found = {"score": (float(np.abs(committed - new).max()), SCORE)}
+    behaviour = task.of(model)
+    unbounded = behaviour.answer(None)["maximum"] is None
+    limit = SCORE * (float(committed.max() - committed.min()) if unbounded else 1.0)
+    if committed.shape != new.shape or not behaviour.in_range(new):
+        return {behaviour.output: (float("inf"), limit)}
+    found = {behaviour.output: (float(np.abs(committed - new).max()), limit)}
     counts = metrics.resamples(len(target))
-    for name, metric in metrics.METRICS.items():
+    for name, metric in behaviour.metrics.items():
         if getattr(model.gates, name).off is None:
             draws = metric(target, committed, counts)
             low, high = np.nanpercentile(draws[1:], [2.5, 97.5])

@@ -6,22 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from models.lib import artifacts, config, plugin, samples
+from models.lib.tasks import task
+from repo.lib.files import write_json
 from repo.lib.refusal import Refusal
 
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)
     artifacts.refuse_to_make(model.weights)
-    train, valid = (samples.table(model, window) for window in (model.windows.train, model.windows.valid))
-    print(f"train {model.name}: {train.height:,} rows of {model.windows.train}, ", end="")
-    print(f"validated on {valid.height:,} of {model.windows.valid}")
+    train, valid = (samples.table(model, part) for part in ("train", "valid"))
+    print(f"train {model.name}: {train.height:,} rows of {model.span('train')}, ", end="")
+    print(f"validated on {valid.height:,} of {model.span('valid')}")
     with plugin.guarded(model):
         fitted = plugin.network(model).fit(train, valid, model.training)
-    save(model, fitted)
+        edges = task.of(model).edges(lambda: fitted.predict(valid.drop("target")))
+    save(model, fitted, edges)
     return 0
 
 
-def save(model: config.Model, fitted: Any) -> None:
+def save(model: config.Model, fitted: Any, edges: list[float] | None) -> None:
     """Replace weights/ by what the network saves; a kill leaves the former ones or none, which every reader reports."""
     model.build.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=model.build, prefix=".weights.") as staging:
@@ -29,6 +32,8 @@ def save(model: config.Model, fitted: Any) -> None:
         new.mkdir()
         with plugin.guarded(model):
             fitted.save(new)
+        if edges is not None:
+            write_json(new / artifacts.EDGES, edges)
         files = [path for path in new.rglob("*") if path.is_file()]
         if not files:
             raise Refusal(f"{model.folder / 'network.py'}: save() wrote no file; fix it there.")

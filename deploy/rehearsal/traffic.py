@@ -42,13 +42,11 @@ def requests(model: Model, seed: int) -> Iterator[bytes]:
     """Bodies for POST /predict without end: rows of the test window, shuffled; now and then a small batch."""
     import polars as pl
 
-    from data_schemas.lib import datasets
+    from models.lib import samples
 
     order = random.Random(seed)  # noqa: S311 (a repeatable order, not a secret)
-    table = datasets.read(model.dataset, model.windows.test.months()).select(model.features)
+    table = samples.rows(model, "test").select(model.features)
     rows = table.with_columns(pl.selectors.float().fill_nan(None)).to_dicts()
-    if not rows:
-        raise Refusal(f"the test window of {model.folder}/model.yaml holds no rows; give it months that have some.")
     most = min(BATCH_ROWS, model.serving.max_rows)
     while True:
         order.shuffle(rows)

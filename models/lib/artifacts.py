@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from models.lib import config
 
 GIT_LIMIT_MB = 10.0  # above it the bytes belong in a DVC remote: `storage: dvc`
+EDGES = "edges.json"  # in weights/, where the task takes them from the network
 NO_TRAIN = "MODELS_NO_TRAIN"  # `models run --no-train` sets it for whatever DVC starts
 
 

@@ -30,6 +30,7 @@ class Standing:
     version: str
     onnx: str  # SHA-256
     served: Mapping[str, Any] = field(default_factory=dict, kw_only=True)  # `serving` of its passport
+    reasons: frozenset[str] = field(default=frozenset(), kw_only=True)  # that its gates gave
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def find(model: config.Model) -> Champion | None:
         return None
     release = _read(path)
     commit = blob(model, release.onnx)[1]
-    return Champion(release.version, release.onnx, commit, served=release.served)
+    return Champion(release.version, release.onnx, commit, served=release.served, reasons=release.reasons)
 
 
 def standing_anywhere(model: config.Model) -> list[Standing]:
@@ -84,7 +85,9 @@ def _read(path: Path) -> Standing:
         raise Refusal(f"{path}: content.onnx or version is missing; {fix}.") from None
     if not re.fullmatch("[0-9a-f]{64}", onnx):
         raise Refusal(f"{path}: content.onnx is not a SHA-256; {fix}.")
-    return Standing(version, onnx, served=passport.get("serving") or {})
+    gates = [gate for gate in passport.get("gates") or [] if isinstance(gate, dict)]
+    reasons = frozenset(str(gate["reason"]) for gate in gates if gate.get("reason"))
+    return Standing(version, onnx, served=passport.get("serving") or {}, reasons=reasons)
 
 
 def blob(model: config.Model, onnx: str) -> tuple[bytes, str]:

@@ -1,13 +1,15 @@
-"""Candidate against champion on the same rows: every metric, and ROC AUC of every slice, with paired intervals.
+"""Candidate against champion on the same rows: every metric, and the main one of every slice, with paired intervals.
 
 `python -m models gates flight_delay` writes it to build/comparison.json.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from models.lib import config, metrics, samples, scoring
+from models.lib.tasks import task
 from repo.lib.refusal import Refusal
 
 KEYS = ("champion", "fault", "metrics", "slices", "shift")
@@ -15,53 +17,62 @@ NONE: dict[str, Any] = {key: {} if key == "metrics" else [] if key == "slices" e
 MOST, LEAST_ROWS = 5, 200  # slices that a table of changes names, and the rows of each at least
 
 
-def compare(model: config.Model, champion: bytes, threshold: float | None = None) -> dict[str, Any]:
+def answers(model: config.Model, source: Any, rows: Any, whose: str) -> tuple[metrics.Floats, list[float] | None]:
+    """What a file answers to raw rows, its classes in this model's order, and the edges of its bins."""
+    runtime, behaviour = scoring.session(source), task.of(model)
+    values, names = scoring.scores(runtime, rows), scoring.note(runtime, "names")
+    ours = behaviour.answer(None)["names"]
+    if names and ours and sorted(names) == sorted(ours):
+        values = values[:, [names.index(name) for name in ours]]
+    if not behaviour.in_range(values):
+        raise Refusal(
+            f"{whose} gives no {behaviour.field} of this task, or some that are not finite, on the test rows; choose "
+            "other rows, or say in model.yaml why gates.champion is off."
+        )
+    return values, scoring.note(runtime, "edges")
+
+
+def compare(model: config.Model, champion: bytes, served: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The champion's figures, and the candidate's minus them with the 95 % interval of a paired bootstrap.
 
-    The champion reads its own inputs from the dataset, so the two may have different features. `threshold` is the one
-    by which it labels (default: the candidate's).
+    The champion reads its own inputs from the dataset, so the two may have different features. `served` is `serving` of
+    its passport (default: the candidate's).
     """
-    from data_schemas.lib import datasets
-
-    table = datasets.read(model.dataset, model.windows.test.months())
-    target = samples.target(model, table)
+    behaviour, table = task.of(model), samples.rows(model, "test")
+    target = behaviour.target(table)
     counts = metrics.resamples(table.height)
-    ours, theirs = (scoring.scores(scoring.session(source), table) for source in (model.onnx, champion))
-    if not np.isfinite(theirs).all() or theirs.min() < 0 or theirs.max() > 1:  # evaluate has looked at the candidate's
-        raise Refusal(
-            "the champion gives scores outside 0 to 1 or not finite on the test window; choose another window, or say "
-            "in model.yaml why gates.champion is off."
-        )
+    ours, _ = answers(model, model.onnx, table, str(model.onnx))
+    theirs, _ = answers(model, champion, table, "the champion")
 
     def figures(name: str, rows: Any = slice(None)) -> dict[str, Any]:
         drawn = counts[:, rows]
-        candidate, before = (metrics.METRICS[name](target[rows], score[rows], drawn) for score in (ours, theirs))
+        candidate, before = (behaviour.metrics[name](target[rows], values[rows], drawn) for values in (ours, theirs))
         return {"champion": metrics.interval(before)["value"], "difference": metrics.interval(candidate - before)}
 
     return {
         "size_mb": round(len(champion) / 1e6, 4),
-        "metrics": {name: figures(name) for name in metrics.METRICS},
+        "metrics": {name: figures(name) for name in behaviour.metrics},
         "slices": [
-            {"column": column, "slice": name} | figures("roc_auc", rows)
+            {"column": column, "slice": name} | figures(behaviour.main, rows)
             for column, name, rows in samples.slices(model, table)
         ],
-        "shift": shift(model, table, theirs, ours, threshold),
+        "shift": shift(model, table, theirs, ours, served or {}),
     }
 
 
 def shift(
-    model: config.Model, table: Any, before: metrics.Floats, now: metrics.Floats, threshold: float | None
+    model: config.Model, table: Any, before: metrics.Floats, now: metrics.Floats, served: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What callers will notice: labels that change, labels positive, scores by tenth, the slices that change most."""
-    ours = model.serving.threshold
-    old, new = before >= (ours if threshold is None else threshold), now >= ours
+    """What callers will notice: answers that change, the level of all, rows by bin, the slices that change most."""
+    behaviour = task.of(model)
+    target = behaviour.target(table)
+    changed, levels = behaviour.shift(before, now, target, served)
 
     def rates(rows: Any) -> dict[str, Any]:
-        changed, positive = (old != new)[rows].mean(), [old[rows].mean(), new[rows].mean()]
         digits = metrics.DIGITS
         return {
-            "labels": round(float(changed), digits),
-            "positive": [round(float(share), digits) for share in positive],
+            "moved": round(float(changed[rows].mean()), digits),
+            "levels": [round(float(level[rows].mean()), digits) for level in levels],
         }
 
     listed: list[dict[str, Any]] = [
@@ -69,6 +80,7 @@ def shift(
         for column, name, rows in samples.slices(model, table)
         if rows.sum() >= LEAST_ROWS
     ]
-    bins = [np.bincount(metrics.score_bin(scores), minlength=metrics.BINS).tolist() for scores in (before, now)]
-    most = sorted(listed, key=lambda each: -each["labels"])[:MOST]
-    return rates(slice(None)) | {"bins": bins, "slices": most}
+    edges = behaviour.edges(lambda: before)  # the same for both, or nothing could be seen
+    bins = [np.bincount(behaviour.bins(values, edges), minlength=task.BINS).tolist() for values in (before, now)]
+    most = sorted(listed, key=lambda each: -each["moved"])[:MOST]
+    return rates(slice(None)) | {"bins": bins, "edges": edges, "slices": most}

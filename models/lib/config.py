@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from data_schemas.lib import months
+from models.lib.limits import Gates, Reason, Strict
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 MODELS = Path("models")
 Month = Annotated[str, Field(pattern=f"^{months.PATTERN}$")]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Window(Strict):
@@ -53,85 +49,9 @@ class Windows(Strict):
 
 
 class Target(Strict):
-    """A row is positive when `column` is greater than `above` (in the column's unit)."""
+    """What is predicted; models/lib/tasks/ says how it is read."""
 
     column: str
-    above: float
-
-
-class Gate(Strict):
-    """Every gate is on unless `off` gives a reason; what it may be limited by is in the subclass."""
-
-    off: str | None = Field(default=None, min_length=10)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _off_is_a_word(cls, keys: Any) -> Any:  # YAML 1.1 takes the key `off` for false
-        return {"off" if key is False else key: keys[key] for key in keys} if isinstance(keys, dict) else keys
-
-    @model_validator(mode="after")
-    def _limited_or_off(self) -> Gate:
-        for name, field in type(self).model_fields.items():
-            if name != "off" and field.default is None and (getattr(self, name) is None) == (self.off is None):
-                raise ValueError(f"give `{name}`, or switch the gate off with `off: <reason>`")
-        return self
-
-
-class AtLeast(Gate):
-    at_least: float | None = None
-
-
-class AtMost(Gate):
-    at_most: float | None = None
-
-
-class SliceAtLeast(AtLeast):
-    rows: int | None = Field(default=None, ge=1)  # smaller slices are reported, not judged
-
-
-class Champion(Gate):
-    margin: float | None = Field(default=None, ge=0)  # ROC AUC that a candidate may lose, upper bound of the interval
-    # A limit that production itself misses on the same rows: a candidate that is not worse passes it, loudly.
-    below_limits: Literal["allowed", "refused"] = "allowed"
-
-
-class Shift(Gate):
-    """What may change for callers without a word: beyond it `serving.shift` says that it is meant, and why."""
-
-    labels: Share = 0.25  # of rows that get another label than the champion gives
-    positives: float = Field(default=1.5, ge=1)  # times as many, or as few, rows labelled positive
-
-
-class Baseline(Gate):
-    """What a first release, without a champion, is compared with."""
-
-    roc_auc: float | None = None
-
-
-class Latency(Gate):
-    """99th percentile, milliseconds of processor time, of one call of the ONNX file on one thread."""
-
-    one_row_ms: float | None = Field(default=None, gt=0)
-    hundred_rows_ms: float | None = Field(default=None, gt=0)
-
-
-class Behaviour(Gate):
-    tests: int | None = Field(default=None, ge=1)  # fewer that ran and passed is a failure
-
-
-class Gates(Strict):
-    roc_auc: AtLeast
-    log_loss: AtMost
-    brier: AtMost
-    calibration_error: AtMost
-    slice_roc_auc: SliceAtLeast
-    champion: Champion
-    baseline: Baseline
-    parity: AtMost  # largest difference between network and ONNX file, a score
-    latency: Latency
-    size_mb: AtMost
-    shift: Shift = Shift()
-    behaviour: Behaviour
 
 
 class Canary(Strict):
@@ -144,8 +64,7 @@ class Serving(Strict):
     # one out of this list refuses those who send it, which a raised `api` declares.
     dropped: list[str] = []
     # Why labels change more than gates.shift allows, in the words of the team; the next such release needs its own.
-    shift: Annotated[str, Field(min_length=10)] | None = None
-    threshold: Share  # scores at or above it are labelled positive
+    shift: Reason | None = None
     max_rows: Annotated[int, Field(ge=1, le=10_000)]  # rows in one request
     max_body_bytes: Annotated[int, Field(ge=1_000)]
     latency_budget_ms: Annotated[float, Field(gt=0)]  # histogram buckets are densest around it
@@ -160,16 +79,17 @@ class Model(Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")  # the folder, not a key of the file
     description: str
+    task: Literal["binary", "multiclass", "regression"] = "binary"
     dataset: str
     windows: Windows
-    target: Target
+    target: SerializeAsAny[Target]
     features: list[str] = Field(min_length=1)  # raw columns of the dataset, in the order of the ONNX inputs
     slices: dict[
         str, list[float] | Literal["categories"]
     ]  # column -> bin edges (upper end exclusive), or its categories
     training: dict[str, Any]  # handed to network.py as it stands
-    gates: Gates
-    serving: Serving
+    gates: SerializeAsAny[Gates]
+    serving: SerializeAsAny[Serving]
     storage: Literal["git", "dvc"]  # where the bytes of weights/ and model.onnx live
 
     @field_validator("features")
@@ -186,6 +106,16 @@ class Model(Strict):
             if edges != "categories" and (len(edges) < 2 or edges != sorted(set(edges))):
                 raise ValueError(f"{column}: bin edges must be two or more, in rising order")
         return slices
+
+    @property
+    def gate_names(self) -> list[str]:
+        """Every gate: those of the task first, then those of every task."""
+        every = list(Gates.model_fields)
+        return [*(name for name in type(self.gates).model_fields if name not in every), *every]
+
+    def span(self, part: str) -> str:
+        """Which rows the part (train, valid or test) holds, in words."""
+        return str(getattr(self.windows, part))
 
     @property
     def folder(self) -> Path:
@@ -221,14 +151,19 @@ def load(name: str, check_columns: bool = True) -> Model:
 
     `check_columns` holds every named column against the dataset's schema, which imports pandera (0.7 s).
     """
+    from models.lib.tasks import task
+
     path = MODELS / name / "model.yaml"
     if name not in names():
         raise Refusal(f"there is no model {name!r} ({path} is missing); models: {', '.join(names()) or 'none'}.")
     content = read_yaml(path, "fix the file")
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise Refusal(f"{path} must be a mapping of settings; see models/README.md.")
+    word = content.get("task", "binary")
+    if word not in get_args(Model.model_fields["task"].annotation):
+        raise Refusal(f"{path}: task: {word!r} is not binary, multiclass or regression; write one of them.")
     try:
-        model = Model(name=name, **content)
+        model = task.settings(word)(name=name, **content)
     except TypeError:
         raise Refusal(f"{path}: name is the folder's name, not a key; delete it.") from None
     except ValidationError as error:

@@ -4,6 +4,8 @@ A resample is a vector of counts: how often each row was drawn. One matrix of th
 both models of a comparison, which makes comparisons paired.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,7 +60,89 @@ def calibration_error(target: Floats, score: Floats, counts: NDArray[np.float32]
     return error
 
 
-METRICS = {"roc_auc": roc_auc, "log_loss": log_loss, "brier": brier, "calibration_error": calibration_error}
+def rmse(target: Floats, value: Floats, counts: NDArray[np.float32]) -> Floats:
+    """Root of the mean squared error [draws], in the unit of the target."""
+    return np.sqrt(_mean((value - target) ** 2, counts))
+
+
+def mae(target: Floats, value: Floats, counts: NDArray[np.float32]) -> Floats:
+    """Mean absolute error [draws], in the unit of the target."""
+    return _mean(np.abs(value - target), counts)
+
+
+def r2(target: Floats, value: Floats, counts: NDArray[np.float32]) -> Floats:
+    """Share of the target's variance that is explained [draws]; NaN where there is none."""
+    centred = target - target.mean()  # or a large mean would cost all digits of the difference below
+    variance = _mean(centred**2, counts) - _mean(centred, counts) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(variance > 0, 1 - _mean((value - target) ** 2, counts) / variance, np.nan)
+
+
+def log_loss_of_classes(target: Floats, value: Floats, counts: NDArray[np.float32]) -> Floats:
+    """Mean negative log-likelihood in nats [draws] of probabilities [rows, classes]; target is the class's index."""
+    likely = value[np.arange(len(value)), target.astype(np.int64)]
+    return _mean(-np.log(np.clip(likely, 1e-7, 1)), counts)
+
+
+def balanced_accuracy(target: Floats, value: Floats, counts: NDArray[np.float32]) -> Floats:
+    """Mean recall of the classes that a draw has [draws]."""
+    hit, true, _ = _by_class(target, value, counts)
+    return _mean_of_present(hit / np.maximum(true, 1), true)
+
+
+def macro_f1(target: Floats, value: Floats, counts: NDArray[np.float32]) -> Floats:
+    """Mean F1 of the classes that a draw has [draws]."""
+    hit, true, said = _by_class(target, value, counts)
+    return _mean_of_present(2 * hit / np.maximum(true + said, 1), true)
+
+
+def _by_class(target: Floats, value: Floats, counts: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
+    """Rows of each class that are labelled so, that are it, and that get its label; each [draws, classes]."""
+    classes = np.eye(value.shape[1], dtype=np.float32)
+    true, said = classes[target.astype(np.int64)], classes[value.argmax(axis=1)]
+    return (counts @ (true * said)).astype(np.float64), (counts @ true).astype(np.float64), counts @ said
+
+
+def _mean_of_present(figure: Floats, rows: Floats) -> Floats:
+    present = rows > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((figure * present).sum(axis=1) / present.sum(axis=1), np.float64)
+
+
+def share_of(part: NDArray[np.bool_], whole: NDArray[np.bool_], counts: NDArray[np.float32]) -> Floats:
+    """Rows of `part` among those of `whole` [draws]; NaN where a draw has none."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((counts @ part.astype(np.float32)) / (counts @ whole.astype(np.float32)), np.float64)
+
+
+def rounded_mean(values: Floats) -> float | None:
+    return round(float(values.mean()), DIGITS) if len(values) else None
+
+
+def reliability(bins: NDArray[np.int64], value: Floats, target: Floats) -> list[dict[str, Any]]:
+    """Mean value and mean outcome of the rows in each bin."""
+    return [
+        {"bin": place, "rows": int((bins == place).sum()), "score": rounded_mean(value[bins == place])}
+        | {"outcome": rounded_mean(target[bins == place])}
+        for place in range(BINS)
+    ]
+
+
+def reliability_chart(bins: list[dict[str, Any]], x: str, y: str, limits: tuple[float, float] | None) -> dict[str, Any]:
+    """Predicted against actual means as a chart of the report; the diagonal is perfect."""
+    found = [each for each in bins if each["rows"]]
+    xs, ys = [each["score"] for each in found], [each["outcome"] for each in found]
+    ends = list(limits or (min(xs + ys), max(xs + ys)))
+    return {
+        "title": "Reliability",
+        "kind": "lines",
+        "axes": [f"{x} (rows beside the point)", y],
+        "limits": limits and list(limits),
+        "series": [
+            {"name": "perfect", "x": ends, "y": ends},
+            {"name": "model", "x": xs, "y": ys, "notes": [f"{each['rows']:,}" for each in found]},
+        ],
+    }
 
 
 def score_bin(score: Floats) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ SERVED = ("strategy", "api", "latency_budget_ms", "canary", "threshold", "shift"
 # rest (what CI plans, pull requests, reports of changes) is another matter, and no model has another version for it.
 CODE = (
     *(f"repo/lib/{name}.py" for name in ("command", "files", "git", "refusal")),
-    *("data_schemas/lib/*.py", "data_schemas/validate.py", "models/lib/*.py"),
+    *("data_schemas/lib/*.py", "data_schemas/validate.py", "models/lib/*.py", "models/lib/tasks/*.py"),
     *(f"models/{verb}.py" for verb in ("train", "export", "evaluate", "measure", "gates")),
 )
 SERVICE = (
@@ -99,11 +99,11 @@ def make(
             "name": model.dataset,
             "window": model.windows.test.model_dump(),
             "rows": evaluation["rows"],
-            "positive_rate": evaluation["positive_rate"],
+            "level": evaluation["level"],
         },
         "metrics": evaluation["metrics"],
         "gates": gates,
-        "judged_by": list(config.Gates.model_fields),  # all there are: a gate added later judges later passports
+        "judged_by": model.gate_names,  # all there are: a gate added later judges later passports
         "champion": champion,
         "serving": model.serving.model_dump(include=set(SERVED), exclude_none=True) | {"slow_ms": slow_ms},
         "promises": promises,

@@ -1,4 +1,4 @@
-"""What a candidate's scores will be, given those of a release that stands: counts of rows by both models' score bins.
+"""What a candidate's scores will be, given those of a release that stands: counts of rows by the bins of both models' answers.
 
 A canary serves another model on purpose, so it is not held to the stable pods' scores but to this promise: their live
 distribution pushed through the table (deploy/canary/judge.py). The numbers are made where the gates compare the models,
@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.lib import champion, config, metrics, scoring
+from models.lib import champion, compare, config, samples
+from models.lib.tasks import task
 from repo.lib.refusal import Refusal
 
 Entry = dict[str, Any]
+Bins = NDArray[np.int64]
 SERVED = ("slow_ms", "latency_budget_ms")  # by which a release's own latency is measured
 
 
@@ -23,11 +26,10 @@ def every(model: config.Model, slow_ms: float) -> list[Entry]:
     {champion: its version, slow_ms and latency_budget_ms as it has them, counts: rows of the test window by [its bin]
     [the candidate's bin]}, or fault in the place of counts: why the release cannot be scored on these rows.
     """
-    from data_schemas.lib import datasets
     from models.lib import passport
 
-    rows = datasets.read(model.dataset, model.windows.test.months())
-    ours = scoring.scores(scoring.session(model.onnx), rows)
+    rows = samples.rows(model, "test")
+    ours = _bins(model, model.onnx, rows)
     own = passport.version(passport.content(model))
     served = model.serving.model_dump(include=set(SERVED)) | {"slow_ms": slow_ms}
     # About itself: of a release of other resources alone.
@@ -41,25 +43,25 @@ def every(model: config.Model, slow_ms: float) -> list[Entry]:
 
 def between(model: config.Model, champion_file: Path, candidate_file: Path) -> list[list[int]]:
     """The table of two files, of which the second need not be the model's own, on the model's test window."""
-    from data_schemas.lib import datasets
-
-    rows = datasets.read(model.dataset, model.windows.test.months())
-    return table(*(scoring.scores(scoring.session(file), rows) for file in (champion_file, candidate_file)))
+    rows = samples.rows(model, "test")
+    return table(*(_bins(model, file, rows) for file in (champion_file, candidate_file)))
 
 
-def _about(model: config.Model, onnx: str, rows: Any, ours: metrics.Floats) -> Entry:
+def _about(model: config.Model, onnx: str, rows: Any, ours: Bins) -> Entry:
     try:
-        theirs = scoring.scores(scoring.session(champion.blob(model, onnx)[0]), rows)
-        return {"counts": table(theirs, ours)}
+        return {"counts": table(_bins(model, champion.blob(model, onnx)[0], rows), ours)}
     except Refusal as refusal:
         return {"fault": str(refusal)}
 
 
-def table(champion_scores: metrics.Floats, candidate_scores: metrics.Floats) -> list[list[int]]:
-    """Rows counted by [bin of the champion's score][bin of the candidate's], both in tenths as the service counts."""
-    for scores in (champion_scores, candidate_scores):
-        if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1:
-            raise Refusal("scores outside 0 to 1 or not finite on the test window; choose another window.")
-    counts = np.zeros((metrics.BINS, metrics.BINS), np.int64)
-    np.add.at(counts, (metrics.score_bin(champion_scores), metrics.score_bin(candidate_scores)), 1)
+def _bins(model: config.Model, source: Path | bytes, rows: Any) -> Bins:
+    """The bin of every row, by the file's own edges, as its service counts."""
+    values, edges = compare.answers(model, source, rows, "a release" if isinstance(source, bytes) else str(source))
+    return task.of(model).bins(values, edges)
+
+
+def table(champion_bins: Bins, candidate_bins: Bins) -> list[list[int]]:
+    """Rows counted by [bin of the champion's answer][bin of the candidate's]."""
+    counts = np.zeros((task.BINS, task.BINS), np.int64)
+    np.add.at(counts, (champion_bins, candidate_bins), 1)
     return [[int(count) for count in row] for row in counts]

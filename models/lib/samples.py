@@ -9,25 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.lib import config
+from models.lib.tasks import task
+from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def table(model: config.Model, window: config.Window) -> pl.DataFrame:
-    """The raw feature columns and `target` (0 or 1) of a window's rows, in the data's order."""
-    import polars as pl
-
+def rows(model: config.Model, part: str) -> pl.DataFrame:
+    """The raw rows of a part (train, valid or test), in the data's order."""
     from data_schemas.lib import datasets
 
-    rows = datasets.read(model.dataset, window.months())
-    above = (pl.col(model.target.column) > model.target.above).cast(pl.Int8).alias("target")
-    return rows.select(*model.features, above)
+    found = datasets.read(model.dataset, getattr(model.windows, part).months())
+    if not found.height:
+        raise Refusal(f"{model.folder}/model.yaml: windows.{part}: holds no rows; choose months that the data has.")
+    return found
 
 
-def target(model: config.Model, rows: pl.DataFrame) -> NDArray[np.float64]:
-    """0 or 1 of every row [rows]."""
-    return (rows[model.target.column] > model.target.above).to_numpy().astype(np.float64)
+def table(model: config.Model, part: str) -> pl.DataFrame:
+    """The raw feature columns and `target`, as the task has it, of a part's rows, in the data's order."""
+    found = rows(model, part).select(*model.features, task.of(model).column())
+    if nulls := found["target"].null_count():
+        raise Refusal(
+            f"{model.folder}/model.yaml: target: {nulls:,} rows of {model.span(part)} have no outcome that it names; "
+            "leave them out in source.py, or name what they have."
+        )
+    return found
 
 
 def slices(model: config.Model, table: pl.DataFrame) -> list[tuple[str, str, NDArray[np.bool_]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,13 @@ def feed(runtime: onnxruntime.InferenceSession, table: pl.DataFrame) -> dict[str
 
 
 def scores(runtime: onnxruntime.InferenceSession, table: pl.DataFrame) -> NDArray[np.float64]:
-    """float64 [rows]."""
+    """What the file answers: float64 [rows], or [rows, classes]."""
     import numpy as np
 
-    return np.asarray(runtime.run(["score"], feed(runtime, table))[0], dtype=np.float64)
+    return np.asarray(runtime.run(None, feed(runtime, table))[0], dtype=np.float64)
+
+
+def note(runtime: onnxruntime.InferenceSession, key: str) -> Any:
+    """What `models export` noted in the file, such as `edges`; None where it noted nothing."""
+    found = runtime.get_modelmeta().custom_metadata_map.get(key)
+    return None if found is None else json.loads(found)

@@ -1,0 +1,200 @@
+"""A yes or no: the file gives the calibrated probability of a yes, and a threshold makes a label of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from models.lib import config, limits, metrics
+from models.lib.limits import AtLeast, AtMost, Gate, LargeAtLeast, Share
+from models.lib.tasks import task
+from models.lib.tasks.task import BINS, Counts, Floats
+
+if TYPE_CHECKING:
+    import polars as pl
+
+EDGES = [place / BINS for place in range(1, BINS)]
+
+
+class Target(config.Target):
+    """A row is positive when `column` is greater than `above` (in its unit), or `equals` a value, or is true."""
+
+    above: float | None = None
+    equals: str | int | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Target:
+        if self.above is not None and self.equals is not None:
+            raise ValueError("give `above` or `equals`, not both")
+        return self
+
+
+class Baseline(Gate):
+    """What a first release, without a champion, is compared with."""
+
+    roc_auc: float | None = None
+
+
+class Shift(Gate):
+    """What may change for callers without a word: beyond it `serving.shift` says that it is meant, and why."""
+
+    labels: Share = 0.25  # of rows that get another label than the champion gives
+    positives: float = Field(default=1.5, ge=1)  # times as many, or as few, rows labelled positive
+
+
+class Gates(limits.Gates):
+    roc_auc: AtLeast
+    log_loss: AtMost
+    brier: AtMost
+    calibration_error: AtMost
+    slice_roc_auc: LargeAtLeast
+    baseline: Baseline
+    shift: Shift = Shift()
+
+
+class Serving(config.Serving):
+    threshold: Share  # scores at or above it are labelled positive
+
+
+class Settings(config.Model):
+    target: Target
+    gates: Gates
+    serving: Serving
+
+
+class Behaviour(task.Task):
+    metrics = {
+        "roc_auc": metrics.roc_auc,
+        "log_loss": metrics.log_loss,
+        "brier": metrics.brier,
+        "calibration_error": metrics.calibration_error,
+    }
+    titles = {
+        "roc_auc": "ROC AUC",
+        "log_loss": "log-loss",
+        "brier": "Brier score",
+        "calibration_error": "calibration error",
+    }
+    higher = frozenset({"roc_auc"})
+    main, proper, scale = "roc_auc", "log_loss", "roc_auc"
+    output, field = "score", "scores"
+    trivial_title = "base rate"
+    level_title, moved_title = "positive", "labels that change"
+    model: Settings
+
+    def column(self) -> pl.Expr:
+        import polars as pl
+
+        target = self.model.target
+        column = pl.col(target.column)
+        if target.above is not None:
+            column = column > target.above
+        elif target.equals is not None:
+            column = column == target.equals
+        return column.cast(pl.Int8).alias("target")
+
+    def check_target(self, kind: Any, where: str) -> None:
+        import polars as pl
+
+        target = self.model.target
+        if target.above is not None and not kind.is_numeric():
+            task.refuse_target(f"{where}.above", f"{target.column!r} is {kind}, not a number; use `equals`")
+        if target.equals is not None and (kind == pl.String) != isinstance(target.equals, str):
+            task.refuse_target(f"{where}.equals", f"{target.column!r} is {kind}; give a value of that type")
+        if target.above is None and target.equals is None and kind != pl.Boolean:
+            task.refuse_target(where, f"{target.column!r} is {kind}, not Boolean; add `above` or `equals`")
+
+    def measurable(self, target: Floats) -> str | None:
+        return "has one outcome only, on which nothing is measured" if target.min() == target.max() else None
+
+    def in_range(self, values: Floats) -> bool:
+        return bool(values.ndim == 1 and np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)
+
+    def bins(self, values: Floats, edges: list[float] | None) -> NDArray[np.int64]:
+        del edges
+        return metrics.score_bin(values)
+
+    def answer(self, edges: list[float] | None) -> dict[str, Any]:
+        del edges
+        return {
+            "output": self.output,
+            "field": self.field,
+            "description": "Calibrated probability of a positive, one a row in the order sent.",
+            "names": None,
+            "minimum": 0.0,
+            "maximum": 1.0,
+            "threshold": self.model.serving.threshold,
+            "edges": EDGES,
+            "unit": None,
+        }
+
+    def level(self, target: Floats) -> float | None:
+        return metrics.rounded_mean(target)
+
+    def shown(self, level: float | None) -> str:
+        return "" if level is None else f"{level:.1%}"
+
+    def trivial(self, target: Floats) -> float:
+        rate = float(target.mean())
+        return -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0)
+
+    def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
+        """Reliability by bin, the ROC curve at 101 false positive rates and the score histogram of each outcome."""
+        del counts
+        bins = metrics.reliability(self.bins(values, None), values, target)
+        order = np.argsort(-values, kind="stable")
+        hits = np.r_[0, np.cumsum(target[order])] / max(target.sum(), 1)
+        alarms = np.r_[0, np.cumsum(1 - target[order])] / max((1 - target).sum(), 1)
+        grid = np.linspace(0, 1, 101)
+        edges = np.linspace(0, 1, 41)
+        curve = [round(float(each), 4) for each in np.interp(grid, alarms, hits)]
+        return {
+            "reliability": bins,
+            "charts": [
+                metrics.reliability_chart(bins, "mean score of the bin", "share positive", (0.0, 1.0)),
+                {
+                    "title": "ROC curve",
+                    "kind": "lines",
+                    "axes": ["false positive rate", "true positive rate"],
+                    "limits": [0, 1],
+                    "series": [
+                        {"name": "chance", "x": [0, 1], "y": [0, 1]},
+                        {"name": "model", "x": [round(float(each), 2) for each in grid], "y": curve},
+                    ],
+                },
+                {
+                    "title": "Scores by outcome",
+                    "kind": "steps",
+                    "axes": ["score", "rows"],
+                    "edges": [round(float(each), 3) for each in edges],
+                    "series": [
+                        {"name": name, "y": np.histogram(values[target == outcome], edges)[0].tolist()}
+                        for name, outcome in (("negative", 0), ("positive", 1))
+                    ],
+                },
+            ],
+        }
+
+    def shift(self, before: Floats, now: Floats, target: Floats, served: Mapping[str, Any]) -> tuple[Any, Floats]:
+        del target
+        ours = self.model.serving.threshold
+        old, new = before >= served.get("threshold", ours), now >= ours
+        return old != new, np.stack([old, new]).astype(np.float64)
+
+    def judge_shift(
+        self, gate: Shift, moved: float, levels: tuple[float, float], spread: float
+    ) -> tuple[str, str, bool]:
+        del spread
+        before, now = levels
+        times = now / before if before else math.inf if now else 1.0
+        limit = f"at most {gate.labels:.0%} of labels change, positives {gate.positives:g} times as many or as few"
+        value = f"{moved:.1%} of labels change, positives {times:.2f} times as many"
+        return limit, value, moved <= gate.labels and 1 / gate.positives <= times <= gate.positives
+
+    def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
+        return task.of_group(codes, target)[fresh]

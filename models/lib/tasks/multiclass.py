@@ -1,0 +1,188 @@
+"""One of several classes: the file gives a probability for each, and the largest is the label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from models.lib import config, limits, metrics
+from models.lib.limits import AtLeast, AtMost, Gate, LargeAtLeast, Share
+from models.lib.tasks import task
+from models.lib.tasks.task import BINS, Counts, Floats
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SUM = 1e-3  # by which the probabilities of a row may miss 1
+
+
+class Target(config.Target):
+    """`classes` are the values of `column`, in the order of the file's output and of the answer."""
+
+    classes: Annotated[list[str | int], Field(min_length=2, max_length=200)]
+
+    @field_validator("classes")
+    @classmethod
+    def _each_once(cls, classes: list[Any]) -> list[Any]:
+        if len({str(each) for each in classes}) < len(classes) or len({type(each) for each in classes}) > 1:
+            raise ValueError("every class once, and all of them text or all integers")
+        return classes
+
+
+class Baseline(Gate):
+    """What a first release, without a champion, is compared with, beside the shares of the classes."""
+
+    macro_f1: float | None = None
+
+
+class Shift(Gate):
+    """What may change for callers without a word: beyond it `serving.shift` says that it is meant, and why."""
+
+    labels: Share = 0.25  # of rows that get another label than the champion gives
+
+
+class Gates(limits.Gates):
+    macro_f1: AtLeast
+    balanced_accuracy: AtLeast
+    log_loss: AtMost
+    class_recall: LargeAtLeast  # of every class with so many rows
+    slice_macro_f1: LargeAtLeast
+    baseline: Baseline
+    shift: Shift = Shift()
+
+
+class Settings(config.Model):
+    target: Target
+    gates: Gates
+
+
+class Behaviour(task.Task):
+    metrics = {
+        "macro_f1": metrics.macro_f1,
+        "balanced_accuracy": metrics.balanced_accuracy,
+        "log_loss": metrics.log_loss_of_classes,
+    }
+    titles = {"macro_f1": "macro F1", "balanced_accuracy": "balanced accuracy", "log_loss": "log-loss"}
+    higher = frozenset({"macro_f1", "balanced_accuracy"})
+    main, proper, scale = "macro_f1", "log_loss", "macro_f1"
+    output, field = "probabilities", "probabilities"
+    trivial_title = "shares of the classes"
+    level_title, moved_title = "largest class", "labels that change"
+    model: Settings
+
+    @property
+    def names(self) -> list[str]:
+        return [str(each) for each in self.model.target.classes]
+
+    def column(self) -> pl.Expr:
+        """The index of the class; null, which `samples` refuses, for a value that is none of them."""
+        import polars as pl
+
+        places = {each: place for place, each in enumerate(self.model.target.classes)}
+        column = pl.col(self.model.target.column)
+        return column.replace_strict(places, default=None, return_dtype=pl.Int64).alias("target")
+
+    def check_target(self, kind: Any, where: str) -> None:
+        import polars as pl
+
+        text = isinstance(self.model.target.classes[0], str)
+        if (kind == pl.String) != text or not (text or kind.is_integer()):
+            wrong = f"{self.model.target.column!r} is {kind}; give its values in that type (text or whole numbers)"
+            task.refuse_target(f"{where}.classes", wrong)
+
+    def measurable(self, target: Floats) -> str | None:
+        return "has one class only, on which nothing is measured" if target.min() == target.max() else None
+
+    def in_range(self, values: Floats) -> bool:
+        right = values.ndim == 2 and values.shape[1] == len(self.names) and np.isfinite(values).all()
+        return bool(right and values.min() >= 0 and np.abs(values.sum(axis=1) - 1).max() <= SUM)
+
+    def bins(self, values: Floats, edges: list[float] | None) -> NDArray[np.int64]:
+        del edges
+        return np.minimum(values.argmax(axis=1), BINS - 1).astype(np.int64)
+
+    def notes(self, edges: list[float] | None) -> dict[str, Any]:
+        del edges
+        return {"names": self.names}
+
+    def answer(self, edges: list[float] | None) -> dict[str, Any]:
+        del edges
+        return {
+            "output": self.output,
+            "field": self.field,
+            "description": "Probability of each class, one object a row in the order sent.",
+            "names": self.names,
+            "minimum": 0.0,
+            "maximum": 1.0,
+            "threshold": None,
+            "edges": None,
+            "unit": None,
+        }
+
+    def level(self, target: Floats) -> float | None:
+        if not len(target):
+            return None
+        return round(float(np.bincount(target.astype(np.int64)).max() / len(target)), metrics.DIGITS)
+
+    def shown(self, level: float | None) -> str:
+        return "" if level is None else f"{level:.1%}"
+
+    def trivial(self, target: Floats) -> float:
+        shares = np.bincount(target.astype(np.int64)) / len(target)
+        return float(-sum(share * np.log(share) for share in shares if share > 0))
+
+    def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
+        """Recall, precision and mean probability of each class, and the confusion matrix."""
+        label, classes = values.argmax(axis=1), []
+        for place, name in enumerate(self.names):
+            true, said = target == place, label == place
+            classes.append(
+                {
+                    "class": name,
+                    "rows": int(true.sum()),
+                    "recall": metrics.interval(metrics.share_of(true & said, true, counts)),
+                    "precision": metrics.interval(metrics.share_of(true & said, said, counts)),
+                }
+            )
+        size = len(self.names)
+        matrix = np.bincount((target.astype(np.int64) * size + label), minlength=size * size).reshape(size, size)
+        bins = [
+            {"bin": name, "rows": each["rows"], "score": metrics.rounded_mean(values[:, place])}
+            | {"outcome": metrics.rounded_mean((target == place).astype(np.float64))}
+            for place, (name, each) in enumerate(zip(self.names, classes, strict=True))
+        ]
+        return {
+            "classes": classes,
+            "reliability": bins,
+            "charts": [
+                metrics.reliability_chart(bins, "mean probability of the class", "share of the class", (0.0, 1.0)),
+                {
+                    "title": "Confusion",
+                    "kind": "matrix",
+                    "axes": ["label", "outcome"],
+                    "names": self.names,
+                    "cells": matrix.tolist(),
+                },
+            ],
+        }
+
+    def shift(self, before: Floats, now: Floats, target: Floats, served: Mapping[str, Any]) -> tuple[Any, Floats]:
+        """The level is the share of the class that the outcomes have most often."""
+        del served
+        old, new = before.argmax(axis=1), now.argmax(axis=1)
+        largest = np.bincount(target.astype(np.int64)).argmax()
+        return old != new, np.stack([old == largest, new == largest]).astype(np.float64)
+
+    def judge_shift(
+        self, gate: Shift, moved: float, levels: tuple[float, float], spread: float
+    ) -> tuple[str, str, bool]:
+        del levels, spread
+        return f"at most {gate.labels:.0%} of labels change", f"{moved:.1%} of labels change", moved <= gate.labels
+
+    def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
+        shares = [task.of_group(codes, (target == place).astype(np.float64)) for place in range(len(self.names))]
+        return np.stack(shares, axis=1)[fresh]

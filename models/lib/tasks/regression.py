@@ -1,0 +1,139 @@
+"""A number: the file gives the expected value of the target, in its unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from models.lib import config, limits, metrics
+from models.lib.limits import AtLeast, AtMost, Gate, LargeAtMost, Share
+from models.lib.tasks import task
+from models.lib.tasks.task import BINS, Counts, Floats
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NOTICED = 0.1  # standard deviations of the outcome by which a prediction has to move to be noticed
+
+
+class Baseline(Gate):
+    """What a first release, without a champion, is compared with, beside the mean."""
+
+    rmse: float | None = None
+
+
+class Shift(Gate):
+    """What may change for callers without a word: beyond it `serving.shift` says that it is meant, and why."""
+
+    predictions: Share = 0.5  # that move by more than a tenth of the outcome's standard deviation
+    mean: float = Field(default=0.1, ge=0)  # standard deviations by which the mean prediction may move
+
+
+class Gates(limits.Gates):
+    rmse: AtMost
+    mae: AtMost
+    r2: AtLeast
+    slice_rmse: LargeAtMost
+    baseline: Baseline
+    shift: Shift = Shift()
+
+
+class Settings(config.Model):
+    gates: Gates
+
+
+class Behaviour(task.Task):
+    metrics = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
+    titles = {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+    higher = frozenset({"r2"})
+    main, proper, scale = "rmse", "rmse", "r2"
+    output, field = "prediction", "predictions"
+    trivial_title = "the mean"
+    level_title, moved_title = "mean", "predictions that move"
+    model: Settings
+
+    def column(self) -> pl.Expr:
+        import polars as pl
+
+        return pl.col(self.model.target.column).cast(pl.Float64).alias("target")
+
+    def check_target(self, kind: Any, where: str) -> None:
+        if not kind.is_numeric():
+            task.refuse_target(f"{where}.column", f"{self.model.target.column!r} is {kind}, not a number")
+
+    def measurable(self, target: Floats) -> str | None:
+        return "has one outcome only, on which nothing is measured" if target.min() == target.max() else None
+
+    def in_range(self, values: Floats) -> bool:
+        return bool(values.ndim == 1 and np.isfinite(values).all())
+
+    def edges(self, values: Callable[[], Any]) -> list[float]:
+        """Nine quantiles; a value at an edge lies in the upper bin."""
+        places = np.arange(1, BINS) / BINS
+        return [float(each) for each in np.quantile(np.asarray(values(), np.float32), places, method="nearest")]
+
+    def bins(self, values: Floats, edges: list[float] | None) -> NDArray[np.int64]:
+        chosen = self.edges(lambda: values) if edges is None else edges
+        return np.searchsorted(np.asarray(chosen), values, side="right").astype(np.int64)
+
+    def answer(self, edges: list[float] | None) -> dict[str, Any]:
+        return {
+            "output": self.output,
+            "field": self.field,
+            "description": f"Expected {self.model.target.column}, one a row in the order sent.",
+            "names": None,
+            "minimum": None,
+            "maximum": None,
+            "threshold": None,
+            "edges": edges,
+            "unit": None,
+        }
+
+    def level(self, target: Floats) -> float | None:
+        return metrics.rounded_mean(target)
+
+    def shown(self, level: float | None) -> str:
+        return "" if level is None else f"{level:.4g}"
+
+    def trivial(self, target: Floats) -> float:
+        return float(target.std())
+
+    def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
+        """Mean outcome by tenth of the prediction, and how far predictions are off."""
+        del counts
+        bins = metrics.reliability(self.bins(values, None), values, target)
+        error = values - target
+        low, high = np.quantile(error, [0.005, 0.995])
+        edges = np.linspace(low, high if high > low else low + 1, 41)
+        return {
+            "reliability": bins,
+            "charts": [
+                metrics.reliability_chart(bins, "mean prediction of the tenth", "mean outcome", None),
+                {
+                    "title": "Errors",
+                    "kind": "steps",
+                    "axes": ["prediction minus outcome", "rows"],
+                    "edges": [round(float(each), 5) for each in edges],
+                    "series": [{"name": "rows", "y": np.histogram(error, edges)[0].tolist()}],
+                },
+            ],
+        }
+
+    def shift(self, before: Floats, now: Floats, target: Floats, served: Mapping[str, Any]) -> tuple[Any, Floats]:
+        del served
+        return np.abs(now - before) > NOTICED * target.std(), np.stack([before, now])
+
+    def judge_shift(
+        self, gate: Shift, moved: float, levels: tuple[float, float], spread: float
+    ) -> tuple[str, str, bool]:
+        by = (levels[1] - levels[0]) / spread if spread else 0.0
+        limit = f"at most {gate.predictions:.0%} of predictions move, their mean by {gate.mean:g} standard deviations"
+        value = f"{moved:.1%} of predictions move, their mean by {by:+.3f}"
+        return limit, value, moved <= gate.predictions and abs(by) <= gate.mean
+
+    def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
+        return task.of_group(codes, target)[fresh]

@@ -1,0 +1,141 @@
+"""What depends on what a model answers: a yes or no, one of several classes, or a number. Each has a module here.
+
+Nothing else knows a task by its name: settings come from `settings`, behaviour from `of`, and what the service and the
+stages after it need stands in contract.json, under `answer`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.lib import config
+from repo.lib.refusal import Refusal
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.float32]
+Metric = Callable[[Floats, Floats, Counts], Floats]
+BINS = 10  # of what is answered, whatever the task: telemetry, promise and judge count by them
+
+
+def settings(task: str) -> type[config.Model]:
+    """`model.yaml` as the task has it."""
+    found: type[config.Model] = importlib.import_module(f"models.lib.tasks.{task}").Settings
+    return found
+
+
+def of(model: config.Model) -> Task:
+    """The behaviour of a model's task."""
+    found: type[Task] = importlib.import_module(f"models.lib.tasks.{model.task}").Behaviour
+    return found(model)
+
+
+class Task(ABC):
+    """Values are what the ONNX file gives: float64 [rows], or [rows, classes]."""
+
+    metrics: ClassVar[Mapping[str, Metric]]  # (target [rows], values, counts [draws, rows]) -> [draws]
+    titles: ClassVar[Mapping[str, str]]  # of the metrics
+    higher: ClassVar[frozenset[str]]  # metrics of which more is better
+    main: ClassVar[str]  # the metric of slices, margin and baseline
+    proper: ClassVar[str]  # the metric in which a model has to beat the answer that looks at nothing
+    scale: ClassVar[str]  # a metric of which 1 is perfect, for `plausible`
+    output: ClassVar[str]  # of the ONNX file
+    field: ClassVar[str]  # of the service's answer
+    trivial_title: ClassVar[str]  # what that answer is
+    level_title: ClassVar[str]  # heading of `level`
+    moved_title: ClassVar[str]  # what `shift` counts
+
+    def __init__(self, model: config.Model) -> None:
+        self.model = model
+
+    def sign(self, metric: str) -> float:
+        """1 where more is better, else -1."""
+        return 1.0 if metric in self.higher else -1.0
+
+    def target(self, rows: pl.DataFrame) -> Floats:
+        """The outcome of raw rows as numbers, float64 [rows]."""
+        return rows.select(self.column()).to_series().to_numpy().astype(np.float64)
+
+    @abstractmethod
+    def column(self) -> pl.Expr:
+        """The outcome as `fit` gets it, from the raw columns."""
+
+    @abstractmethod
+    def check_target(self, kind: Any, where: str) -> None:
+        """Refuse a target column of a polars type, or with nulls, that this task cannot be judged by."""
+
+    @abstractmethod
+    def measurable(self, target: Floats) -> str | None:
+        """Why nothing can be measured on these outcomes."""
+
+    @abstractmethod
+    def in_range(self, values: Floats) -> bool:
+        """Whether the values are finite and what this task may answer."""
+
+    @abstractmethod
+    def bins(self, values: Floats, edges: list[float] | None) -> NDArray[np.int64]:
+        """The bin of every row [rows], 0 to 9, as the service counts it; `edges` are those of the ONNX file."""
+
+    def edges(self, values: Callable[[], Any]) -> list[float] | None:  # noqa: ARG002 - of one task alone
+        """Bin edges from a network's values on the validation rows; None where the task has fixed ones."""
+        return None
+
+    def notes(self, edges: list[float] | None) -> dict[str, Any]:
+        """What the ONNX file carries in its metadata beside the graph, key -> JSON."""
+        return {} if edges is None else {"edges": edges}
+
+    @abstractmethod
+    def answer(self, edges: list[float] | None) -> dict[str, Any]:
+        """`answer` of contract.json: all that the service, the rehearsal and the monitoring know of the task."""
+
+    @abstractmethod
+    def level(self, target: Floats) -> float | None:
+        """The outcomes in one figure: share of positives, of the largest class, or the mean."""
+
+    @abstractmethod
+    def shown(self, level: float | None) -> str:
+        """That figure in words."""
+
+    @abstractmethod
+    def trivial(self, target: Floats) -> float:
+        """`proper` of the answer that looks at nothing: base rate, class shares or mean."""
+
+    @abstractmethod
+    def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
+        """`reliability` and `charts` of evaluation.json, and what else the task reports."""
+
+    @abstractmethod
+    def shift(self, before: Floats, now: Floats, target: Floats, served: Mapping[str, Any]) -> tuple[Any, Floats]:
+        """What callers notice, row by row: (whether the answer changes [rows], levels before and now [2, rows]).
+
+        `served` is `serving` of the champion's passport, by which it labelled.
+        """
+
+    @abstractmethod
+    def judge_shift(self, gate: Any, moved: float, levels: tuple[float, float], spread: float) -> tuple[str, str, bool]:
+        """(limit, value, within) of the gate `shift`; `spread` is the standard deviation of the outcome."""
+
+    @abstractmethod
+    def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
+        """Values for rows of which one feature's bin is known (`fresh`), learnt from `codes` and their outcomes."""
+
+
+def of_group(codes: NDArray[np.int64], weights: Floats) -> Floats:
+    """The mean of `weights` [rows] in each group 0..n of `codes`; the mean of all where a group has few rows."""
+    size = int(codes.max(initial=0)) + 1
+    rows = np.bincount(codes, minlength=size)
+    sums = np.bincount(codes, weights, minlength=size)
+    prior = 10.0  # rows: a group of one says nothing, or every key would give the target away
+    return np.asarray((sums + prior * weights.mean()) / (rows + prior), np.float64)
+
+
+def refuse_target(where: str, why: str) -> None:
+    raise Refusal(f"{where}: {why}.")
