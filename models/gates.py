@@ -284,7 +284,7 @@ def _plausible(name: str, gate: limits.Plausible, evidence: Evidence) -> Verdict
     limit, shown = f"{limit}, better by at most {gate.jump:g}", f"{shown}, better by {by:+.4f}"
     if by <= gate.jump:
         return Verdict(name, limit, shown, "pass")
-    if gate.because is None:
+    if not gate.because:
         return Verdict(name, limit, shown, "fail", f'too good to go unexplained: `because: "<reason>"`, {where}')
     if f"meant: {gate.because}" in evidence.champion.reasons:
         why = f"`because` is still the reason of {evidence.champion.version}; give the one of this change, {where}"

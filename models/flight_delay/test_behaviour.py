@@ -16,6 +16,7 @@ from data_schemas.flights.schema import Flights
 from models.lib import config, scoring
 
 MODEL = config.load(Path(__file__).parent.name)  # a copy of this folder tests the copy
+THRESHOLD: float = MODEL.serving.model_dump()["threshold"]
 RUNTIME = scoring.session(MODEL.onnx)
 SCHEMA = {name: kind for name, kind in Flights.to_schema().dtypes.items() if name in MODEL.features}
 
@@ -100,12 +101,12 @@ def test_the_minute_before_midnight_scores_like_the_minute_after() -> None:
 
 # Minimum functionality: cases that any model worth shipping gets right.
 def test_a_clear_early_morning_is_labelled_on_time() -> None:
-    assert score({"sched_dep_minute": 6 * 60, "weekday": 6})[0] < MODEL.serving.threshold
+    assert score({"sched_dep_minute": 6 * 60, "weekday": 6})[0] < THRESHOLD
 
 
 def test_a_stormy_evening_is_labelled_late() -> None:
     storm = {"sched_dep_minute": 19 * 60, "visib": 1.0, "precip": 0.5, "humid": 95.0, "pressure": 1000.0}
-    assert score(storm)[0] > MODEL.serving.threshold
+    assert score(storm)[0] > THRESHOLD
 
 
 # Extremes, nulls and what training never saw: a probability, never an error.

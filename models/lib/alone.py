@@ -27,13 +27,13 @@ def strongest(model: config.Model, rows: pl.DataFrame, target: metrics.Floats) -
     behaviour, train = task.of(model), samples.table(model, "train").tail(ROWS)
     known = train["target"].to_numpy().astype(np.float64)
     once = np.ones((1, len(target)), np.float32)
-    found = []
+    found: list[dict[str, Any]] = []
     for name in model.features:
         codes, fresh = _codes(train[name], rows[name])
         value = behaviour.metrics[behaviour.scale](target, behaviour.alone(codes, known, fresh), once)[0]
         if np.isfinite(value):
             found.append({"feature": name, "value": round(float(value), 4)})
-    return sorted(found, key=lambda each: -each["value"])[:MOST]
+    return sorted(found, key=lambda each: float(each["value"]), reverse=True)[:MOST]
 
 
 def _codes(train: pl.Series, fresh: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

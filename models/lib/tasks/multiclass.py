@@ -103,7 +103,7 @@ class Behaviour(task.Task):
 
     def bins(self, values: Floats, edges: list[float] | None) -> NDArray[np.int64]:
         del edges
-        return np.minimum(values.argmax(axis=1), BINS - 1).astype(np.int64)
+        return np.minimum(values.argmax(axis=1).astype(np.int64), BINS - 1)
 
     def notes(self, edges: list[float] | None) -> dict[str, Any]:
         del edges
