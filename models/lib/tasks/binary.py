@@ -197,4 +197,4 @@ class Behaviour(task.Task):
         return limit, value, moved <= gate.labels and 1 / gate.positives <= times <= gate.positives
 
     def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
-        return task.of_group(codes, target)[fresh]
+        return task.of_group(codes, target, fresh)

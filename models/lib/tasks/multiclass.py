@@ -103,7 +103,8 @@ class Behaviour(task.Task):
 
     def bins(self, values: Floats, edges: list[float] | None) -> NDArray[np.int64]:
         del edges
-        return np.minimum(values.argmax(axis=1).astype(np.int64), BINS - 1)
+        label: NDArray[np.int64] = values.argmax(axis=1)
+        return np.minimum(label, BINS - 1)
 
     def notes(self, edges: list[float] | None) -> dict[str, Any]:
         del edges
@@ -184,5 +185,5 @@ class Behaviour(task.Task):
         return f"at most {gate.labels:.0%} of labels change", f"{moved:.1%} of labels change", moved <= gate.labels
 
     def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
-        shares = [task.of_group(codes, (target == place).astype(np.float64)) for place in range(len(self.names))]
-        return np.stack(shares, axis=1)[fresh]
+        places = range(len(self.names))
+        return np.stack([task.of_group(codes, (target == place).astype(np.float64), fresh) for place in places], axis=1)

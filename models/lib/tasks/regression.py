@@ -136,4 +136,4 @@ class Behaviour(task.Task):
         return limit, value, moved <= gate.predictions and abs(by) <= gate.mean
 
     def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
-        return task.of_group(codes, target)[fresh]
+        return task.of_group(codes, target, fresh)

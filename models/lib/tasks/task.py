@@ -128,13 +128,13 @@ class Task(ABC):
         """Values for rows of which one feature's bin is known (`fresh`), learnt from `codes` and their outcomes."""
 
 
-def of_group(codes: NDArray[np.int64], weights: Floats) -> Floats:
-    """The mean of `weights` [rows] in each group 0..n of `codes`; the mean of all where a group has few rows."""
-    size = int(codes.max(initial=0)) + 1
+def of_group(codes: NDArray[np.int64], weights: Floats, fresh: NDArray[np.int64]) -> Floats:
+    """For each of `fresh` the mean of `weights` in its group of `codes`, drawn to the mean of all where rows are few."""
+    size = int(max(codes.max(initial=0), fresh.max(initial=0))) + 1
     rows = np.bincount(codes, minlength=size)
     sums = np.bincount(codes, weights, minlength=size)
     prior = 10.0  # rows: a group of one says nothing, or every key would give the target away
-    return np.asarray((sums + prior * weights.mean()) / (rows + prior), np.float64)
+    return np.asarray((sums + prior * weights.mean()) / (rows + prior), np.float64)[fresh]
 
 
 def refuse_target(where: str, why: str) -> None:
