@@ -133,7 +133,9 @@ def parity(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
         network = np.asarray(fitted.predict(rows))
     found = scoring.scores(scoring.session(model.onnx), rows)
     if found.shape != network.shape:
-        raise Refusal(f"{model.folder}/network.py: predict() gives {network.shape}, and the file {found.shape}; fix it.")
+        raise Refusal(
+            f"{model.folder}/network.py: predict() gives {network.shape}, and the file {found.shape}; fix it."
+        )
     largest = float(np.abs(found - network).max())  # NaN if there is one
     if not math.isfinite(largest):
         raise Refusal(f"{model.folder}/network.py: nulls or unknown names give scores that are not finite; fix it.")

@@ -62,7 +62,7 @@ class Serving(Strict):
     api: Annotated[int, Field(ge=1)] = 1  # raised by one, it says that callers know of a contract that breaks requests
     # Former features: still accepted, ignored and counted, so that a canary answers what the champion answers. Taking
     # one out of this list refuses those who send it, which a raised `api` declares.
-    dropped: list[str] = []
+    dropped: list[str] = Field(default_factory=list)
     # Why labels change more than gates.shift allows, in the words of the team; the next such release needs its own.
     shift: Reason | None = None
     max_rows: Annotated[int, Field(ge=1, le=10_000)]  # rows in one request

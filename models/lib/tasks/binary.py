@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from models.lib import config, limits, metrics
 from models.lib.limits import AtLeast, AtMost, Gate, LargeAtLeast, Share
 from models.lib.tasks import task
-from models.lib.tasks.task import BINS, Counts, Floats
+from models.lib.tasks.task import BINS, Counts, Floats, Metric
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,13 +68,13 @@ class Settings(config.Model):
 
 
 class Behaviour(task.Task):
-    metrics = {
+    metrics: ClassVar[Mapping[str, Metric]] = {
         "roc_auc": metrics.roc_auc,
         "log_loss": metrics.log_loss,
         "brier": metrics.brier,
         "calibration_error": metrics.calibration_error,
     }
-    titles = {
+    titles: ClassVar[Mapping[str, str]] = {
         "roc_auc": "ROC AUC",
         "log_loss": "log-loss",
         "brier": "Brier score",
@@ -85,6 +85,7 @@ class Behaviour(task.Task):
     output, field = "score", "scores"
     trivial_title = "base rate"
     level_title, moved_title = "positive", "labels that change"
+    answered_title = "labelled positive"
     model: Settings
 
     def column(self) -> pl.Expr:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from models.lib import config, limits, metrics
 from models.lib.limits import AtLeast, AtMost, Gate, LargeAtLeast, Share
 from models.lib.tasks import task
-from models.lib.tasks.task import BINS, Counts, Floats
+from models.lib.tasks.task import BINS, Counts, Floats, Metric
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,17 +61,22 @@ class Settings(config.Model):
 
 
 class Behaviour(task.Task):
-    metrics = {
+    metrics: ClassVar[Mapping[str, Metric]] = {
         "macro_f1": metrics.macro_f1,
         "balanced_accuracy": metrics.balanced_accuracy,
         "log_loss": metrics.log_loss_of_classes,
     }
-    titles = {"macro_f1": "macro F1", "balanced_accuracy": "balanced accuracy", "log_loss": "log-loss"}
+    titles: ClassVar[Mapping[str, str]] = {
+        "macro_f1": "macro F1",
+        "balanced_accuracy": "balanced accuracy",
+        "log_loss": "log-loss",
+    }
     higher = frozenset({"macro_f1", "balanced_accuracy"})
     main, proper, scale = "macro_f1", "log_loss", "macro_f1"
     output, field = "probabilities", "probabilities"
     trivial_title = "shares of the classes"
     level_title, moved_title = "largest class", "labels that change"
+    answered_title = "labelled as the largest class"
     model: Settings
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from pydantic import Field
 from models.lib import config, limits, metrics
 from models.lib.limits import AtLeast, AtMost, Gate, LargeAtMost, Share
 from models.lib.tasks import task
-from models.lib.tasks.task import BINS, Counts, Floats
+from models.lib.tasks.task import BINS, Counts, Floats, Metric
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,13 +47,14 @@ class Settings(config.Model):
 
 
 class Behaviour(task.Task):
-    metrics = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
-    titles = {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+    metrics: ClassVar[Mapping[str, Metric]] = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
+    titles: ClassVar[Mapping[str, str]] = {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}
     higher = frozenset({"r2"})
     main, proper, scale = "rmse", "rmse", "r2"
     output, field = "prediction", "predictions"
     trivial_title = "the mean"
     level_title, moved_title = "mean", "predictions that move"
+    answered_title = "mean prediction"
     model: Settings
 
     def column(self) -> pl.Expr:

@@ -52,6 +52,7 @@ class Task(ABC):
     trivial_title: ClassVar[str]  # what that answer is
     level_title: ClassVar[str]  # heading of `level`
     moved_title: ClassVar[str]  # what `shift` counts
+    answered_title: ClassVar[str]  # and the level of what is answered
 
     def __init__(self, model: config.Model) -> None:
         self.model = model
@@ -129,7 +130,7 @@ class Task(ABC):
 
 
 def of_group(codes: NDArray[np.int64], weights: Floats, fresh: NDArray[np.int64]) -> Floats:
-    """For each of `fresh` the mean of `weights` in its group of `codes`, drawn to the mean of all where rows are few."""
+    """Of each of `fresh` the mean of `weights` in its group of `codes`, near the mean of all where rows are few."""
     size = int(max(codes.max(initial=0), fresh.max(initial=0))) + 1
     rows = np.bincount(codes, minlength=size)
     sums = np.bincount(codes, weights, minlength=size)
