@@ -109,9 +109,9 @@ class Model(Strict):
 
     @property
     def gate_names(self) -> list[str]:
-        """Every gate: those of the task first, then those of every task."""
-        every = list(Gates.model_fields)
-        return [*(name for name in type(self.gates).model_fields if name not in every), *every]
+        """Every gate in the order of a verdict: figures, what they are compared with, the file, its behaviour."""
+        last = ("champion", "baseline", "plausible", "shift", "parity", "latency", "size_mb", "behaviour")
+        return [*(name for name in type(self.gates).model_fields if name not in last), *last]
 
     def span(self, part: str) -> str:
         """Which rows the part (train, valid or test) holds, in words."""
@@ -177,11 +177,11 @@ def load(name: str, check_columns: bool = True) -> Model:
 
 def _check_columns(model: Model, path: Path) -> None:
     """Hold every column that is named against the dataset's schema."""
-    import polars as pl
-
     from data_schemas.lib import datasets
+    from models.lib.tasks import task
 
-    kinds = datasets.schema(model.dataset).to_schema().dtypes
+    schema = datasets.schema(model.dataset).to_schema().columns
+    kinds: dict[str, Any] = {name: getattr(column.dtype, "type", column.dtype) for name, column in schema.items()}
     columns = list(kinds)
     named = {"target.column": [model.target.column], "features": model.features, "slices": list(model.slices)}
     if both := [name for name in model.serving.dropped if name in model.features]:
@@ -193,7 +193,31 @@ def _check_columns(model: Model, path: Path) -> None:
                     f"{path}: {field}: {value!r} is not a column of {model.dataset}; columns: {', '.join(columns)}."
                 )
     for column, edges in model.slices.items():
-        if edges != "categories" and kinds[column].type == pl.String:
-            raise Refusal(f"{path}: slices.{column}: bin edges need a number, and it is text; write `categories`.")
+        if edges != "categories" and not kinds[column].is_numeric():
+            raise Refusal(
+                f"{path}: slices.{column}: bin edges need a number, and it is {kinds[column]}; write `categories`."
+            )
     if model.target.column in model.features:
         raise Refusal(f"{path}: features: {model.target.column!r} is the target; a feature must be known beforehand.")
+    task.of(model).check_target(kinds[model.target.column], f"{path}: target")
+    if schema[model.target.column].nullable:
+        raise Refusal(
+            f"{path}: target.column: {model.target.column!r} may be null in data_schemas/{model.dataset}/schema.py; "
+            "leave rows without an outcome out in source.py, and make the column not nullable."
+        )
+    for name in model.features:
+        if why := _unfit(name, kinds[name], schema[name].nullable):
+            raise Refusal(f"{path}: features: {name!r} {why}; take it out, or change the column.")
+
+
+def _unfit(name: str, kind: Any, nullable: bool) -> str | None:
+    """Why a column can be no feature: a request, and the graph's inputs, have text, whole numbers and floats."""
+    import polars as pl
+
+    if name == "target":
+        return "is what the outcome is called in the table that `fit` gets"
+    if kind == pl.String or kind.is_float():
+        return None
+    if not kind.is_integer() or kind == pl.UInt64:
+        return f"is {kind}, and a request has text, whole numbers of 64 bits and floats"
+    return "is a whole number that may be null, which a request has not: a float can" if nullable else None

@@ -97,14 +97,14 @@ def shift(task: Task, comparison: dict[str, Any]) -> Table:
 
 def bins(task: Task, comparison: dict[str, Any]) -> Table:
     """Rows of the test part by bin of what is answered, of champion and candidate."""
-    found = comparison["shift"]
-    answer = task.answer(found["edges"]) if found else {"names": None, "edges": []}
-    names = answer["names"] or ["below", *(f"{edge:.4g}" for edge in answer["edges"])]
-    if answer["names"] and len(names) > BINS:
-        names = [*names[: BINS - 1], "others"]
-    counted = list(zip(*found["bins"], strict=True))[: len(names)] if found else []
-    rows = [[name, f"{old:,}", f"{new:,}"] for name, (old, new) in zip(names, counted, strict=True)]
-    return [f"{task.field} from", "before", "with this"], rows if found else []
+    head, found = [f"{task.field} from", "before", "with this"], comparison["shift"]
+    if not found:
+        return head, []
+    answer = task.answer(found["edges"])
+    names = answer["names"] or ["the lowest", *(f"{edge:.4g}" for edge in answer["edges"])]
+    names = [*names[: BINS - 1], "others"] if len(names) > BINS else names
+    counted = list(zip(*found["bins"], strict=True))[: len(names)]
+    return head, [[name, f"{old:,}", f"{new:,}"] for name, (old, new) in zip(names, counted, strict=True)]
 
 
 def costs(model: config.Model, measured: dict[str, Any], comparison: dict[str, Any]) -> Table:

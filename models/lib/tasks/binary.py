@@ -25,7 +25,7 @@ class Target(config.Target):
     """A row is positive when `column` is greater than `above` (in its unit), or `equals` a value, or is true."""
 
     above: float | None = None
-    equals: str | int | None = None
+    equals: str | bool | int | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Target:
@@ -104,10 +104,13 @@ class Behaviour(task.Task):
 
         target = self.model.target
         if target.above is not None and not kind.is_numeric():
-            task.refuse_target(f"{where}.above", f"{target.column!r} is {kind}, not a number; use `equals`")
-        if target.equals is not None and (kind == pl.String) != isinstance(target.equals, str):
-            task.refuse_target(f"{where}.equals", f"{target.column!r} is {kind}; give a value of that type")
-        if target.above is None and target.equals is None and kind != pl.Boolean:
+            fix = "leave `above` out" if kind == pl.Boolean else "use `equals`"
+            task.refuse_target(f"{where}.above", f"{target.column!r} is {kind}, not a number; {fix}")
+        if target.equals is not None:
+            fits = {str: kind == pl.String, bool: kind == pl.Boolean, int: kind.is_integer()}[type(target.equals)]
+            if not fits:
+                task.refuse_target(f"{where}.equals", f"{target.column!r} is {kind}; give a value of that type")
+        elif target.above is None and kind != pl.Boolean:
             task.refuse_target(where, f"{target.column!r} is {kind}, not Boolean; add `above` or `equals`")
 
     def measurable(self, target: Floats) -> str | None:
