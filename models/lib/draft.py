@@ -178,7 +178,7 @@ def _limit(behaviour: task.Task, name: str, figure: dict[str, Any]) -> str:
 
 
 def _least(evaluation: dict[str, Any]) -> int:
-    return max(30, evaluation["rows"] // 50)
+    return max(30, int(evaluation["rows"]) // 50)
 
 
 def _down(value: float) -> float:
