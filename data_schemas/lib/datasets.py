@@ -1,4 +1,4 @@
-"""Datasets as the other stages see them: names, contracts and tables of any months.
+"""Datasets as the other stages see them: names, contracts and tables, whole or of any months.
 
 A dataset is a folder of data_schemas/ with a `schema.py` (its contract) and a `source.py` (where its rows come from);
 `python -m data_schemas ingest <dataset>` fills its data folder.
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pandera.polars import DataFrameModel
 
 DATASETS = Path("data_schemas")
+WHOLE = "all"  # the one file of a dataset without months
 
 
 def names() -> list[str]:
@@ -34,7 +35,7 @@ def folder(dataset: str) -> Path:
 
 
 def data(dataset: str) -> Path:
-    """Where its Parquet files are, one a month. Git ignores the folder; `data.dvc` beside it pins its version."""
+    """Where its Parquet files are, one a month, or `all.parquet` alone. Git ignores the folder; `data.dvc` beside it pins its version."""
     return folder(dataset) / "data"
 
 
@@ -80,11 +81,19 @@ def columns(dataset: str) -> list[str]:
     return list(schema(dataset).to_schema().columns)
 
 
-def months(dataset: str, first: str | None = None, last: str | None = None) -> list[str]:
-    """The months that were ingested, from `first` to `last` (both inclusive); refuses when a limit is not there."""
+def parts(dataset: str) -> list[str]:
+    """What was ingested, by the names of its files: months in order, or `all` alone."""
     found = sorted(path.stem for path in data(dataset).glob("*.parquet"))
     if not found:
         raise Refusal(f"{data(dataset)} holds no data; make it with `python -m data_schemas ingest {dataset}`.")
+    return found
+
+
+def months(dataset: str, first: str | None = None, last: str | None = None) -> list[str]:
+    """The months that were ingested, from `first` to `last` (both inclusive); refuses when a limit is not there."""
+    found = parts(dataset)
+    if found == [WHOLE]:
+        raise Refusal(f"{dataset} has no months: its source gives one table(); choose its rows without naming months.")
     for limit in (first, last):
         if limit is not None and limit not in found:
             raise Refusal(f"{dataset} has no month {limit!r}; it has {found[0]} to {found[-1]}.")
@@ -94,22 +103,27 @@ def months(dataset: str, first: str | None = None, last: str | None = None) -> l
     return chosen
 
 
+def read_all(dataset: str) -> pl.DataFrame:
+    """Every row there is, in the order of months where there are any; columns in the schema's order."""
+    return read(dataset, parts(dataset))
+
+
 def read(dataset: str, months: list[str]) -> pl.DataFrame:
     """The rows of the named months ("2013-01"), one table in the schema's column order."""
     import polars as pl
 
     fix = f"make it with `python -m data_schemas ingest {dataset}`"
     order = columns(dataset)
-    parts = []
+    tables = []
     for month in months:
         path = data(dataset) / f"{month}.parquet"
         if not path.is_file():
             raise Refusal(f"{path} is missing; {fix}.")
         try:
-            parts.append(pl.read_parquet(path, glob=False).select(order))
+            tables.append(pl.read_parquet(path, glob=False).select(order))
         except (pl.exceptions.PolarsError, OSError) as error:
             reason = " ".join(str(error).split())
             raise Refusal(f"{path} cannot be read ({reason}); {fix}.") from None
-    if not parts:
+    if not tables:
         raise Refusal(f"no month of {dataset} was asked for; name at least one, such as 2013-01.")
-    return pl.concat(parts)
+    return pl.concat(tables)
