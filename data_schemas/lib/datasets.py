@@ -7,18 +7,21 @@ A dataset is a folder of data_schemas/ with a `schema.py` (its contract) and a `
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repo.lib.refusal import Ended, Refusal, described
 
 if TYPE_CHECKING:
     import polars as pl
-    from pandera.polars import DataFrameModel
+    from pandera.polars import DataFrameModel, DataFrameSchema
 
 DATASETS = Path("data_schemas")
 WHOLE = "all"  # the one file of a dataset without months
+# Options with which pandera casts, fills or drops rows in a copy that nobody keeps, or only warns of them.
+MENDING = ("coerce", "default", "drop_invalid_rows", "add_missing_columns", "parsers", "raise_warning")
 
 
 def names() -> list[str]:
@@ -35,7 +38,7 @@ def folder(dataset: str) -> Path:
 
 
 def data(dataset: str) -> Path:
-    """Where its Parquet files are, one a month, or `all.parquet` alone. Git ignores the folder; `data.dvc` beside it pins its version."""
+    """Where its Parquet files are, one a month or `all.parquet` alone. Git ignores it; `data.dvc` pins its version."""
     return folder(dataset) / "data"
 
 
@@ -70,15 +73,36 @@ def schema(dataset: str) -> type[DataFrameModel]:
     if len(models) != 1:
         raise Refusal(f"{path} must define one pandera DataFrameModel, not {len(models)}; fix the file.")
     try:
-        models[0].to_schema()
+        found = models[0].to_schema()
     except Exception as error:  # an annotation or a check that pandera does not take
         raise Refusal(f"{path}: {models[0].__name__} is not a schema ({error}); fix the file.") from error
+    _refuse_mending(path, found)
     return models[0]
+
+
+def _refuse_mending(path: Path, schema: DataFrameSchema) -> None:
+    """What is on disk is what is judged: a check of mended rows would say nothing of those that training reads."""
+    parts = [("Config", schema), *schema.columns.items(), *(("a rule of the table", rule) for rule in schema.checks)]
+    parts += [(name, rule) for name, column in schema.columns.items() for rule in column.checks]
+    for name, part in parts:
+        for option in MENDING:
+            if (value := getattr(part, option, None)) is not None and value is not False and value != []:
+                raise Refusal(
+                    f"{path}: {name}: the option {option} changes or excuses rows only while they are checked, and "
+                    "training reads them as they are on disk; delete it, and mend the rows in source.py."
+                )
 
 
 def columns(dataset: str) -> list[str]:
     """The columns of a row, in order."""
     return list(schema(dataset).to_schema().columns)
+
+
+def listed(values: Iterable[Any]) -> list[Any]:
+    """What a check allows, as values of Python; those of a set, which has another order in each process, sorted."""
+    if isinstance(values, set | frozenset):
+        values = sorted(values, key=lambda value: (type(value).__name__, value))
+    return [value.item() if hasattr(value, "item") else value for value in values]  # a number of numpy
 
 
 def parts(dataset: str) -> list[str]:
