@@ -100,6 +100,7 @@ def make(
             "window": model.windows.test.model_dump(),
             "rows": evaluation["rows"],
             "positive_rate": evaluation["positive_rate"],
+            "quarantined": pointer.demand(model.dataset).quarantined,
         },
         "metrics": evaluation["metrics"],
         "gates": gates,
