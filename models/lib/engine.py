@@ -22,11 +22,12 @@ TEMPLATE = Path("models/lib/pipeline.yaml")
 # What can change the bytes that a stage makes, of all that its verb imports; tests/models/test_engine.py holds it
 # against the imports.
 ROWS = "data_schemas/lib/datasets.py"
+NETWORK = tuple(f"models/lib/frameworks/{name}.py" for name in ("boosters", "keras", "sklearn", "torch"))  # it imports
 SOURCES = {
     "validate": ("data_schemas/validate.py", "data_schemas/lib/pointer.py", "data_schemas/lib/violations.py", ROWS),
     "describe": ("data_schemas/describe.py", ROWS),
-    "train": ("models/train.py", *_lib("packages", "plugin", "samples"), ROWS, PACKAGES),
-    "export": ("models/export.py", *_lib("packages", "plugin", "inputs"), ROWS),
+    "train": ("models/train.py", *_lib("packages", "plugin", "samples", "columns"), *NETWORK, ROWS, PACKAGES),
+    "export": ("models/export.py", *_lib("packages", "plugin", "columns", "onnx_front"), *NETWORK, ROWS),
     "evaluate": ("models/evaluate.py", *_lib("metrics", "samples", "scoring"), ROWS),
 }
 
