@@ -43,7 +43,9 @@ def distributions(dataset: str, table: pl.DataFrame) -> dict[str, Any]:
     columns: dict[str, dict[str, Any]] = {}
     for name, column in schema.columns.items():
         if not table[name].dtype.is_temporal():
-            allowed = [check.statistics["allowed_values"] for check in column.checks if check.name == "isin"]
+            allowed = [
+                datasets.listed(each.statistics["allowed_values"]) for each in column.checks if each.name == "isin"
+            ]
             columns[name] = _column(table[name], allowed[0] if allowed else None)
             columns[name]["unit"] = (column.metadata or {}).get("unit")
     return {"rows": table.height, "columns": columns}

@@ -5,8 +5,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from data_schemas.lib import datasets
 from repo.lib import files
 from repo.lib.refusal import Refusal
@@ -72,4 +70,4 @@ def demand(dataset: str) -> Version:
 def pin(dataset: str, version: Version) -> None:
     """Write the pointer as `dvc add` would, byte for byte."""
     output = {"md5": version.hash, "size": version.size, "nfiles": version.nfiles, "hash": "md5", "path": "data"}
-    files.write(path(dataset), yaml.safe_dump({"outs": [output]}, sort_keys=False))
+    files.write(path(dataset), files.dump_yaml({"outs": [output]}))
