@@ -259,7 +259,9 @@ def check_sklearn(estimator: Any) -> None:
     for each in _parts(estimator):
         name = type(each).__name__
         if type(each) not in sklearn_operator_name_map:
-            raise Refusal(f"network.py: {name} has no way to ONNX; take another estimator (skl2onnx lists those it knows).")
+            raise Refusal(
+                f"network.py: {name} has no way to ONNX; take another estimator (skl2onnx lists those it knows)."
+            )
         if name.startswith("HistGradientBoosting") and not isinstance(each.categorical_features, str | None):
             raise Refusal(
                 f"network.py: {name} with categorical_features is exported as another model; take an OrdinalEncoder "
@@ -279,7 +281,9 @@ def try_export(fit: Callable[[Any], Any], train: Any) -> None:
 
     table = to_polars(train).head(TRIED)
     odd = pl.int_range(pl.len()) % 5 == 0
-    rows = table.drop("target").with_columns(pl.when(odd).then(pl.lit("never seen")).otherwise(pl.col(pl.String)).name.keep())
+    rows = table.drop("target").with_columns(
+        pl.when(odd).then(pl.lit("never seen")).otherwise(pl.col(pl.String)).name.keep()
+    )
     try:
         model = fit(table)
     except Exception:  # too few rows for it, perhaps: the training will tell

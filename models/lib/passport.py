@@ -97,7 +97,7 @@ def make(
         "content": hashes,
         "dataset": {
             "name": model.dataset,
-            "window": model.windows.test.model_dump(),
+            "window": model.span("test"),
             "rows": evaluation["rows"],
             "level": evaluation["level"],
             "quarantined": pointer.demand(model.dataset).quarantined,

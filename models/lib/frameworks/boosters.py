@@ -29,7 +29,9 @@ class BoosterModel:
         columns = Columns.of(train)
         estimator.set_params(n_jobs=1, **({} if _xgboost(estimator) else {"deterministic": True}))
         short = {"n_estimators": 3} | ({"early_stopping_rounds": None} if _xgboost(estimator) else {})
-        onnx_front.try_export(lambda rows: cls(columns, _whole(cls._fit(clone(estimator).set_params(**short), columns, rows))), train)
+        onnx_front.try_export(
+            lambda rows: cls(columns, _whole(cls._fit(clone(estimator).set_params(**short), columns, rows))), train
+        )
         if valid is not None:
             options["eval_set"] = [(columns.matrix(valid), to_polars(valid)["target"].to_numpy())]
             options |= {"verbose": False} if _xgboost(estimator) else {}

@@ -65,10 +65,15 @@ def _skops(estimator: Any) -> bytes:
         files = {each: made.read(each) for each in made.namelist()}
     known: dict[str, str] = {}
     schema = ADDRESS.sub(lambda found: known.setdefault(found[0], str(len(known))), files.pop("schema.json").decode())
-    named = {known[name] + dot + kind: files[name + dot + kind] for name, dot, kind in (each.partition(".") for each in files)}
+    named = {
+        known[name] + dot + kind: files[name + dot + kind]
+        for name, dot, kind in (each.partition(".") for each in files)
+    }
     with zipfile.ZipFile(written := io.BytesIO(), "w") as archive:
         for name in sorted(named):
-            archive.writestr(zipfile.ZipInfo(name), _without_gaps(named[name]) if name.endswith(".npy") else named[name])
+            archive.writestr(
+                zipfile.ZipInfo(name), _without_gaps(named[name]) if name.endswith(".npy") else named[name]
+            )
         archive.writestr(zipfile.ZipInfo("schema.json"), json.dumps(json.loads(schema), separators=(",", ":")))
     return written.getvalue()
 
@@ -83,5 +88,3 @@ def _without_gaps(stored: bytes) -> bytes:
         clean[name] = array[name]
     np.save(written := io.BytesIO(), clean)
     return written.getvalue()
-
-

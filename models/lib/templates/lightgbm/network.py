@@ -1,28 +1,28 @@
-"""Gradient boosted trees by LightGBM, stopped where the validation rows no longer gain."""
+"""Gradient boosted trees by LightGBM, for any task; stopped where the validation rows no longer gain.
+
+The columns, files and the way to ONNX are those of BoosterModel: what is to be changed here is the model.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, Self
 
 import lightgbm
 
-from models.lib.frameworks.boosters import BoostedModel
+from models.lib.frameworks.boosters import BoosterModel
 
 
-class Model(BoostedModel):
-    # What the target is like: two values or a few classes, as whole numbers from 0, or an amount.
-    KINDS: ClassVar[dict[bool, Any]] = {True: lightgbm.LGBMClassifier, False: lightgbm.LGBMRegressor}
-
+class Model(BoosterModel):
     @classmethod
-    def fit(cls, train: Any, valid: Any, params: dict[str, Any]) -> Model:
-        """On one thread, seeded: the same bytes every time."""
-        estimator = cls.KINDS[train.schema["target"].is_integer()](
+    def fit(cls, train: Any, valid: Any, params: dict[str, Any]) -> Self:
+        """Classes come as whole numbers, amounts as floats. Seeded, on one thread: the same bytes every time."""
+        classes = train.schema["target"].is_integer()
+        estimator = (lightgbm.LGBMClassifier if classes else lightgbm.LGBMRegressor)(
             n_estimators=params["trees"],
             num_leaves=params["leaves"],
             learning_rate=params["learning_rate"],
             random_state=params["seed"],
-            deterministic=True,
-            n_jobs=1,
             verbose=-1,
         )
-        return cls.fitted(estimator, train, valid, patience=params["patience"])
+        stop = lightgbm.early_stopping(params["patience"], verbose=False)
+        return cls.fitted(estimator, train, valid, callbacks=[stop])
