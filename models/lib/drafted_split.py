@@ -28,7 +28,8 @@ def choose(dataset: str, found: dict[str, Column], wanted: str | None) -> tuple[
         key = rest.split(",") if rest else keys
         if lacking := [name for name in key if name not in found]:
             raise Refusal(f"--split: {lacking[0]!r} is not a column of {dataset}; write it as hash:customer_id.")
-        return {"split": {"by": "hash", "key": key or list(found), "shares": SHARES}}, key
+        whole = [name for name, column in found.items() if not column.nullable]
+        return {"split": {"by": "hash", "key": key or whole, "shares": SHARES}}, key
     if kind not in ("", *UNITS):
         raise Refusal(f"--split: {wanted!r} is not month, week, day, hash:KEY or column:NAME; write one of them.")
     stored = datasets.parts(dataset)
