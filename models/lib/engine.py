@@ -23,7 +23,13 @@ TEMPLATE = Path("models/lib/pipeline.yaml")
 # against the imports.
 ROWS = "data_schemas/lib/datasets.py"
 SOURCES = {
-    "validate": ("data_schemas/validate.py", "data_schemas/lib/pointer.py", "data_schemas/lib/violations.py", ROWS),
+    "validate": (
+        "data_schemas/validate.py",
+        "data_schemas/lib/pointer.py",
+        "data_schemas/lib/violations.py",
+        "data_schemas/lib/tables.py",
+        ROWS,
+    ),
     "describe": ("data_schemas/describe.py", ROWS),
     "train": ("models/train.py", *_lib("packages", "plugin", "samples"), ROWS, PACKAGES),
     "export": ("models/export.py", *_lib("packages", "plugin", "inputs"), ROWS),
