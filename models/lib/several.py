@@ -65,11 +65,12 @@ def measure(model: config.Model, count: int, make: Callable[[config.Model], byte
 
 
 def recorded(model: config.Model) -> dict[str, Any] | None:
-    """What was found of this very file, where it was asked."""
-    if not _path(model).is_file():
+    """What was found of this very file and test window, where it was asked."""
+    if not (_path(model).is_file() and model.onnx.is_file()):
         return None
     found: dict[str, Any] = read_json(_path(model), f"python -m models run {model.name} --windows 4", KEYS)
-    return found if found["onnx"] == sha256(model.onnx) else None
+    same = found["onnx"] == sha256(model.onnx) and found["windows"][0]["test"] == model.span("test")
+    return found if same else None
 
 
 def sentence(model: config.Model, own: dict[str, Any], record: dict[str, Any]) -> str:
@@ -83,7 +84,7 @@ def sentence(model: config.Model, own: dict[str, Any], record: dict[str, Any]) -
     word = "in line with the others"
     if own["low"] > max(others) or own["high"] < min(others):
         better = (own["value"] > max(others)) == (task.of(model).sign(name) > 0)
-        word = "better than all others, by more than chance: expect less" if better else "worse than all others"
+        word = "better than all others, so expect less" if better else "worse than all others"
     over = f"{_shown(spread['min'])} to {_shown(spread['max'])} over {count} windows"
     return f"{title} {_shown(own['value'])} here; {over}: {word}."
 
