@@ -161,6 +161,8 @@ def load(name: str, check_columns: bool = True) -> Model:
 
 def _check_columns(model: Model, path: Path) -> None:
     """Hold every column that is named against the dataset's schema."""
+    import polars as pl
+
     from data_schemas.lib import datasets
     from models.lib.tasks import task
 
@@ -179,9 +181,8 @@ def _check_columns(model: Model, path: Path) -> None:
                 )
     for column, edges in model.slices.items():
         if edges != "categories" and not kinds[column].is_numeric():
-            raise Refusal(
-                f"{path}: slices.{column}: bin edges need a number, and it is {kinds[column]}; write `categories`."
-            )
+            kind = "text" if kinds[column] == pl.String else kinds[column]
+            raise Refusal(f"{path}: slices.{column}: bin edges need a number, and it is {kind}; write `categories`.")
     if model.target.column in model.features:
         raise Refusal(f"{path}: features: {model.target.column!r} is the target; a feature must be known beforehand.")
     for field, names in model.parts.columns.items():
@@ -198,11 +199,11 @@ def _check_columns(model: Model, path: Path) -> None:
             "leave rows without an outcome out in source.py, and make the column not nullable."
         )
     for name in model.features:
-        if why := _unfit(name, kinds[name], schema[name].nullable):
+        if why := unfit(name, kinds[name], schema[name].nullable):
             raise Refusal(f"{path}: features: {name!r} {why}; take it out, or change the column.")
 
 
-def _unfit(name: str, kind: Any, nullable: bool) -> str | None:
+def unfit(name: str, kind: Any, nullable: bool) -> str | None:
     """Why a column can be no feature: a request, and the graph's inputs, have text, whole numbers and floats."""
     import polars as pl
 

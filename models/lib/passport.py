@@ -100,6 +100,7 @@ def make(
             "window": model.span("test"),
             "rows": evaluation["rows"],
             "level": evaluation["level"],
+            "quarantined": pointer.demand(model.dataset).quarantined,
         },
         "metrics": evaluation["metrics"],
         "gates": gates,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models import gates, measure
+from models import measure
 from models.__main__ import main
-from models.lib import config, worktree
+from models.lib import config, judges, worktree
 from models.lib.report import charts
 from repo.lib import origin
 from repo.lib.files import read_json
@@ -50,10 +50,10 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def evidence(built: Path, model: config.Model) -> gates.Evidence:
+def evidence(built: Path, model: config.Model) -> judges.Evidence:
     """What the pipeline measured of the specimen."""
     found: dict[str, Any] = {name: read_json(built / f"{name}.json", "") for name in ("evaluation", "measured")}
-    return gates.Evidence(model, found["evaluation"], found["measured"], champion=None)
+    return judges.Evidence(model, found["evaluation"], found["measured"], champion=None)
 
 
 @pytest.fixture(scope="session")

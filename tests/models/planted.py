@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from models import gates
-from models.gates import Evidence, Verdict
-from models.lib import config
+from models.lib.judges import Evidence, Verdict
 
 ASIDE = "not the gate that this test is about"
 GONE = object()  # as a value: delete the figure
@@ -17,7 +16,7 @@ GONE = object()  # as a value: delete the figure
 def only(evidence: Evidence, name: str, **limits: Any) -> Evidence:
     """The same evidence with every other gate off; `limits` replace those of model.yaml."""
     found = evidence.model.gates
-    off = {other: type(getattr(found, other))(off=ASIDE) for other in config.Gates.model_fields if other != name}
+    off = {other: type(getattr(found, other))(off=ASIDE) for other in type(found).model_fields if other != name}
     if name == "champion":
         del off["baseline"]  # what a first release is held against
     judged = found.model_copy(update=off | {name: getattr(found, name).model_copy(update=limits)})

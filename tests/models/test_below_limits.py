@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from models import gates
-from models.gates import BELOW, Evidence
-from models.lib import compare, config
+from models.lib import compare, config, judges
 from models.lib.champion import Champion
+from models.lib.judges import BELOW, Evidence
 from models.lib.report import figures
 from tests.models.planted import plant, verdict
 
@@ -43,7 +43,7 @@ def compared(evidence: Evidence, metrics: Any = None, slices: Any = (0.75, -0.01
     return found
 
 
-def judged(evidence: Evidence, name: str, **limits: Any) -> gates.Verdict:
+def judged(evidence: Evidence, name: str, **limits: Any) -> judges.Verdict:
     """The verdict of one gate, with the champion's gate on: it is what says that a comparison may excuse."""
     gate = getattr(evidence.model.gates, name).model_copy(update=limits)
     return gates.JUDGES[name](name, gate, evidence)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models.gates import Evidence, Verdict
 from models.lib import champion, config, metrics
 from models.lib.champion import Champion
 from models.lib.compare import compare
+from models.lib.judges import Evidence, Verdict
 from repo.lib.files import sha256, write
 from repo.lib.refusal import Refusal
 from tests.models.planted import verdict

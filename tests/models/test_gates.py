@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from models import gates
-from models.gates import Evidence, Verdict
 from models.lib import config
+from models.lib.judges import Evidence, Verdict
 from tests.models.planted import ASIDE, GONE, only, plant, verdict
 
 # gate -> where the evidence keeps its figures, and a value that is out of its limit

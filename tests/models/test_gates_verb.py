@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from models import gates
-from models.gates import Evidence
 from models.lib import champion, compare, config, metrics, scoring
+from models.lib.judges import Evidence
 from repo.lib.files import read_json, sha256, write
 from tests.models.planted import verdict
 from tests.support import trees

@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from models.lib import metrics
+from models.lib.tasks.binary import Behaviour
 
 ROWS = 3000
 THEIRS = {"roc_auc": roc_auc_score, "log_loss": log_loss, "brier": brier_score_loss}
@@ -37,7 +38,7 @@ def test_a_metric_is_scikit_learns_on_the_sample_and_on_every_resample(
     name: str, target: metrics.Floats, score: metrics.Floats, counts: Any
 ) -> None:
     theirs: Callable[..., float] = THEIRS[name]
-    ours = metrics.METRICS[name](target, score, counts)
+    ours = Behaviour.metrics[name](target, score, counts)
     assert ours.shape == (1 + metrics.RESAMPLES,)
     assert ours[0] == pytest.approx(theirs(target, score), abs=1e-9)
     for draw in range(1, 20):
@@ -86,13 +87,13 @@ def test_resamples_depend_on_the_seed_alone(counts: Any) -> None:
     assert not (metrics.resamples(ROWS, seed=1) == counts).all()
 
 
-@pytest.mark.parametrize("name", metrics.METRICS)
+@pytest.mark.parametrize("name", Behaviour.metrics)
 def test_an_interval_contains_the_value_and_narrows_with_more_rows(
     name: str, target: metrics.Floats, score: metrics.Floats
 ) -> None:
     widths = []
     for rows in (300, ROWS):
-        found: Any = metrics.interval(metrics.METRICS[name](target[:rows], score[:rows], metrics.resamples(rows)))
+        found: Any = metrics.interval(Behaviour.metrics[name](target[:rows], score[:rows], metrics.resamples(rows)))
         assert found["low"] <= found["value"] <= found["high"]
         widths.append(found["high"] - found["low"])
     assert 0 < widths[1] < widths[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models import gates
-from models.lib import config, passport
+from models.lib import config, judges, passport
 from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
 from tests.support import trees
@@ -116,13 +116,13 @@ def test_a_missing_or_broken_pin_of_the_data_is_refused(
     ("verdicts", "whole"), [(["pass", "off"], "pass"), (["pass", "fail", "off"], "fail"), (["fail"], "fail")]
 )
 @pytest.mark.usefixtures("tree")
-def test_one_gate_that_fails_fails_the_whole(evidence: gates.Evidence, verdicts: list[str], whole: str) -> None:
+def test_one_gate_that_fails_fails_the_whole(evidence: judges.Evidence, verdicts: list[str], whole: str) -> None:
     record = passport.make(evidence.model, evidence.evaluation, [{"verdict": each} for each in verdicts], None, [], 0.6)
     assert record["verdict"] == whole
 
 
 @pytest.mark.usefixtures("tree")
-def test_the_record_holds_what_promotion_and_people_need(evidence: gates.Evidence) -> None:
+def test_the_record_holds_what_promotion_and_people_need(evidence: judges.Evidence) -> None:
     champion = {"version": "0123456789ab", "onnx": "f" * 64, "commit": "c" * 40}
     record = passport.make(evidence.model, evidence.evaluation, [{"verdict": "pass"}], champion, [], 0.6)
     assert set(record["content"]) == {"data", "schema", "code", "service", "requirements", "onnx"}
@@ -134,9 +134,9 @@ def test_the_record_holds_what_promotion_and_people_need(evidence: gates.Evidenc
 
 
 def test_writing_it_again_gives_the_same_bytes(
-    tree: Path, evidence: gates.Evidence, monkeypatch: pytest.MonkeyPatch
+    tree: Path, evidence: judges.Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge: Callable[[gates.Evidence], list[gates.Verdict]] = lambda _: [gates.Verdict("brier", "l", "v", "pass")]  # noqa: E731
+    judge: Callable[[judges.Evidence], list[judges.Verdict]] = lambda _: [judges.Verdict("brier", "l", "v", "pass")]  # noqa: E731
     monkeypatch.setattr(gates, "judge", judge)
     monkeypatch.setattr(gates, "gather", lambda _: evidence)
     path = tree / MODEL / "build/passport.yaml"

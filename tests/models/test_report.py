@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from models import gates, report
-from models.lib import compare, config
+from models import report
+from models.lib import compare, config, judges
 from models.lib.report import charts, conclusion, figures
 from repo.lib.files import read_json, write_json
 from tests.models.scene import OPTIONS
@@ -191,7 +191,7 @@ BOTH = [gate("champion", "0.6 (at the worse ends)", SAME), gate("baseline", "0.6
             True,
             -0.001,
             0.009,
-            [FINE, CALIBRATION | {"verdict": gates.BELOW}],
+            [FINE, CALIBRATION | {"verdict": judges.BELOW}],
             "Neither better nor worse than production by ROC AUC (+0.0040, -0.0010 to +0.0090); all 2 gates pass, 1 of "
             "them below the limit as production is (calibration_error 0.102, limit 0.06).",
         ),
@@ -364,10 +364,10 @@ def test_both_say_what_callers_will_notice(tree: Path, write: Callable[[], tuple
 
 
 def test_a_limit_that_was_excused_is_loud_in_both(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
-    change(tree, lambda record: record["gates"][0].update(verdict=gates.BELOW))
+    change(tree, lambda record: record["gates"][0].update(verdict=judges.BELOW))
     page, markdown = write()
-    assert f"⚠️ **{gates.BELOW}**" in markdown
-    assert f'<span class="tag below">{gates.BELOW}</span>' in page
+    assert f"⚠️ **{judges.BELOW}**" in markdown
+    assert f'<span class="tag below">{judges.BELOW}</span>' in page
 
 
 @pytest.mark.usefixtures("drawn")

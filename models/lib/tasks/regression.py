@@ -103,6 +103,9 @@ class Behaviour(task.Task):
     def trivial(self, target: Floats) -> float:
         return float(target.std())
 
+    def chance(self, evaluation: dict[str, Any]) -> float:
+        return float(evaluation["trivial"])
+
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
         """Mean outcome by tenth of the prediction, and how far predictions are off."""
         del counts

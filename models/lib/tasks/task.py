@@ -110,6 +110,10 @@ class Task(ABC):
         """`proper` of the answer that looks at nothing: base rate, class shares or mean."""
 
     @abstractmethod
+    def chance(self, evaluation: dict[str, Any]) -> float:
+        """`main` of the answer that looks at nothing, as far as it is known; a first baseline."""
+
+    @abstractmethod
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
         """`reliability` and `charts` of evaluation.json, and what else the task reports."""
 
