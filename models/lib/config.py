@@ -193,11 +193,6 @@ def _check_columns(model: Model, path: Path) -> None:
     if fault := model.parts.misfit(kinds, model.features):
         raise Refusal(f"{path}: {model.parts.setting}.{fault[0]}: {fault[1]}; fix it there.")
     task.of(model).check_target(kinds[model.target.column], f"{path}: target")
-    if schema[model.target.column].nullable:
-        raise Refusal(
-            f"{path}: target.column: {model.target.column!r} may be null in data_schemas/{model.dataset}/schema.py; "
-            "leave rows without an outcome out in source.py, and make the column not nullable."
-        )
     for name in model.features:
         if why := unfit(name, kinds[name], schema[name].nullable):
             raise Refusal(f"{path}: features: {name!r} {why}; take it out, or change the column.")

@@ -55,9 +55,7 @@ def target(column: Column, wanted: str | None) -> tuple[str, dict[str, Any]]:
     """(task, `target:`) that the values of a column suggest, or that fit the wanted task."""
     import polars as pl
 
-    if column.nullable:
-        raise Refusal(f"--target: {column.name!r} may be null; leave rows without an outcome out in source.py.")
-    values, named = column.values, {"column": column.name}
+    values, named = column.values.drop_nulls(), {"column": column.name}
     counts = values.value_counts(sort=True)
     if counts.height < 2:
         raise Refusal(f"--target: {column.name!r} has one value only, so there is nothing to learn; name another.")

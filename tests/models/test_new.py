@@ -35,7 +35,7 @@ def column(values: list[Any], nullable: bool = False, **metadata: Any) -> Column
         ([3, 1, 2], "regression", "regression", {}),
         (list(range(30)), None, "regression", {}),
         (list(range(30)), "multiclass", "multiclass", {"classes": list(range(30))}),
-        ([0.5, 1.5, 2.5], None, "regression", {}),
+        ([0.5, 1.5, None, 2.5], None, "regression", {}),
     ],
 )
 def test_the_values_of_the_target_suggest_a_task(values: list[Any], wanted: Any, task: str, target: Any) -> None:
@@ -48,7 +48,6 @@ def test_the_values_of_the_target_suggest_a_task(values: list[Any], wanted: Any,
         (column(["a", "a"]), None, "one value only"),
         (column([f"t{place}" for place in range(40)]), None, "40 different values of String, which make no task"),
         (column([True, False]), "regression", "which make no regression"),
-        (column([1.5, None, 2.5], nullable=True), None, "may be null"),
     ],
 )
 def test_a_target_that_makes_no_task_is_refused(target: Column, wanted: Any, words: str) -> None:
@@ -89,7 +88,7 @@ def test_a_date_divides_the_rows_by_the_largest_unit_that_gives_enough(
     days: list[date], wanted: Any, unit: str, last: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("data_schemas.lib.datasets.parts", lambda _: ["all"])
-    split, read = drafted_split.choose("d", {"it": column(days)}, wanted)
+    split, read = drafted_split.choose("d", {"it": column(days)}, "target", wanted)
     assert (split["split"]["by"], split["split"]["unit"], split["split"]["test"]["last"]) == ("time", unit, last)
     assert read == ["it"]
 
@@ -97,11 +96,11 @@ def test_a_date_divides_the_rows_by_the_largest_unit_that_gives_enough(
 def test_without_a_date_the_key_divides_them_or_the_whole_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data_schemas.lib.datasets.parts", lambda _: ["all"])
     key, size, gap = column(["a"], key=True), column([1.0]), column([None], nullable=True)
-    assert drafted_split.choose("d", {"id": key, "size": size}, None)[0]["split"]["key"] == ["id"]
-    assert drafted_split.choose("d", {"size": size, "gap": gap}, None)[0]["split"]["key"] == ["size"]
+    assert drafted_split.choose("d", {"id": key, "size": size}, "target", None)[0]["split"]["key"] == ["id"]
+    assert drafted_split.choose("d", {"size": size, "gap": gap}, "target", None)[0]["split"]["key"] == ["size"]
     for wrong in ("hash:nobody", "column:nobody", "month", "year"):
         with pytest.raises(Refusal, match="--split"):
-            drafted_split.choose("d", {"size": size}, wrong)
+            drafted_split.choose("d", {"size": size}, "target", wrong)
 
 
 def test_settings_are_read_as_they_were_meant() -> None:
