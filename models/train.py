@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from models.lib import artifacts, config, plugin, samples
+from models.lib import artifacts, columns, config, plugin, samples
 from repo.lib.refusal import Refusal
 
 
@@ -16,7 +16,8 @@ def main(options: argparse.Namespace) -> int:
     print(f"train {model.name}: {train.height:,} rows of {model.windows.train}, ", end="")
     print(f"validated on {valid.height:,} of {model.windows.valid}")
     with plugin.guarded(model):
-        fitted = plugin.network(model).fit(train, valid, model.training)
+        frame = columns.FRAMES[model.frame]
+        fitted = plugin.network(model).fit(frame(train), frame(valid), model.training)
     save(model, fitted)
     return 0
 

@@ -37,7 +37,11 @@ def hashes(model: config.Model) -> dict[str, str]:
     found = {stage: [*map(Path, sources)] for stage, sources in SOURCES.items()}
     for stage in ("train", "export", "evaluate"):
         found[stage].append(model.requirements)
-    return {stage: sha256_of_files(path for path in paths if path.is_file())[:32] for stage, paths in found.items()}
+    settings = dict.fromkeys(("train", "export"), f" {model.frame} {model.backend}")  # DVC needs them in the file
+    return {
+        stage: sha256_of_files(path for path in paths if path.is_file())[:32] + settings.get(stage, "")
+        for stage, paths in found.items()
+    }
 
 
 def path(model: config.Model) -> Path:
