@@ -8,7 +8,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from models.lib import champion, config, lock, plugin, samples, scoring
+from models.lib import champion, columns, config, lock, plugin, samples, scoring
 from repo.lib.command import working
 from repo.lib.files import sha256, write_json
 from repo.lib.refusal import Refusal
@@ -130,7 +130,7 @@ def parity(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
     rows = disturbed(table.sample(PARITY_ROWS, with_replacement=table.height < PARITY_ROWS, seed=0))
     fitted = plugin.load(model)
     with plugin.guarded(model):
-        network = np.asarray(fitted.predict(rows))
+        network = np.asarray(fitted.predict(columns.FRAMES[model.frame](rows)))
     found = scoring.scores(scoring.session(model.onnx), rows)
     if found.shape != network.shape:
         raise Refusal(

@@ -58,6 +58,8 @@ class Model(Strict):
     training: dict[str, Any]  # handed to network.py as it stands
     gates: SerializeAsAny[Gates]
     serving: SerializeAsAny[Serving]
+    frame: Literal["polars", "pandas"] = "polars"  # the tables that network.py gets
+    backend: Literal["torch", "tensorflow"] = "torch"  # of Keras, for a network.py in Keras
     storage: Literal["git", "dvc"]  # where the bytes of weights/ and model.onnx live
 
     @field_validator("features")

@@ -66,7 +66,19 @@ DATASET = (Row(("source.py",), GATES, data=True),)
 # Of a setting of model.yaml, by its dotted name: what `params` of the pipeline say, and who reads the rest.
 SETTINGS = (
     Row(
-        ("dataset", "features", "frame", "split", "target", "task", "training", "windows.train", "windows.valid"), TRAIN
+        (
+            "dataset",
+            "features",
+            "backend",
+            "frame",
+            "split",
+            "target",
+            "task",
+            "training",
+            "windows.train",
+            "windows.valid",
+        ),
+        TRAIN,
     ),
     Row(("storage",), TRAIN),
     Row(("serving.threshold",), GATES),
