@@ -43,12 +43,14 @@ def main(options: argparse.Namespace) -> int:
     else:
         data = datasets.data(dataset)
         report = build / "validation.json"
-        inspection = inspect(dataset, [data / f"{month}.parquet" for month in datasets.months(dataset)])
+        inspection = inspect(dataset, [data / f"{part}.parquet" for part in datasets.parts(dataset)])
         inspection.violations.extend(_unpinned(dataset))
     report = Path(options.report or report)
     files.write_json(report, summary(inspection))
     console = Console()
     show(inspection, console)
+    if not options.table and (pinned := pointer.pinned(dataset)) and pinned.quarantined:
+        console.print(f"{pinned.quarantined:,} rows of its source break the contract and are left out.", soft_wrap=True)
     console.print(Text(f"report: {report}", style="dim"), soft_wrap=True)
     return 1 if inspection.violations else 0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from repo.lib.command import Verb, noun, run, use_utf8
 
+FRAMEWORKS = sorted(path.name for path in (Path(__file__).parent / "lib/templates").iterdir() if path.is_dir())
 MODEL = ("model", {"help": "a folder of models/", "type": noun})
 VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
@@ -15,6 +16,14 @@ VERBS = [
         ("--push", {"metavar": "BRANCH", "help": "run what is stale on the newest commit of this branch, and push it"}),
         ("--write", {"metavar": "DIR", "help": "with --push: push nothing, leave there what would be pushed"}),
         ("--read", {"metavar": "DIR", "help": "with --push: train nothing, push what --write left there"}),
+    ], alone=True),
+    Verb("new", "draft a model for a dataset, train it once, and set its gates by what it reaches", [
+        ("model", {"help": "the folder of models/ that it becomes", "type": noun}),
+        ("--dataset", {"required": True, "metavar": "NAME", "help": "a folder of data_schemas/", "type": noun}),
+        ("--target", {"required": True, "metavar": "COLUMN", "help": "what is predicted"}),
+        ("--task", {"choices": ["binary", "multiclass", "regression"], "help": "default: as the target's values are"}),
+        ("--split", {"metavar": "HOW", "help": "month, week, day, hash:KEY or column:NAME (default: what there is)"}),
+        ("--like", {"choices": FRAMEWORKS, "default": "lightgbm", "help": "the framework (default: lightgbm)"}),
     ], alone=True),
     Verb("train", "fit the network on the training window", [MODEL], alone=True),
     Verb("export", "write the network as one reproducible ONNX file", [MODEL], alone=True),

@@ -102,7 +102,7 @@ def latency(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
         several = min(50, table.height // rows)
         feeds = [scoring.feed(runtime, table.slice(start * rows, rows)) for start in range(several)]
         if not feeds:
-            raise Refusal(f"{model.folder}/model.yaml: windows.test: has under {rows} rows, too few to time; widen it.")
+            raise Refusal(f"{model.folder}/model.yaml: {model.parts.setting}.test: has under {rows} rows; widen it.")
         gc.collect()
         rounds = [_time(runtime, feeds, calls) for _ in range(1 + ROUNDS)][1:]  # the first one warms up
         p50, p99 = min((np.percentile(taken, [50, 99]) for taken in rounds), key=lambda pair: pair[1])

@@ -155,7 +155,7 @@ def _prepare(before: State, to: str | None) -> bool:
     if code := worktree.verb(*words):
         raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); fix that and run again.")
     now = windows.slide(before.model, to)
-    for line in windows.changes(before.model.windows, now) if now != before.model.windows else ():
+    for line in windows.changes(before.model.parts, now) if now != before.model.parts else ():
         print(f"retrain {name}: {line}")
     if _state(name) == before:
         print(f"retrain {name}: neither the data nor the windows have anything new: nothing to train on.")
@@ -197,8 +197,8 @@ def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
 
     name, branch = before.model.name, f"retrain/{before.model.name}"
     report = (before.model.build / "report.md").read_text()
-    moved = before.model.windows != after.model.windows
-    listed = windows.changes(before.model.windows, after.model.windows) if moved else ["The windows stayed."]
+    old, new = before.model.parts, after.model.parts
+    listed = windows.changes(old, new) if old != new else [f"The {new.setting} stayed."]
     data = f"{_version(before.data)} -> {_version(after.data)}" if before.data != after.data else _version(after.data)
     lines = [
         f"**{verdict.sentence}**",
@@ -210,8 +210,7 @@ def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
         report,
     ]
     close_with = f"{verdict.sentence} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
-    title = f"Retrain {name} on data up to {after.model.windows.test.last}"
-    return origin.Edit(title, "\n".join(lines)[:LONGEST], close_with)
+    return origin.Edit(f"Retrain {name} on {new.until}", "\n".join(lines)[:LONGEST], close_with)
 
 
 def _version(data: pointer.Version | None) -> str:

@@ -97,10 +97,12 @@ def _figures(release: Release) -> dict[str, str]:
     """Title -> text of each figure of a passport."""
     record = _record(release)
     window, image = record.get("dataset", {}).get("window"), record["image"]
+    if isinstance(window, dict):  # as passports had it first
+        window = f"{window['first']} to {window['last']}"
     metrics = record.get("metrics", {})
     return {
         "version": f"`{release.version}`",
-        "test window": f"{window['first']} to {window['last']}, {record['dataset']['rows']:,} rows" if window else "",
+        "test window": f"{window}, {record['dataset']['rows']:,} rows" if window else "",
         **{title: _interval(metrics.get(key)) for key, title in TITLES.items()},
         **{title: f"`{record['content'].get(part, '')[:12]}`" for part, title in PARTS.items()},
         "strategy": str(record["serving"]["strategy"]),

@@ -7,45 +7,12 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from data_schemas.lib import months
 from models.lib.limits import Gates, Reason, Strict
+from models.lib.split import Parts, Split, Windows
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 MODELS = Path("models")
-Month = Annotated[str, Field(pattern=f"^{months.PATTERN}$")]
-
-
-class Window(Strict):
-    """Months, both inclusive."""
-
-    first: Month
-    last: Month
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Window:
-        if self.first > self.last:
-            raise ValueError(f"first ({self.first}) lies after last ({self.last})")
-        return self
-
-    def __str__(self) -> str:
-        return self.first if self.first == self.last else f"{self.first} to {self.last}"
-
-    def months(self) -> list[str]:
-        return [months.name(number) for number in range(months.number(self.first), months.number(self.last) + 1)]
-
-
-class Windows(Strict):
-    train: Window
-    valid: Window  # early stopping and calibration
-    test: Window  # every number in the report and every gate
-
-    @model_validator(mode="after")
-    def _one_after_the_other(self) -> Windows:
-        for earlier, later in (("train", "valid"), ("valid", "test")):
-            if getattr(self, earlier).last >= getattr(self, later).first:
-                raise ValueError(f"the {earlier} window ({getattr(self, earlier).last}) overlaps or follows {later}")
-        return self
 
 
 class Target(Strict):
@@ -81,7 +48,8 @@ class Model(Strict):
     description: str
     task: Literal["binary", "multiclass", "regression"] = "binary"
     dataset: str
-    windows: Windows
+    windows: Windows | None = None
+    split: Split | None = None  # in its place
     target: SerializeAsAny[Target]
     features: list[str] = Field(min_length=1)  # raw columns of the dataset, in the order of the ONNX inputs
     slices: dict[
@@ -107,6 +75,19 @@ class Model(Strict):
                 raise ValueError(f"{column}: bin edges must be two or more, in rising order")
         return slices
 
+    @model_validator(mode="after")
+    def _divided(self) -> Model:
+        if (self.windows is None) == (self.split is None):
+            raise ValueError("give either `windows` or `split`, which say what trains, validates and tests the model")
+        return self
+
+    @property
+    def parts(self) -> Parts:
+        """Which rows train, validate and test it."""
+        found = self.windows or self.split
+        assert found is not None
+        return found
+
     @property
     def gate_names(self) -> list[str]:
         """Every gate in the order of a verdict: figures, what they are compared with, the file, its behaviour."""
@@ -115,7 +96,7 @@ class Model(Strict):
 
     def span(self, part: str) -> str:
         """Which rows the part (train, valid or test) holds, in words."""
-        return str(getattr(self.windows, part))
+        return self.parts.span(part)
 
     @property
     def folder(self) -> Path:
@@ -168,8 +149,11 @@ def load(name: str, check_columns: bool = True) -> Model:
         raise Refusal(f"{path}: name is the folder's name, not a key; delete it.") from None
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise Refusal(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}; fix it there.") from None
+        kind = first["loc"][:1] == ("split",)  # pydantic puts what `by` says behind it
+        field = ".".join(str(part) for part in (first["loc"][:1] + first["loc"][2:] if kind else first["loc"]))
+        raise Refusal(
+            f"{path}: {field or 'the file'}: {first['msg'].removeprefix('Value error, ')}; fix it there."
+        ) from None
     if check_columns:
         _check_columns(model, path)
     return model
@@ -186,6 +170,7 @@ def _check_columns(model: Model, path: Path) -> None:
     kinds: dict[str, Any] = {name: getattr(column.dtype, "type", column.dtype) for name, column in schema.items()}
     columns = list(kinds)
     named = {"target.column": [model.target.column], "features": model.features, "slices": list(model.slices)}
+    named |= {f"{model.parts.setting}.{field}": names for field, names in model.parts.columns.items()}
     if both := [name for name in model.serving.dropped if name in model.features]:
         raise Refusal(f"{path}: serving.dropped: {both[0]!r} is a feature; take it out of one of the two lists.")
     for field, values in named.items():
@@ -200,6 +185,13 @@ def _check_columns(model: Model, path: Path) -> None:
             raise Refusal(f"{path}: slices.{column}: bin edges need a number, and it is {kind}; write `categories`.")
     if model.target.column in model.features:
         raise Refusal(f"{path}: features: {model.target.column!r} is the target; a feature must be known beforehand.")
+    for field, names in model.parts.columns.items():
+        if model.target.column in names:
+            raise Refusal(
+                f"{path}: {model.parts.setting}.{field}: {model.target.column!r} is the target; name another."
+            )
+    if fault := model.parts.misfit(kinds, model.features):
+        raise Refusal(f"{path}: {model.parts.setting}.{fault[0]}: {fault[1]}; fix it there.")
     task.of(model).check_target(kinds[model.target.column], f"{path}: target")
     if schema[model.target.column].nullable:
         raise Refusal(

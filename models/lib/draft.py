@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +17,13 @@ import yaml
 from data_schemas.lib import datasets
 from models.lib import config, limits
 from models.lib.tasks import task
+from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
     import polars as pl
 
+MOST_CLASSES = 200
 CLASSES = 20  # distinct values up to which whole numbers are classes and not amounts
 NAMES = 1_000  # distinct texts in a feature above which it is a name of a row, not a category
 SLICED = 30  # and below which it makes slices
@@ -48,29 +51,33 @@ def columns(dataset: str, rows: pl.DataFrame) -> dict[str, Column]:
     return {name: Column(name, rows[name], each.nullable, each.metadata or {}) for name, each in found.items()}
 
 
-def target(column: Column, where: str) -> tuple[str, dict[str, Any]]:
-    """(task, `target:`) that the values of a column suggest."""
+def target(column: Column, wanted: str | None) -> tuple[str, dict[str, Any]]:
+    """(task, `target:`) that the values of a column suggest, or that fit the wanted task."""
     import polars as pl
 
     if column.nullable:
-        raise Refusal(f"{where}: {column.name!r} may be null; leave rows without an outcome out in source.py.")
+        raise Refusal(f"--target: {column.name!r} may be null; leave rows without an outcome out in source.py.")
     values, named = column.values, {"column": column.name}
-    if values.dtype == pl.Boolean:
-        return "binary", named
     counts = values.value_counts(sort=True)
-    few = counts.height <= CLASSES and (column.text or values.dtype.is_integer())
     if counts.height < 2:
-        raise Refusal(f"{where}: {column.name!r} has one value only, so there is nothing to learn; name another one.")
-    if few and counts.height == 2:
-        rarer = sorted(counts[column.name].to_list())[1] if not column.text else counts[column.name][1]
-        return "binary", named | {"equals": rarer}
-    if few:
-        return "multiclass", named | {"classes": sorted(counts[column.name].to_list())}
-    if values.dtype.is_numeric():
-        return "regression", named
+        raise Refusal(f"--target: {column.name!r} has one value only, so there is nothing to learn; name another.")
+    listed = column.text or values.dtype.is_integer()
+    found = {
+        "binary": named if values.dtype == pl.Boolean else None,
+        "multiclass": named | {"classes": sorted(counts[column.name].to_list())}
+        if listed and 2 < counts.height <= (MOST_CLASSES if wanted else CLASSES)
+        else None,
+        "regression": named if values.dtype.is_numeric() and (wanted or counts.height > 2) else None,
+    }
+    if listed and counts.height == 2:
+        rarer = counts[column.name][1] if column.text else max(counts[column.name].to_list())
+        found["binary"] = named | {"equals": rarer}
+    for word, settings in found.items():
+        if settings is not None and wanted in (None, word):
+            return word, settings
     raise Refusal(
-        f"{where}: {column.name!r} has {counts.height:,} different values of {values.dtype}, which are neither an "
-        "amount nor a few classes; name another target."
+        f"--target: {column.name!r} has {counts.height:,} different values of {values.dtype}, which make no "
+        f"{wanted or 'task'}; name another target."
     )
 
 
@@ -103,7 +110,7 @@ def slices(found: dict[str, Column], names: list[str]) -> dict[str, str]:
     return dict.fromkeys(few[:2], "categories")
 
 
-def write(settings: dict[str, Any], gates: list[str], left: dict[str, str]) -> str:
+def text(settings: dict[str, Any], gates: list[str], left: dict[str, str]) -> str:
     """model.yaml as text."""
     lines = []
     for key, value in settings.items():
@@ -124,8 +131,17 @@ def _plain(name: str) -> str:
     return str(yaml.safe_dump(name, default_style=None, width=4096).removesuffix("...\n").strip())
 
 
-def gates_off(kind: type[limits.Gates]) -> list[str]:
+def framework(template: Path) -> dict[str, Any]:
+    """`frame` and `training` of a framework's template."""
+    found: dict[str, Any] = read_yaml(template / "training.yaml", f"git checkout -- {template}")
+    return found
+
+
+def gates_off(word: str) -> list[str]:
     """Every gate that needs figures, while there are none."""
+    kind = task.settings(word).model_fields["gates"].annotation
+    assert isinstance(kind, type)
+    assert issubclass(kind, limits.Gates)
     needed = [name for name, field in kind.model_fields.items() if field.is_required()]
     return [f'  {name}: {{off: "drafted: nothing is measured yet"}}' for name in needed]
 

@@ -65,7 +65,10 @@ MODEL = (Row(("test_", "conftest.py"), GATES), Row(("resources.yaml",), REHEARSE
 DATASET = (Row(("source.py",), GATES, data=True),)
 # Of a setting of model.yaml, by its dotted name: what `params` of the pipeline say, and who reads the rest.
 SETTINGS = (
-    Row(("dataset", "features", "target", "training", "windows.train", "windows.valid", "storage"), TRAIN),
+    Row(
+        ("dataset", "features", "frame", "split", "target", "task", "training", "windows.train", "windows.valid"), TRAIN
+    ),
+    Row(("storage",), TRAIN),
     Row(("serving.threshold",), GATES),
     Row(("serving.",), BUILD),
     Row(("",), GATES),

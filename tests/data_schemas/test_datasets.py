@@ -29,6 +29,22 @@ def test_months_are_read_as_one_table_in_the_order_of_the_schema() -> None:
 
 
 @pytest.mark.usefixtures("tree")
+def test_all_rows_are_read_with_months_and_without() -> None:
+    DATA.mkdir()
+    with pytest.raises(Refusal, match=FIX):
+        datasets.read_all(DATASET_NAME)
+    make_trips(1).write_parquet(DATA / "2013-01.parquet")
+    make_trips(2).write_parquet(DATA / "2013-02.parquet")
+    assert datasets.read_all(DATASET_NAME).equals(pl.concat([make_trips(1), make_trips(2)]))
+    for path in DATA.iterdir():
+        path.unlink()
+    make_trips().write_parquet(DATA / "all.parquet")
+    assert datasets.read_all(DATASET_NAME).equals(make_trips())
+    with pytest.raises(Refusal, match="has no months"):
+        datasets.months(DATASET_NAME)
+
+
+@pytest.mark.usefixtures("tree")
 def test_a_missing_or_broken_month_names_file_and_fix() -> None:
     DATA.mkdir()
     with pytest.raises(Refusal, match=rf"2013-01\.parquet is missing.*{FIX}"):

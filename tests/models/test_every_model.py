@@ -23,7 +23,7 @@ import yaml
 from data_schemas.lib import datasets
 from models import export
 from models.lib import artifacts, config, engine, lock, plugin, scoring
-from models.lib.inputs import TENSOR
+from models.lib.onnx_front import TENSOR
 from repo.lib import command
 from repo.lib.change import GROUND
 from repo.lib.files import sha256

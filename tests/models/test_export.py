@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from models import export, train
 from models.lib import artifacts, config, plugin, scoring
-from models.lib.inputs import attach
+from models.lib.onnx_front import attach
 from repo.lib.files import sha256
 from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
