@@ -19,7 +19,9 @@ def judge(model: str, /, **changes: Any) -> dict[str, Any]:
     settings = config.load(model, check_columns=False)
     hashes = passport.content(settings)
     figure = {"value": 0.75, "low": 0.74, "high": 0.76}
-    gates = [{"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for name in settings.gate_names]
+    gates = [
+        {"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for name in settings.gate_names
+    ]
     record = {
         "model": model,
         "version": passport.version(hashes),
