@@ -25,7 +25,7 @@ from tests.support.specimens import MODEL
 @pytest.fixture(scope="module")
 def table(plain: Path, model: config.Model) -> pl.DataFrame:
     with contextlib.chdir(plain):
-        return pl.concat([samples.table(model, model.windows.train).drop("target")] * 4)  # 4,800 rows
+        return pl.concat([samples.table(model, "train").drop("target")] * 4)  # 4,800 rows
 
 
 def test_a_third_of_the_rows_are_disturbed_each_in_one_column(table: pl.DataFrame) -> None:

@@ -67,7 +67,7 @@ def test_weights_are_numbers_and_nothing_that_could_run(plain: Path) -> None:
 
 @pytest.mark.usefixtures("tree")
 def test_features_and_target_are_all_that_a_network_sees(model: config.Model) -> None:
-    rows = samples.table(model, model.windows.test)
+    rows = samples.table(model, "test")
     months = model.windows.test.months()
     delay = pl.concat(pl.read_parquet(DATASET / f"data/{month}.parquet") for month in months)
     assert rows.columns == [*model.features, "target"]
