@@ -81,8 +81,12 @@ DAYS = [date(2024, 1, 1) + timedelta(days=step) for step in range(300)]
 
 @pytest.mark.parametrize(
     ("days", "wanted", "unit", "last"),
-    [(DAYS, None, "month", "2024-10"), (DAYS[:100], None, "week", "2024-W15"), (DAYS[:20], None, "day", "2024-01-20")]
-    + [(DAYS, "week", "week", "2024-W43")],
+    [
+        (DAYS, None, "month", "2024-10"),
+        (DAYS[:100], None, "week", "2024-W15"),
+        (DAYS[:20], None, "day", "2024-01-20"),
+        (DAYS, "week", "week", "2024-W43"),
+    ],
 )
 def test_a_date_divides_the_rows_by_the_largest_unit_that_gives_enough(
     days: list[date], wanted: Any, unit: str, last: str, monkeypatch: pytest.MonkeyPatch

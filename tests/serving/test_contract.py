@@ -41,8 +41,8 @@ def test_every_kind_of_column_becomes_a_feature_with_its_limits_and_meaning(cont
 
 
 def test_the_contract_names_model_file_and_limits(contract: dict[str, Any]) -> None:
-    keys = ("model", "threshold", "max_rows", "max_body_bytes", "latency_budget_ms", "slow_ms")
-    assert [contract[key] for key in keys] == [toy.NAME, 0.5, 5, 4000, 10.0, 5.0]
+    keys = ("model", "max_rows", "max_body_bytes", "latency_budget_ms", "slow_ms")
+    assert [contract[key] for key in keys] == [toy.NAME, 5, 4000, 10.0, 5.0]
     assert contract["version"] == f"onnx-{contract['onnx_sha256'][:12]}"
 
 
@@ -105,6 +105,18 @@ def test_a_feature_that_is_no_column_is_refused() -> None:
     model = config.load(NAME, check_columns=False).model_copy(update={"features": ["nonsense"]})
     with pytest.raises(Refusal, match="'nonsense' is not a column of specimen_trips"):
         derivation.derive(model)
+
+
+@pytest.mark.parametrize(("features", "dropped"), [(['a"b'], []), (["a"], ["a\n"]), (["a"], [""]), (["a"], ["b", "b"])])
+def test_a_name_that_no_key_of_a_request_can_have_is_refused(
+    features: list[str], dropped: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = pa.DataFrameSchema({name: pa.Column(float) for name in [*features, "arr_delay"]})
+    monkeypatch.setattr(datasets, "schema", lambda _: type("Schema", (), {"to_schema": lambda _=None: schema}))
+    model = config.load(NAME, check_columns=False)
+    serving = model.serving.model_copy(update={"dropped": dropped})
+    with pytest.raises(Refusal, match="cannot be a key of a request"):
+        derivation.derive(model.model_copy(update={"features": features, "serving": serving}))
 
 
 def test_the_contract_says_its_number_and_starts_at_1() -> None:
