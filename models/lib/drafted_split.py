@@ -11,7 +11,7 @@ from repo.lib.refusal import Refusal
 LEAST = 4  # units of time that make windows; fewer say nothing of tomorrow
 TEST = 6  # one in so many units is judged, and one stops the training
 UNITS = {"month": "%Y-%m", "week": "%G-W%V", "day": "%Y-%m-%d"}
-SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
+SHARES = {"train": 0.6, "valid": 0.2, "test": 0.2}
 HELP = "default: by time where there is a date; else by a hash of the key, or of the whole row"
 
 

@@ -82,7 +82,7 @@ def _of_text(file: str, present: pl.Series) -> pl.DataType:
             f"{file}: {present.name}: {present[0]!r} has a decimal comma; write numbers with a decimal point and "
             "nothing between thousands, and run again."
         )
-    kinds = (pl.Boolean(), pl.Date(), pl.Datetime("us"), pl.Time())
+    kinds = (pl.Boolean(), pl.Date(), pl.Datetime("us"), pl.Datetime("us", "UTC"), pl.Time())
     return next((kind for kind in kinds if parse(present, kind).null_count() == 0), pl.String())
 
 
