@@ -1,7 +1,7 @@
 """Draft a dataset from a table, and pin it: `python -m data_schemas new orders --from orders.csv`."""
 
 import argparse
-import importlib
+import importlib.util
 import keyword
 import re
 import shutil
@@ -23,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
     folder = datasets.DATASETS / name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise Refusal(f"{name!r} cannot name a dataset; take lower-case letters, digits and _, such as orders.")
-    if folder.exists() or folder.with_suffix(".py").exists():
+    if folder.exists() or importlib.util.find_spec(f"data_schemas.{name}"):  # such as `ingest` and `lib`
         raise Refusal(f"{folder} is there already; take another name, or edit what is there.")
     if not given.is_file():
         raise Refusal(f"{given} is not a file; give --from the path of a CSV or Parquet file.")

@@ -79,7 +79,9 @@ def parse(cells: pl.Series, expected: pl.DataType) -> pl.Series:
     Dates are 2013-01-31, times 10:30 or 10:30:00.5, moments both with a blank or a T between. An offset (+02:00, Z) is
     only for a column with a time zone; a moment without one is of that zone.
     """
-    date, clock, offset = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(:\d\d(\.\d{1,6})?)?", r"(Z|[+-]\d\d:\d\d)"
+    digits = {"ms": 3, "us": 6}.get(getattr(expected, "time_unit", "ns"), 9)  # of a second
+    clock = rf"\d\d:\d\d(:\d\d(\.\d{{1,{digits}}}0*)?)?"
+    date, offset = r"\d{4}-\d\d-\d\d", r"(Z|[+-]\d\d:\d\d)"
     try:
         if expected == pl.Date:
             return _only(cells, date).str.to_date("%Y-%m-%d", strict=False)

@@ -17,7 +17,7 @@ from repo.lib.refusal import Refusal
 
 # Text that is meant as a number. Not with a zero in front (a postcode), nor longer than a float can tell apart.
 WHOLE = r"^[+-]?(0|[1-9]\d{0,17})$"
-NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"
+NUMBER = r"^[+-]?((0|[1-9]\d{0,15})(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"
 COMMA = r"^[+-]?\d[\d.' ]*,\d+$"
 TAKEN = ("check_output", "_duplicated", "*")  # what pandera and polars mean something by
 IDENTIFIER = re.compile(r"(^|_)(id|key|code|no|nr|num|number|uuid|guid|index|unnamed|level_0)$")
@@ -29,13 +29,13 @@ def refuse_names(file: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         words = {
-            "twice": name in seen,
-            "a word that pandera or polars need themselves": name in TAKEN or name.startswith("quarantine."),
-            "which polars reads as a pattern": name.startswith("^") and name.endswith("$"),
-            "with letters that cannot be shown": not name.isprintable(),
+            "is there twice": name in seen,
+            "has a name that pandera or polars need themselves": name in TAKEN or name.startswith("quarantine."),
+            "has a name that polars reads as a pattern": name.startswith("^") and name.endswith("$"),
+            "has letters in its name that cannot be shown": not name.isprintable(),
         }
         if why := next((text for text, wrong in words.items() if wrong), None):
-            raise Refusal(f"{file}: the column {name!r} is there {why}; rename it in the file, and run again.")
+            raise Refusal(f"{file}: the column {name!r} {why}; rename it in the file, and run again.")
         seen.add(name)
 
 
@@ -65,7 +65,8 @@ def kind(file: str, found: pl.Series) -> Any:
             "it out, and run again."
         )
     if dtype == pl.Int64 and len(present) < len(found):
-        dtype = pl.Float64()
+        exact = present.cast(pl.Int64).is_between(-(2**53), 2**53).all()
+        dtype = pl.Float64() if exact else pl.String()
     if found.dtype.is_float() and present.is_infinite().any():
         raise Refusal(f"{file}: {found.name}: it holds infinity; write what is not known as a null, and run again.")
     return dtype
@@ -95,7 +96,7 @@ def attributes(names: Iterable[str]) -> dict[str, str]:
     for number, name in enumerate(names):
         text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
         text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).lower()
-        text = re.sub(r"[^a-z0-9]+", "_", text).strip("_")
+        text = re.sub(r"[^a-z0-9]+", "_", text)[:40].strip("_")
         if not text or text[0].isdigit():
             text = f"column_{text or number}"
         while text in taken:

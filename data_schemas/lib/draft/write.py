@@ -35,7 +35,9 @@ def schema(name: str, table: pl.DataFrame) -> str:
         "",
         "Describe each column, and give its unit, for those who call a model: both are in the API's documentation.",
         '"""',
-        *["", "from __future__ import annotations", "", "import pandera.polars as pa"],
+        *["", "from __future__ import annotations", ""],
+        *(["from typing import Annotated", ""] if any("Annotated[" in line for line in fields) else []),
+        "import pandera.polars as pa",
         *(["import polars as pl"] if needs_polars else []),
         *(["from pandera.api.polars.types import PolarsData"] if key else []),
         *(["", *lists] if lists else []),
@@ -83,15 +85,17 @@ def source(name: str, table: pl.DataFrame, file: str, separator: str | None, nul
 def _field(column: pl.Series, attribute: str, values: list[str], key: list[str]) -> Lines:
     present, dtype = column.drop_nulls(), column.dtype
     facts: dict[str, Any] = {"unit": "unknown"}
-    lines = [f"    {attribute}: {ANNOTATIONS.get(type(dtype)) or f'pl.{type(dtype).__name__}'} = pa.Field("]
+    annotation = ANNOTATIONS.get(type(dtype)) or f"pl.{type(dtype).__name__}"
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone:
+        annotation = f'Annotated[pl.Datetime, "us", {_literal(dtype.time_zone)}]'
+    lines = [f"    {attribute}: {annotation} = pa.Field("]
     if attribute != column.name:
         lines.append(f"        alias={_literal(column.name)},")
-    if isinstance(dtype, pl.Datetime) and dtype.time_zone:
-        lines.append(f'        dtype_kwargs={{"time_unit": "us", "time_zone": "{dtype.time_zone}"}},')
     if dtype.is_numeric():
         low, high = _limits(present)
+        high = 1000 * max(high, 1) if key == [column.name] and high < 2**53 else high  # names go on
         found = f"{present.min()!r} to {present.max()!r}" if len(present) else "no value"
-        lines.append(f"        in_range=({low!r}, {high!r}),  # guess: the file holds {found}")
+        lines.append(f"        in_range=({_literal(low)}, {_literal(high)}),  # guess: the file holds {found}")
     if values:
         lines.append(f"        isin={attribute.upper()}_VALUES,  # guess: no other will come")
     if column.null_count():
@@ -115,17 +119,17 @@ def _categories(column: pl.Series) -> list[str]:
 
 
 def _limits(present: pl.Series) -> tuple[float, float]:
-    """The range of a column with half of it to spare on either side, in round numbers; none below 0 where none is."""
+    """The range of a column, a quarter of it to spare on either side, in round numbers; not below 0 where none is."""
     whole = present.dtype.is_integer()
     low, high = (present.min(), present.max()) if len(present) else (0, 1)
     assert isinstance(low, int | float)
     assert isinstance(high, int | float)
     span = (high - low) or abs(high) or 1
-    step = 10.0 ** max(math.floor(math.log10(span)), 0 if whole else -300) if math.isfinite(span) else math.inf
+    step = 10.0 ** max(math.floor(math.log10(span)) - 1, 0 if whole else -300) if math.isfinite(span) else math.inf
     if step > 1e17:  # round numbers there are no longer exact
         return low, high
-    lowest = math.floor((low - span / 2) / step) * step
-    highest = math.ceil((high + span / 2) / step) * step
+    lowest = math.floor((low - span / 4) / step) * step
+    highest = math.ceil((high + span / 4) / step) * step
     lowest, highest = (float(f"{limit:.12g}") for limit in (max(lowest, 0) if low >= 0 else lowest, highest))
     lowest, highest = min(lowest, low), max(highest, high)
     return (int(lowest), int(highest)) if whole else (float(lowest), float(highest))
@@ -144,14 +148,14 @@ def _rule(key: list[str]) -> Lines:
 
 def _dtype(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.Datetime):
-        return f'pl.Datetime("us", "{dtype.time_zone}")' if dtype.time_zone else 'pl.Datetime("us")'
+        return f'pl.Datetime("us", {_literal(dtype.time_zone)})' if dtype.time_zone else 'pl.Datetime("us")'
     return f"pl.{type(dtype).__name__}"
 
 
 def _literal(value: Any) -> str:
     """A value in Python, as the formatter writes it; of other alphabets only letters that look like no other."""
     if not isinstance(value, str):
-        return repr(value)
+        return repr(value).replace("e+", "e")
     quote = "'" if value.count('"') > value.count("'") else '"'
     text = value.replace("\\", "\\\\").replace(quote, "\\" + quote)
     return (
