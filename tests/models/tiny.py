@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import polars as pl
 import yaml
 from onnx import TensorProto, helper, numpy_helper
