@@ -128,7 +128,7 @@ def test_the_record_holds_what_promotion_and_people_need(evidence: judges.Eviden
     assert set(record["content"]) == {"data", "schema", "code", "service", "requirements", "onnx"}
     assert record["version"] == passport.version(record["content"])
     assert record["metrics"] == evidence.evaluation["metrics"]
-    assert record["dataset"]["window"] == {"first": "2013-08", "last": "2013-08"}
+    assert record["dataset"]["window"] == "2013-08"
     assert record["dataset"]["rows"] == evidence.evaluation["rows"]
     assert record["champion"] == champion
 

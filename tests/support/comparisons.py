@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+METRICS = ("roc_auc", "log_loss", "brier", "calibration_error")
 
-def make(evaluation: dict[str, Any], shift: dict[str, Any] | None = None) -> dict[str, Any]:
-    """On every metric and slice of the evaluation: higher, higher, neither, lower. `shift` replaces a binary one."""
+
+def make(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """On every metric and slice of the evaluation: higher, higher, neither and lower."""
     found = {"value": 0.01, "low": 0.002, "high": 0.018}
     differences = [found, found, found | {"low": -0.002}, {name: -each for name, each in found.items()}]
     return {
@@ -15,7 +17,7 @@ def make(evaluation: dict[str, Any], shift: dict[str, Any] | None = None) -> dic
         "size_mb": 1.234,
         "metrics": {
             name: {"champion": 0.1234, "difference": difference}
-            for name, difference in zip(evaluation["metrics"], differences, strict=False)
+            for name, difference in zip(METRICS, differences, strict=True)
         },
         "slices": [
             {"column": each["column"], "slice": each["slice"], "champion": 0.4321, "difference": found}
@@ -27,6 +29,5 @@ def make(evaluation: dict[str, Any], shift: dict[str, Any] | None = None) -> dic
             "bins": [[5] * 10, [6] * 10],
             "edges": None,
             "slices": [{"column": "noon", "slice": "late", "rows": 900, "moved": 0.2, "levels": [0.5, 0.4]}],
-        }
-        | (shift or {}),
+        },
     }
