@@ -13,7 +13,7 @@ from models.lib.passport import KEYS
 from models.lib.report import conclusion, figures
 from models.lib.tasks import task
 from repo.lib.files import read_json, read_yaml, write
-from repo.lib.markdown import table
+from repo.lib.markdown import plain, table
 
 HERE = Path(__file__).parent / "lib/report"
 MARKS = {"pass": "✅ pass", BELOW: f"⚠️ **{BELOW}**", "fail": "❌ **fail**", "off": "⚪ off"}
@@ -109,8 +109,9 @@ def _several(model: config.Model, found: dict[str, Any] | None) -> list[str]:
     """Nothing where nobody asked for more windows than the model's own."""
     if found is None:
         return []
-    remarks = [line for remark in several.remarks(found) for line in (remark, "")]
-    return ["### Several windows", "", *table(*several.table(model, found)), *remarks]
+    sentence, *left_out = several.remarks(found)
+    remarks = [line for remark in map(plain, left_out) for line in ("", remark)]  # they may quote an error
+    return ["### Several windows", "", *table(*several.table(model, found)), sentence, *remarks, ""]
 
 
 def _shift(of_task: task.Task, comparison: dict[str, Any]) -> list[str]:
