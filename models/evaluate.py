@@ -31,7 +31,7 @@ def evaluate(model: config.Model) -> dict[str, Any]:
     behaviour, table = task.of(model), samples.rows(model, "test")
     target = samples.table(model, "test")["target"].to_numpy().astype(np.float64)
     if why := behaviour.measurable(target):
-        raise Refusal(f"{model.folder}/model.yaml: the test rows ({model.span('test')}): {why}; choose others.")
+        raise Refusal(f"{model.folder}/model.yaml: the test rows ({model.span('test')}) {why}; choose others.")
     runtime = scoring.session(model.onnx)
     values = scoring.scores(runtime, table)
     if not behaviour.in_range(values):

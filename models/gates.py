@@ -69,7 +69,7 @@ def comparison(evidence: Evidence) -> dict[str, Any]:
     try:
         return NONE | {"champion": evidence.champion.named} | evidence.comparison
     except Refusal as refusal:
-        return NONE | {"champion": asdict(evidence.champion), "fault": str(refusal)}
+        return NONE | {"champion": evidence.champion.named, "fault": str(refusal)}
 
 
 def judge(evidence: Evidence) -> list[Verdict]:

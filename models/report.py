@@ -54,6 +54,7 @@ def html(facts: dict[str, Any]) -> str:
     evaluation, comparison, of_task = facts["evaluation"], facts["comparison"], task.of(facts["model"])
     shown = {
         "task": of_task,
+        "number": figures.number,
         "decision": conclusion.decision(of_task, facts["passport"], comparison),
         "metrics": figures.metrics(of_task, evaluation, comparison),
         "classes": figures.classes(evaluation),
@@ -137,8 +138,8 @@ def _reliability(chart: dict[str, Any]) -> list[str]:
         "```mermaid",
         "xychart-beta",
         '    title "Mean outcome of each bin; the line is what the model says"',
-        f'    x-axis "{chart["axes"][0].partition(" (")[0]}" [{", ".join(f"{x:.3g}" for x in found["x"])}]',
-        f'    y-axis "{chart["axes"][1]}" {low:g} --> {high:g}',
+        f'    x-axis "{chart["axes"][0].partition(" (")[0]}" [{", ".join(_plain(x) for x in found["x"])}]',
+        f'    y-axis "{chart["axes"][1]}" {_plain(low)} --> {_plain(high)}',
         f"    bar {found['y']}",
         f"    line {found['x']}",
         "```",
@@ -185,12 +186,16 @@ def _drawn(of_task: task.Task, found: list[dict[str, Any]], comparison: dict[str
         "xychart-beta horizontal",
         f'    title "{title} of each slice: bars are the candidate, the line is the champion"',
         f"    x-axis [{', '.join(name for name, _, _ in drawn)}]",
-        f'    y-axis "{title}" {low:g} --> {high:g}',
+        f'    y-axis "{title}" {_plain(low)} --> {_plain(high)}',
         f"    bar {[ours for _, ours, _ in drawn]}",
         f"    line {[theirs for _, _, theirs in drawn]}",
         "```",
         "",
     ]
+
+
+def _plain(value: float) -> str:
+    return figures.readable(f"{value:.3g}", exact=True)  # an exponent is no number to Mermaid
 
 
 def _label(text: str) -> str:

@@ -26,7 +26,13 @@ TEMPLATE = Path("models/lib/pipeline.yaml")
 ROWS = "data_schemas/lib/datasets.py"
 CHOSEN = ("samples", "split", "window")
 SOURCES = {
-    "validate": ("data_schemas/validate.py", "data_schemas/lib/pointer.py", "data_schemas/lib/violations.py", ROWS),
+    "validate": (
+        "data_schemas/validate.py",
+        "data_schemas/lib/pointer.py",
+        "data_schemas/lib/violations.py",
+        "data_schemas/lib/tables.py",
+        ROWS,
+    ),
     "describe": ("data_schemas/describe.py", ROWS),
     "train": ("models/train.py", *_lib("columns", "packages", "plugin", *CHOSEN, "tasks/task"), ROWS, PACKAGES),
     "export": ("models/export.py", *_lib("columns", "onnx_front", "packages", "plugin", "tasks/task"), ROWS),

@@ -124,7 +124,8 @@ def _classes(name: str, gate: limits.LargeAtLeast, evidence: Evidence) -> Verdic
     judged = [each for each in evidence.evaluation["classes"] if each["rows"] >= (gate.rows or 1)]
     if not judged:
         return Verdict(name, f"classes of {gate.rows} rows", "none", "fail", "no class is large enough to judge")
-    worst = min(judged, key=lambda each: each["recall"]["value"])
+    recalls = [each["recall"]["value"] for each in judged]
+    worst = judged[min(range(len(judged)), key=lambda place: (not math.isnan(recalls[place]), recalls[place]))]
     reason = f"worst of {len(judged)} classes: {worst['class']} ({worst['rows']:,} rows)"
     return within(name, worst["recall"]["value"], gate.at_least or 0.0, False, reason)
 
@@ -168,6 +169,7 @@ def _baseline(name: str, gate: Any, evidence: Evidence) -> Verdict:
     behaviour, found = evidence.task, evidence.evaluation
     main, proper = behaviour.main, behaviour.proper
     stated, trivial = getattr(gate, main), found["trivial"]
+    stated = behaviour.chance(found) if stated is None else stated  # the gate is off, and this is a first release
     most = behaviour.sign(main) < 0
     value, loss = found["metrics"][main]["high" if most else "low"], found["metrics"][proper]["high"]
     held = value <= stated if most else value >= stated
@@ -192,10 +194,12 @@ def _plausible(name: str, gate: limits.Plausible, evidence: Evidence) -> Verdict
     known = [each for each in evidence.evaluation["alone"] if each["feature"] not in gate.explained]
     shown = f"{known[0]['feature']} alone {known[0]['value']:.4g}" if known else "-"
     where = f"gates.plausible of {evidence.model.folder}/model.yaml"
+    if not math.isfinite(value):
+        return Verdict(name, limit, "none", "fail", f"no data: {title} is not finite")
     if len(evidence.model.features) > 1 and known and not known[0]["value"] <= value - gate.alone:
         why = f"is {known[0]['feature']} known beforehand? take it out of `features`, or say why: `explained`, {where}"
         return Verdict(name, limit, shown, "fail", why)
-    if evidence.champion is None:
+    if evidence.champion is None or evidence.model.gates.champion.off is not None:
         return Verdict(name, limit, shown, "pass")
     by = evidence.comparison["metrics"][metric]["difference"]["value"]
     limit, shown = f"{limit}, better by at most {gate.jump:g}", f"{shown}, better by {by:+.4f}"

@@ -248,7 +248,8 @@ class ByHash(Parts):
 
     def span(self, part: str) -> str:
         salt = f", salt {self.salt}" if self.salt else ""
-        return f"{100 * getattr(self.shares, part):g} % by {', '.join(self.key)}{salt}"
+        keys = ", ".join(self.key) if len(self.key) < 4 else f"{len(self.key)} columns"
+        return f"{100 * getattr(self.shares, part):g} % by a hash of {keys}{salt}"
 
     def others(self, count: int) -> Sequence[ByHash]:
         return [self.model_copy(update={"salt": f"{self.salt}{turn}"}) for turn in range(1, count + 1)]

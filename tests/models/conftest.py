@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from models.lib.report import charts
 from repo.lib import origin
 from repo.lib.files import read_json
 from tests.models import scene
+from tests.models import tiny as tiny_tree
 from tests.support import forks, gh, specimens, trees
 from tests.support.process import Answer, signals_kept
 from tests.support.repository import git
@@ -54,6 +56,14 @@ def evidence(built: Path, model: config.Model) -> judges.Evidence:
     """What the pipeline measured of the specimen."""
     found: dict[str, Any] = {name: read_json(built / f"{name}.json", "") for name in ("evaluation", "measured")}
     return judges.Evidence(model, found["evaluation"], found["measured"], champion=None)
+
+
+@pytest.fixture(scope="session")
+def tinies(once: Once) -> tiny_tree.Tiny:
+    """A small model of every task, by hand."""
+    root = once("tiny", tiny_tree.make)
+    sys.path.append(str(root))
+    return tiny_tree.Tiny(root)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ CONTENT: dict[str, list[tuple[Path | str, str, str]]] = {
         (MODEL / "network.py", "random(train.height) < 0.9", "random(train.height) < 0.8"),
         (MODEL / "test_behaviour.py", "(missing - plain) < 0.25", "(missing - plain) < 0.5"),
         (MODEL / "model.yaml", "max_epochs: 6", "max_epochs: 7"),
-        ("models/gates.py", "good = value <= limit", "good = value < limit"),
+        ("models/lib/judges.py", "good = value <= limit", "good = value < limit"),
     ],
 }
 EDITS = [(name, path, old, new) for name, edits in CONTENT.items() for path, old, new in edits]
@@ -128,7 +128,7 @@ def test_the_record_holds_what_promotion_and_people_need(evidence: judges.Eviden
     assert set(record["content"]) == {"data", "schema", "code", "service", "requirements", "onnx"}
     assert record["version"] == passport.version(record["content"])
     assert record["metrics"] == evidence.evaluation["metrics"]
-    assert record["dataset"]["window"] == {"first": "2013-08", "last": "2013-08"}
+    assert record["dataset"]["window"] == "2013-08"
     assert record["dataset"]["rows"] == evidence.evaluation["rows"]
     assert record["champion"] == champion
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from models.lib.report.figures import SHOWN, readable, word
+from models.lib.report.figures import SHOWN, number, readable, word
 from models.lib.tasks.task import Task
 
 MOST = 3  # gates that a sentence names
@@ -40,9 +40,9 @@ def _compared(task: Task, passport: dict[str, Any], comparison: dict[str, Any]) 
     ]
     if by_main in ("better", "worse"):
         low, high = sorted(abs(found[key]) for key in ("low", "high"))
-        by = f"{abs(found['value']):.{SHOWN}f} {title} ({low:.{SHOWN}f} to {high:.{SHOWN}f})"
+        by = f"{number(abs(found['value']), SHOWN)} {title} ({number(low, SHOWN)} to {number(high, SHOWN)})"
         return f"{by_main.capitalize()} than production by {by}{''.join(also)}"
-    value, low, high = (f"{found[key]:+.{SHOWN}f}" for key in ("value", "low", "high"))
+    value, low, high = (number(found[key], SHOWN, "+") for key in ("value", "low", "high"))
     return f"Neither better nor worse than production by {title} ({value}, {low} to {high}){''.join(also)}"
 
 
@@ -78,7 +78,7 @@ def _in_words(gate: dict[str, Any]) -> str:
     if gate["value"] == "none":
         return f"{gate['name']}: {(gate['reason'] or 'no data').rstrip('.')}"
     value, limit = readable(gate["value"], exact=True), readable(gate["limit"], exact=True)
-    number = re.fullmatch(r"at (?:most|least) (-?[\d.]+)", limit)
-    if number and gate["name"] == "champion":  # the interval's lower bound
-        return f"champion: difference {value} at worst, limit {number[1]}"
-    return f"{gate['name']} {value}, limit {number[1]}" if number else f"{gate['name']}: {value} (limit: {limit})"
+    bound = re.fullmatch(r"at (?:most|least) (-?[\d.]+)", limit)
+    if bound and gate["name"] == "champion":  # the worse end of the interval
+        return f"champion: difference {value} at worst, limit {bound[1]}"
+    return f"{gate['name']} {value}, limit {bound[1]}" if bound else f"{gate['name']}: {value} (limit: {limit})"

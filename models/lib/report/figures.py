@@ -46,8 +46,8 @@ def metrics(task: Task, evaluation: dict[str, Any], comparison: dict[str, Any]) 
     rows = []
     for name, title in task.titles.items():
         figure, against = evaluation["metrics"][name], comparison["metrics"].get(name)
-        compared = [_number(against["champion"], 4), *_difference(task, name, against)] if against else []
-        rows.append([title, _number(figure["value"], 4), interval(figure, 4), *compared])
+        compared = [number(against["champion"], 4), *_difference(task, name, against)] if against else []
+        rows.append([title, number(figure["value"], 4), interval(figure, 4), *compared])
     return head, rows
 
 
@@ -58,9 +58,9 @@ def slices(task: Task, found: list[dict[str, Any]], comparison: dict[str, Any]) 
     rows = []
     for each in found:
         figure, against = each[task.main], known.get((each["column"], each["slice"]))
-        compared = [_number(against["champion"], 3), *_difference(task, task.main, against)] if against else []
+        compared = [number(against["champion"], 3), *_difference(task, task.main, against)] if against else []
         cells = [each["column"], each["slice"], f"{each['rows']:,}", task.shown(each["level"])]
-        cells += [_number(figure["value"], 3), interval(figure, 3)]
+        cells += [number(figure["value"], 3), interval(figure, 3)]
         rows.append([*cells, *(compared or ["", "", ""] if known else [])])
     return [*head, *(COMPARED if known else [])], rows
 
@@ -72,7 +72,7 @@ def classes(evaluation: dict[str, Any]) -> Table:
         + [
             cell
             for name in ("recall", "precision")
-            for cell in (_number(each[name]["value"], 3), interval(each[name], 3))
+            for cell in (number(each[name]["value"], 3), interval(each[name], 3))
         ]
         for each in evaluation.get("classes", [])
     ]
@@ -101,7 +101,7 @@ def bins(task: Task, comparison: dict[str, Any]) -> Table:
     if not found:
         return head, []
     answer = task.answer(found["edges"])
-    names = answer["names"] or ["the lowest", *(f"{edge:.4g}" for edge in answer["edges"])]
+    names = answer["names"] or ["the lowest", *(readable(f"{edge:.4g}") for edge in answer["edges"])]
     names = [*names[: BINS - 1], "others"] if len(names) > BINS else names
     counted = list(zip(*found["bins"], strict=True))[: len(names)]
     return head, [[name, f"{old:,}", f"{new:,}"] for name, (old, new) in zip(names, counted, strict=True)]
@@ -150,7 +150,7 @@ def against(passport: dict[str, Any], comparison: dict[str, Any]) -> str:
 def interval(figure: dict[str, Any], digits: int) -> str:
     if figure["value"] is None:
         return "one outcome only"
-    return f"{figure['low']:.{digits}f} to {figure['high']:.{digits}f}"
+    return f"{number(figure['low'], digits)} to {number(figure['high'], digits)}"
 
 
 def word(task: Task, name: str, difference: dict[str, Any]) -> str:
@@ -167,9 +167,13 @@ def _difference(task: Task, name: str, against: dict[str, Any]) -> list[str]:
     found = against["difference"]
     if found["value"] is None:
         return ["", ""]
-    value, low, high = (f"{found[key]:+.{SHOWN}f}" for key in ("value", "low", "high"))
+    value, low, high = (number(found[key], SHOWN, "+") for key in ("value", "low", "high"))
     return [f"{value} ({low} to {high})", word(task, name, found)]
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+def number(value: float | None, digits: int, sign: str = "") -> str:
+    """With so many decimals, and fewer the larger it is: the fourth one of 40,000 says nothing."""
+    if value is None:
+        return ""
+    decimals = max(0, digits + 1 - len(f"{abs(value):.0f}"))
+    return f"{value:{sign},.{decimals}f}"

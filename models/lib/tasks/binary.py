@@ -114,7 +114,7 @@ class Behaviour(task.Task):
             task.refuse_target(where, f"{target.column!r} is {kind}, not Boolean; add `above` or `equals`")
 
     def measurable(self, target: Floats) -> str | None:
-        return "has one outcome only, on which nothing is measured" if target.min() == target.max() else None
+        return "have one outcome only, on which nothing is measured" if target.min() == target.max() else None
 
     def in_range(self, values: Floats) -> bool:
         return bool(values.ndim == 1 and np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)

@@ -100,7 +100,7 @@ class Behaviour(task.Task):
             task.refuse_target(f"{where}.classes", wrong)
 
     def measurable(self, target: Floats) -> str | None:
-        return "has one class only, on which nothing is measured" if target.min() == target.max() else None
+        return "have one class only, on which nothing is measured" if target.min() == target.max() else None
 
     def in_range(self, values: Floats) -> bool:
         right = values.ndim == 2 and values.shape[1] == len(self.names) and np.isfinite(values).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -67,7 +68,7 @@ class Behaviour(task.Task):
             task.refuse_target(f"{where}.column", f"{self.model.target.column!r} is {kind}, not a number")
 
     def measurable(self, target: Floats) -> str | None:
-        return "has one outcome only, on which nothing is measured" if target.min() == target.max() else None
+        return "have one outcome only, on which nothing is measured" if target.min() == target.max() else None
 
     def in_range(self, values: Floats) -> bool:
         return bool(values.ndim == 1 and np.isfinite(values).all())
@@ -98,7 +99,7 @@ class Behaviour(task.Task):
         return metrics.rounded_mean(target)
 
     def shown(self, level: float | None) -> str:
-        return "" if level is None else f"{level:.4g}"
+        return "" if level is None else f"{level:.4g}" if abs(level) < 10_000 else f"{level:,.0f}"
 
     def trivial(self, target: Floats) -> float:
         return float(target.std())
@@ -134,7 +135,7 @@ class Behaviour(task.Task):
     def judge_shift(
         self, gate: Shift, moved: float, levels: tuple[float, float], spread: float
     ) -> tuple[str, str, bool]:
-        by = (levels[1] - levels[0]) / spread if spread else 0.0
+        by = (levels[1] - levels[0]) / (spread or math.nan)  # which is within nothing
         limit = f"at most {gate.predictions:.0%} of predictions move, their mean by {gate.mean:g} standard deviations"
         value = f"{moved:.1%} of predictions move, their mean by {by:+.3f}"
         return limit, value, moved <= gate.predictions and abs(by) <= gate.mean
