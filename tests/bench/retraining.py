@@ -138,8 +138,8 @@ def cases(model: config.Model) -> Iterator[Case]:
         base, before, by = candidate, now, by + 1
     weakest = model.features[-1]
     without = [name for name in model.features if name != weakest]
-    now = windows(model)
-    month = now.months("train")[2]
+    ours = windows(model)
+    month = ours.months("train")[2]
     edits = {
         "another seed": edited(model, seed=model.training["seed"] + 1),
         "hidden: 32": edited(model, hidden=32),
@@ -151,7 +151,7 @@ def cases(model: config.Model) -> Iterator[Case]:
         "threshold: 0.30": edited(model, threshold=0.30),
         "trained on four months": edited(
             model,
-            windows=Windows(train=Window(first=month, last=now.train.last), valid=now.valid, test=now.test),
+            windows=Windows(train=Window(first=month, last=ours.train.last), valid=ours.valid, test=ours.test),
         ),
     }
     for name, candidate in edits.items():

@@ -18,6 +18,7 @@ from models.lib import exportable, onnx_front, scikit
 from models.lib.columns import Columns, to_pandas
 from repo.lib.refusal import Refusal
 
+TRUSTED = ("sklearn.", "numpy.", "scipy.", "builtins.object")  # of types that skops may make again
 ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+')  # of an object, in what skops writes
 
 
@@ -52,10 +53,10 @@ class SklearnModel:
     @classmethod
     def load(cls, folder: Path) -> Self:
         path = folder / "estimator.skops"
-        unknown = [each for each in skops.get_untrusted_types(file=path) if not each.startswith(("sklearn.", "numpy."))]
-        if unknown:
-            raise Refusal(f"{path}: {unknown[0]} is none of scikit-learn's types; train the model again.")
-        return cls(Columns.load(folder)[0], skops.load(path, trusted=skops.get_untrusted_types(file=path)))
+        types = skops.get_untrusted_types(file=path)
+        if unknown := [each for each in types if not each.startswith(TRUSTED)]:
+            raise Refusal(f"{path}: holds a {unknown[0]}, which is no part of scikit-learn; train the model again.")
+        return cls(Columns.load(folder)[0], skops.load(path, trusted=types))
 
     def to_onnx(self) -> Any:
         return onnx_front.from_sklearn(self.estimator, self.columns.kinds)
