@@ -63,7 +63,7 @@ def from_keras(model: Any, columns: Kinds, vocabulary: Names, output: str = "sco
         logging.getLogger(name).setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
         path = Path(folder, "model.onnx")
-        with redirect_stdout(open(os.devnull, "w")):  # noqa: PTH123
+        with redirect_stdout(open(os.devnull, "w")):  # noqa: PTH123, SIM115
             model.export(str(path), format="onnx", opset_version=opset, verbose=False)
         core = onnx.load(path)
     core = _named_by_position(onnx.version_converter.convert_version(core, OPSETS[0].version))
@@ -166,7 +166,7 @@ def attach(core: onnx.ModelProto, columns: Kinds, vocabulary: Names) -> onnx.Mod
             nodes += _side_by_side(parts, taken)
             shapes[f"{taken}/shape"] = [len(parts), -1]
         elif taken in takes:
-            nodes += _no_column(next(iter(columns)), taken, taken == "ids")
+            nodes += _no_column(next(iter(columns)), taken, "ids" == taken)
             shapes["none/shape"] = [0]
     return _join(nodes, shapes, core, columns)
 
