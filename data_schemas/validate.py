@@ -12,7 +12,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from data_schemas.lib import datasets, pointer
-from data_schemas.lib.violations import Case, Violation, check, parse
+from data_schemas.lib.tables import READ, parse
+from data_schemas.lib.violations import Case, Violation, check
 from repo.lib import files
 from repo.lib.refusal import Refusal
 
@@ -63,7 +64,7 @@ def inspect(dataset: str, paths: Sequence[Path]) -> Inspection:
     for path in paths:
         try:
             parts.append((path, read(dataset, path)))
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError) as error:
+        except READ as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             reason = "".join(letter for letter in reason[:120] if letter.isprintable())
             violations.append(Violation("", f"{path.name} can be read ({reason})", 1))

@@ -35,7 +35,7 @@ def main(options: argparse.Namespace) -> int:
     if options.target not in found:
         raise Refusal(f"--target: {options.target!r} is not a column of {options.dataset}: {', '.join(found)}.")
     word, target = draft.target(found[options.target], options.task)
-    split, keys = drafted_split.choose(options.dataset, found, options.split)
+    split, keys = drafted_split.choose(options.dataset, found, options.target, options.split)
     names, left = draft.features(found, options.target, keys)
     settings: dict[str, Any] = {
         "description": f"What is {options.target} of a row of {options.dataset}?",
@@ -51,6 +51,8 @@ def main(options: argparse.Namespace) -> int:
         "storage": "git",
     }
     print(f"new {name}: {word}, {len(names)} of {len(found)} columns of {options.dataset}, {rows.height:,} rows")
+    if lacking := found[options.target].values.null_count():
+        print(f"  without {lacking:,} rows that have no {options.target}")
     for column, why in left.items():
         print(f"  without {column}: {why}")
     with _whole(folder):

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from models import evaluate, measure
-from models.lib import compare, config
+from models.lib import compare, config, several
 from models.lib.judges import BELOW
 from models.lib.passport import KEYS
 from models.lib.report import conclusion, figures
 from models.lib.tasks import task
 from repo.lib.files import read_json, read_yaml, write
-from repo.lib.markdown import table
+from repo.lib.markdown import plain, table
 
 HERE = Path(__file__).parent / "lib/report"
 MARKS = {"pass": "✅ pass", BELOW: f"⚠️ **{BELOW}**", "fail": "❌ **fail**", "off": "⚪ off"}
@@ -34,6 +34,7 @@ def run(model: config.Model) -> int:
         "evaluation": read_json(model.build / "evaluation.json", fix, evaluate.KEYS),
         "measured": read_json(model.build / "measured.json", fix, measure.KEYS),
         "comparison": comparison if passport["champion"] else compare.NONE,
+        "several": several.recorded(model),
     }
     write(model.build / "report.md", markdown(facts))
     write(model.build / "report.html", html(facts))
@@ -63,6 +64,8 @@ def html(facts: dict[str, Any]) -> str:
         "costs": figures.costs(facts["model"], facts["measured"], comparison),
         "compared": [row[6:] for row in figures.slices(of_task, evaluation["slices"], comparison)[1]],
         "note": figures.note(of_task, comparison),
+        "windows": several.table(facts["model"], facts.get("several")),
+        "remarks": several.remarks(facts.get("several")),
         "charts": charts.draw(of_task, evaluation, comparison),
     }
     return environment.get_template("report.html.jinja").render(facts, **shown)
@@ -90,6 +93,7 @@ def markdown(facts: dict[str, Any]) -> str:
         *table(*figures.metrics(of_task, evaluation, comparison)),
         *([figures.note(of_task, comparison), ""] if comparison["metrics"] else []),
         *(["### Classes", "", *table(*figures.classes(evaluation))] if "classes" in evaluation else []),
+        *_several(model, facts.get("several")),
         *_slices(of_task, largest, comparison),
         "### Size and latency",
         "",
@@ -99,6 +103,15 @@ def markdown(facts: dict[str, Any]) -> str:
         *_reliability(evaluation["charts"][0]),
     ]
     return "\n".join(lines)
+
+
+def _several(model: config.Model, found: dict[str, Any] | None) -> list[str]:
+    """Nothing where nobody asked for more windows than the model's own."""
+    if found is None:
+        return []
+    sentence, *left_out = several.remarks(found)
+    remarks = [line for remark in map(plain, left_out) for line in ("", remark)]  # they may quote an error
+    return ["### Several windows", "", *table(*several.table(model, found)), sentence, *remarks, ""]
 
 
 def _shift(of_task: task.Task, comparison: dict[str, Any]) -> list[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from models.lib.config import Model
 
 JOBS = 256  # that GitHub starts for one matrix
+WINDOWS = "4"  # that a model is trained and tested on, with its own
 LONGEST = 60_000  # characters of the text of a pull request: GitHub takes 65,536
 
 
@@ -98,7 +99,7 @@ def here(name: str, to: str | None = None) -> int:
         )
     if not _prepare(before, to):
         return 0
-    code = worktree.run(name)
+    code = worktree.run(name, *_several(before))
     print(f"retrain {name}: {_verdict(before.model).sentence}")
     return code
 
@@ -134,7 +135,7 @@ def _retrained(name: str, clone: Path, to: str | None) -> origin.Edit | None:
     before = _state(name)
     if not _prepare(before, to):
         return None
-    worktree.run(name)
+    worktree.run(name, *_several(before))
     worktree.keep(name)
     return _edit(before, _state(name), _verdict(before.model))
 
@@ -161,6 +162,11 @@ def _prepare(before: State, to: str | None) -> bool:
         print(f"retrain {name}: neither the data nor the windows have anything new: nothing to train on.")
         return False
     return True
+
+
+def _several(before: State) -> list[str]:
+    """One lucky window is no validation; where the rows divide in one way only there are no others."""
+    return ["--windows", WINDOWS] if before.model.parts.others(1) else []
 
 
 def _verdict(model: Model) -> Comparison:

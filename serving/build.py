@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.lib import config, passport
+from models.lib import config, passport, scoring
 from repo.lib import process
 from repo.lib.command import ENVIRONMENT
 from repo.lib.files import read_yaml, write
@@ -70,7 +70,14 @@ def _content(model: config.Model) -> dict[str, bytes]:
     """Every file of the Bento, by its path inside."""
     onnx = _read(model.onnx, f"python -m models run {model.name}")
     digest = hashlib.sha256(onnx).hexdigest()
-    derived = derivation.derive(model, version=_model_version(model, digest), onnx_sha256=digest)
+    version, session = _model_version(model, digest), scoring.session(model.onnx)
+    derived = derivation.derive(model, version, digest, scoring.note(session, "edges"))
+    answer = derived["answer"]
+    if answer["names"] != scoring.note(session, "names") or not (answer["names"] or answer["edges"]):
+        raise Refusal(
+            f"{model.onnx} notes other classes than {model.folder}/model.yaml, or no bins of its predictions; make it "
+            f"again with `python -m models run {model.name}`."
+        )
     return {
         **{str(path): _read(path, "git checkout serving") for path in sorted(RUNTIME.glob("*.*"))},
         # Regular packages, so that no other folder called serving/ can add to them.

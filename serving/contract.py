@@ -1,4 +1,4 @@
-"""What a request may hold: one plain dict from the dataset's schema and `model.yaml`, so that serving needs neither.
+"""What callers send and get: one plain dict from the dataset's schema and `model.yaml`, so that serving needs neither.
 
 `python -m serving build` writes it into the Bento; `python -m serving contract flight_delay` says what a change of it
 does to those who call: 0, or 1 where it breaks requests of theirs.
@@ -35,16 +35,14 @@ def main(options: argparse.Namespace) -> int:
         summary = "new: nobody calls it yet."
     elif compatibility.BREAKS in effects:
         summary = (
-            f"requests that {base[:10]} answers would be refused; put this into a new model folder beside "
+            f"callers of {base[:10]} would break; put this into a new model folder beside "
             f"{model.folder}, or raise serving.api of {model.folder}/model.yaml to {before.get('api', 1) + 1}, which "
             "declares that callers know."
         )
     elif effects - {compatibility.WIDENS, compatibility.SAYS}:
-        summary = (
-            f"requests that {base[:10]} answers will be refused, and api {after['api']} declares that callers know."
-        )
+        summary = f"callers of {base[:10]} will break, and api {after['api']} declares that callers know."
     elif effects:
-        summary = f"no request that {base[:10]} answers is refused."
+        summary = f"no caller of {base[:10]} breaks."
     else:
         summary = f"unchanged since {base[:10]}."
     for each in found:

@@ -10,6 +10,7 @@ from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 from pandera.polars import Column
 
 from data_schemas.lib import datasets
+from data_schemas.lib.tables import parse
 from repo.lib.refusal import Refusal
 
 CASES = 5  # shown of each violation
@@ -127,49 +128,6 @@ def _mistyped(column: str, expected: pl.DataType, table: pl.DataFrame) -> Violat
         if unreadable.any():
             failed, rule = unreadable, f"type {expected}"
     return _violation(column, rule, failed, table)
-
-
-def parse(cells: pl.Series, expected: pl.DataType) -> pl.Series:
-    """Text as values of a type; null where a cell is not one. Nothing is guessed, shifted or cut off.
-
-    Dates are 2013-01-31, times 10:30 or 10:30:00.5, moments both with a blank or a T between. An offset (+02:00, Z) is
-    only for a column with a time zone; a moment without one is of that zone.
-    """
-    date, clock, offset = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(:\d\d(\.\d{1,6})?)?", r"(Z|[+-]\d\d:\d\d)"
-    try:
-        if expected == pl.Date:
-            return _only(cells, date).str.to_date("%Y-%m-%d", strict=False)
-        if expected == pl.Time:
-            return _whole(_only(cells, clock)).str.to_time("%H:%M:%S%.f", strict=False)
-        if isinstance(expected, pl.Datetime):
-            text = _whole(_only(cells.str.replace("T", " "), f"{date} {clock}{offset}?"))
-            unit, zone = expected.time_unit, expected.time_zone
-            local = text.str.to_datetime(
-                "%Y-%m-%d %H:%M:%S%.f", time_unit=unit, time_zone=zone, strict=False, ambiguous="null"
-            )
-            if zone is None:
-                return local
-            shifted = text.str.replace("Z$", "+00:00")
-            shifted = shifted.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%:z", time_unit=unit, time_zone="UTC", strict=False)
-            return local.fill_null(shifted.dt.convert_time_zone(zone))
-        if expected == pl.Boolean:
-            words = {"true": True, "false": False}
-            return cells.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
-        if isinstance(expected, pl.Decimal):
-            cells = _only(cells, rf"[+-]?\d+(\.\d{{0,{expected.scale}}}0*)?")
-        return cells.cast(expected, strict=False)
-    except pl.exceptions.PolarsError:  # text that cannot be of this type at all
-        return pl.Series(cells.name, [None], dtype=expected).new_from_index(0, len(cells))
-
-
-def _only(cells: pl.Series, form: str) -> pl.Series:
-    """The cells of this form, the others null: polars also takes blanks, signs and years of two digits."""
-    return cells.zip_with(cells.str.contains(f"^(?:{form})$").fill_null(False), pl.Series([None], dtype=pl.String))
-
-
-def _whole(clock: pl.Series) -> pl.Series:
-    """Times of day with seconds, whatever stands before or after them."""
-    return clock.str.replace(r"^((?:.* )?\d\d:\d\d)($|Z|[+-])", "${1}:00${2}")
 
 
 def _violation(column: str, rule: str, failed: pl.Series, table: pl.DataFrame) -> Violation:

@@ -10,8 +10,8 @@ from typing import Any
 
 from deploy.lib import aborted, history, rules
 from deploy.lib.release import Gate, Release, kubernetes_name, parse_yaml
-from models.gates import BELOW
-from models.lib.report.figures import TITLES
+from models.lib.judges import BELOW
+from models.lib.metrics import TITLES
 from models.report import MARKS
 from repo.lib.markdown import plain, table
 from repo.lib.origin import Edit
@@ -103,7 +103,7 @@ def _figures(release: Release) -> dict[str, str]:
     return {
         "version": f"`{release.version}`",
         "test window": f"{window}, {record['dataset']['rows']:,} rows" if window else "",
-        **{title: _interval(metrics.get(key)) for key, title in TITLES.items()},
+        **{title: _interval(metrics[key]) for key, title in TITLES.items() if key in metrics},
         **{title: f"`{record['content'].get(part, '')[:12]}`" for part, title in PARTS.items()},
         "strategy": str(record["serving"]["strategy"]),
         "image": f"`{image['name']}@{image['digest'][:19]}…`",

@@ -58,6 +58,8 @@ class Model(Strict):
     training: dict[str, Any]  # handed to network.py as it stands
     gates: SerializeAsAny[Gates]
     serving: SerializeAsAny[Serving]
+    frame: Literal["polars", "pandas"] = "polars"  # the tables that network.py gets
+    backend: Literal["torch", "tensorflow"] = "torch"  # of Keras, for a network.py in Keras
     storage: Literal["git", "dvc"]  # where the bytes of weights/ and model.onnx live
 
     @field_validator("features")
@@ -193,11 +195,6 @@ def _check_columns(model: Model, path: Path) -> None:
     if fault := model.parts.misfit(kinds, model.features):
         raise Refusal(f"{path}: {model.parts.setting}.{fault[0]}: {fault[1]}; fix it there.")
     task.of(model).check_target(kinds[model.target.column], f"{path}: target")
-    if schema[model.target.column].nullable:
-        raise Refusal(
-            f"{path}: target.column: {model.target.column!r} may be null in data_schemas/{model.dataset}/schema.py; "
-            "leave rows without an outcome out in source.py, and make the column not nullable."
-        )
     for name in model.features:
         if why := unfit(name, kinds[name], schema[name].nullable):
             raise Refusal(f"{path}: features: {name!r} {why}; take it out, or change the column.")

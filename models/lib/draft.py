@@ -55,9 +55,7 @@ def target(column: Column, wanted: str | None) -> tuple[str, dict[str, Any]]:
     """(task, `target:`) that the values of a column suggest, or that fit the wanted task."""
     import polars as pl
 
-    if column.nullable:
-        raise Refusal(f"--target: {column.name!r} may be null; leave rows without an outcome out in source.py.")
-    values, named = column.values, {"column": column.name}
+    values, named = column.values.drop_nulls(), {"column": column.name}
     counts = values.value_counts(sort=True)
     if counts.height < 2:
         raise Refusal(f"--target: {column.name!r} has one value only, so there is nothing to learn; name another.")
@@ -81,15 +79,15 @@ def target(column: Column, wanted: str | None) -> tuple[str, dict[str, Any]]:
     )
 
 
-def features(found: dict[str, Column], wanted: str, keys: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Columns to learn from, and why each of the others is left out."""
+def features(found: dict[str, Column], wanted: str, read: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Columns to learn from, and why each of the others is left out; `read` are those by which rows are divided."""
     taken, left = [], {}
     for name, column in found.items():
         unfit = config.unfit(name, column.values.dtype, column.nullable)
         if name == wanted:
             left[name] = "the target"
-        elif name in keys or column.metadata.get("key"):
-            left[name] = "a key"
+        elif name in read or column.metadata.get("key"):
+            left[name] = "a key" if not column.values.dtype.is_temporal() else "a date, which divides the rows"
         elif column.metadata.get("known") == "after":
             left[name] = "known only afterwards"
         elif unfit:
@@ -115,20 +113,24 @@ def text(settings: dict[str, Any], gates: list[str], left: dict[str, str]) -> st
     lines = []
     for key, value in settings.items():
         if key == "features":
-            lines += ["features:", *(f"  - {_plain(name)}" for name in value)]
+            lines += ["features:  # what is known when the model is asked", *(f"  - {_flow(name)}" for name in value)]
             lines += [f"  # without {name}: {why}" for name, why in left.items()]
         elif key == "gates":
             lines += ["gates:  # every gate is on; `off: <reason>` instead of the limits switches one off", *gates]
+        elif isinstance(value, dict) and value:
+            lines += [f"{key}:", *(f"  {_flow(name)}: {_flow(each)}" for name, each in value.items())]
         else:
-            flow = key in ("target", "windows") or not isinstance(value, dict) or not value
-            text = yaml.safe_dump({key: value}, sort_keys=False, default_flow_style=None if flow else False, width=110)
-            lines += text.rstrip().splitlines()
+            lines.append(f"{key}: {_flow(value)}")
+            continue
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _plain(name: str) -> str:
-    return str(yaml.safe_dump(name, default_style=None, width=4096).removesuffix("...\n").strip())
+def _flow(value: Any) -> str:
+    """On one line, in quotes where YAML would read it another way."""
+    return (
+        str(yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=4096)).removesuffix("...\n").strip()
+    )
 
 
 def framework(template: Path) -> dict[str, Any]:
@@ -176,7 +178,7 @@ def _gates(
     figure = evaluation["metrics"][main]
     margin = _up((figure["high"] - figure["low"]) / 4)
     yield "champion", f"{{margin: {margin}}}  {DRAFTED}: of {behaviour.titles[main]}, a quarter of its interval"
-    yield "baseline", f"{{{main}: {behaviour.chance(evaluation)}}}  {DRAFTED}: {behaviour.trivial_title}"
+    yield "baseline", f"{{{main}: {behaviour.chance(evaluation):.4g}}}  {DRAFTED}: {behaviour.trivial_title}"
     unit = max(1.0, evaluation["spread"]) if behaviour.answer(None)["maximum"] is None else 1.0
     parity = max(1e-5 * unit, 4 * measured["parity"]["largest_difference"])
     yield "parity", f"{{at_most: {_up(parity):.10g}}}"

@@ -11,11 +11,11 @@ from repo.lib.refusal import Refusal
 LEAST = 4  # units of time that make windows; fewer say nothing of tomorrow
 TEST = 6  # one in so many units is judged, and one stops the training
 UNITS = {"month": "%Y-%m", "week": "%G-W%V", "day": "%Y-%m-%d"}
-SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
+SHARES = {"train": 0.6, "valid": 0.2, "test": 0.2}
 HELP = "default: by time where there is a date; else by a hash of the key, or of the whole row"
 
 
-def choose(dataset: str, found: dict[str, Column], wanted: str | None) -> tuple[dict[str, Any], list[str]]:
+def choose(dataset: str, found: dict[str, Column], target: str, wanted: str | None) -> tuple[dict[str, Any], list[str]]:
     """(`windows:` or `split:` of model.yaml, the columns that it reads and that can be no features)."""
     kind, _, rest = (wanted or "").partition(":")
     dates = [name for name, column in found.items() if column.values.dtype.is_temporal()]
@@ -28,7 +28,8 @@ def choose(dataset: str, found: dict[str, Column], wanted: str | None) -> tuple[
         key = rest.split(",") if rest else keys
         if lacking := [name for name in key if name not in found]:
             raise Refusal(f"--split: {lacking[0]!r} is not a column of {dataset}; write it as hash:customer_id.")
-        return {"split": {"by": "hash", "key": key or list(found), "shares": SHARES}}, key
+        whole = [name for name, column in found.items() if not column.nullable and name != target]
+        return {"split": {"by": "hash", "key": key or whole, "shares": SHARES}}, key
     if kind not in ("", *UNITS):
         raise Refusal(f"--split: {wanted!r} is not month, week, day, hash:KEY or column:NAME; write one of them.")
     stored = datasets.parts(dataset)

@@ -6,6 +6,7 @@ No file of a model names a file of the template: its stages read the hashes of b
 
 import contextlib
 import json
+import re
 from pathlib import Path
 
 from models.lib import config
@@ -25,7 +26,13 @@ TEMPLATE = Path("models/lib/pipeline.yaml")
 ROWS = "data_schemas/lib/datasets.py"
 CHOSEN = ("samples", "split", "window")
 SOURCES = {
-    "validate": ("data_schemas/validate.py", "data_schemas/lib/pointer.py", "data_schemas/lib/violations.py", ROWS),
+    "validate": (
+        "data_schemas/validate.py",
+        "data_schemas/lib/pointer.py",
+        "data_schemas/lib/violations.py",
+        "data_schemas/lib/tables.py",
+        ROWS,
+    ),
     "describe": ("data_schemas/describe.py", ROWS),
     "train": ("models/train.py", *_lib("columns", "packages", "plugin", *CHOSEN, "tasks/task"), ROWS, PACKAGES),
     "export": ("models/export.py", *_lib("columns", "onnx_front", "packages", "plugin", "tasks/task"), ROWS),
@@ -35,10 +42,14 @@ COPIED = ("split",)  # settings that DVC reads in FILE: of a date in model.yaml 
 
 
 def hashes(model: config.Model) -> dict[str, str]:
-    """Stage -> one hash of the template's files for it, of its task, and of the packages that are its own."""
+    """Stage -> one hash of the template's files for it, of its task and framework, and of packages that are its own."""
     found = {stage: [*map(Path, sources)] for stage, sources in SOURCES.items()}
+    network = model.folder / "network.py"
+    used = re.findall(r"models\.lib\.frameworks\.(\w+)", network.read_text() if network.is_file() else "")
     for stage in ("train", "export", "evaluate"):
         found[stage] += [model.requirements, Path("models/lib/tasks", f"{model.task}.py")]
+    for stage in ("train", "export"):
+        found[stage] += [Path("models/lib/frameworks", f"{name}.py") for name in sorted(set(used))]
     return {stage: sha256_of_files(path for path in paths if path.is_file())[:32] for stage, paths in found.items()}
 
 

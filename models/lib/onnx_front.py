@@ -1,18 +1,14 @@
 """The way to ONNX for each framework: raw columns in, strings included, and the one output of the task.
 
 Every file has one input [rows] a column, in their order: a text column's null is the empty string, a number's is NaN.
-The output is `score` [rows], `probabilities` [rows, classes] or `prediction` [rows]. The same model gives the same file.
+The output is `score` [rows], `probabilities` [rows, classes] or `prediction` [rows]. A model gives the same file twice.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
-import os
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from models.lib.columns import Kind
-from repo.lib.refusal import Refusal
+from models.lib.plugin import Misuse
 
 TENSOR = {"string": TensorProto.STRING, "integer": TensorProto.INT64, "number": TensorProto.FLOAT}
 OPSETS = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)]
@@ -54,20 +50,29 @@ def from_torch(network: Any, columns: Kinds, vocabulary: Names, output: str = "s
 def from_keras(model: Any, columns: Kinds, vocabulary: Names, output: str = "score") -> onnx.ModelProto:
     """A Keras model of inputs named `ids` and `numbers`, as for `from_torch`, on the backend torch or tensorflow.
 
-    Its output may be [rows, 1]; `score` and `prediction` are made [rows].
+    It gives [rows, classes], or [rows, 1] for `score` and `prediction`.
     """
     import keras
 
-    opset = 20 if keras.backend.backend() == "torch" else 18  # the newest of tf2onnx
-    for name in ("torch.onnx", "tf2onnx"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        class Network(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.model = model
+
+            def forward(self, ids: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+                found: torch.Tensor = self.model({"ids": ids, "numbers": numbers}, training=False)
+                return found if output == "probabilities" else found[:, 0]
+
+        return from_torch(Network(), columns, vocabulary, output)
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
         path = Path(folder, "model.onnx")
-        with redirect_stdout(open(os.devnull, "w")):  # noqa: PTH123, SIM115
-            model.export(str(path), format="onnx", opset_version=opset, verbose=False)
-        core = onnx.load(path)
-    core = _named_by_position(onnx.version_converter.convert_version(core, OPSETS[0].version))
-    return attach(_of_task(core, output), columns, vocabulary)
+        model.export(path, format="onnx", opset_version=18, verbose=False)  # the newest of tf2onnx
+        core = onnx.version_converter.convert_version(onnx.load(path), OPSETS[0].version)
+    return attach(_of_task(_named_by_position(core), output), columns, vocabulary)
 
 
 def from_booster(model: Any, columns: Kinds, vocabulary: Names) -> onnx.ModelProto:
@@ -93,22 +98,21 @@ def from_sklearn(pipeline: Any, columns: Kinds) -> onnx.ModelProto:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
     from sklearn.base import is_classifier
+    from sklearn.compose import ColumnTransformer
 
-    fitted = copy.deepcopy(pipeline)
-    places = {name: f"column_{place}" for place, name in enumerate(columns)}
-    transformers = [each for each in _parts(fitted) if type(each).__name__ == "ColumnTransformer"]
-    for each in _parts(fitted):
-        _take_the_empty_text_for_null(each)
-    for each in transformers:  # by names that no converter gives a tensor of its own
-        each.transformers_ = [(name, what, _renamed(taken, places)) for name, what, taken in each.transformers_]
+    from models.lib import scikit
+
+    places = {name: f"column_{place}" for place, name in enumerate(columns)}  # no converter calls a tensor so
+    fitted = scikit.as_the_file_sees(pipeline, places)
+    transformers = any(isinstance(each, ColumnTransformer) for each in scikit.parts(fitted))
     if not transformers and "string" in columns.values() and len(set(columns.values())) > 1:
-        raise Refusal("network.py: text and numbers go different ways; begin the pipeline with a ColumnTransformer.")
+        raise Misuse("text and numbers go different ways: let the pipeline begin with a ColumnTransformer")
     width = 1 if transformers else len(columns)
     types = [
         (places[name], (StringTensorType if kind == "string" else FloatTensorType)([None, width]))
         for name, kind in columns.items()
     ]
-    with mock.patch.object(helper, "make_attribute", _make_attribute):
+    with mock.patch.object(helper, "make_attribute", scikit.make_attribute):
         core = convert_sklearn(
             fitted,
             "model",
@@ -140,19 +144,17 @@ def attach(core: onnx.ModelProto, columns: Kinds, vocabulary: Names) -> onnx.Mod
     core = onnx.ModelProto.FromString(core.SerializeToString())
     core = onnx.compose.add_prefix(core, "core/", rename_inputs=False, rename_outputs=False)
     takes = [each.name for each in core.graph.input]
-    number, values, default = int, "values_int64s", "default_int64"
-    if "matrix" in takes:
-        number, values, default = float, "values_floats", "default_float"
+    of, number = ("float", float) if "matrix" in takes else ("int64", int)
     nodes: list[onnx.NodeProto] = []
     ids, numbers = [], []
     for name, kind in columns.items():
         if kind == "string":
             ids.append(f"{name}/id")
             known = vocabulary[name]
-            places = {
+            places: dict[str, Any] = {
                 "keys_strings": known or [""],  # onnx cannot guess the type of an empty list
-                values: [number(place) for place in range(1, len(known) + 1)] or [number(0)],
-                default: number(0),
+                f"values_{of}s": [number(place) for place in range(1, len(known) + 1)] or [number(0)],
+                f"default_{of}": number(0),
             }
             nodes.append(helper.make_node("LabelEncoder", [name], ids[-1:], domain="ai.onnx.ml", **places))
         elif kind == "integer":
@@ -166,7 +168,7 @@ def attach(core: onnx.ModelProto, columns: Kinds, vocabulary: Names) -> onnx.Mod
             nodes += _side_by_side(parts, taken)
             shapes[f"{taken}/shape"] = [len(parts), -1]
         elif taken in takes:
-            nodes += _no_column(next(iter(columns)), taken, "ids" == taken)
+            nodes += _no_column(next(iter(columns)), taken, taken == "ids")
             shapes["none/shape"] = [0]
     return _join(nodes, shapes, core, columns)
 
@@ -224,14 +226,14 @@ def _of_task(core: onnx.ModelProto, output: str = "") -> onnx.ModelProto:
         each.output[:] = ["whole" if name == last.name else name for name in each.output]
         each.input[:] = ["whole" if name == last.name else name for name in each.input]
     if output == "probabilities":
-        nodes = [("Identity", ["whole"], {})]
+        node = helper.make_node("Identity", ["whole"], [output])
     elif width == 2:  # the share of class 1
         core.graph.initializer.append(helper.make_tensor("place", TensorProto.INT64, [], [1]))
-        nodes = [("Gather", ["whole", "place"], {"axis": 1})]
+        node = helper.make_node("Gather", ["whole", "place"], [output], axis=1)
     else:
         core.graph.initializer.append(helper.make_tensor("flat", TensorProto.INT64, [1], [-1]))
-        nodes = [("Reshape", ["whole", "flat"], {})]
-    core.graph.node.extend(helper.make_node(kind, taken, [output], **words) for kind, taken, words in nodes)
+        node = helper.make_node("Reshape", ["whole", "flat"], [output])
+    core.graph.node.append(node)
     del core.graph.output[:]
     shape = ["rows", width] if output == "probabilities" else ["rows"]
     core.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, shape))
@@ -250,102 +252,3 @@ def _named_by_position(core: onnx.ModelProto) -> onnx.ModelProto:
         node.input[:] = [new.get(name, name) for name in node.input]
         node.output[:] = [new.get(name, name) for name in node.output]
     return core
-
-
-def check_sklearn(estimator: Any) -> None:
-    """Refuse by name, before it is trained, what has no way to ONNX or one that gives another model."""
-    from skl2onnx._supported_operators import sklearn_operator_name_map
-
-    for each in _parts(estimator):
-        name = type(each).__name__
-        if type(each) not in sklearn_operator_name_map:
-            raise Refusal(
-                f"network.py: {name} has no way to ONNX; take another estimator (skl2onnx lists those it knows)."
-            )
-        if name.startswith("HistGradientBoosting") and not isinstance(each.categorical_features, str | None):
-            raise Refusal(
-                f"network.py: {name} with categorical_features is exported as another model; take an OrdinalEncoder "
-                "or OneHotEncoder before it and leave categorical_features out."
-            )
-
-
-def answer(estimator: Any, rows: Any) -> NDArray[np.float32]:
-    """Probability of class 1, probabilities or prediction, as the file gives them."""
-    found = np.asarray((getattr(estimator, "predict_proba", None) or estimator.predict)(rows), np.float32)
-    return found[:, 1] if found.ndim == 2 and found.shape[1] == 2 else found
-
-
-def try_export(fit: Callable[[Any], Any], train: Any) -> None:
-    """Fit, export and compare on a few rows, some with names that training has not seen."""
-    import polars as pl
-
-    table = to_polars(train).head(TRIED)
-    odd = pl.int_range(pl.len()) % 5 == 0
-    rows = table.drop("target").with_columns(
-        pl.when(odd).then(pl.lit("never seen")).otherwise(pl.col(pl.String)).name.keep()
-    )
-    try:
-        model = fit(table)
-    except Exception:  # too few rows for it, perhaps: the training will tell
-        return
-    try:
-        network = model.predict(rows)
-    except Exception as error:
-        raise Refusal(f"network.py: it cannot predict rows with unknown names ({described(error)}); fix it.") from error
-    try:
-        runtime = scoring.session(model.to_onnx().SerializeToString())
-        file = runtime.run(None, scoring.feed(runtime, rows))[0]
-    except Refusal:
-        raise
-    except Exception as error:
-        raise Refusal(f"network.py: it cannot be exported to ONNX ({described(error)}); take another way.") from error
-    if not np.allclose(file, network, rtol=1e-4, atol=1e-4):
-        raise Refusal(
-            f"network.py: its ONNX file would differ by {np.abs(file - network).max():.1e}; take another estimator or "
-            "option (known: a scaler before trees, add_indicator)."
-        )
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    """An estimator of scikit-learn and those inside it, fitted ones included."""
-    from sklearn.base import BaseEstimator
-
-    if isinstance(value, BaseEstimator):
-        yield value
-        value = list(vars(value).values())
-    if isinstance(value, list | tuple | dict):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _parts(each)
-
-
-def _renamed(taken: Any, places: dict[str, str]) -> Any:
-    """The columns of one part of a ColumnTransformer: one name, several, or places, which stay."""
-    if isinstance(taken, str):
-        return places[taken]
-    return [places.get(each, each) for each in taken] if hasattr(taken, "__iter__") else taken
-
-
-class _Null(float):
-    """NaN among the categories of an encoder, which the file knows as the empty text."""
-
-    def __str__(self) -> str:
-        return ""
-
-
-def _take_the_empty_text_for_null(part: Any) -> None:
-    """In place: an encoder's category, or what an imputer replaces."""
-    for values in getattr(part, "categories_", []):
-        if values.dtype == object:
-            values[:] = [value if isinstance(value, str | int) else _Null("nan") for value in values]
-    if getattr(getattr(part, "statistics_", None), "dtype", None) == object:
-        part.missing_values = ""
-
-
-def _make_attribute(key: str, value: Any, *more: Any) -> onnx.AttributeProto:
-    """Protobuf 7 takes no Boolean for a number, which skl2onnx hands over."""
-    if isinstance(value, list):
-        value = [int(each) if type(each).__name__.startswith("bool") else each for each in value]
-    return MAKE_ATTRIBUTE(key, value, *more)
-
-
-MAKE_ATTRIBUTE = helper.make_attribute

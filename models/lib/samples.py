@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def rows(model: config.Model, part: str) -> pl.DataFrame:
-    """The raw rows of a part (train, valid or test), in the data's order."""
+    """The raw rows of a part (train, valid or test) that have an outcome, in the data's order."""
+    import polars as pl
+
     from data_schemas.lib import datasets
 
     parts, where = model.parts, f"{model.folder}/model.yaml: {model.parts.setting}"
@@ -29,7 +31,9 @@ def rows(model: config.Model, part: str) -> pl.DataFrame:
                 f"{where}: {nulls:,} rows of {model.dataset} have no {name!r}, so nothing says which part they are in; "
                 "leave them out in source.py, or split by another column."
             )
-    chosen = parts.select(found, part)
+    outcome = pl.col(model.target.column)
+    known = outcome.is_not_null() & (outcome.is_not_nan() if found[model.target.column].dtype.is_float() else True)
+    chosen = parts.select(found, part).filter(known)  # a row without one teaches nothing and judges nothing
     if not chosen.height:
         raise Refusal(f"{where}.{part}: holds no rows ({parts.span(part)}); choose some that the data has.")
     return chosen

@@ -238,23 +238,27 @@ class ByHash(Parts):
     def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
         import polars as pl
 
-        keys = rows.select(dict.fromkeys(self.key)).unique()
-        chosen = pl.Series([self.part(key) == part for key in keys.iter_rows()], dtype=pl.Boolean)
-        return rows.join(keys.filter(chosen), on=keys.columns, how="semi", maintain_order="left")
-
-    def part(self, key: Sequence[Any]) -> str:
-        """By the text of Python's values: polars may write them another way some day."""
-        text = "\x1f".join([self.salt, *map(str, key)])
-        draw = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
-        train, valid = self.shares.train, self.shares.valid
-        return "train" if draw < train else "valid" if draw < train + valid else "test"
+        keys = rows.select(list(dict.fromkeys(self.key))).unique()
+        train, valid = self.shares.train, self.shares.train + self.shares.valid
+        low, high = {"train": (0.0, train), "valid": (train, valid), "test": (valid, 1.0)}[part]
+        chosen = [low <= _draw(self.salt, key) < high for key in keys.iter_rows()]
+        return rows.join(
+            keys.filter(pl.Series(chosen, dtype=pl.Boolean)), on=keys.columns, how="semi", maintain_order="left"
+        )
 
     def span(self, part: str) -> str:
         salt = f", salt {self.salt}" if self.salt else ""
-        return f"{100 * getattr(self.shares, part):g} % by {', '.join(self.key)}{salt}"
+        keys = ", ".join(self.key) if len(self.key) < 4 else f"{len(self.key)} columns"
+        return f"{100 * getattr(self.shares, part):g} % by a hash of {keys}{salt}"
 
     def others(self, count: int) -> Sequence[ByHash]:
         return [self.model_copy(update={"salt": f"{self.salt}{turn}"}) for turn in range(1, count + 1)]
+
+
+def _draw(salt: str, key: tuple[Any, ...]) -> float:
+    """From 0 to below 1, by the text of Python's values: polars may write them another way some day."""
+    text = "\x1f".join([salt, *map(str, key)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
 Split = Annotated[ByTime | ByColumn | ByHash, Field(discriminator="by")]

@@ -16,10 +16,10 @@ EFFECTS = (BREAKS, WIDENS, SAYS)
 NONE, DROPPED = "none", "dropped"
 # key -> what a caller notices; slow_ms, version and onnx_sha256 do not concern callers
 WORDS = {
-    "threshold": "labels change, scores do not",
     "latency_budget_ms": "answers may take another time",
     "description": "only words",
 }
+WORDS_OF_ANSWER = {"threshold": "labels change, values do not", "unit": "the same number means another thing"}
 WORDS_OF_FEATURE = {"unit": "the same number means another thing", "description": "only words", "example": "only words"}
 
 
@@ -37,7 +37,12 @@ class Change:
 
 def between(before: Contract, after: Contract) -> list[Change]:
     """Every change, those that break first; a break that a raised `api` declares says so in its effect."""
-    found = [*_request(before, after), *_features(before, after), *_words(before, after, WORDS)]
+    found = [
+        *_request(before, after),
+        *_answer(before, after),
+        *_features(before, after),
+        *_words(before, after, WORDS),
+    ]
     old, new = (contract.get("api", 1) for contract in (before, after))  # the first contracts had no number
     if new > old:
         declared = f"{BREAKS}, declared by api {new}"
@@ -66,6 +71,28 @@ def _request(before: Contract, after: Contract) -> Iterator[Change]:
             yield Change(BREAKS, key, str(old), str(new), f"callers that send more {unit} are refused")
         elif new > old:
             yield Change(WIDENS, key, str(old), str(new), f"callers may send more {unit}")
+
+
+def _answer(before: Contract, after: Contract) -> Iterator[Change]:
+    """What callers get. Edges, order of names and description concern none of them, nor the name of the output."""
+    # The first contracts were all of a score, and held its threshold.
+    first = {"field": "scores", "names": None, "threshold": before.get("threshold"), "unit": None}
+    old, new = before.get("answer", first), after["answer"]
+    if old["field"] != new["field"]:
+        callers = "callers find no such field in the answer"
+        yield Change(BREAKS, "answer: field", old["field"], new["field"], callers)
+        return
+    was, now = (set(answer["names"] or ()) for answer in (old, new))
+    if gone := sorted(was - now):
+        callers = "callers find no share of it in the answer, and no label of that name"
+        yield Change(BREAKS, "answer: names", _list(gone), NONE, callers)
+    if more := sorted(now - was):
+        callers = "callers get a label that they do not know, and the document listed all of them"
+        yield Change(BREAKS, "answer: names", NONE, _list(more), callers)
+    if old["threshold"] is not None and new["threshold"] is None:
+        yield Change(BREAKS, "answer: labels", "given", NONE, "callers find no labels in the answer")
+    else:
+        yield from _words(old, new, WORDS_OF_ANSWER, "answer: ")
 
 
 def _features(before: Contract, after: Contract) -> Iterator[Change]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from data_schemas.lib import datasets
 from models.lib.config import Model
+from models.lib.tasks import task
 from repo.lib.refusal import Refusal
 from serving.runtime.request import FLOAT32_MAX, INT64, decoder
 
@@ -17,13 +19,23 @@ if TYPE_CHECKING:
 BOUNDS = {"integer": INT64, "number": (-FLOAT32_MAX, FLOAT32_MAX)}
 
 
-def derive(model: Model, version: str = "unversioned", onnx_sha256: str | None = None) -> dict[str, Any]:
-    """contract.json: the request, the limits and what the answers name.
+# msgspec takes no other key; an empty one names nothing in a graph either.
+KEY = re.compile(r'[^\x00-\x1f"\\]+')
+
+
+def derive(
+    model: Model,
+    version: str = "unversioned",
+    onnx_sha256: str | None = None,
+    edges: list[float] | None = None,
+) -> dict[str, Any]:
+    """contract.json: the request, the limits and what the answers hold.
 
     Each feature has name, type (string, integer or number), nullable, min, max (inclusive), above, below (exclusive),
     allowed, pattern, description, unit and example; what does not apply is null. `dropped` are names that are accepted
-    and ignored. `version` and `onnx_sha256` identify
-    the file that answers; without them the contract only says what a request is, which is what two commits compare.
+    and ignored. `answer` is what models/lib/tasks/ says of the task, with the `edges` that the file noted. `version`
+    and `onnx_sha256` identify the file; without them the contract only says what callers send and get, which is what
+    two commits compare.
     """
     columns = datasets.schema(model.dataset).to_schema().columns
     for name in model.features:
@@ -31,14 +43,24 @@ def derive(model: Model, version: str = "unversioned", onnx_sha256: str | None =
             raise Refusal(
                 f"{model.folder}/model.yaml: features: {name!r} is not a column of {model.dataset}; fix it there."
             )
+    names = [*model.features, *model.serving.dropped]
+    for name in names:
+        if not KEY.fullmatch(name) or names.count(name) > 1:
+            raise Refusal(
+                f"{model.folder}/model.yaml: {name!r} cannot be a key of a request: it is empty, there twice, or holds "
+                "a quotation mark, a backslash or a control character; fix it there."
+            )
     features = [_feature(model.dataset, name, columns[name]) for name in model.features]
+    answer = task.of(model).answer(edges)
+    if answer["maximum"] is None:  # values as the target has them, in its unit; a probability has none
+        answer["unit"] = (columns[model.target.column].metadata or {}).get("unit")
     return {
         "model": model.name,
         "description": model.description,
         "api": model.serving.api,
         "version": version,
         "onnx_sha256": onnx_sha256,
-        "threshold": model.serving.threshold,
+        "answer": answer,
         "max_rows": model.serving.max_rows,
         "max_body_bytes": model.serving.max_body_bytes,
         "latency_budget_ms": model.serving.latency_budget_ms,

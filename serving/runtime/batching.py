@@ -1,7 +1,7 @@
 """Requests that are ready at the same moment share one inference, and the loop gets its turn between two long ones.
 
-Nobody waits for others: only what has arrived anyway is scored together. At eight callers that halves the CPU of a
-request; a score may differ in its last bits by the company that it had.
+Nobody waits for others: only what has arrived anyway is predicted together. At eight callers that halves the CPU of a
+request; a value may differ in its last bits by the company that it had.
 """
 
 import asyncio
@@ -9,29 +9,31 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from serving.runtime.answer import Values
+
 Row = tuple[Any, ...]
 TURN_SECONDS = 0.005  # after an inference that took longer, probes and newcomers are looked at before the next
 
 
 class Group:
-    """Rows of several requests, one after the other, and their scores once there."""
+    """Rows of several requests, one after the other, and their values once there."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
-        self.scores: list[float] | None = None
+        self.values: Values | None = None
         self.failed = False
 
 
 class Turns:
-    """`score` gives one score a row for at most `most` rows of whole requests, or raises for all of them."""
+    """`predict` gives one value a row for at most `most` rows of whole requests, or raises for all of them."""
 
-    def __init__(self, score: Callable[[list[Row]], list[float]], most: int) -> None:
-        self._score, self._most = score, most
+    def __init__(self, predict: Callable[[list[Row]], Values], most: int) -> None:
+        self._predict, self._most = predict, most
         self._open = Group()
         self._turn = asyncio.Lock()
 
-    async def scores(self, rows: list[Row]) -> list[float]:
-        """The scores of one request's rows; what `score` raises for these rows, whatever happens to others."""
+    async def values(self, rows: list[Row]) -> Values:
+        """The values of one request's rows; what `predict` raises for these rows, whatever happens to others."""
         group = self._open
         if len(group.rows) + len(rows) > self._most:
             group = self._open = Group()
@@ -40,20 +42,20 @@ class Turns:
         await asyncio.sleep(0)  # every request that has been read by now joins
         if group is self._open:
             self._open = Group()
-        if group.scores is None and not group.failed:
+        if group.values is None and not group.failed:
             await self._take(group, alone=len(group.rows) == len(rows))
-        if group.scores is None:  # one of them fails, so each answers for itself
-            return self._score(rows)
-        return group.scores[first : first + len(rows)]
+        if group.values is None:  # one of them fails, so each answers for itself
+            return self._predict(rows)
+        return group.values[first : first + len(rows)]
 
     async def _take(self, group: Group, alone: bool) -> None:
-        """Score the group, unless another of its requests did so while this one waited for its turn."""
+        """Predict the group, unless another of its requests did so while this one waited for its turn."""
         async with self._turn:
-            if group.scores is not None or group.failed:
+            if group.values is not None or group.failed:
                 return
             started = time.perf_counter()
             try:
-                group.scores = self._score(group.rows)
+                group.values = self._predict(group.rows)
             except Exception:
                 if alone:
                     raise

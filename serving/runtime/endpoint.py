@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pydantic
 
+from serving.runtime.answer import Values, former
 from serving.runtime.batching import Row, Turns
 from serving.runtime.body import Bodies, DisconnectedError, Message, Receive, drain
 from serving.runtime.errors import KINDS, NotFiniteError, RefusedError, RequestError, explain
@@ -48,11 +49,12 @@ class Endpoint:
         self._decode = decoder(contract, self.telemetry.noticed)
         self._request = models(contract)[0]
         self.bodies = Bodies(contract["max_body_bytes"])
-        self._threshold: float = contract["threshold"]
+        self._field: str = contract["answer"]["field"]
+        self._form = former(contract["answer"])
         self._tail = {"model": contract["model"], "version": contract["version"]}
         self._encode = msgspec.json.Encoder().encode
         self._in_flight = 0
-        self._turns = Turns(lambda rows: self.predictor.scores(rows), contract["max_rows"])
+        self._turns = Turns(lambda rows: self.predictor.values(rows), contract["max_rows"])
         self._complained = -3600.0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -76,14 +78,14 @@ class Endpoint:
         started = time.perf_counter()
         self._in_flight += 1
         try:
-            content, positives, scores = await self._answer(scope, receive)
+            content, counted, positives = await self._answer(scope, receive)
         except RefusedError as refusal:
             self.telemetry.failed(time.perf_counter() - started, refusal.error.kind)
             await self._send_error(refusal.error, receive, send)
         except DisconnectedError:
             pass
         else:
-            self.telemetry.answered(time.perf_counter() - started, scores, positives)
+            self.telemetry.answered(time.perf_counter() - started, counted, positives)
             await _send(send, 200, content, JSON)
         finally:
             self._in_flight -= 1
@@ -97,8 +99,8 @@ class Endpoint:
         await drain(receive)
         return await send({"type": "http.response.body", "body": b""})
 
-    async def _answer(self, scope: Message, receive: Receive) -> tuple[bytes, int, list[float]]:
-        """(body of a 200, positive rows, scores), or RefusedError."""
+    async def _answer(self, scope: Message, receive: Receive) -> tuple[bytes, list[float], int]:
+        """(body of a 200, what to count of each row, positive rows), or RefusedError."""
         if self._in_flight > IN_FLIGHT:
             raise RefusedError("overload", "service", "has too many requests at once; try again")
         body = await self.bodies.read(scope, receive) or b"{}"  # as BentoML reads an empty one
@@ -106,22 +108,20 @@ class Endpoint:
             rows = self._decode(body)
         except ValueError as error:  # msgspec's own errors among them
             raise self._explained(body) from error
-        scores = await self._scores(rows)
-        # In double precision, as the caller sees the score.
-        labels = [1 if score >= self._threshold else 0 for score in scores]
-        return self._encode({"scores": scores, "labels": labels, **self._tail}), sum(labels), scores
+        fields, counted, positives = self._form(await self._values(rows))
+        return self._encode({**fields, **self._tail}), counted, positives
 
-    async def _scores(self, rows: list[Row]) -> list[float]:
+    async def _values(self, rows: list[Row]) -> Values:
         try:
-            return await self._turns.scores(rows)
+            return await self._turns.values(rows)
         except NotFiniteError:
-            raise RefusedError("not_finite", "scores", "the model gave a score that is not finite") from None
+            raise RefusedError("not_finite", self._field, "the model gave a value that is not finite") from None
         except Exception as error:
             # Once a minute, and without the message, which may hold the caller's values; the counter has the rest.
             if time.monotonic() - self._complained > 60:
                 self._complained = time.monotonic()
                 logger.error("inference failed with %s; ml_errors_total counts how often", type(error).__name__)
-            raise RefusedError("inference", "scores", "the model failed on this request") from None
+            raise RefusedError("inference", self._field, "the model failed on this request") from None
 
     def _explained(self, body: bytes) -> RefusedError:
         """The error in the words of the typed API, which knows it in more detail than the fast decoder."""

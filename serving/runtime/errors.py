@@ -13,7 +13,7 @@ KINDS = {
     "too_large": (413, "body over the limit"),
     "timeout": (408, "body not there in time"),
     "overload": (503, "more requests at once than the worker takes"),
-    "not_finite": (500, "the model gave a score that is not a number"),
+    "not_finite": (500, "the model gave a value that is not a number"),
     "inference": (500, "the model failed"),
 }
 
@@ -27,7 +27,7 @@ class RequestError(NamedTuple):
 
 
 class RefusedError(Exception):
-    """A request that gets an error instead of scores."""
+    """A request that gets an error instead of an answer."""
 
     def __init__(self, kind: str, field: str, reason: str) -> None:
         super().__init__(reason)
@@ -35,7 +35,7 @@ class RefusedError(Exception):
 
 
 class NotFiniteError(ArithmeticError):
-    """The model gave a score that is NaN or infinite: an answer that JSON cannot hold and nobody should act on."""
+    """The model gave a value that is NaN or infinite: an answer that JSON cannot hold and nobody should act on."""
 
 
 def explain(error: Mapping[str, Any], contract: Mapping[str, Any]) -> RequestError:

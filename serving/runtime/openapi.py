@@ -14,10 +14,10 @@ ERRORS = {
     "400": "The request breaks the contract, or is not JSON",
     "408": "The body did not arrive in time",
     "413": "The body is larger than the limit",
-    "500": "The model failed or gave a score that is not finite",
+    "500": "The model failed or gave a value that is not finite",
     "503": "More requests at once than the service takes; try again",
 }
-TAG = Tag(name="Prediction", description="Scores of the model.")
+TAG = Tag(name="Prediction", description="What the model answers.")
 ERROR = {
     "type": "object",
     "example": {"error": {"field": "rows[0]", "reason": "must be an object with one value a feature; see /docs.json"}},
@@ -51,7 +51,7 @@ def amended(specification: Any, contract: Contract) -> Any:
         "operationId": "predict",
         "requestBody": {"required": True, "content": _content("Request")},
         "responses": {
-            "200": {"description": "One score and one label a row, in the order sent", "content": _content("Answer")},
+            "200": {"description": contract["answer"]["description"], "content": _content("Answer")},
             **{code: {"description": text, "content": _content("Error")} for code, text in ERRORS.items()},
         },
     }
@@ -75,6 +75,5 @@ def _text(contract: Contract) -> str:
         f"1 to {contract['max_rows']} rows and at most {contract['max_body_bytes']:,} bytes a request. "
         "Types are strict: no text for a number, no true for 1; an integer may stand for a number. "
         "Unknown keys, NaN and infinity are refused. A field that may be null may be left out. "
-        f"A label is 1 where the score is at least {contract['threshold']}. "
         f"This is API {contract['api']} of the model: a higher number may refuse what this one answers."
     )

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from serving.runtime.answer import Values
 from serving.runtime.errors import NotFiniteError
 
 DTYPES: dict[str, Any] = {"string": object, "integer": np.int64, "number": np.float32}
@@ -17,7 +18,7 @@ TENSORS = {"string": "tensor(string)", "integer": "tensor(int64)", "number": "te
 
 
 class Predictor:
-    """Rows in the order of the contract's features to scores; one call at a time."""
+    """Rows in the order of the contract's features to values of the output; one call at a time."""
 
     def __init__(self, path: Path, contract: Mapping[str, Any]) -> None:
         """Load, check and warm the file; ValueError if it is not the one that the contract was built with."""
@@ -40,24 +41,28 @@ class Predictor:
         self._single: dict[str, NDArray[Any]] = {name: np.empty(1, dtype) for name, dtype in self._columns}
         # What session.run calls after checks that the decoder has made: a tenth of a request of one row.
         self._run = getattr(session, "_sess", session).run
+        self._output, names = [contract["answer"]["output"]], contract["answer"]["names"]
+        self._width = (len(names),) if names else ()
         # The first run of each size allocates, and a cold server would look slow to the judge of a canary. A model that
         # fails on its own example is never ready.
         example = tuple(feature["example"] for feature in features)
         for rows in (1, contract["max_rows"]) * 3:
-            self.scores([example] * rows)
+            self.values([example] * rows)
 
-    def scores(self, rows: Sequence[Sequence[Any]]) -> list[float]:
-        """One finite score a row; null is "" for text and NaN, which numpy makes of None, for numbers.
+    def values(self, rows: Sequence[Sequence[Any]]) -> Values:
+        """One finite number a row, or one for each name; null is "" for text and NaN, made of None, for numbers.
 
-        NotFiniteError, ValueError for a wrong number of scores, or whatever the runtime raises.
+        NotFiniteError, ValueError for a wrong number of values, or whatever the runtime raises.
         """
         feed = self._one(rows[0]) if len(rows) == 1 else self._many(rows)
-        scores: list[float] = self._run(["score"], feed, None)[0].tolist()
-        if len(scores) != len(rows):
-            raise ValueError(f"{len(scores)} scores for {len(rows)} rows")
-        if not math.isfinite(sum(scores)):  # finite float32 scores cannot overflow a double
+        found = self._run(self._output, feed, None)[0]
+        if found.shape != (len(rows), *self._width):
+            raise ValueError(f"values of shape {found.shape} for {len(rows)} rows")
+        values: Values = found.tolist()
+        # Finite float32 values cannot overflow a double.
+        if not math.isfinite(sum(map(sum, values) if self._width else values)):
             raise NotFiniteError
-        return scores
+        return values
 
     def _one(self, row: Sequence[Any]) -> dict[str, NDArray[Any]]:
         """The feed of a single row, in arrays that are there already: making twelve costs as much as decoding does."""

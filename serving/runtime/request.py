@@ -11,6 +11,8 @@ import msgspec
 import pydantic
 from pydantic import AfterValidator, ConfigDict, FailFast, Field, create_model
 
+from serving.runtime.answer import labels
+
 FLOAT32_MAX = 3.4028234663852886e38  # a number beyond it is infinite once the graph takes it as float32
 INT64 = (-(2**63), 2**63 - 1)
 
@@ -18,9 +20,7 @@ Contract = Mapping[str, Any]
 TYPES: dict[str, Any] = {"string": str, "integer": int, "number": float}
 LIMITS = {"ge": "min", "gt": "above", "le": "max", "lt": "below"}
 KNOWN, SHORT = 4096, 64  # values of a pattern that are remembered, and their length at most: a quarter of a megabyte
-DROPPED = Field(
-    default=None, deprecated=True, description="No longer read: accepted and ignored until the API is raised."
-)
+DROPPED = "No longer read: accepted and ignored until the API is raised."
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -120,24 +120,32 @@ def python_pattern(pattern: str) -> str:
 def models(contract: Contract) -> tuple[type[pydantic.BaseModel], type[pydantic.BaseModel]]:
     """(request, answer) as pydantic models: the typed API, its schema in OpenAPI, and the judge of what is wrong."""
     sample = {feature["name"]: feature["example"] for feature in contract["features"]}
-    columns: dict[str, Any] = {feature["name"]: _field(feature) for feature in contract["features"]}
-    columns |= dict.fromkeys(contract.get("dropped", ()), (Any, DROPPED))
+    # Named by place: pydantic takes no field called _c0 or model_dump, which a column may be.
+    columns: dict[str, Any] = {f"column_{index}": _field(each) for index, each in enumerate(contract["features"])}
+    for index, name in enumerate(contract.get("dropped", ())):
+        columns[f"dropped_{index}"] = (Any, Field(default=None, alias=name, deprecated=True, description=DROPPED))
     row = create_model("Row", __config__=_strict({"example": sample}), **columns)
     rows = Annotated[
         list[row],  # type: ignore[valid-type]
         FailFast(),  # one wrong row is enough to refuse; two hundred would be two hundred errors
-        Field(min_length=1, max_length=contract["max_rows"], description="What to score, one object a row."),
+        Field(min_length=1, max_length=contract["max_rows"], description="One object a row."),
     ]
     request = create_model("Request", __config__=_strict({"example": {"rows": [sample]}}), rows=(rows, ...))
-    threshold = contract["threshold"]
-    answer = create_model(
-        "Answer",
-        scores=(list[float], Field(description="Calibrated probability of a positive, one a row in the order sent.")),
-        labels=(list[int], Field(description=f"1 where the score is at least {threshold}, else 0.")),
-        model=(str, Field(description="Name of the model.")),
-        version=(str, Field(description="Version of the model.")),
-    )
-    return request, answer
+    return request, _answer(contract["answer"])
+
+
+def _answer(answer: Mapping[str, Any]) -> type[pydantic.BaseModel]:
+    limits = {"minimum": answer["minimum"], "maximum": answer["maximum"], "x-unit": answer["unit"]}
+    extra = {name: limit for name, limit in limits.items() if limit is not None}
+    value: Any = Annotated[float, Field(json_schema_extra=extra)]
+    if answer["names"]:
+        value = dict[Literal[tuple(answer["names"])], value]  # type: ignore[misc]
+    fields: dict[str, Any] = {answer["field"]: (list[value], Field(description=answer["description"]))}
+    if label := labels(answer):
+        fields["labels"] = (label[0], Field(description=label[1]))
+    fields["model"] = (str, Field(description="Name of the model."))
+    fields["version"] = (str, Field(description="Version of the model."))
+    return create_model("Answer", **fields)
 
 
 def _strict(extra: dict[str, Any]) -> ConfigDict:
@@ -156,7 +164,7 @@ def _field(feature: Mapping[str, Any]) -> tuple[Any, Any]:
         extra["enum"] = [*feature["allowed"], *([None] if feature["nullable"] else [])]
     limits = {name: feature[key] for name, key in LIMITS.items() if feature[key] is not None}
     kind = Annotated[kind, Field(pattern=feature["pattern"], **limits)]
-    text = Field(description=_text(feature), json_schema_extra=extra)
+    text = Field(alias=feature["name"], description=_text(feature), json_schema_extra=extra)
     return (Annotated[kind | None, text], None) if feature["nullable"] else (Annotated[kind, text], ...)
 
 

@@ -13,6 +13,7 @@ import pydantic
 from _bentoml_sdk import Service  # type: ignore[import-untyped]
 
 from serving.runtime import openapi
+from serving.runtime.answer import former
 from serving.runtime.endpoint import Endpoint
 from serving.runtime.request import models
 
@@ -53,6 +54,7 @@ def create(folder: Path) -> Lean:
     """The service of the model in `folder`, which holds contract.json and model.onnx."""
     contract = json.loads((folder / "contract.json").read_text())
     request, answer = models(contract)
+    many, form = len(contract["features"]), former(contract["answer"])
 
     class Prediction:
         __doc__ = contract["description"]
@@ -68,10 +70,8 @@ def create(folder: Path) -> Lean:
             route="/predict", input_spec=request, output_spec=answer
         )
         def predict(self, rows: list[pydantic.BaseModel]) -> pydantic.BaseModel:
-            names = [feature["name"] for feature in contract["features"]]
-            scores = self.predictor.scores([tuple(row.model_dump(include=set(names)).values()) for row in rows])
-            labels = [1 if score >= contract["threshold"] else 0 for score in scores]
-            return answer(scores=scores, labels=labels, model=contract["model"], version=contract["version"])
+            values = self.predictor.values([tuple(row.model_dump().values())[:many] for row in rows])
+            return answer(**form(values)[0], model=contract["model"], version=contract["version"])
 
     service: Lean = bentoml.service(name=contract["model"], service_class=Lean, **SETTINGS)(Prediction)
     return service

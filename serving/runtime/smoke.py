@@ -22,6 +22,7 @@ from typing import Any
 NULL_SHARE = 0.05  # of values that may be null
 ROWS = 5  # in a request, at most
 SECONDS = 10.0  # for one answer
+SUM = 1e-3  # by which shares may miss 1
 Row = dict[str, Any]
 
 
@@ -53,15 +54,38 @@ def fault(contract: Mapping[str, Any], rows: list[Row], url: str) -> str | None:
         return f"{error.code} {error.read(200).decode(errors='replace')}"
     except (OSError, ValueError) as error:
         return f"no answer in JSON: {error}"
-    scores, labels = content.get("scores"), content.get("labels")
-    if not isinstance(scores, list) or not isinstance(labels, list) or not len(scores) == len(labels) == len(rows):
-        return f"not one score and one label for each of {len(rows)} rows"
-    if not all(isinstance(score, float | int) and math.isfinite(score) and 0 <= score <= 1 for score in scores):
-        return "a score is not in [0, 1]"
-    if labels != [int(score >= contract["threshold"]) for score in scores]:
-        return f"a label does not follow from its score and the threshold {contract['threshold']}"
+    if not isinstance(content, dict):
+        return "the answer is no object"
     if content.get("model") != contract["model"]:
         return f"model is {content.get('model')!r} instead of {contract['model']!r}"
+    return _wrong(contract["answer"], content, len(rows))
+
+
+def _wrong(answer: Mapping[str, Any], content: Mapping[str, Any], rows: int) -> str | None:
+    """What of the values and labels breaks the contract."""
+    field, names, threshold = answer["field"], answer["names"], answer["threshold"]
+    values = content.get(field)
+    if not isinstance(values, list) or len(values) != rows:
+        return f"{field}: not one value for each of {rows} rows"
+    if names and not all(isinstance(value, dict) and set(value) == set(names) for value in values):
+        return f"{field}: a row is no object with a share for each of {len(names)} names"
+    numbers = [list(value.values()) for value in values] if names else [[value] for value in values]
+    low = -math.inf if answer["minimum"] is None else answer["minimum"]
+    high = math.inf if answer["maximum"] is None else answer["maximum"]
+    for number in itertools.chain(*numbers):
+        if not isinstance(number, float | int) or not math.isfinite(number) or not low <= number <= high:
+            return f"{field}: a value is not in [{low:g}, {high:g}]"
+    if names and any(abs(sum(row) - 1) > SUM for row in numbers):
+        return f"{field}: the shares of a row do not add up to 1"
+    labels: list[Any] | None = None
+    if names:
+        labels = [max(value, key=value.get) for value in values]
+    elif threshold is not None:
+        labels = [int(value >= threshold) for value in values]
+    if content.get("labels") != labels:
+        return "labels: one does not follow from " + (
+            f"the largest of {field}" if names else f"{field} and {threshold}"
+        )
     return None
 
 

@@ -16,9 +16,9 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from serving.runtime.answer import edges
 from serving.runtime.errors import KINDS
 
-EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # ten bins of the score; one at an edge is in the upper bin
 # Bounds as shares of the latency budget: dense where it is decided whether a request was in budget.
 SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 50)
 
@@ -43,22 +43,24 @@ class Telemetry(Collector):
         self._errors = dict.fromkeys(KINDS, 0)
         self._durations = [0] * (len(self._bounds) + 1)
         self._seconds = 0.0
-        self._positive = 0.0
+        self._positive = None if contract["answer"]["threshold"] is None else 0.0
         self._dropped = dict.fromkeys(contract.get("dropped", ()), 0)
-        self._bins = [0.0] * (len(EDGES) + 1)
+        self._edges = edges(contract["answer"])  # a value at one is in the upper bin
+        self._bins = [0.0] * (len(self._edges) + 1)
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    def answered(self, seconds: float, scores: Sequence[float], positives: int) -> None:
+    def answered(self, seconds: float, values: Sequence[float], positives: int) -> None:
         """Count a request answered with 200. Rows of one request are not independent, so together they weigh one."""
         self._timed(seconds)
-        rows = len(scores)
-        self._positive += positives / rows
+        rows = len(values)
+        if self._positive is not None:
+            self._positive += positives / rows
         if rows == 1:
-            self._bins[bisect_right(EDGES, scores[0])] += 1
+            self._bins[bisect_right(self._edges, values[0])] += 1
             return
-        ordered = sorted(scores)  # a sort and nine look-ups cost less than a look-up a score
-        below = (0, *(bisect_left(ordered, edge) for edge in EDGES), rows)
+        ordered = sorted(values)  # a sort and nine look-ups cost less than a look-up a value
+        below = (0, *(bisect_left(ordered, edge) for edge in self._edges), rows)
         for index, (first, last) in enumerate(pairwise(below)):
             self._bins[index] += (last - first) / rows
 
@@ -92,10 +94,11 @@ class Telemetry(Collector):
         duration.add_metric(list(self._labels.values()), list(zip(limits, counts, strict=True)), self._seconds)
         yield duration
         text = "Positive labels; a row of a request of N counts 1/N"
-        yield self._counter("ml_positive", text, {None: self._positive})
+        if self._positive is not None:
+            yield self._counter("ml_positive", text, {None: self._positive})
         text = "Requests that still send a dropped feature; at none, a raised API may refuse it"
         yield self._counter("ml_dropped", text, self._dropped, "feature")
-        text = "Scores by tenth of [0, 1]; a row of a request of N counts 1/N"
+        text = "Answers by bin of their values; a row of a request of N counts 1/N"
         yield self._counter("ml_score_bin", text, dict(enumerate(self._bins)), "bin")
 
     def _counter(self, name: str, text: str, values: Mapping[Any, float], *label: str) -> CounterMetricFamily:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from data_schemas.lib import pointer
 from models import gates
 from models.lib import config, judges, passport
 from repo.lib.refusal import Refusal
@@ -130,7 +132,12 @@ def test_the_record_holds_what_promotion_and_people_need(evidence: judges.Eviden
     assert record["metrics"] == evidence.evaluation["metrics"]
     assert record["dataset"]["window"] == "2013-08"
     assert record["dataset"]["rows"] == evidence.evaluation["rows"]
+    assert record["dataset"]["quarantined"] == 0
     assert record["champion"] == champion
+    pinned = pointer.demand(evidence.model.dataset)
+    pointer.pin(evidence.model.dataset, replace(pinned, quarantined=12))
+    record = passport.make(evidence.model, evidence.evaluation, [{"verdict": "pass"}], champion, [], 0.6)
+    assert record["dataset"]["quarantined"] == 12
 
 
 def test_writing_it_again_gives_the_same_bytes(

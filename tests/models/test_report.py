@@ -267,6 +267,12 @@ def test_on_a_first_release_no_two_rows_or_columns_of_a_table_are_equal(shipped:
         assert len(set(found)) == len(found), head
 
 
+def test_the_page_says_how_many_rows_were_left_out(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
+    assert "quarantine" not in write()[0]
+    change(tree, lambda record: record["dataset"].update(quarantined=1234))
+    assert "1,234 rows of the dataset&#39;s source" in write()[0].replace("'", "&#39;")
+
+
 def test_both_name_the_champion(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
     change(tree, lambda record: record.update(champion=None))
     page, markdown = write()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Once
-from tests.serving import toy
+from tests.serving import bentomls, toy
 from tests.support import trees
 
 
@@ -74,9 +74,40 @@ def server(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
         yield found
 
 
+@pytest.fixture(scope="session")
+def tasks_repository(once: Once, plain_repository: Path) -> Path:
+    """With what a Bento of each task holds, put together by the verb but without BentoML."""
+
+    def make(root: Path) -> None:
+        trees.copy(plain_repository, root)
+        with pytest.MonkeyPatch.context() as patch:
+            bentomls.install(root, patch)
+            for name, *_ in toy.TASKS.values():
+                done = toy.verb(root, "build", name)
+                assert done.code == 0, done.error
+
+    return once("toys-of-every-task", make)
+
+
+@pytest.fixture(scope="session", params=toy.TASKS)
+def served(request: pytest.FixtureRequest, tasks_repository: Path) -> Path:
+    """contract.json and model.onnx of a toy; once for each task."""
+    (found,) = (tasks_repository / "models" / toy.TASKS[request.param][0] / "build/bento").iterdir()
+    return found / "src"
+
+
 @pytest.fixture
 def endpoint(bento: Path, contract: dict[str, Any]) -> Any:
     """The endpoint of the toy in this process, without BentoML behind it."""
+    return in_process(bento / "src", contract)
+
+
+@pytest.fixture
+def endpoint_of_task(served: Path) -> Any:
+    return in_process(served, json.loads((served / "contract.json").read_text()))
+
+
+def in_process(folder: Path, contract: dict[str, Any]) -> Any:
     from serving.runtime.endpoint import Endpoint
     from serving.runtime.predictor import Predictor
 
@@ -85,5 +116,5 @@ def endpoint(bento: Path, contract: dict[str, Any]) -> Any:
         await send({"type": "http.response.body", "body": b""})
 
     found = Endpoint(nobody, contract, dict)
-    found.predictor = Predictor(bento / "src" / "model.onnx", contract)
+    found.predictor = Predictor(folder / "model.onnx", contract)
     return found

@@ -80,7 +80,7 @@ def test_the_version_follows_contract_file_code_and_lock() -> None:
     assert version() == versions[0]
     MODEL.write_text(MODEL.read_text().replace("threshold: 0.5", "threshold: 0.6"))
     assert changed()
-    ONNX.write_bytes(ONNX.read_bytes() + b"\x00")
+    ONNX.write_bytes(toy.graph(half=0.25))
     assert changed()
     code = Path("serving/runtime/endpoint.py")
     code.write_text(code.read_text() + "\n")
@@ -146,6 +146,18 @@ def test_what_does_not_fit_together_is_not_built(fault: Any, words: str) -> None
     with pytest.raises(Refusal, match=words):
         build.build(toy.NAME)
     assert not (BUILD / "bento").exists()
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    ("task", "noted"),
+    [("multiclass", {"names": ["model", "fine", "others"]}), ("multiclass", {}), ("regression", {})],
+)
+def test_a_file_that_notes_another_answer_is_not_built(task: str, noted: dict[str, Any]) -> None:
+    name = toy.TASKS[task][0]
+    Path("models", name, "model.onnx").write_bytes(toy.graph(task, noted=noted))
+    with pytest.raises(Refusal, match=rf"notes other classes than .*, or no bins .*`python -m models run {name}`"):
+        build.build(name)
 
 
 @pytest.mark.usefixtures("repository")

@@ -16,6 +16,7 @@ from serving.runtime.request import FLOAT32_MAX, INT64
 from tests.conftest import Once
 from tests.serving import toy
 from tests.support import trees
+from tests.support.answers import CLASSES, NUMBERS, SCORES
 from tests.support.process import Answer
 from tests.support.repository import commit, git
 
@@ -34,7 +35,7 @@ def feature(name: str = "x", kind: str = "integer", **keys: Any) -> dict[str, An
 
 
 def whole(*features: dict[str, Any], **keys: Any) -> dict[str, Any]:
-    limits = {"max_rows": 200, "max_body_bytes": 9000, "threshold": 0.5, "latency_budget_ms": 10.0, "slow_ms": 1.0}
+    limits = {"max_rows": 200, "max_body_bytes": 9000, "latency_budget_ms": 10.0, "slow_ms": 1.0, "answer": SCORES}
     of_file = {"model": "m", "description": "d", "version": "v", "onnx_sha256": None, "api": 1}
     return {**of_file, **limits, "features": list(features), **keys}
 
@@ -194,10 +195,50 @@ def test_what_no_caller_sees_is_no_change(key: str) -> None:
     assert lines(whole(), whole(**{key: "other"})) == []
 
 
-@pytest.mark.parametrize(("key", "value"), [("threshold", 0.4), ("latency_budget_ms", 5.0), ("description", "other")])
+@pytest.mark.parametrize(("key", "value"), [("latency_budget_ms", 5.0), ("description", "other")])
 def test_what_only_answers_or_words_differ_in_says_otherwise(key: str, value: Any) -> None:
     (line,) = lines(whole(), whole(**{key: value}))
     assert line.startswith(f"changes meaning: {key}: {whole()[key]} -> {value}: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (SCORES, {"threshold": 0.4}, "changes meaning: answer: threshold: 0.35 -> 0.4: labels change, values do not"),
+        (NUMBERS, {"unit": "h"}, "changes meaning: answer: unit: min -> h: the same number means another thing"),
+        (NUMBERS, SCORES, "breaks: answer: field: predictions -> scores: callers find no such field in the answer"),
+        (SCORES, {"threshold": None}, "breaks: answer: labels: given -> none: callers find no labels in the answer"),
+        (
+            CLASSES,
+            {"names": CLASSES["names"][1:]},
+            "breaks: answer: names: <b>fine</b> -> none: callers find no share of it in the answer, ",
+        ),
+        (
+            CLASSES,
+            {"names": [*CLASSES["names"], "c"]},
+            "breaks: answer: names: none -> c: callers get a label that they do not ",
+        ),
+    ],
+)
+def test_what_callers_get_may_break_them_too(old: dict[str, Any], new: dict[str, Any], line: str) -> None:
+    (found,) = lines(whole(answer=old), whole(answer=old | new))
+    assert found.startswith(line)
+
+
+def test_of_an_answer_bins_words_and_order_concern_no_caller() -> None:
+    others = {"names": CLASSES["names"][::-1], "edges": [1], "output": "x"}
+    assert lines(whole(answer=CLASSES), whole(answer=CLASSES | others)) == []
+    assert lines(whole(), whole(answer=SCORES | {"edges": [0.2], "description": "other"})) == []
+
+
+def test_a_contract_that_held_the_threshold_itself_is_one_of_scores() -> None:
+    first = whole(threshold=0.35)
+    first.pop("answer")
+    assert lines(first, whole()) == []
+    (line,) = lines(first, whole(answer=SCORES | {"threshold": 0.4}))
+    assert line.startswith("changes meaning: answer: threshold: 0.35 -> 0.4: ")
+    (line,) = lines(first, whole(answer=NUMBERS))
+    assert line.startswith("breaks: answer: field: scores -> predictions: ")
 
 
 @pytest.mark.parametrize(("key", "value"), [("unit", "kg"), ("description", "other"), ("example", 2)])
@@ -298,7 +339,7 @@ def test_a_break_is_exit_1_until_the_api_declares_it(base: Path) -> None:
     assert f"new model folder beside {toy.MODEL}, or raise serving.api of {SETTINGS} to 2, which declares" in message
     report = REPORT.read_text()
     assert "| ❌ **breaks**: count&#58; upper limit | at most 150 | at most 100 | callers that send more" in report
-    assert message.removeprefix(f"contract {toy.NAME}: r") in report
+    assert message.removeprefix(f"contract {toy.NAME}: c") in report
     trees.edit(SETTINGS, "threshold: 0.5", "api: 2, threshold: 0.5")
     done = ask(base)
     assert (done.code, done.out.partition(": ")[0]) == (0, "breaks, declared by api 2")
@@ -309,7 +350,7 @@ def test_a_break_is_exit_1_until_the_api_declares_it(base: Path) -> None:
 def test_what_widens_only_passes(base: Path) -> None:
     trees.edit(SETTINGS, "max_rows: 5", "max_rows: 9")
     done = ask(base)
-    assert (done.code, "no request that " in done.out.splitlines()[-1]) == (0, True)
+    assert (done.code, "no caller of " in done.out.splitlines()[-1]) == (0, True)
 
 
 @pytest.mark.usefixtures("derived_once")

@@ -48,8 +48,7 @@ def test_openapi_says_that_it_is_deprecated() -> None:
 
 
 def test_metrics_count_who_still_sends_it_from_zero_on() -> None:
-    contract = {"model": "m", "version": "v", "latency_budget_ms": 10.0, "slow_ms": 5.0, "dropped": ["y"]}
-    telemetry = Telemetry(contract)
+    telemetry = Telemetry(DROPPED)
     assert 'ml_dropped_total{feature="y",model="m",version="v"} 0.0' in telemetry.exposition().decode()
     telemetry.noticed("y")
     assert 'ml_dropped_total{feature="y",model="m",version="v"} 1.0' in telemetry.exposition().decode()

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 
 from serving.runtime import errors, request
 from tests.serving import toy
 from tests.serving.toy import ROW, answer, rows, without
+from tests.support.answers import NUMBERS
 
 # Of what BentoML calls; nothing that this repository could change.
 pytestmark = [
@@ -195,6 +197,31 @@ def test_both_paths_agree_on_requests_that_nobody_thought_of(
         assert fast == slow, request
         verdicts.append(fast[0])
     assert min(verdicts.count(200), verdicts.count(400)) > 40
+
+
+TAKEN = ["_c0", "model_dump", "model_config", "a b", "a-b", "class", "__x__", "rows", "é", "schema"]
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_column_may_have_any_name_that_json_can_spell(name: str) -> None:
+    limits = dict.fromkeys(("above", "below", "allowed", "pattern", "unit")) | {"min": -1.0, "max": 1.0}
+    feature = {"name": name, "type": "number", "nullable": False, "description": "d", "example": 0.5} | limits
+    contract = {"max_rows": 3, "features": [feature], "dropped": [f"{name}2"], "answer": NUMBERS}
+    body = json.dumps({"rows": [{name: 0.25, f"{name}2": 1}]})
+    typed = request.models(contract)[0]
+    found: Any = typed.model_validate_json(body)
+    assert request.decoder(contract)(body.encode()) == [(0.25,)]
+    assert (
+        [tuple(row.model_dump().values())[:1] for row in found.rows]
+        == [(0.25,)]
+        == request.decoder(contract)(body.encode())[:1]
+    )
+    assert set(typed.model_json_schema()["$defs"]["Row"]["properties"]) == {name, f"{name}2"}
+    with pytest.raises(pydantic.ValidationError) as refused:
+        typed.model_validate_json(json.dumps({"rows": [{name: 7}]}))
+    assert errors.explain(refused.value.errors()[0], contract).field == f"rows[0].{name}"
+    with pytest.raises(pydantic.ValidationError, match="Extra inputs"):
+        typed.model_validate_json(json.dumps({"rows": [{name: 0.25, "column_0": 1}]}))
 
 
 def test_a_reason_says_all_that_belongs_there(endpoint: Any) -> None:

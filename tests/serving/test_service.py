@@ -160,7 +160,7 @@ def test_a_failing_model_is_a_500_in_one_sentence_without_values(
     endpoint: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert answer(endpoint, rows({"amount": 666}))[0] == 500
-    assert answer(endpoint, rows({"amount": 666}))[1]["error"]["reason"] == "the model gave a score that is not finite"
+    assert answer(endpoint, rows({"amount": 666}))[1]["error"]["reason"] == "the model gave a value that is not finite"
     for _ in range(3):
         status, found = answer(endpoint, rows({"count": 120}))
         assert (status, found["error"]["reason"]) == (500, "the model failed on this request")
@@ -242,7 +242,7 @@ def test_more_requests_at_once_than_allowed_are_503_at_once(endpoint: Any, monke
 
 def test_probes_are_answered_between_slow_inferences(endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow:
-        def scores(self, rows: Any) -> list[float]:
+        def values(self, rows: Any) -> list[float]:
             time.sleep(0.02)
             return [0.5] * len(rows)
 

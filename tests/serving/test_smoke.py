@@ -81,10 +81,10 @@ def test_it_finds_the_rows_on_which_a_real_model_fails(bento: Path, server: Any)
 BROKEN: dict[str, tuple[Callable[[list[Any]], tuple[int, bytes]], str]] = {
     "fails": (lambda _: (500, b'{"error": "inference"}'), 'request 1: 500 {"error": "inference"}'),
     "no JSON": (lambda _: (200, b"<html>"), "no answer in JSON"),
-    "too few scores": (lambda rows: printed(rows, scores=[]), "not one score and one label for each of"),
-    "NaN": (lambda rows: printed(rows, scores=[float("nan")] * len(rows)), "a score is not in [0, 1]"),
-    "beyond": (lambda rows: printed(rows, scores=[1.5] * len(rows)), "a score is not in [0, 1]"),
-    "labels": (lambda rows: printed(rows, labels=[0] * len(rows)), "a label does not follow from its score"),
+    "too few scores": (lambda rows: printed(rows, scores=[]), "scores: not one value for each of"),
+    "NaN": (lambda rows: printed(rows, scores=[float("nan")] * len(rows)), "scores: a value is not in [0, 1]"),
+    "beyond": (lambda rows: printed(rows, scores=[1.5] * len(rows)), "scores: a value is not in [0, 1]"),
+    "labels": (lambda rows: printed(rows, labels=[0] * len(rows)), "labels: one does not follow from scores and 0.5"),
     "model": (lambda rows: printed(rows, model="other"), "model is 'other' instead of 'specimen_toy'"),
 }
 

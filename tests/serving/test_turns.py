@@ -29,7 +29,7 @@ def together(turns: Turns, *requests: list[float]) -> list[Any]:
     """What each of the requests gets, all of them ready at the same moment."""
 
     async def crowd() -> list[Any]:
-        found = (turns.scores([(number,) for number in request]) for request in requests)
+        found = (turns.values([(number,) for number in request]) for request in requests)
         return list(await asyncio.gather(*found, return_exceptions=True))
 
     return asyncio.run(crowd())
@@ -66,7 +66,7 @@ def test_one_after_the_other_each_is_scored_at_once() -> None:
     turns = Turns(model, 10)
 
     async def sequence() -> list[list[float]]:
-        return [await turns.scores([(float(number),)]) for number in range(3)]
+        return [await turns.values([(float(number),)]) for number in range(3)]
 
     assert asyncio.run(sequence()) == [[0.0], [1.0], [2.0]]
     assert model.sizes == [1, 1, 1]

@@ -12,3 +12,5 @@ class Toys(pa.DataFrameModel):
     weight: float = pa.Field(gt=0, lt=50, description="Weight", metadata={"unit": "kg", "example": 1.5})
     free: float = pa.Field(description="Any number at all")
     broken: int = pa.Field(in_range=(0, 1), description="The label")
+    fate: str = pa.Field(description="What became of it")
+    price: float = pa.Field(description="What it sold for", metadata={"unit": "EUR"})

@@ -1,4 +1,4 @@
-"""LightGBM and XGBoost: what a class `Model` of network.py inherits. It adds `fit`, which ends in `cls.fitted(...)`."""
+"""LightGBM and XGBoost: what a class `Model` of network.py inherits. Its `fit` ends in `cls.fitted(...)`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from models.lib import onnx_front
+from models.lib import exportable, onnx_front
 from models.lib.columns import Columns, to_polars
 
 
@@ -29,9 +29,8 @@ class BoosterModel:
         columns = Columns.of(train)
         estimator.set_params(n_jobs=1, **({} if _xgboost(estimator) else {"deterministic": True}))
         short = {"n_estimators": 3} | ({"early_stopping_rounds": None} if _xgboost(estimator) else {})
-        onnx_front.try_export(
-            lambda rows: cls(columns, _whole(cls._fit(clone(estimator).set_params(**short), columns, rows))), train
-        )
+        few = clone(estimator).set_params(**short)
+        exportable.try_export(lambda rows: cls(columns, _whole(cls._fit(few, columns, rows))), train)
         if valid is not None:
             options["eval_set"] = [(columns.matrix(valid), to_polars(valid)["target"].to_numpy())]
             options |= {"verbose": False} if _xgboost(estimator) else {}
@@ -42,7 +41,7 @@ class BoosterModel:
         return estimator.fit(columns.matrix(table), to_polars(table)["target"].to_numpy(), **options)
 
     def predict(self, table: Any) -> NDArray[np.float32]:
-        return onnx_front.answer(self.booster, self.columns.matrix(table))
+        return exportable.answer(self.booster, self.columns.matrix(table))
 
     def save(self, folder: Path) -> None:
         if _xgboost(self.booster):

@@ -1,4 +1,4 @@
-"""scikit-learn: what a class `Model` of network.py inherits. It adds `fit`, which ends in `cls.fitted(estimator, train)`."""
+"""scikit-learn: what a class `Model` of network.py inherits. Its `fit` ends in `cls.fitted(estimator, train)`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from skops import io as skops
 from sklearn.base import clone
 
-from models.lib import onnx_front
+from models.lib import exportable, onnx_front, scikit
 from models.lib.columns import Columns, to_pandas
 from repo.lib.refusal import Refusal
 
+TRUSTED = ("sklearn.", "numpy.", "scipy.", "builtins.object")  # of types that skops may make again
 ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+')  # of an object, in what skops writes
 
 
@@ -30,9 +31,11 @@ class SklearnModel:
     @classmethod
     def fitted(cls, estimator: Any, train: Any, **options: Any) -> Self:
         """Fit to a table with `target`; what has no way to ONNX is refused before. `options` are those of its fit."""
-        onnx_front.check_sklearn(estimator)
+        scikit.check(estimator)
         columns = Columns.of(train)
-        onnx_front.try_export(lambda rows: cls(columns, cls._fit(clone(estimator), columns, rows)), train)
+        unseeded = (name for name, value in estimator.get_params().items() if value is None)
+        estimator.set_params(**{name: 0 for name in unseeded if name.endswith("random_state")})
+        exportable.try_export(lambda rows: cls(columns, cls._fit(clone(estimator), columns, rows)), train)
         return cls(columns, cls._fit(estimator, columns, train, **options))
 
     @classmethod
@@ -41,7 +44,7 @@ class SklearnModel:
         return estimator.fit(table[list(columns.kinds)], table["target"], **options)
 
     def predict(self, table: Any) -> NDArray[np.float32]:
-        return onnx_front.answer(self.estimator, to_pandas(table)[list(self.columns.kinds)])
+        return exportable.answer(self.estimator, to_pandas(table)[list(self.columns.kinds)])
 
     def save(self, folder: Path) -> None:
         self.columns.save(folder)
@@ -50,10 +53,10 @@ class SklearnModel:
     @classmethod
     def load(cls, folder: Path) -> Self:
         path = folder / "estimator.skops"
-        unknown = [each for each in skops.get_untrusted_types(file=path) if not each.startswith(("sklearn.", "numpy."))]
-        if unknown:
-            raise Refusal(f"{path}: {unknown[0]} is none of scikit-learn's types; train the model again.")
-        return cls(Columns.load(folder)[0], skops.load(path, trusted=skops.get_untrusted_types(file=path)))
+        types = skops.get_untrusted_types(file=path)
+        if unknown := [each for each in types if not each.startswith(TRUSTED)]:
+            raise Refusal(f"{path}: holds a {unknown[0]}, which is no part of scikit-learn; train the model again.")
+        return cls(Columns.load(folder)[0], skops.load(path, trusted=types))
 
     def to_onnx(self) -> Any:
         return onnx_front.from_sklearn(self.estimator, self.columns.kinds)
@@ -65,15 +68,10 @@ def _skops(estimator: Any) -> bytes:
         files = {each: made.read(each) for each in made.namelist()}
     known: dict[str, str] = {}
     schema = ADDRESS.sub(lambda found: known.setdefault(found[0], str(len(known))), files.pop("schema.json").decode())
-    named = {
-        known[name] + dot + kind: files[name + dot + kind]
-        for name, dot, kind in (each.partition(".") for each in files)
-    }
     with zipfile.ZipFile(written := io.BytesIO(), "w") as archive:
-        for name in sorted(named):
-            archive.writestr(
-                zipfile.ZipInfo(name), _without_gaps(named[name]) if name.endswith(".npy") else named[name]
-            )
+        for number, path in sorted((int(known[path.split(".")[0]]), path) for path in files):
+            content = _without_gaps(files[path]) if path.endswith(".npy") else files[path]
+            archive.writestr(zipfile.ZipInfo(f"{number}.{path.split('.')[1]}"), content)
         archive.writestr(zipfile.ZipInfo("schema.json"), json.dumps(json.loads(schema), separators=(",", ":")))
     return written.getvalue()
 

@@ -1,4 +1,4 @@
-"""PyTorch: what a class `Model` of network.py inherits, and a training loop. It adds `Parameters`, `build` and `fit`."""
+"""PyTorch: what a class `Model` of network.py inherits, and a training loop. It adds `build` and `fit`."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def train(
     for _ in track(range(params.max_epochs), description="epochs", transient=True, disable=quiet):
         for chosen in torch.split(torch.randperm(len(rows[0])), params.batch):
             optimizer.zero_grad()
-            loss(*(each[chosen] for each in rows)).backward()
+            loss(*(each[chosen] for each in rows)).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         with torch.no_grad():
             score = float(loss(*valid))

@@ -74,12 +74,6 @@ class Behaviour(task.Task):
         "brier": metrics.brier,
         "calibration_error": metrics.calibration_error,
     }
-    titles: ClassVar[Mapping[str, str]] = {
-        "roc_auc": "ROC AUC",
-        "log_loss": "log-loss",
-        "brier": "Brier score",
-        "calibration_error": "calibration error",
-    }
     higher = frozenset({"roc_auc"})
     main, proper, scale = "roc_auc", "log_loss", "roc_auc"
     output, field = "score", "scores"

@@ -66,11 +66,6 @@ class Behaviour(task.Task):
         "balanced_accuracy": metrics.balanced_accuracy,
         "log_loss": metrics.log_loss_of_classes,
     }
-    titles: ClassVar[Mapping[str, str]] = {
-        "macro_f1": "macro F1",
-        "balanced_accuracy": "balanced accuracy",
-        "log_loss": "log-loss",
-    }
     higher = frozenset({"macro_f1", "balanced_accuracy"})
     main, proper, scale = "macro_f1", "log_loss", "macro_f1"
     output, field = "probabilities", "probabilities"

@@ -49,7 +49,6 @@ class Settings(config.Model):
 
 class Behaviour(task.Task):
     metrics: ClassVar[Mapping[str, Metric]] = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
-    titles: ClassVar[Mapping[str, str]] = {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}
     higher = frozenset({"r2"})
     main, proper, scale = "rmse", "rmse", "r2"
     output, field = "prediction", "predictions"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.lib import config
+from models.lib.metrics import TITLES
 from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ class Task(ABC):
     """Values are what the ONNX file gives: float64 [rows], or [rows, classes]."""
 
     metrics: ClassVar[Mapping[str, Metric]]  # (target [rows], values, counts [draws, rows]) -> [draws]
-    titles: ClassVar[Mapping[str, str]]  # of the metrics
     higher: ClassVar[frozenset[str]]  # metrics of which more is better
     main: ClassVar[str]  # the metric of slices, margin and baseline
     proper: ClassVar[str]  # the metric in which a model has to beat the answer that looks at nothing
@@ -56,6 +56,11 @@ class Task(ABC):
 
     def __init__(self, model: config.Model) -> None:
         self.model = model
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Of the metrics, in their order."""
+        return {name: TITLES[name] for name in self.metrics}
 
     def sign(self, metric: str) -> float:
         """1 where more is better, else -1."""
