@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from repo.lib.files import read_json, write_json
-from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
     import numpy as np

@@ -33,13 +33,8 @@ def answers(model: config.Model, source: Any, rows: Any, whose: str) -> tuple[me
         values = values[:, [names.index(name) for name in ours]]
     if not behaviour.in_range(values):
         raise Refusal(
-<<<<<<< HEAD
-            f"{whose} gives {behaviour.field} that are outside their range or not finite on the test rows; choose "
-            f"other rows, or {off}."
-=======
             f"{whose} gives {behaviour.field} outside their range or not finite on the test rows; choose other "
             f"rows, or {off}."
->>>>>>> tasks
         )
     return values, scoring.note(runtime, "edges")
 

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from skops import io as skops
 from sklearn.base import clone
+from skops import io as skops
 
 from models.lib import exportable, onnx_front, scikit
 from models.lib.columns import Columns, to_pandas
