@@ -6,6 +6,10 @@ from repo.lib.command import Verb, noun, run, use_utf8
 
 DATASET = ("dataset", {"help": "a folder of data_schemas/", "type": noun})
 VERBS = [
+    Verb("new", "draft a dataset from a table: its contract, where its rows come from, and a pinned version", [
+        ("dataset", {"help": "the name of its folder in data_schemas/", "type": noun}),
+        ("--from", {"dest": "file", "metavar": "FILE", "required": True, "help": "a CSV or Parquet file"}),
+    ]),
     Verb("ingest", "read a dataset from its source, check it, and pin its version", [
         DATASET,
         ("--accept", {"action": "store_true", "help": "take changed data as the new version"}),

@@ -19,11 +19,12 @@ OTHER = "other"
 
 def main(options: argparse.Namespace) -> int:
     dataset = options.dataset
-    months = datasets.months(dataset, options.first, options.last)
+    asked = options.first or options.last
+    parts = datasets.months(dataset, options.first, options.last) if asked else datasets.parts(dataset)
     profile = {
         "dataset": dataset,
-        "window": {"first": months[0], "last": months[-1]},
-        **distributions(dataset, datasets.read(dataset, months)),
+        "window": {"first": parts[0], "last": parts[-1]} if parts != [datasets.WHOLE] else None,
+        **distributions(dataset, datasets.read(dataset, parts)),
     }
     output = Path(options.output or datasets.build(dataset) / "profile.json")
     files.write_json(output, profile)
@@ -43,7 +44,9 @@ def distributions(dataset: str, table: pl.DataFrame) -> dict[str, Any]:
     columns: dict[str, dict[str, Any]] = {}
     for name, column in schema.columns.items():
         if not table[name].dtype.is_temporal():
-            allowed = [check.statistics["allowed_values"] for check in column.checks if check.name == "isin"]
+            allowed = [
+                datasets.listed(each.statistics["allowed_values"]) for each in column.checks if each.name == "isin"
+            ]
             columns[name] = _column(table[name], allowed[0] if allowed else None)
             columns[name]["unit"] = (column.metadata or {}).get("unit")
     return {"rows": table.height, "columns": columns}
@@ -95,5 +98,6 @@ def _show(profile: dict[str, Any], console: Console) -> None:
         table.add_row(name, column["unit"] or "", str(len(column["bins"])), nulls, samples, bars)
     console.print(table)
     window = profile["window"]
-    sentence = f"{profile['dataset']}: {profile['rows']:,} rows, {window['first']} to {window['last']}."
+    span = f"{window['first']} to {window['last']}" if window else "one table"
+    sentence = f"{profile['dataset']}: {profile['rows']:,} rows, {span}."
     console.print(sentence, soft_wrap=True)

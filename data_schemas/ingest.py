@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from data_schemas.lib import datasets, pointer
+from data_schemas.lib import datasets, pointer, quarantine
 from data_schemas.lib.months import PATTERN
 from data_schemas.lib.pointer import Version
 from repo.lib import files, process
@@ -23,16 +24,21 @@ def main(options: argparse.Namespace) -> int:
     if options.pinned:
         return bring(options.dataset)
     dataset, console = options.dataset, Console()
+    aside = datasets.build(dataset) / quarantine.FILE
     with files.exclusive(datasets.build(dataset) / "ingest.lock", f"ingest {dataset}"), _staging(dataset) as staged:
         from data_schemas import validate  # not on top: it takes a second to import, which `--pinned` need not wait for
 
-        months = _write(dataset, staged, console)
-        inspection = validate.inspect(dataset, [staged / f"{month}.parquet" for month in months])
+        parts = _write(dataset, staged, console)
+        left_out = quarantine.sift(dataset, staged)
+        inspection = validate.inspect(dataset, [staged / f"{part}.parquet" for part in parts])
         if inspection.violations:
             validate.show(inspection, console)
+            if aside.is_file():
+                most = f"QUARANTINE of its schema.py takes at most {quarantine.share(dataset):.3%}"
+                console.print(f"{aside} has every row that breaks a rule; {most}.", soft_wrap=True)
             console.print("The source violates the contract; nothing was changed.", soft_wrap=True)
             return 1
-        version, pinned = pointer.measure(staged), pointer.pinned(dataset)
+        version, pinned = replace(pointer.measure(staged), quarantined=left_out), pointer.pinned(dataset)
         if pinned and pinned != version and not options.accept:
             _show_change(dataset, staged, pinned, version, console)
             return 1
@@ -42,7 +48,9 @@ def main(options: argparse.Namespace) -> int:
             _place(staged, datasets.data(dataset))
         record(dataset)
     state = "as pinned" if pinned == version else f"now pinned in {pointer.path(dataset)}; commit that file"
-    span = f"{months[0]} to {months[-1]}"
+    span = f"{parts[0]} to {parts[-1]}" if parts[0] != datasets.WHOLE else "one table"
+    if left_out:
+        console.print(f"{left_out:,} rows break the contract and are left out; {aside} has them.", soft_wrap=True)
     console.print(f"{dataset}: {inspection.total:,} rows, {span}; version {version.short}, {state}.", soft_wrap=True)
     return 0
 
@@ -62,8 +70,10 @@ def bring(dataset: str) -> int:
             console.print(f"{dataset}: version {pinned.short}, from DVC, as pinned.", soft_wrap=True)
             return 0
         with _staging(dataset) as staged:
-            for month in _write(dataset, staged, console)[pinned.nfiles :]:  # that the source has gained since
-                (staged / f"{month}.parquet").unlink()
+            for part in _write(dataset, staged, console)[pinned.nfiles :]:  # that the source has gained since
+                (staged / f"{part}.parquet").unlink()
+            if pinned.quarantined:
+                quarantine.sift(dataset, staged)
             if (found := pointer.measure(staged)) != pinned:
                 raise Refusal(_unproven(dataset, pinned, found, reason))
             _place(staged, data)
@@ -106,29 +116,37 @@ def _staging(dataset: str) -> Iterator[Path]:
 
 
 def _write(dataset: str, folder: Path, console: Console) -> list[str]:
-    """Write the source's months as Parquet; equal rows give equal bytes under one version of polars."""
+    """Write what the source gives as Parquet, a file each month or one in all; the names of the files."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     source, path = datasets.module(dataset, "source"), datasets.folder(dataset) / "source.py"
-    shown = (TextColumn(f"reading {dataset}"), BarColumn(), MofNCompleteColumn(), TextColumn("months"))
-    months: list[str] = []
+    monthly = hasattr(source, "months")
+    if not monthly and not hasattr(source, "table"):
+        raise Refusal(f"{path} defines neither months() nor table(); write one of them (see data_schemas/README.md).")
+    shown = (
+        TextColumn(f"reading {dataset}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("months" if monthly else "table"),
+    )
+    parts: list[str] = []
     quiet = not console.is_terminal
     with Progress(*shown, TimeElapsedColumn(), console=console, transient=True, disable=quiet) as progress:
         task = progress.add_task("", total=None)
         try:
-            for month, table in source.months():
-                if not re.fullmatch(PATTERN, month) or month in months:
-                    raise ValueError(f"months() yields {month!r}, which is not a month or not new")
-                table.write_parquet(folder / f"{month}.parquet", compression="zstd", compression_level=9)
-                months.append(month)
+            for part, table in source.months() if monthly else [(datasets.WHOLE, source.table())]:
+                if monthly and (not re.fullmatch(PATTERN, part) or part in parts):
+                    raise ValueError(f"months() yields {part!r}, which is not a month or not new")
+                datasets.write(table, folder / f"{part}.parquet")
+                parts.append(part)
                 progress.advance(task)
         except (Refusal, Ended):
             raise
         except (Exception, SystemExit) as error:  # a team's file: any error in it is one sentence
             raise Refusal(f"{path} failed ({described(error)}); nothing was changed; fix the source.") from error
-    if not months:
+    if not parts:
         raise Refusal(f"{path} yields no month; nothing was changed; fix the source.")
-    return sorted(months)
+    return sorted(parts)
 
 
 def _place(staged: Path, data: Path) -> None:
@@ -148,7 +166,7 @@ def record(dataset: str) -> None:
 
 
 def _show_change(dataset: str, staged: Path, pinned: Version, version: Version, console: Console) -> None:
-    """Say what the source gives instead of the pinned version, month by month where that one is still here."""
+    """Say what the source gives instead of the pinned version, file by file where that one is still here."""
     data = datasets.data(dataset)
     console.print(
         f"The source gives a new version of {dataset}: {version.short} instead of the pinned {pinned.short}.\n"
@@ -161,7 +179,7 @@ def _show_change(dataset: str, staged: Path, pinned: Version, version: Version, 
     from rich.table import Table
 
     old, new = pointer.hashes(data), pointer.hashes(staged)
-    table = Table("month", "pinned", "new", "change")
+    table = Table("file", "pinned", "new", "change")
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             change = (
@@ -169,14 +187,14 @@ def _show_change(dataset: str, staged: Path, pinned: Version, version: Version, 
                 if name not in old
                 else "gone"
                 if name not in new
-                else _change_of_month(data / name, staged / name)
+                else _change_of_rows(data / name, staged / name)
             )
             table.add_row(Path(name).stem, old.get(name, "")[:12], new.get(name, "")[:12], change)
     console.print(table)
 
 
-def _change_of_month(old: Path, new: Path) -> str:
-    """How the rows of a month differ from those that were ingested before."""
+def _change_of_rows(old: Path, new: Path) -> str:
+    """How the rows of a file differ from those that were ingested before."""
     import polars as pl
 
     before, after = pl.read_parquet(old, glob=False), pl.read_parquet(new, glob=False)

@@ -12,7 +12,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from data_schemas.lib import datasets, pointer
-from data_schemas.lib.violations import Case, Violation, check, parse
+from data_schemas.lib.tables import READ, parse
+from data_schemas.lib.violations import Case, Violation, check
 from repo.lib import files
 from repo.lib.refusal import Refusal
 
@@ -43,12 +44,14 @@ def main(options: argparse.Namespace) -> int:
     else:
         data = datasets.data(dataset)
         report = build / "validation.json"
-        inspection = inspect(dataset, [data / f"{month}.parquet" for month in datasets.months(dataset)])
+        inspection = inspect(dataset, [data / f"{part}.parquet" for part in datasets.parts(dataset)])
         inspection.violations.extend(_unpinned(dataset))
     report = Path(options.report or report)
     files.write_json(report, summary(inspection))
     console = Console()
     show(inspection, console)
+    if not options.table and (pinned := pointer.pinned(dataset)) and pinned.quarantined:
+        console.print(f"{pinned.quarantined:,} rows of its source break the contract and are left out.", soft_wrap=True)
     console.print(Text(f"report: {report}", style="dim"), soft_wrap=True)
     return 1 if inspection.violations else 0
 
@@ -61,7 +64,7 @@ def inspect(dataset: str, paths: Sequence[Path]) -> Inspection:
     for path in paths:
         try:
             parts.append((path, read(dataset, path)))
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError) as error:
+        except READ as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             reason = "".join(letter for letter in reason[:120] if letter.isprintable())
             violations.append(Violation("", f"{path.name} can be read ({reason})", 1))

@@ -6,17 +6,27 @@ from pathlib import Path
 
 from repo.lib.command import Verb, noun, run, use_utf8
 
+FRAMEWORKS = sorted(path.name for path in (Path(__file__).parent / "lib/templates").iterdir() if path.is_dir())
 MODEL = ("model", {"help": "a folder of models/", "type": noun})
 VERBS = [
     Verb("run", "do all of it, and only what changed: validate, train, export, evaluate, measure, gates, report", [
         ("model", {**MODEL[1], "nargs": "?", "help": f"{MODEL[1]['help']}; may be left out with --push"}),
         ("--check", {"action": "store_true", "help": "change nothing; fail if lock or model is older than its inputs"}),
         ("--no-train", {"action": "store_true", "help": "judge the committed model; refuse to make another"}),
+        ("--windows", {"metavar": "N", "type": int, "help": "train on N-1 earlier windows, too: each metric's spread"}),
         ("--push", {"metavar": "BRANCH", "help": "run what is stale on the newest commit of this branch, and push it"}),
         ("--write", {"metavar": "DIR", "help": "with --push: push nothing, leave there what would be pushed"}),
         ("--read", {"metavar": "DIR", "help": "with --push: train nothing, push what --write left there"}),
     ], alone=True),
-    Verb("train", "fit the network on the training window", [MODEL], alone=True),
+    Verb("new", "draft a model for a dataset, train it once, and set its gates by what it reaches", [
+        ("model", {"help": "the folder of models/ that it becomes", "type": noun}),
+        ("--dataset", {"required": True, "metavar": "NAME", "help": "a folder of data_schemas/", "type": noun}),
+        ("--target", {"required": True, "metavar": "COLUMN", "help": "what is predicted"}),
+        ("--task", {"choices": ["binary", "multiclass", "regression"], "help": "default: as the target's values are"}),
+        ("--split", {"metavar": "HOW", "help": "month, week, day, hash:KEY or column:NAME (default: what there is)"}),
+        ("--like", {"choices": FRAMEWORKS, "default": "lightgbm", "help": "the framework (default: lightgbm)"}),
+    ], alone=True),
+    Verb("train", "fit the network on the training rows", [MODEL], alone=True),
     Verb("export", "write the network as one reproducible ONNX file", [MODEL], alone=True),
     Verb("evaluate", "measure the ONNX file on the test window, with intervals and slices", [MODEL], alone=True),
     Verb("measure", "measure latency, size and parity on this machine", [MODEL], alone=True),
@@ -24,7 +34,7 @@ VERBS = [
     Verb("report", "write the report as HTML and as Markdown", [MODEL], alone=True),
     Verb("retrain", "take the newest data, move the windows to its end and run; propose it if it is better", [
         ("model", {**MODEL[1], "nargs": "?"}),
-        ("--to", {"metavar": "MONTH", "help": "the last one of the test window (default: the newest there is)"}),
+        ("--to", {"metavar": "END", "help": "end of the test window, as 2024-03 (default: the newest there is)"}),
         ("--propose", {"action": "store_true", "help": "on top of origin's main, as a pull request with the verdict"}),
         ("--write", {"metavar": "DIR", "help": "propose nothing: leave there what would be proposed"}),
         ("--read", {"metavar": "DIR", "help": "train nothing: propose what --write left there"}),

@@ -31,19 +31,19 @@ def evaluate(model: config.Model) -> dict[str, Any]:
     behaviour, table = task.of(model), samples.rows(model, "test")
     target = samples.table(model, "test")["target"].to_numpy().astype(np.float64)
     if why := behaviour.measurable(target):
-        raise Refusal(f"{model.folder}/model.yaml: the test rows ({model.span('test')}): {why}; choose others.")
+        raise Refusal(f"{model.folder}/model.yaml: the test rows ({model.span('test')}) {why}; choose others.")
     runtime = scoring.session(model.onnx)
     values = scoring.scores(runtime, table)
     if not behaviour.in_range(values):
         may = "0 to 1" if behaviour.answer(None)["maximum"] == 1 else "what its task may answer"
-        raise Refusal(f"{model.onnx} gives {behaviour.field} outside {may} or not finite; fix {model.folder}/network.py.")
+        raise Refusal(
+            f"{model.onnx} gives {behaviour.field} outside {may} or not finite; fix {model.folder}/network.py."
+        )
     counts = metrics.resamples(len(values))
     every = behaviour.metrics.items()
 
     def measured(rows: Any) -> dict[str, Any]:
-        return {
-            name: metrics.interval(metric(target[rows], values[rows], counts[:, rows])) for name, metric in every
-        }
+        return {name: metrics.interval(metric(target[rows], values[rows], counts[:, rows])) for name, metric in every}
 
     return {
         "onnx": sha256(model.onnx),

@@ -4,57 +4,20 @@ A gate passes only on evidence: a missing file, a missing figure, NaN or a test 
 """
 
 import argparse
-import math
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from models import measure
-from models.lib import champion, config, limits, lock, passport, promise
-from models.lib.tasks import task
+from models.lib import champion, config, judges, limits, lock, passport, promise
+from models.lib.judges import BELOW, Evidence, Judge, Verdict, within
 from repo.lib.command import environment_of_tests, working
 from repo.lib.files import read_json, sha256, write, write_json
 from repo.lib.refusal import Refusal
-
-BELOW = "pass, below the limit as production is"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    name: str
-    limit: str
-    value: str
-    verdict: str  # pass, BELOW, fail or off
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the gates look at."""
-
-    model: config.Model
-    evaluation: dict[str, Any]
-    measured: dict[str, Any]
-    champion: champion.Champion | None
-
-    @cached_property
-    def comparison(self) -> dict[str, Any]:
-        """Candidate against champion, which there must be; one figure for the gate and for the report."""
-        from models.lib.compare import compare
-
-        assert self.champion is not None
-        content = champion.blob(self.model, self.champion.onnx)[0]
-        return compare(self.model, content, self.champion.served)
-
-    @cached_property
-    def task(self) -> task.Task:
-        return task.of(self.model)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -106,7 +69,7 @@ def comparison(evidence: Evidence) -> dict[str, Any]:
     try:
         return NONE | {"champion": evidence.champion.named} | evidence.comparison
     except Refusal as refusal:
-        return NONE | {"champion": asdict(evidence.champion), "fault": str(refusal)}
+        return NONE | {"champion": evidence.champion.named, "fault": str(refusal)}
 
 
 def judge(evidence: Evidence) -> list[Verdict]:
@@ -118,9 +81,8 @@ def _judge_one(name: str, evidence: Evidence) -> Verdict:
     gate: limits.Gate = getattr(evidence.model.gates, name)
     if gate.off is not None:
         return Verdict(name, "-", "-", "off", gate.off)
-    judge = _metric if name in evidence.task.metrics else _slices if name.startswith("slice_") else JUDGES[name]
     try:
-        return judge(name, gate, evidence)
+        return (JUDGES.get(name) or judges.find(name, evidence))(name, gate, evidence)
     except Refusal as refusal:
         return Verdict(name, "evidence", "none", "fail", str(refusal))
     except KeyError as missing:
@@ -129,176 +91,13 @@ def _judge_one(name: str, evidence: Evidence) -> Verdict:
         return Verdict(name, "evidence", "none", "fail", "no data: a figure is null")
 
 
-def _within(name: str, value: float, limit: float, most: bool, reason: str | None = None) -> Verdict:
-    """NaN is within nothing."""
-    good = value <= limit if most else value >= limit
-    limited = f"{'at most' if most else 'at least'} {limit:g}"
-    return Verdict(name, limited, f"{value:.4g}", "pass" if good and math.isfinite(value) else "fail", reason)
-
-
-def _metric(name: str, gate: Any, evidence: Evidence) -> Verdict:
-    value, most = evidence.evaluation["metrics"][name]["value"], isinstance(gate, limits.AtMost)
-    limit = (gate.at_most if most else gate.at_least) or 0.0
-    verdict = _within(name, value, limit, most)
-    return verdict if verdict.verdict == "pass" else _as_production(verdict, evidence, limit, most)
-
-
-def _as_production(verdict: Verdict, evidence: Evidence, limit: float, most: bool) -> Verdict:
-    """A limit that the champion misses on the same rows keeps nothing bad out: a candidate that is not worse passes it.
-
-    Worse is one whose paired interval lies on the wrong side as a whole. Without a champion nothing is excused.
-    """
-    if not _may_be_below(evidence):
-        return verdict
-    found = evidence.comparison["metrics"][verdict.name]
-    if not _not_worse(found, limit, most):
-        return verdict
-    assert evidence.champion is not None
-    standing = f"{evidence.champion.version} in production has {found['champion']:.4g} on the same rows"
-    difference = found["difference"]
-    reason = (
-        f"{standing}; difference {difference['value']:+.4f} ({difference['low']:+.4f} to {difference['high']:+.4f})"
-    )
-    return replace(verdict, verdict=BELOW, reason=reason)
-
-
-def _may_be_below(evidence: Evidence) -> bool:
-    gate = evidence.model.gates.champion
-    return evidence.champion is not None and gate.off is None and gate.below_limits == "allowed"
-
-
-def _not_worse(found: dict[str, Any], limit: float, most: bool) -> bool:
-    """Whether the champion misses the limit and the candidate is no worse; NaN or nothing is no evidence of either."""
-    champion_value, difference = found["champion"], found["difference"]
-    if champion_value is None or difference["low"] is None:
-        return False
-    missed = champion_value > limit if most else champion_value < limit
-    return bool(missed and (difference["low"] <= 0 if most else difference["high"] >= 0))
-
-
-def _slices(name: str, gate: Any, evidence: Evidence) -> Verdict:
-    """The task's main metric in the worst of the slices that are large enough."""
-    metric, most = evidence.task.main, isinstance(gate, limits.AtMost)
-    judged = [each for each in evidence.evaluation["slices"] if each["rows"] >= gate.rows]
-    if not judged:
-        if not evidence.model.slices:
-            return Verdict(name, "-", "-", "pass", "model.yaml names no slices")
-        return Verdict(name, f"slices of {gate.rows} rows", "none", "fail", "no slice is large enough to judge")
-    limit = (gate.at_most if most else gate.at_least) or 0.0
-    for each in judged:
-        if each[metric]["value"] is None or math.isnan(each[metric]["value"]):
-            reason = f"{each['column']} {each['slice']} has one outcome only"
-            return Verdict(name, f"{'at most' if most else 'at least'} {limit:g}", "none", "fail", reason)
-    worst = max(judged, key=lambda each: -evidence.task.sign(metric) * each[metric]["value"])
-    reason = f"worst of {len(judged)} slices: {worst['column']} {worst['slice']} ({worst['rows']:,} rows)"
-    verdict = _within(name, worst[metric]["value"], limit, most, reason)
-    if verdict.verdict == "pass" or not _may_be_below(evidence):
-        return verdict
-    below = [each for each in judged if not (each[metric]["value"] <= limit if most else each[metric]["value"] >= limit)]
-    known = {(each["column"], each["slice"]): each for each in evidence.comparison["slices"]}
-    found = [known[each["column"], each["slice"]] for each in below]
-    if not all(_not_worse(each, limit, most) for each in found):
-        return verdict
-    return replace(verdict, verdict=BELOW, reason=f"{reason}; production is below it in the same {len(found)}")
-
-
-def _classes(name: str, gate: limits.LargeAtLeast, evidence: Evidence) -> Verdict:
-    """Recall of the worst of the classes that are large enough."""
-    judged = [each for each in evidence.evaluation["classes"] if each["rows"] >= (gate.rows or 1)]
-    if not judged:
-        return Verdict(name, f"classes of {gate.rows} rows", "none", "fail", "no class is large enough to judge")
-    worst = min(judged, key=lambda each: each["recall"]["value"])
-    reason = f"worst of {len(judged)} classes: {worst['class']} ({worst['rows']:,} rows)"
-    return _within(name, worst["recall"]["value"], gate.at_least or 0.0, False, reason)
-
-
-def _champion(name: str, gate: limits.Champion, evidence: Evidence) -> Verdict:
-    """The candidate may lose `margin` of the main metric: at its worse end the paired interval must stay within it."""
-    if evidence.champion is None:
-        verdict = _baseline("baseline", getattr(evidence.model.gates, "baseline"), evidence)  # noqa: B009 - of the task
-        reason = "first release: there is no champion, so the stated baseline is what it must beat"
-        return Verdict(name, verdict.limit, verdict.value, verdict.verdict, reason)
-    metric = evidence.task.main
-    title, difference = evidence.task.titles[metric], evidence.comparison["metrics"][metric]["difference"]
-    reason = f"{title} against {evidence.champion.version}: {difference['value']:+.4f}, on the same rows"
-    if difference["low"] is None:
-        return Verdict(name, "evidence", "none", "fail", "the test window has one outcome only")
-    most, margin = evidence.task.sign(metric) < 0, gate.margin or 0.0
-    return _within(name, difference["high" if most else "low"], margin if most else -margin, most, reason)
-
-
-def _shift(name: str, gate: limits.Gate, evidence: Evidence) -> Verdict:
-    """Answers that change for callers, unless the team has said of this release that it is meant."""
-    if evidence.champion is None:
-        limit = evidence.task.judge_shift(gate, 0.0, (0.0, 0.0), 1.0)[0]
-        return Verdict(name, limit, "-", "pass", "first release: nobody has had an answer")
-    found = evidence.comparison["shift"]
-    spread = evidence.evaluation["spread"]
-    limit, value, good = evidence.task.judge_shift(gate, found["moved"], tuple(found["levels"]), spread)
-    if good:
-        return Verdict(name, limit, value, "pass")
-    where = f"serving.shift of {evidence.model.folder}/model.yaml"
-    if (meant := evidence.model.serving.shift) is None:
-        return Verdict(name, limit, value, "fail", f'if this is meant, say why: `shift: "<reason>"`, {where}')
-    if meant == evidence.champion.served.get("shift"):
-        why = f"{where} is still the reason of {evidence.champion.version}; give the one of this change"
-        return Verdict(name, limit, value, "fail", why)
-    return Verdict(name, limit, value, "pass", f"meant: {meant}")
-
-
-def _baseline(name: str, gate: Any, evidence: Evidence) -> Verdict:
-    """Better than what is stated, and than the answer that looks at nothing, at the worse ends of the intervals."""
-    behaviour, found = evidence.task, evidence.evaluation
-    main, proper = behaviour.main, behaviour.proper
-    stated, trivial = getattr(gate, main), found["trivial"]
-    most = behaviour.sign(main) < 0
-    value, loss = found["metrics"][main]["high" if most else "low"], found["metrics"][proper]["high"]
-    held = value <= stated if most else value >= stated
-    limit = f"{behaviour.titles[main]} {'at most' if most else 'at least'} {stated:g}, "
-    limit += f"{behaviour.titles[proper]} under {trivial:.4g} ({behaviour.trivial_title})"
-    shown = f"{value:.4g}, {loss:.4g} (at the worse ends)"
-    verdict = Verdict(name, limit, shown, "pass" if held and loss < trivial else "fail")
-    if verdict.verdict == "pass" or not _may_be_below(evidence):
-        return verdict
-    compared = evidence.comparison["metrics"]
-    excused = (held or _not_worse(compared[main], stated, most)) and (
-        loss < trivial or _not_worse(compared[proper], trivial, most=True)
-    )
-    return replace(verdict, verdict=BELOW, reason="production is no better on the same rows") if excused else verdict
-
-
-def _plausible(name: str, gate: limits.Plausible, evidence: Evidence) -> Verdict:
-    """No feature scores alone what the model does, and no candidate is better by a leap without a reason."""
-    metric = evidence.task.scale
-    title, value = evidence.task.titles[metric], evidence.evaluation["metrics"][metric]["value"]
-    limit = f"a feature alone at most {value - gate.alone:.4g} {title}"
-    known = [each for each in evidence.evaluation["alone"] if each["feature"] not in gate.explained]
-    shown = f"{known[0]['feature']} alone {known[0]['value']:.4g}" if known else "-"
-    where = f"gates.plausible of {evidence.model.folder}/model.yaml"
-    if len(evidence.model.features) > 1 and known and not known[0]["value"] <= value - gate.alone:
-        why = f"is {known[0]['feature']} known beforehand? Take it out of `features`, or say why under `explained`, {where}"
-        return Verdict(name, limit, shown, "fail", why)
-    if evidence.champion is None:
-        return Verdict(name, limit, shown, "pass")
-    by = evidence.comparison["metrics"][metric]["difference"]["value"]
-    limit, shown = f"{limit}, better by at most {gate.jump:g}", f"{shown}, better by {by:+.4f}"
-    if by <= gate.jump:
-        return Verdict(name, limit, shown, "pass")
-    if not gate.because:
-        return Verdict(name, limit, shown, "fail", f'too good to go unexplained: `because: "<reason>"`, {where}')
-    if f"meant: {gate.because}" in evidence.champion.reasons:
-        why = f"`because` is still the reason of {evidence.champion.version}; give the one of this change, {where}"
-        return Verdict(name, limit, shown, "fail", why)
-    return Verdict(name, limit, shown, "pass", f"meant: {gate.because}")
-
-
 def _parity(name: str, gate: limits.AtMost, evidence: Evidence) -> Verdict:
     found = evidence.measured["parity"]
     if not found["rows"] >= measure.PARITY_ROWS:  # NaN is not a number of rows
         few = f"measured on {found['rows']:,} rows, fewer than {measure.PARITY_ROWS:,}"
         return Verdict(name, f"at most {gate.at_most:g}", "none", "fail", few)
     reason = f"on {found['rows']:,} rows, a third of them with nulls and unknown names"
-    return _within(name, found["largest_difference"], gate.at_most or 0.0, True, reason)
+    return within(name, found["largest_difference"], gate.at_most or 0.0, True, reason)
 
 
 def _latency(name: str, gate: limits.Latency, evidence: Evidence) -> Verdict:
@@ -310,7 +109,7 @@ def _latency(name: str, gate: limits.Latency, evidence: Evidence) -> Verdict:
 
 
 def _size(name: str, gate: limits.AtMost, evidence: Evidence) -> Verdict:
-    return _within(name, evidence.measured["size_mb"], gate.at_most or 0.0, most=True)
+    return within(name, evidence.measured["size_mb"], gate.at_most or 0.0, most=True)
 
 
 def _behaviour(name: str, gate: limits.Behaviour, evidence: Evidence) -> Verdict:
@@ -335,15 +134,10 @@ def _behaviour(name: str, gate: limits.Behaviour, evidence: Evidence) -> Verdict
     return Verdict(name, limit, value, "pass" if good else "fail", ", ".join(failed)[:300] or None)
 
 
-JUDGES: dict[str, Callable[[str, Any, Evidence], Verdict]] = {
-    "class_recall": _classes,
-    "champion": _champion,
-    "baseline": _baseline,
+JUDGES: dict[str, Judge] = {
     "parity": _parity,
     "latency": _latency,
     "size_mb": _size,
-    "plausible": _plausible,
-    "shift": _shift,
     "behaviour": _behaviour,
 }
 

@@ -8,7 +8,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from models.lib import champion, config, lock, plugin, samples, scoring
+from models.lib import champion, columns, config, lock, plugin, samples, scoring
 from repo.lib.command import working
 from repo.lib.files import sha256, write_json
 from repo.lib.refusal import Refusal
@@ -99,10 +99,11 @@ def latency(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
     runtime = scoring.session(model.onnx)
     found = {}
     for name, (rows, calls) in BATCHES.items():
-        several = min(50, table.height // rows)
-        feeds = [scoring.feed(runtime, table.slice(start * rows, rows)) for start in range(several)]
-        if not feeds:
-            raise Refusal(f"{model.folder}/model.yaml: windows.test: has under {rows} rows, too few to time; widen it.")
+        several = range(min(50, max(1, table.height // rows)))
+        feeds = [
+            scoring.feed(runtime, table[[place % table.height for place in range(start * rows, (start + 1) * rows)]])
+            for start in several
+        ]
         gc.collect()
         rounds = [_time(runtime, feeds, calls) for _ in range(1 + ROUNDS)][1:]  # the first one warms up
         p50, p99 = min((np.percentile(taken, [50, 99]) for taken in rounds), key=lambda pair: pair[1])
@@ -130,10 +131,12 @@ def parity(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
     rows = disturbed(table.sample(PARITY_ROWS, with_replacement=table.height < PARITY_ROWS, seed=0))
     fitted = plugin.load(model)
     with plugin.guarded(model):
-        network = np.asarray(fitted.predict(rows))
+        network = np.asarray(fitted.predict(columns.FRAMES[model.frame](rows)))
     found = scoring.scores(scoring.session(model.onnx), rows)
     if found.shape != network.shape:
-        raise Refusal(f"{model.folder}/network.py: predict() gives {network.shape}, and the file {found.shape}; fix it.")
+        raise Refusal(
+            f"{model.folder}/network.py: predict() gives {network.shape}, and the file {found.shape}; fix it."
+        )
     largest = float(np.abs(found - network).max())  # NaN if there is one
     if not math.isfinite(largest):
         raise Refusal(f"{model.folder}/network.py: nulls or unknown names give scores that are not finite; fix it.")

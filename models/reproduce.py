@@ -55,15 +55,12 @@ def record(model: config.Model, found: str) -> int:
 
 def again(model: config.Model) -> bytes:
     """The ONNX file of a network that was trained now, saved, and loaded again, as `train` and `export` do."""
-    from models import export
+    from models import export, train
 
-    network = plugin.network(model)
-    rows = samples.table(model, "train"), samples.table(model, "valid")
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder, plugin.guarded(model):
-        fitted = network.fit(*rows, model.training)
+        fitted, edges = train.fit(model, samples.table(model, "train"), samples.table(model, "valid"))
         fitted.save(Path(folder))
-        edges = task.of(model).edges(lambda: fitted.predict(rows[1].drop("target")))
-        graph = export.strip(network.load(Path(folder)).to_onnx(), task.of(model).notes(edges))
+        graph = export.strip(plugin.network(model).load(Path(folder)).to_onnx(), task.of(model).notes(edges))
     content: bytes = graph.SerializeToString(deterministic=True)
     return content
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from models.lib.config import Model
 
 JOBS = 256  # that GitHub starts for one matrix
+WINDOWS = "4"  # that a model is trained and tested on, with its own
 LONGEST = 60_000  # characters of the text of a pull request: GitHub takes 65,536
 
 
@@ -98,7 +99,7 @@ def here(name: str, to: str | None = None) -> int:
         )
     if not _prepare(before, to):
         return 0
-    code = worktree.run(name)
+    code = worktree.run(name, *_several(before))
     print(f"retrain {name}: {_verdict(before.model).sentence}")
     return code
 
@@ -134,7 +135,7 @@ def _retrained(name: str, clone: Path, to: str | None) -> origin.Edit | None:
     before = _state(name)
     if not _prepare(before, to):
         return None
-    worktree.run(name)
+    worktree.run(name, *_several(before))
     worktree.keep(name)
     return _edit(before, _state(name), _verdict(before.model))
 
@@ -155,12 +156,17 @@ def _prepare(before: State, to: str | None) -> bool:
     if code := worktree.verb(*words):
         raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); fix that and run again.")
     now = windows.slide(before.model, to)
-    for line in windows.changes(before.model.windows, now) if now != before.model.windows else ():
+    for line in windows.changes(before.model.parts, now) if now != before.model.parts else ():
         print(f"retrain {name}: {line}")
     if _state(name) == before:
         print(f"retrain {name}: neither the data nor the windows have anything new: nothing to train on.")
         return False
     return True
+
+
+def _several(before: State) -> list[str]:
+    """One lucky window is no validation; where the rows divide in one way only there are no others."""
+    return ["--windows", WINDOWS] if before.model.parts.others(1) else []
 
 
 def _verdict(model: Model) -> Comparison:
@@ -197,8 +203,8 @@ def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
 
     name, branch = before.model.name, f"retrain/{before.model.name}"
     report = (before.model.build / "report.md").read_text()
-    moved = before.model.windows != after.model.windows
-    listed = windows.changes(before.model.windows, after.model.windows) if moved else ["The windows stayed."]
+    old, new = before.model.parts, after.model.parts
+    listed = windows.changes(old, new) if old != new else [f"The {new.setting} stayed."]
     data = f"{_version(before.data)} -> {_version(after.data)}" if before.data != after.data else _version(after.data)
     lines = [
         f"**{verdict.sentence}**",
@@ -210,8 +216,7 @@ def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
         report,
     ]
     close_with = f"{verdict.sentence} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
-    title = f"Retrain {name} on data up to {after.model.windows.test.last}"
-    return origin.Edit(title, "\n".join(lines)[:LONGEST], close_with)
+    return origin.Edit(f"Retrain {name} on {new.until}", "\n".join(lines)[:LONGEST], close_with)
 
 
 def _version(data: pointer.Version | None) -> str:

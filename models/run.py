@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_schemas.lib import datasets, pointer
 from models import reproduce
-from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, worktree
+from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, several, worktree
 from models.lib.report import conclusion
 from repo.lib.files import read_yaml, sha256, sha256_of_files, write
 from repo.lib.git import NoGit, git
@@ -27,7 +27,17 @@ def main(options: argparse.Namespace) -> int:
     if options.model is None:
         raise Refusal(f"no model is named; give one of models/: {', '.join(config.names()) or 'there is none'}.")
     model = config.load(options.model, check_columns=False)
-    return check(model) if options.check else run(model, train=not options.no_train)
+    if options.check:
+        return check(model)
+    if not options.windows:
+        return run(model, train=not options.no_train)
+    several.demand(model, options.windows)
+    if (code := run(model, train=not options.no_train)) < 2 and not lock.stale(model):  # so there is a verdict
+        from models import report
+
+        several.measure(config.load(model.name), options.windows, reproduce.again)
+        report.run(model)
+    return code
 
 
 def run(model: config.Model, train: bool = True) -> int:

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from models.lib import artifacts, config, plugin, samples
+from models.lib import artifacts, columns, config, plugin, samples
 from models.lib.tasks import task
 from repo.lib.files import write_json
 from repo.lib.refusal import Refusal
@@ -18,10 +18,16 @@ def main(options: argparse.Namespace) -> int:
     print(f"train {model.name}: {train.height:,} rows of {model.span('train')}, ", end="")
     print(f"validated on {valid.height:,} of {model.span('valid')}")
     with plugin.guarded(model):
-        fitted = plugin.network(model).fit(train, valid, model.training)
-        edges = task.of(model).edges(lambda: fitted.predict(valid.drop("target")))
+        fitted, edges = fit(model, train, valid)
     save(model, fitted, edges)
     return 0
+
+
+def fit(model: config.Model, train: Any, valid: Any) -> tuple[Any, list[float] | None]:
+    """The trained network, and the edges of its bins where the task takes them from it."""
+    frame = columns.FRAMES[model.frame]
+    fitted = plugin.network(model).fit(frame(train), frame(valid), model.training)
+    return fitted, task.of(model).edges(lambda: fitted.predict(frame(valid.drop("target"))))
 
 
 def save(model: config.Model, fitted: Any, edges: list[float] | None) -> None:

@@ -1,4 +1,4 @@
-"""Datasets as the other stages see them: names, contracts and tables of any months.
+"""Datasets as the other stages see them: names, contracts and tables, whole or of any months.
 
 A dataset is a folder of data_schemas/ with a `schema.py` (its contract) and a `source.py` (where its rows come from);
 `python -m data_schemas ingest <dataset>` fills its data folder.
@@ -7,17 +7,21 @@ A dataset is a folder of data_schemas/ with a `schema.py` (its contract) and a `
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repo.lib.refusal import Ended, Refusal, described
 
 if TYPE_CHECKING:
     import polars as pl
-    from pandera.polars import DataFrameModel
+    from pandera.polars import DataFrameModel, DataFrameSchema
 
 DATASETS = Path("data_schemas")
+WHOLE = "all"  # the one file of a dataset without months
+# Options with which pandera casts, fills or drops rows in a copy that nobody keeps, or only warns of them.
+MENDING = ("coerce", "default", "drop_invalid_rows", "add_missing_columns", "parsers", "raise_warning")
 
 
 def names() -> list[str]:
@@ -34,7 +38,7 @@ def folder(dataset: str) -> Path:
 
 
 def data(dataset: str) -> Path:
-    """Where its Parquet files are, one a month. Git ignores the folder; `data.dvc` beside it pins its version."""
+    """Where its Parquet files are, one a month or `all.parquet` alone. Git ignores it; `data.dvc` pins its version."""
     return folder(dataset) / "data"
 
 
@@ -69,10 +73,24 @@ def schema(dataset: str) -> type[DataFrameModel]:
     if len(models) != 1:
         raise Refusal(f"{path} must define one pandera DataFrameModel, not {len(models)}; fix the file.")
     try:
-        models[0].to_schema()
+        found = models[0].to_schema()
     except Exception as error:  # an annotation or a check that pandera does not take
         raise Refusal(f"{path}: {models[0].__name__} is not a schema ({error}); fix the file.") from error
+    _refuse_mending(path, found)
     return models[0]
+
+
+def _refuse_mending(path: Path, schema: DataFrameSchema) -> None:
+    """What is on disk is what is judged: a check of mended rows would say nothing of those that training reads."""
+    parts = [("Config", schema), *schema.columns.items(), *(("a rule of the table", rule) for rule in schema.checks)]
+    parts += [(name, rule) for name, column in schema.columns.items() for rule in column.checks]
+    for name, part in parts:
+        for option in MENDING:
+            if (value := getattr(part, option, None)) is not None and value is not False and value != []:
+                raise Refusal(
+                    f"{path}: {name}: the option {option} changes or excuses rows only while they are checked, and "
+                    "training reads them as they are on disk; delete it, and mend the rows in source.py."
+                )
 
 
 def columns(dataset: str) -> list[str]:
@@ -80,11 +98,26 @@ def columns(dataset: str) -> list[str]:
     return list(schema(dataset).to_schema().columns)
 
 
-def months(dataset: str, first: str | None = None, last: str | None = None) -> list[str]:
-    """The months that were ingested, from `first` to `last` (both inclusive); refuses when a limit is not there."""
+def listed(values: Iterable[Any]) -> list[Any]:
+    """What a check allows, as values of Python; those of a set, which has another order in each process, sorted."""
+    if isinstance(values, set | frozenset):
+        values = sorted(values, key=lambda value: (type(value).__name__, value))
+    return [value.item() if hasattr(value, "item") else value for value in values]  # a number of numpy
+
+
+def parts(dataset: str) -> list[str]:
+    """What was ingested, by the names of its files: months in order, or `all` alone."""
     found = sorted(path.stem for path in data(dataset).glob("*.parquet"))
     if not found:
         raise Refusal(f"{data(dataset)} holds no data; make it with `python -m data_schemas ingest {dataset}`.")
+    return found
+
+
+def months(dataset: str, first: str | None = None, last: str | None = None) -> list[str]:
+    """The months that were ingested, from `first` to `last` (both inclusive); refuses when a limit is not there."""
+    found = parts(dataset)
+    if found == [WHOLE]:
+        raise Refusal(f"{dataset} has no months: its source gives one table(); choose its rows without naming months.")
     for limit in (first, last):
         if limit is not None and limit not in found:
             raise Refusal(f"{dataset} has no month {limit!r}; it has {found[0]} to {found[-1]}.")
@@ -94,22 +127,32 @@ def months(dataset: str, first: str | None = None, last: str | None = None) -> l
     return chosen
 
 
+def write(table: pl.DataFrame, path: Path) -> None:
+    """As every file of a dataset is written: equal rows give equal bytes under one version of polars."""
+    table.write_parquet(path, compression="zstd", compression_level=9)
+
+
+def read_all(dataset: str) -> pl.DataFrame:
+    """Every row there is, in the order of months where there are any; columns in the schema's order."""
+    return read(dataset, parts(dataset))
+
+
 def read(dataset: str, months: list[str]) -> pl.DataFrame:
     """The rows of the named months ("2013-01"), one table in the schema's column order."""
     import polars as pl
 
     fix = f"make it with `python -m data_schemas ingest {dataset}`"
     order = columns(dataset)
-    parts = []
+    tables = []
     for month in months:
         path = data(dataset) / f"{month}.parquet"
         if not path.is_file():
             raise Refusal(f"{path} is missing; {fix}.")
         try:
-            parts.append(pl.read_parquet(path, glob=False).select(order))
+            tables.append(pl.read_parquet(path, glob=False).select(order))
         except (pl.exceptions.PolarsError, OSError) as error:
             reason = " ".join(str(error).split())
             raise Refusal(f"{path} cannot be read ({reason}); {fix}.") from None
-    if not parts:
+    if not tables:
         raise Refusal(f"no month of {dataset} was asked for; name at least one, such as 2013-01.")
-    return pl.concat(parts)
+    return pl.concat(tables)

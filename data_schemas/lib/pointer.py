@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import yaml
 
 from data_schemas.lib import datasets
 from repo.lib import files
@@ -19,6 +17,7 @@ class Version:
     hash: str  # 32 hex digits and ".dir"
     size: int  # bytes
     nfiles: int
+    quarantined: int = field(default=0, compare=False)  # rows of the source that broke the contract and are not in it
 
     @property
     def short(self) -> str:
@@ -53,9 +52,9 @@ def pinned(dataset: str) -> Version | None:
         return None
     content = files.read_yaml(pointer, f"restore it with `git checkout -- {pointer}`")
     try:
-        output = content["outs"][0]
-        return Version(str(output["md5"]), int(output["size"]), int(output["nfiles"]))
-    except (TypeError, KeyError, IndexError, ValueError):
+        output, meta = content["outs"][0], content.get("meta") or {}
+        return Version(str(output["md5"]), int(output["size"]), int(output["nfiles"]), int(meta.get("quarantined", 0)))
+    except (TypeError, KeyError, IndexError, ValueError, AttributeError):
         raise Refusal(
             f"{pointer} is not a DVC pointer to a folder; restore it with `git checkout -- {pointer}`."
         ) from None
@@ -70,6 +69,7 @@ def demand(dataset: str) -> Version:
 
 
 def pin(dataset: str, version: Version) -> None:
-    """Write the pointer as `dvc add` would, byte for byte."""
+    """Write the pointer as `dvc add` would, byte for byte; DVC leaves `meta` to us and keeps it."""
     output = {"md5": version.hash, "size": version.size, "nfiles": version.nfiles, "hash": "md5", "path": "data"}
-    files.write(path(dataset), yaml.safe_dump({"outs": [output]}, sort_keys=False))
+    meta = {"meta": {"quarantined": version.quarantined}} if version.quarantined else {}
+    files.write(path(dataset), files.dump_yaml({"outs": [output], **meta}))

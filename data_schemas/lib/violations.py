@@ -10,6 +10,7 @@ from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 from pandera.polars import Column
 
 from data_schemas.lib import datasets
+from data_schemas.lib.tables import parse
 from repo.lib.refusal import Refusal
 
 CASES = 5  # shown of each violation
@@ -40,8 +41,16 @@ class Violation:
     cases: tuple[Case, ...] = ()
 
 
+Found = tuple[Violation, pl.Series | None]  # and which rows of the table break it, True for each
+
+
 def check(dataset: str, table: pl.DataFrame | pl.LazyFrame) -> list[Violation]:
-    """Hold a table against the dataset's schema; an empty list is a pass.
+    """Hold a table against the dataset's schema; an empty list is a pass."""
+    return [violation for violation, _ in find(dataset, table)]
+
+
+def find(dataset: str, table: pl.DataFrame | pl.LazyFrame) -> list[Found]:
+    """Every violation, and for a rule of rows which of them break it (all of them, where a violation shows a few).
 
     Refuses to answer while pandera's validation is switched off: silence would read as a pass.
     """
@@ -54,7 +63,7 @@ def check(dataset: str, table: pl.DataFrame | pl.LazyFrame) -> list[Violation]:
         )
     if isinstance(table, pl.LazyFrame):
         table = table.collect()  # pandera checks the schema of a lazy frame, never its rows
-    found = [*_structure(datasets.columns(dataset), table)]
+    found: list[Found] = [(each, None) for each in _structure(datasets.columns(dataset), table)]
     schema = model.to_schema()
     for each in (*schema.checks, *(check for column in schema.columns.values() for check in column.checks)):
         each.n_failure_cases = CASES  # without a limit bad data costs 40 times the time and gigabytes of memory
@@ -63,7 +72,7 @@ def check(dataset: str, table: pl.DataFrame | pl.LazyFrame) -> list[Violation]:
     except SchemaErrors as errors:
         found += _translate(errors.schema_errors, table, bool(found))
         if not found:  # an answer that is not understood is not a pass
-            found.append(Violation("", f"the schema: {errors.schema_errors[0]}", 1))
+            found.append((Violation("", f"the schema: {errors.schema_errors[0]}", 1), None))
     return found
 
 
@@ -81,7 +90,7 @@ def _structure(expected: list[str], table: pl.DataFrame) -> Iterator[Violation]:
         yield Violation("", f"columns in the order {', '.join(expected)}", 1)
 
 
-def _translate(errors: Iterable[SchemaError], table: pl.DataFrame, misshapen: bool) -> Iterator[Violation]:
+def _translate(errors: Iterable[SchemaError], table: pl.DataFrame, misshapen: bool) -> Iterator[Found]:
     """Pandera's errors as violations, without those that only follow from a missing or mistyped column."""
     errors = [error for error in errors if error.reason_code not in STRUCTURE]
     mistyped = {error.schema.name for error in errors if error.reason_code is SchemaErrorReason.WRONG_DATATYPE}
@@ -89,19 +98,23 @@ def _translate(errors: Iterable[SchemaError], table: pl.DataFrame, misshapen: bo
         of_column = isinstance(error.schema, Column)
         column = error.schema.name if of_column else str(getattr(error.check, "title", None) or "")
         if error.reason_code is SchemaErrorReason.WRONG_DATATYPE:
-            yield _mistyped(column, error.schema.dtype.type, table)
+            yield _mistyped(column, error.schema.dtype.type, table), None
         elif isinstance(error.check_output, pl.DataFrame):
             held = error.check_output["check_output"]
-            of_rows = len(held) == table.height  # a check that answers once is about the table
-            yield _violation(column, _rule(error), ~held, table) if of_rows else Violation(column, _rule(error), 1)
+            if len(held) == table.height:
+                yield _violation(column, _rule(error), ~held, table), ~held
+            else:  # a check that answers once is about the table
+                yield Violation(column, _rule(error), 1), None
         elif not (column in mistyped if of_column else misshapen or mistyped):
-            yield Violation(column, f"{_rule(error)}: cannot be checked ({error.failure_cases})"[: 5 * WIDTH], 1)
+            yield Violation(column, f"{_rule(error)}: cannot be checked ({error.failure_cases})"[: 5 * WIDTH], 1), None
 
 
 def _rule(error: SchemaError) -> str:
     if error.reason_code is SchemaErrorReason.SERIES_CONTAINS_NULLS:
         return "not null"
-    names = (getattr(error.check, name, None) for name in ("description", "error", "name"))
+    names = [getattr(error.check, name, None) for name in ("description", "error", "name")]
+    if names[2] == "isin":
+        names[1] = f"isin({datasets.listed(error.check.statistics['allowed_values'])})"
     return str(next((name for name in names if name), error.check))
 
 
@@ -115,20 +128,6 @@ def _mistyped(column: str, expected: pl.DataType, table: pl.DataFrame) -> Violat
         if unreadable.any():
             failed, rule = unreadable, f"type {expected}"
     return _violation(column, rule, failed, table)
-
-
-def parse(cells: pl.Series, expected: pl.DataType) -> pl.Series:
-    """Text as values of a type (dates as 2013-01-31); null where a cell is not one."""
-    try:
-        if expected == pl.Date:
-            return cells.str.to_date("%Y-%m-%d", strict=False)
-        if expected == pl.Datetime:
-            return cells.str.to_datetime(strict=False).cast(expected)
-        if expected == pl.Boolean:
-            return cells.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
-        return cells.cast(expected, strict=False)
-    except pl.exceptions.PolarsError:  # text that cannot be of this type at all
-        return pl.Series(cells.name, [None], dtype=expected).new_from_index(0, len(cells))
 
 
 def _violation(column: str, rule: str, failed: pl.Series, table: pl.DataFrame) -> Violation:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from deploy.canary import durations
-from repo.lib.files import read_yaml
+from repo.lib.files import LOADER, read_yaml
 from repo.lib.refusal import Refusal
 
 ROLLOUT = Path("deploy/base/rollout.yaml")
@@ -69,7 +69,8 @@ def of(environment: str, strategy: str) -> Steps:
     """The steps that an environment and a strategy make of the base's, by their patches."""
     rollout = read_yaml(ROLLOUT, "restore it with `git checkout`")
     patches = read_yaml(ENVIRONMENTS / environment / "kustomization.yaml", "restore it with `git checkout`")
-    operations = [each for patch in patches.get("patches") or [] for each in yaml.safe_load(patch.get("patch", "[]"))]
+    texts = [patch.get("patch", "[]") for patch in patches.get("patches") or []]
+    operations = [each for text in texts for each in yaml.load(text, Loader=LOADER)]  # noqa: S506 - a safe loader
     if strategy == "gateway":
         operations += read_yaml(STRATEGIES / strategy / "rollout.yaml", "restore it with `git checkout`")
     for each in operations:

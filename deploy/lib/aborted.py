@@ -51,7 +51,7 @@ def add(digest: str, model: str, reason: str, version: str | None = None) -> Non
         new = Aborted(digest=digest, model=model, reason=reason, version=version)
         entries = [each.model_dump(exclude_none=True) for each in [*listed, new]]
         comment = [line for line in PATH.read_text().splitlines(keepends=True) if line.startswith("#")]
-        files.write(PATH, "".join(comment) + yaml.safe_dump(entries, sort_keys=False, width=120))
+        files.write(PATH, "".join(comment) + files.dump_yaml(entries))
 
 
 def _parse(content: bytes) -> list[Aborted]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from deploy.lib import aborted, history, rules
 from deploy.lib.release import Gate, Release, kubernetes_name, parse_yaml
-from models.gates import BELOW
-from models.lib.report.figures import TITLES
+from models.lib.judges import BELOW
+from models.lib.metrics import TITLES
 from models.report import MARKS
 from repo.lib.markdown import plain, table
 from repo.lib.origin import Edit
@@ -97,11 +97,13 @@ def _figures(release: Release) -> dict[str, str]:
     """Title -> text of each figure of a passport."""
     record = _record(release)
     window, image = record.get("dataset", {}).get("window"), record["image"]
+    if isinstance(window, dict):  # as passports had it first
+        window = f"{window['first']} to {window['last']}"
     metrics = record.get("metrics", {})
     return {
         "version": f"`{release.version}`",
-        "test window": f"{window['first']} to {window['last']}, {record['dataset']['rows']:,} rows" if window else "",
-        **{title: _interval(metrics.get(key)) for key, title in TITLES.items()},
+        "test window": f"{window}, {record['dataset']['rows']:,} rows" if window else "",
+        **{title: _interval(metrics[key]) for key, title in TITLES.items() if key in metrics},
         **{title: f"`{record['content'].get(part, '')[:12]}`" for part, title in PARTS.items()},
         "strategy": str(record["serving"]["strategy"]),
         "image": f"`{image['name']}@{image['digest'][:19]}…`",

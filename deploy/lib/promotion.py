@@ -77,7 +77,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
         raise Refusal(f"{built} is missing; make it with `{run}`.")
     content = built.read_bytes()
     record = release.parse_passport(content, built)
-    refuse(rules.of_passport(record, name, built, rules.required_gates(), f"fix the model, then `{run}`"))
+    refuse(rules.of_passport(record, name, built, rules.required_gates(name), f"fix the model, then `{run}`"))
     passport.refuse_stale(model, record.content)
     resources = model.folder / "resources.yaml"
     if not resources.is_file():
@@ -112,7 +112,7 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
             f"staging has no release of {name!r}, and production takes only what staging had; "
             f"promote it there first: `python -m deploy promote {name} --to staging --image …`."
         )
-    refuse(rules.of_release(staging, rules.required_gates()))
+    refuse(rules.of_release(staging, rules.required_gates(name)))
     held = history.standing("staging", name)
     if held is None or held.files != staging.files:
         raise Refusal(

@@ -1,6 +1,6 @@
 """What each feature gives away of the target by itself, on rows that it was not learnt from.
 
-A feature that scores alone as a whole model does is the target in other clothes: known only afterwards, or made from it.
+A feature that scores alone as a model does is the target in other clothes: known only afterwards, or made from it.
 Numbers are cut into quantile bins of the training rows, text into its values; each bin answers its own mean outcome.
 """
 
@@ -44,7 +44,9 @@ def _codes(train: pl.Series, fresh: pl.Series) -> tuple[NDArray[np.int64], NDArr
         before, after = (each.cast(pl.Float64).fill_null(np.nan).to_numpy() for each in (train, fresh))
         present = before[np.isfinite(before)]
         edges = np.unique(np.quantile(present, np.arange(1, BINS) / BINS)) if len(present) else np.empty(0)
-        return tuple(np.where(np.isnan(x), len(edges) + 1, np.searchsorted(edges, x, side="right")) for x in (before, after))  # type: ignore[return-value]
+        return tuple(
+            np.where(np.isnan(x), len(edges) + 1, np.searchsorted(edges, x, side="right")) for x in (before, after)
+        )  # type: ignore[return-value]
     values = train.cast(pl.String).unique(maintain_order=True)
     places = pl.Series(range(len(values)), dtype=pl.Int64)
     before, after = (

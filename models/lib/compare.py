@@ -20,14 +20,21 @@ MOST, LEAST_ROWS = 5, 200  # slices that a table of changes names, and the rows 
 def answers(model: config.Model, source: Any, rows: Any, whose: str) -> tuple[metrics.Floats, list[float] | None]:
     """What a file answers to raw rows, its classes in this model's order, and the edges of its bins."""
     runtime, behaviour = scoring.session(source), task.of(model)
-    values, names = scoring.scores(runtime, rows), scoring.note(runtime, "names")
-    ours = behaviour.answer(None)["names"]
-    if names and ours and sorted(names) == sorted(ours):
+    output, names = runtime.get_outputs()[0].name, scoring.note(runtime, "names") or []
+    ours = behaviour.answer(None)["names"] or []
+    off = "say in model.yaml why the gates champion and shift are off"
+    if output != behaviour.output or sorted(names) != sorted(ours):
+        found, wanted = (
+            f"{what}{f' of {each}' if each else ''}" for what, each in ((output, names), (behaviour.output, ours))
+        )
+        raise Refusal(f"{whose} answers {found}, and model.yaml wants {wanted}: they cannot be compared; {off}.")
+    values = scoring.scores(runtime, rows)
+    if ours:
         values = values[:, [names.index(name) for name in ours]]
     if not behaviour.in_range(values):
         raise Refusal(
-            f"{whose} gives no {behaviour.field} of this task, or some that are not finite, on the test rows; choose "
-            "other rows, or say in model.yaml why gates.champion is off."
+            f"{whose} gives {behaviour.field} outside their range or not finite on the test rows; choose other "
+            f"rows, or {off}."
         )
     return values, scoring.note(runtime, "edges")
 

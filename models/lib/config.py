@@ -7,45 +7,12 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from data_schemas.lib import months
 from models.lib.limits import Gates, Reason, Strict
+from models.lib.split import Parts, Split, Windows
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 MODELS = Path("models")
-Month = Annotated[str, Field(pattern=f"^{months.PATTERN}$")]
-
-
-class Window(Strict):
-    """Months, both inclusive."""
-
-    first: Month
-    last: Month
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Window:
-        if self.first > self.last:
-            raise ValueError(f"first ({self.first}) lies after last ({self.last})")
-        return self
-
-    def __str__(self) -> str:
-        return self.first if self.first == self.last else f"{self.first} to {self.last}"
-
-    def months(self) -> list[str]:
-        return [months.name(number) for number in range(months.number(self.first), months.number(self.last) + 1)]
-
-
-class Windows(Strict):
-    train: Window
-    valid: Window  # early stopping and calibration
-    test: Window  # every number in the report and every gate
-
-    @model_validator(mode="after")
-    def _one_after_the_other(self) -> Windows:
-        for earlier, later in (("train", "valid"), ("valid", "test")):
-            if getattr(self, earlier).last >= getattr(self, later).first:
-                raise ValueError(f"the {earlier} window ({getattr(self, earlier).last}) overlaps or follows {later}")
-        return self
 
 
 class Target(Strict):
@@ -62,7 +29,7 @@ class Serving(Strict):
     api: Annotated[int, Field(ge=1)] = 1  # raised by one, it says that callers know of a contract that breaks requests
     # Former features: still accepted, ignored and counted, so that a canary answers what the champion answers. Taking
     # one out of this list refuses those who send it, which a raised `api` declares.
-    dropped: list[str] = []
+    dropped: list[str] = Field(default_factory=list)
     # Why labels change more than gates.shift allows, in the words of the team; the next such release needs its own.
     shift: Reason | None = None
     max_rows: Annotated[int, Field(ge=1, le=10_000)]  # rows in one request
@@ -81,7 +48,8 @@ class Model(Strict):
     description: str
     task: Literal["binary", "multiclass", "regression"] = "binary"
     dataset: str
-    windows: Windows
+    windows: Windows | None = None
+    split: Split | None = None  # in its place
     target: SerializeAsAny[Target]
     features: list[str] = Field(min_length=1)  # raw columns of the dataset, in the order of the ONNX inputs
     slices: dict[
@@ -90,6 +58,8 @@ class Model(Strict):
     training: dict[str, Any]  # handed to network.py as it stands
     gates: SerializeAsAny[Gates]
     serving: SerializeAsAny[Serving]
+    frame: Literal["polars", "pandas"] = "polars"  # the tables that network.py gets
+    backend: Literal["torch", "tensorflow"] = "torch"  # of Keras, for a network.py in Keras
     storage: Literal["git", "dvc"]  # where the bytes of weights/ and model.onnx live
 
     @field_validator("features")
@@ -107,15 +77,28 @@ class Model(Strict):
                 raise ValueError(f"{column}: bin edges must be two or more, in rising order")
         return slices
 
+    @model_validator(mode="after")
+    def _divided(self) -> Model:
+        if (self.windows is None) == (self.split is None):
+            raise ValueError("give either `windows` or `split`, which say what trains, validates and tests the model")
+        return self
+
+    @property
+    def parts(self) -> Parts:
+        """Which rows train, validate and test it."""
+        found = self.windows or self.split
+        assert found is not None
+        return found
+
     @property
     def gate_names(self) -> list[str]:
-        """Every gate: those of the task first, then those of every task."""
-        every = list(Gates.model_fields)
-        return [*(name for name in type(self.gates).model_fields if name not in every), *every]
+        """Every gate in the order of a verdict: figures, what they are compared with, the file, its behaviour."""
+        last = ("champion", "baseline", "plausible", "shift", "parity", "latency", "size_mb", "behaviour")
+        return [*(name for name in type(self.gates).model_fields if name not in last), *last]
 
     def span(self, part: str) -> str:
         """Which rows the part (train, valid or test) holds, in words."""
-        return str(getattr(self.windows, part))
+        return self.parts.span(part)
 
     @property
     def folder(self) -> Path:
@@ -168,8 +151,11 @@ def load(name: str, check_columns: bool = True) -> Model:
         raise Refusal(f"{path}: name is the folder's name, not a key; delete it.") from None
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise Refusal(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}; fix it there.") from None
+        kind = first["loc"][:1] == ("split",)  # pydantic puts what `by` says behind it
+        field = ".".join(str(part) for part in (first["loc"][:1] + first["loc"][2:] if kind else first["loc"]))
+        raise Refusal(
+            f"{path}: {field or 'the file'}: {first['msg'].removeprefix('Value error, ')}; fix it there."
+        ) from None
     if check_columns:
         _check_columns(model, path)
     return model
@@ -180,10 +166,13 @@ def _check_columns(model: Model, path: Path) -> None:
     import polars as pl
 
     from data_schemas.lib import datasets
+    from models.lib.tasks import task
 
-    kinds = datasets.schema(model.dataset).to_schema().dtypes
+    schema = datasets.schema(model.dataset).to_schema().columns
+    kinds: dict[str, Any] = {name: getattr(column.dtype, "type", column.dtype) for name, column in schema.items()}
     columns = list(kinds)
     named = {"target.column": [model.target.column], "features": model.features, "slices": list(model.slices)}
+    named |= {f"{model.parts.setting}.{field}": names for field, names in model.parts.columns.items()}
     if both := [name for name in model.serving.dropped if name in model.features]:
         raise Refusal(f"{path}: serving.dropped: {both[0]!r} is a feature; take it out of one of the two lists.")
     for field, values in named.items():
@@ -193,7 +182,32 @@ def _check_columns(model: Model, path: Path) -> None:
                     f"{path}: {field}: {value!r} is not a column of {model.dataset}; columns: {', '.join(columns)}."
                 )
     for column, edges in model.slices.items():
-        if edges != "categories" and kinds[column].type == pl.String:
-            raise Refusal(f"{path}: slices.{column}: bin edges need a number, and it is text; write `categories`.")
+        if edges != "categories" and not kinds[column].is_numeric():
+            kind = "text" if kinds[column] == pl.String else kinds[column]
+            raise Refusal(f"{path}: slices.{column}: bin edges need a number, and it is {kind}; write `categories`.")
     if model.target.column in model.features:
         raise Refusal(f"{path}: features: {model.target.column!r} is the target; a feature must be known beforehand.")
+    for field, names in model.parts.columns.items():
+        if model.target.column in names:
+            raise Refusal(
+                f"{path}: {model.parts.setting}.{field}: {model.target.column!r} is the target; name another."
+            )
+    if fault := model.parts.misfit(kinds, model.features):
+        raise Refusal(f"{path}: {model.parts.setting}.{fault[0]}: {fault[1]}; fix it there.")
+    task.of(model).check_target(kinds[model.target.column], f"{path}: target")
+    for name in model.features:
+        if why := unfit(name, kinds[name], schema[name].nullable):
+            raise Refusal(f"{path}: features: {name!r} {why}; take it out, or change the column.")
+
+
+def unfit(name: str, kind: Any, nullable: bool) -> str | None:
+    """Why a column can be no feature: a request, and the graph's inputs, have text, whole numbers and floats."""
+    import polars as pl
+
+    if name == "target":
+        return "is what the outcome is called in the table that `fit` gets"
+    if kind == pl.String or kind.is_float():
+        return None
+    if not kind.is_integer() or kind == pl.UInt64:
+        return f"is {kind}, and a request has text, whole numbers of 64 bits and floats"
+    return "is a whole number that may be null, which a request has not: a float can" if nullable else None

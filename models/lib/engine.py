@@ -1,10 +1,12 @@
-"""A model's dvc.yaml, the same for all but for its name and storage, and what of the template each of its stages runs.
+"""A model's dvc.yaml, the same for all but for its name, its storage and the settings that may be left out, and what of
+the template each of its stages runs.
 
 No file of a model names a file of the template: its stages read the hashes of build/engine.json.
 """
 
 import contextlib
 import json
+import re
 from pathlib import Path
 
 from models.lib import config
@@ -22,20 +24,32 @@ TEMPLATE = Path("models/lib/pipeline.yaml")
 # What can change the bytes that a stage makes, of all that its verb imports; tests/models/test_engine.py holds it
 # against the imports.
 ROWS = "data_schemas/lib/datasets.py"
+CHOSEN = ("samples", "split", "window")
 SOURCES = {
-    "validate": ("data_schemas/validate.py", "data_schemas/lib/pointer.py", "data_schemas/lib/violations.py", ROWS),
+    "validate": (
+        "data_schemas/validate.py",
+        "data_schemas/lib/pointer.py",
+        "data_schemas/lib/violations.py",
+        "data_schemas/lib/tables.py",
+        ROWS,
+    ),
     "describe": ("data_schemas/describe.py", ROWS),
-    "train": ("models/train.py", *_lib("packages", "plugin", "samples"), ROWS, PACKAGES),
-    "export": ("models/export.py", *_lib("packages", "plugin", "inputs"), ROWS),
-    "evaluate": ("models/evaluate.py", *_lib("metrics", "samples", "scoring"), ROWS),
+    "train": ("models/train.py", *_lib("columns", "packages", "plugin", *CHOSEN, "tasks/task"), ROWS, PACKAGES),
+    "export": ("models/export.py", *_lib("columns", "onnx_front", "packages", "plugin", "tasks/task"), ROWS),
+    "evaluate": ("models/evaluate.py", *_lib("alone", "metrics", "scoring", *CHOSEN, "tasks/task"), ROWS),
 }
+COPIED = ("split",)  # settings that DVC reads in FILE: of a date in model.yaml it can make nothing
 
 
 def hashes(model: config.Model) -> dict[str, str]:
-    """Stage -> one hash of the template's files for it, and of the packages that are the model's own."""
+    """Stage -> one hash of the template's files for it, of its task and framework, and of packages that are its own."""
     found = {stage: [*map(Path, sources)] for stage, sources in SOURCES.items()}
+    network = model.folder / "network.py"
+    used = re.findall(r"models\.lib\.frameworks\.(\w+)", network.read_text() if network.is_file() else "")
     for stage in ("train", "export", "evaluate"):
-        found[stage].append(model.requirements)
+        found[stage] += [model.requirements, Path("models/lib/tasks", f"{model.task}.py")]
+    for stage in ("train", "export"):
+        found[stage] += [Path("models/lib/frameworks", f"{name}.py") for name in sorted(set(used))]
     return {stage: sha256_of_files(path for path in paths if path.is_file())[:32] for stage, paths in found.items()}
 
 
@@ -45,7 +59,8 @@ def path(model: config.Model) -> Path:
 
 def hash_sources(model: config.Model) -> None:
     """Before DVC is asked about a model; a file that says so already stays as it is."""
-    found = hashes(model)
+    settings = model.model_dump(mode="json", include=set(COPIED), exclude_unset=True)
+    found = hashes(model) | settings
     with contextlib.suppress(OSError, ValueError):
         if json.loads(path(model).read_text()) == found:
             return
@@ -66,5 +81,12 @@ def differs(model: config.Model) -> bool:
 
 def pipeline(model: config.Model) -> str:
     """The text of the model's dvc.yaml."""
-    text = TEMPLATE.read_text().replace("NAME", model.name)
-    return text.replace("CACHE", "true" if model.storage == "dvc" else "false")
+    lines = []
+    for line in TEMPLATE.read_text().splitlines(keepends=True):
+        text, _, setting = line.rstrip().partition("  # with ")
+        if not setting:
+            lines.append(line)
+        elif setting in model.model_fields_set:  # or DVC would look for it in vain
+            lines.append(f"{text}\n")
+    cache = "true" if model.storage == "dvc" else "false"
+    return "".join(lines).replace("NAME", model.name).replace("CACHE", cache)

@@ -61,7 +61,9 @@ class Plausible(Gate):
     alone: Share = 0.02  # one feature alone has to score less than the model by more than this
     explained: dict[str, Reason] = {}  # feature -> why it may know that much
     jump: Share = 0.05  # by which a candidate may be better than the champion without a word
-    because: Annotated[str, Field(pattern="^$|.{10}")] = ""  # why it is better by more; the next such release needs its own
+    because: Annotated[str, Field(pattern="^$|.{10}")] = (
+        ""  # why it is better by more; the next such release needs its own
+    )
 
 
 class Latency(Gate):

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,9 @@ def _of_stage(stage: str, locked: dict[str, Any], folder: str, made: dict[str, s
         if file == f"{folder}/build/{engine.FILE}":
             # Of another commit nobody can say which files of the template it was.
             hashes = engine.hashes(config.load(Path(folder).name, check_columns=False)) if read is here else params
-            if any(hashes.get(key) != value for key, value in params.items()):
+            if any(hashes.get(key) != value for key, value in params.items() if key not in engine.COPIED):
                 yield f"{stage}: what the template or its packages make of it changed"
-            continue
+            file, params = f"{folder}/model.yaml", {key: params[key] for key in engine.COPIED if key in params}
         settings = _mapping(read(file))
         for key, value in params.items():
             if _plain(_at(settings, key)) != _plain(value):
@@ -133,7 +134,7 @@ def _at(settings: Any, key: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The value whatever its notation: DVC writes 1e-05 for 0.00001, and PyYAML takes that for text."""
+    """The value whatever its notation: text may be a number or a date that another parser takes for one."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -141,7 +142,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             return float(value)
-    return value
+    return str(value) if isinstance(value, date) else value
 
 
 def _md5(content: bytes) -> str:

@@ -12,6 +12,17 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 RESAMPLES = 400  # the 95 % bounds are then known to about a tenth of their distance from the value
 BINS = 10  # calibration error and reliability curve
+TITLES = {
+    "roc_auc": "ROC AUC",
+    "log_loss": "log-loss",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+    "macro_f1": "macro F1",
+    "balanced_accuracy": "balanced accuracy",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+}
 DIGITS = 5  # printed and recorded: below that machines differ in the last bit of a float32
 
 

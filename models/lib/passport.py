@@ -10,7 +10,7 @@ import yaml
 
 from data_schemas.lib import pointer
 from models.lib import config
-from repo.lib.files import read_json, read_yaml, sha256, sha256_of_files
+from repo.lib.files import DUMPER, read_json, read_yaml, sha256, sha256_of_files
 from repo.lib.refusal import Refusal
 
 SERVED = ("strategy", "api", "latency_budget_ms", "canary", "threshold", "shift")  # of `serving`, what others ask
@@ -63,11 +63,11 @@ def version(hashes: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(DUMPER):
     """Lists of whole numbers, such as a row of a promise, on one line."""
 
 
-def _listed(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+def _listed(dumper: DUMPER, data: list[Any]) -> yaml.Node:
     numbers = bool(data) and all(isinstance(each, int) for each in data)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=numbers)
 
@@ -97,9 +97,10 @@ def make(
         "content": hashes,
         "dataset": {
             "name": model.dataset,
-            "window": model.windows.test.model_dump(),
+            "window": model.span("test"),
             "rows": evaluation["rows"],
             "level": evaluation["level"],
+            "quarantined": pointer.demand(model.dataset).quarantined,
         },
         "metrics": evaluation["metrics"],
         "gates": gates,

@@ -1,6 +1,8 @@
 """The class `Model` of a model's network.py, and what it raises as one sentence."""
 
 import importlib
+import os
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +15,17 @@ from models.lib import config, packages
 from repo.lib.refusal import Ended, Refusal, described
 
 
+class Misuse(Exception):
+    """What a network.py does wrong, in one sentence."""
+
+
 def network(model: config.Model) -> Any:
     """The class `Model` of network.py: fit, predict, save, load, to_onnx (models/README.md)."""
     path = model.folder / "network.py"
     if not path.is_file():
         raise Refusal(f"{path} is missing; write its class `Model` (see models/README.md).")
     packages.activate(model)
+    _choose_backend(model)
     try:
         module = importlib.import_module(f"models.{model.name}.network")
     except (Refusal, Ended):
@@ -28,6 +35,15 @@ def network(model: config.Model) -> Any:
     if not hasattr(module, "Model"):
         raise Refusal(f"{path} defines no class `Model`; name it so.")
     return module.Model
+
+
+def _choose_backend(model: config.Model) -> None:
+    """For Keras, which reads it once; and no settings of this user's home, nor its own notes on standard error."""
+    keras = sys.modules.get("keras")
+    if keras is not None and keras.backend.backend() != model.backend:
+        raise Refusal(f"Keras runs on {keras.backend.backend()} already; run {model.name} in a process of its own.")
+    os.environ |= {"KERAS_BACKEND": model.backend, "KERAS_HOME": str((model.build / "keras").absolute())}
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}  # oneDNN rounds by machine
 
 
 def load(model: config.Model) -> Any:
@@ -59,4 +75,5 @@ def guarded(model: config.Model) -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename).parts[-3:] == path.parts[-3:]]
         where = f"{path}, line {lines[-1]}" if lines else str(path)
-        raise Refusal(f"{where}: {described(error)}; fix it there.") from error
+        what = str(error) if isinstance(error, Misuse) else described(error)
+        raise Refusal(f"{where}: {what}; fix it there.") from error

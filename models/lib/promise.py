@@ -1,4 +1,4 @@
-"""What a candidate's scores will be, given those of a release that stands: counts of rows by the bins of both models' answers.
+"""What a candidate will answer, given what a release that stands does: counts of rows by the bins of both.
 
 A canary serves another model on purpose, so it is not held to the stable pods' scores but to this promise: their live
 distribution pushed through the table (deploy/canary/judge.py). The numbers are made where the gates compare the models,

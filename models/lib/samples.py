@@ -17,13 +17,26 @@ if TYPE_CHECKING:
 
 
 def rows(model: config.Model, part: str) -> pl.DataFrame:
-    """The raw rows of a part (train, valid or test), in the data's order."""
+    """The raw rows of a part (train, valid or test) that have an outcome, in the data's order."""
+    import polars as pl
+
     from data_schemas.lib import datasets
 
-    found = datasets.read(model.dataset, getattr(model.windows, part).months())
-    if not found.height:
-        raise Refusal(f"{model.folder}/model.yaml: windows.{part}: holds no rows; choose months that the data has.")
-    return found
+    parts, where = model.parts, f"{model.folder}/model.yaml: {model.parts.setting}"
+    months = parts.months(part)
+    found = datasets.read_all(model.dataset) if months is None else datasets.read(model.dataset, months)
+    for name in parts.demanded:
+        if nulls := found[name].null_count():
+            raise Refusal(
+                f"{where}: {nulls:,} rows of {model.dataset} have no {name!r}, so nothing says which part they are in; "
+                "leave them out in source.py, or split by another column."
+            )
+    outcome = pl.col(model.target.column)
+    known = outcome.is_not_null() & (outcome.is_not_nan() if found[model.target.column].dtype.is_float() else True)
+    chosen = parts.select(found, part).filter(known)  # a row without one teaches nothing and judges nothing
+    if not chosen.height:
+        raise Refusal(f"{where}.{part}: holds no rows ({parts.span(part)}); choose some that the data has.")
+    return chosen
 
 
 def table(model: config.Model, part: str) -> pl.DataFrame:

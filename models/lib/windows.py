@@ -1,92 +1,95 @@
-"""The three windows of a model, moved together to a later month of its data; of model.yaml only the months change."""
+"""The three windows of a model, moved together to the end of its data; of model.yaml only their limits change."""
+
+from __future__ import annotations
 
 import io
-import re
-from collections.abc import Iterator
-from typing import Any
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
-from data_schemas.lib import datasets, months
-from models.lib import config
-from models.lib.config import Window, Windows
+from models.lib.split import PARTS, Spans
+from models.lib.window import UNITS
 from repo.lib.files import write
 from repo.lib.refusal import Refusal
 
+if TYPE_CHECKING:
+    from models.lib import config
+    from models.lib.split import Parts
 
-def slide(model: config.Model, to: str | None = None) -> Windows:
-    """Write the windows that end with `to` (default: the newest month of the data), and return them.
 
-    All move by as many months, so that the model is trained and judged as before, only later.
+def slide(model: config.Model, to: str | None = None) -> Parts:
+    """Write the windows that end with `to` (default: the newest unit of the data), and return them.
+
+    All move by as many units, so that the model is trained and judged as before, only later. Where model.yaml splits by
+    a column or a hash nothing moves: new rows join the parts there are.
     """
-    newest = datasets.months(model.dataset)[-1]
-    to, what = (to, f"--to {to}") if to else (newest, f"the newest month ({newest})")
-    if not re.fullmatch(months.PATTERN, to):
-        raise Refusal(f"{what} is not a month; write it as {newest}.")
-    by = months.number(to) - months.number(model.windows.test.last)
+    if not isinstance(model.parts, Spans):
+        if to:
+            raise Refusal(f"--to {to} moves windows, and {model.folder}/model.yaml has none; leave it out.")
+        return model.parts
+    windows = model.parts
+    unit, name = UNITS[windows.test.unit], windows.test.unit
+    there = windows.there(model.dataset)
+    newest = unit.name(there[-1]) if there else windows.test.last
+    what = f"--to {to}" if to else f"the newest {name} ({newest})"
+    if (end := unit.read(to or newest)) is None:
+        raise Refusal(f"{what} is not a {name}; write it as {newest}.")
+    by = end - windows.test.numbers[-1]
     if by < 0:
         raise Refusal(
-            f"{what} lies before {model.windows.test.last}, where the windows of {model.name} end; they only move "
+            f"{what} lies before {windows.test.last}, where the windows of {model.name} end; they only move "
             f"forward, so edit {model.folder}/model.yaml if that is wanted."
         )
-    windows = moved(model.windows, by)
     if by:
-        _demand(model, windows)
+        windows = windows.moved(by)
+        if lack := lacking(windows, there):
+            raise Refusal(
+                f"{model.dataset} has no {name} {lack[1]}, which the {lack[0]} window of {model.name} would need "
+                f"({windows.of(lack[0])}); bring it with `python -m data_schemas ingest {model.dataset}`, or end "
+                "earlier with --to."
+            )
         edit(model, windows)
     return windows
 
 
-def moved(windows: Windows, by: int) -> Windows:
-    def later(month: str) -> str:
-        return months.name(months.number(month) + by)
+def lacking(windows: Spans, there: Any) -> tuple[str, str] | None:
+    """The first unit that the data lacks, with its window; `there`: those that it has, by number."""
+    for part in PARTS:
+        for number in windows.of(part).numbers:
+            if number not in there:
+                return part, UNITS[windows.of(part).unit].name(number)
+    return None
 
-    return Windows(**{name: Window(first=later(each.first), last=later(each.last)) for name, each in _each(windows)})
 
-
-def changes(old: Windows, new: Windows) -> list[str]:
+def changes(old: Parts, new: Parts) -> list[str]:
     """Old -> new, a line each window."""
-    return [f"{name}: {window} -> {getattr(new, name)}" for name, window in _each(old)]
+    return [f"{part}: {old.span(part)} -> {new.span(part)}" for part in PARTS]
 
 
-def edit(model: config.Model, windows: Windows) -> None:
-    """Write the months into model.yaml: comments, order and quotes stay, and so does every other setting."""
+def edit(model: config.Model, windows: Spans) -> None:
+    """Write the limits into model.yaml: comments, order and quotes stay, and so does every other setting."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    path = model.folder / "model.yaml"
+    path, setting = model.folder / "model.yaml", windows.setting
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
     text = path.read_bytes().decode()
     try:
         content: Any = yaml.load(text.replace("\r\n", "\n"))
-        for name, window in _each(windows):
+        for part in PARTS:
             for limit in ("first", "last"):
-                was = content["windows"][name][limit]
-                content["windows"][name][limit] = type(was)(getattr(window, limit))
+                was, now = content[setting][part][limit], getattr(windows.of(part), limit)
+                content[setting][part][limit] = date.fromisoformat(now) if isinstance(was, date) else type(was)(now)
         stream = io.StringIO()
         yaml.dump(content, stream)
-        found = config.Model(name=model.name, **YAML(typ="safe").load(stream.getvalue()))
+        found = type(model)(name=model.name, **YAML(typ="safe").load(stream.getvalue()))
     except (LookupError, TypeError, ValueError, YAMLError):
         found = model
-    if found != model.model_copy(update={"windows": windows}):
+    if found != model.model_copy(update={setting: windows}):
         raise Refusal(
-            f"{path}: windows: cannot be edited without changing more; move the windows by hand: "
-            f"{'; '.join(changes(model.windows, windows))}."
+            f"{path}: {setting}: cannot be edited without changing more; move the windows by hand: "
+            f"{'; '.join(changes(model.parts, windows))}."
         )
     edited = stream.getvalue()
     write(path, edited.replace("\n", "\r\n") if "\r\n" in text else edited)
-
-
-def _demand(model: config.Model, windows: Windows) -> None:
-    """Every month of the windows is there."""
-    there = datasets.months(model.dataset)
-    for name, window in _each(windows):
-        if lacking := [month for month in window.months() if month not in there]:
-            raise Refusal(
-                f"{model.dataset} has no month {lacking[0]}, which the {name} window of {model.name} would need "
-                f"({window}); bring it with `python -m data_schemas ingest {model.dataset}`, or end earlier with --to."
-            )
-
-
-def _each(windows: Windows) -> Iterator[tuple[str, Window]]:
-    for name in Windows.model_fields:
-        yield name, getattr(windows, name)

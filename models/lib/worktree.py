@@ -70,9 +70,9 @@ def stale() -> list[str]:
     return [name for name in folders("models") if demand("models", "run", name, "--check")]
 
 
-def run(name: str) -> int:
+def run(name: str, *options: str) -> int:
     """`models run`: 0 when every gate passes, 1 when one fails; refused unless it came to a verdict."""
-    code = demand("models", "run", name)
+    code = demand("models", "run", name, *options)
     if code and demand("models", "run", name, "--check"):
         raise Refusal(f"`python -m models run {name}` came to no verdict (see above); fix that and run again.")
     return code

@@ -41,6 +41,7 @@ ENGINE = (
     Row(("data_schemas/ingest.py",), GATES, data=True),
     Row(("data_schemas/describe.py",), GATES),
     Row(("data_schemas/validate.py",), TRAIN, data=True),
+    Row(("data_schemas/new.py", "data_schemas/lib/draft/")),  # no job of a change runs them
     Row(("data_schemas/",), *EVERYTHING[1:]),
     Row(tuple(f"models/{verb}.py" for verb in ("evaluate", "measure", "gates", "report", "run", "accept")), GATES),
     Row(("models/retrain.py",)),  # no job of a change runs them
@@ -65,7 +66,22 @@ MODEL = (Row(("test_", "conftest.py"), GATES), Row(("resources.yaml",), REHEARSE
 DATASET = (Row(("source.py",), GATES, data=True),)
 # Of a setting of model.yaml, by its dotted name: what `params` of the pipeline say, and who reads the rest.
 SETTINGS = (
-    Row(("dataset", "features", "target", "training", "windows.train", "windows.valid", "storage"), TRAIN),
+    Row(
+        (
+            "dataset",
+            "features",
+            "backend",
+            "frame",
+            "split",
+            "target",
+            "task",
+            "training",
+            "windows.train",
+            "windows.valid",
+        ),
+        TRAIN,
+    ),
+    Row(("storage",), TRAIN),
     Row(("serving.threshold",), GATES),
     Row(("serving.",), BUILD),
     Row(("",), GATES),

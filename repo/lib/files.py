@@ -20,6 +20,9 @@ from repo.lib.refusal import Refusal
 SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ANCHOR = re.compile(rb"(?:^|[\s,\[{:-])&[\w-]")  # libyaml's; not the && of a condition
 LARGEST = 100_000  # values in one document, once every alias stands for what it names
+# Numbers of YAML 1.2 (by which DVC, kustomize and Kubernetes read) that YAML 1.1, so PyYAML, takes for text.
+EXPONENT = r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"
+FLOAT = "tag:yaml.org,2002:float"
 
 
 class LOADER(SAFE):  # type: ignore[misc]
@@ -34,6 +37,20 @@ class LOADER(SAFE):  # type: ignore[misc]
         if self.anchored and (count := _expanded(node, {})) > LARGEST:
             raise yaml.YAMLError(f"its aliases make {count:.0e} values of it, more than {LARGEST:,}; write them out")
         return super().construct_document(node)
+
+
+class DUMPER(yaml.SafeDumper):
+    """Writes text that any reader would take for a number, such as the version 12345e678901, in quotes."""
+
+
+# Seven characters or more without a sign or a point are a commit or a version that was once written without quotes.
+LOADER.add_implicit_resolver(FLOAT, re.compile(rf"(?=.*[-+.]|.{{1,6}}$){EXPONENT}$"), list("-+0123456789"))
+DUMPER.add_implicit_resolver(FLOAT, re.compile(rf"{EXPONENT}$"), list("-+0123456789"))
+
+
+def dump_yaml(content: Any) -> str:
+    """YAML of plain values, in the order of the keys."""
+    return yaml.dump(content, Dumper=DUMPER, sort_keys=False, width=120)
 
 
 def _expanded(node: yaml.Node, known: dict[int, float]) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from data_schemas.lib import datasets
 from models.lib.config import Model
 from models.lib.tasks import task
 from repo.lib.refusal import Refusal
@@ -13,6 +15,8 @@ from serving.runtime.request import FLOAT32_MAX, INT64, decoder
 
 if TYPE_CHECKING:
     from pandera.api.polars.components import Column
+
+BOUNDS = {"integer": INT64, "number": (-FLOAT32_MAX, FLOAT32_MAX)}
 
 
 # msgspec takes no other key; an empty one names nothing in a graph either.
@@ -33,8 +37,6 @@ def derive(
     and `onnx_sha256` identify the file; without them the contract only says what callers send and get, which is what
     two commits compare.
     """
-    from data_schemas.lib import datasets
-
     columns = datasets.schema(model.dataset).to_schema().columns
     for name in model.features:
         if name not in columns:
@@ -93,6 +95,7 @@ def _feature(dataset: str, name: str, column: Column) -> dict[str, Any]:
                 raise Refusal(f"{where}: two checks set {key!r} (the second is {check.name!r}); keep one.")
             feature[key] = value
     _check_together(where, feature)
+    _as_python(where, feature)
     _bound(feature)
     feature["example"] = (column.metadata or {}).get("example")
     if feature["example"] is None:
@@ -151,9 +154,9 @@ def _limits(check: str | None, statistics: dict[str, Any]) -> dict[str, Any] | N
         case "less_than", {"max_value": high}:
             return {"below": high}
         case "equal_to", {"value": value}:
-            return {"allowed": [value]}
+            return {"allowed": datasets.listed([value])}
         case "isin", {"allowed_values": values}:
-            return {"allowed": list(values)}
+            return {"allowed": datasets.listed(values)}
         case "str_matches", {"pattern": pattern}:  # pandera anchors it at the start
             return {"pattern": pattern if pattern.startswith("^") else f"^(?:{pattern})"}
         case "str_contains", {"pattern": pattern}:
@@ -184,11 +187,33 @@ def _escape(text: str) -> str:
     return "".join(f"\\{character}" if character in r"\.^$*+?{}[]|()" else character for character in text)
 
 
+def _as_python(where: str, feature: dict[str, Any]) -> None:
+    """Limits as the feature's own type: whole numbers of an integer, whatever number the schema gives."""
+    for key in ("min", "max", "above", "below"):
+        if (limit := feature[key]) is None:
+            continue
+        (limit,) = datasets.listed([limit])
+        if feature["type"] == "string" or not isinstance(limit, int | float):
+            raise Refusal(f"{where}: the service cannot compare with {limit!r}; give a number, and text a pattern.")
+        low, high = BOUNDS[feature["type"]]
+        if limit < low if key in ("min", "above") else limit > high:
+            limit = None  # no value of a request is there
+        elif not math.isfinite(limit):
+            raise Refusal(f"{where}: no value is on the right side of the limit {limit}; correct it.")
+        elif feature["type"] == "integer":  # below 9.5 is below 10, at most 9.5 is at most 9
+            limit = math.ceil(limit) if key in ("min", "below") else math.floor(limit)
+        feature[key] = limit
+    if feature["type"] == "integer" and feature["allowed"] is not None:
+        if wrong := [value for value in feature["allowed"] if not isinstance(value, int | float) or value % 1]:
+            raise Refusal(f"{where}: the allowed value {wrong[0]!r} is no integer; correct it.")
+        feature["allowed"] = [int(value) for value in feature["allowed"]]
+
+
 def _bound(feature: dict[str, Any]) -> None:
     """A number without a limit ends where the graph's tensor does: beyond it a request must be a 400, not a NaN."""
-    low, high = {"integer": INT64, "number": (-FLOAT32_MAX, FLOAT32_MAX)}.get(feature["type"], (None, None))
-    if low is None or feature["allowed"] is not None:
+    if feature["type"] not in BOUNDS or feature["allowed"] is not None:
         return
+    low, high = BOUNDS[feature["type"]]
     if feature["min"] is None and feature["above"] is None:
         feature["min"] = low
     if feature["max"] is None and feature["below"] is None:

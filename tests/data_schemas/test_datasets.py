@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -26,6 +29,22 @@ def test_months_are_read_as_one_table_in_the_order_of_the_schema() -> None:
     assert table.equals(pl.concat([make_trips(1), make_trips(2)]))
     assert table.columns == datasets.columns(DATASET_NAME)
     assert datasets.months(DATASET_NAME) == ["2013-01", "2013-02"]
+
+
+@pytest.mark.usefixtures("tree")
+def test_all_rows_are_read_with_months_and_without() -> None:
+    DATA.mkdir()
+    with pytest.raises(Refusal, match=FIX):
+        datasets.read_all(DATASET_NAME)
+    make_trips(1).write_parquet(DATA / "2013-01.parquet")
+    make_trips(2).write_parquet(DATA / "2013-02.parquet")
+    assert datasets.read_all(DATASET_NAME).equals(pl.concat([make_trips(1), make_trips(2)]))
+    for path in DATA.iterdir():
+        path.unlink()
+    make_trips().write_parquet(DATA / "all.parquet")
+    assert datasets.read_all(DATASET_NAME).equals(make_trips())
+    with pytest.raises(Refusal, match="has no months"):
+        datasets.months(DATASET_NAME)
 
 
 @pytest.mark.usefixtures("tree")
@@ -67,6 +86,55 @@ def test_a_broken_contract_is_one_sentence(schema: str, words: str, capsys: pyte
     printed = capsys.readouterr().err
     assert words in printed
     assert len(printed.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "config", "option"),
+    [
+        ("", "drop_invalid_rows = True", "Config: the option drop_invalid_rows"),
+        ("", "coerce = True", "Config: the option coerce"),
+        ("", "add_missing_columns = True", "Config: the option add_missing_columns"),
+        (", coerce=True", "", "temp: the option coerce"),
+        (", default=0", "", "temp: the option default"),
+        (", raise_warning=True", "", "temp: the option raise_warning"),
+    ],
+)
+@pytest.mark.usefixtures("importable", "handlers_kept")
+def test_what_would_mend_or_excuse_rows_only_while_they_are_checked_is_refused(
+    field: str, config: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    WEATHER.mkdir()
+    (WEATHER / "schema.py").write_text(
+        "import pandera.polars as pa\n\n\nclass Weather(pa.DataFrameModel):\n"
+        f"    temp: float = pa.Field(in_range=(-40, 130){field})\n\n"
+        f"    class Config:\n        strict = True\n        {config}\n"
+    )
+    Path("t.csv").write_text("temp\n500\n")
+    assert verb("validate", WEATHER.name, "--table", "t.csv") == 2
+    assert f"{WEATHER}/schema.py: {option}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_set_of_allowed_values_gives_the_same_bytes_in_each_process(bare: Path) -> None:
+    WEATHER.mkdir()
+    (WEATHER / "schema.py").write_text(
+        "import pandera.polars as pa\n\n\nclass Weather(pa.DataFrameModel):\n"
+        "    sky: str = pa.Field(isin={'clear', 'cloudy', 'rain', 'snow'})\n"
+    )
+    script = (
+        "import json, sys; sys.path.append(sys.argv[1]); import polars as pl; from data_schemas import describe\n"
+        "from data_schemas.lib import violations; table = pl.DataFrame({'sky': ['rain', 'fog']})\n"
+        "print(json.dumps(describe.distributions('specimen_weather', table)))\n"
+        "print(violations.check('specimen_weather', table))"
+    )
+    command = [sys.executable, "-c", script, str(bare)]
+    found = set()
+    for seed in "12":
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        found.add(done.stdout)
+    assert len(found) == 1
+    assert "isin(['clear', 'cloudy', 'rain', 'snow'])" in found.pop()
 
 
 @pytest.mark.usefixtures("importable", "handlers_kept")

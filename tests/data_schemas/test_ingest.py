@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 from data_schemas.lib import datasets, pointer
 from repo.lib import files
 from repo.lib.refusal import Refusal
-from tests.data_schemas.examples import DATA, POINTER, make_trips, run_ingest, source
+from tests.data_schemas.examples import DATA, POINTER, make_trips, run_ingest, source, verb
 from tests.support import trees
 from tests.support.process import program
 from tests.support.specimens import DATASET_NAME
@@ -219,3 +220,32 @@ def test_staging_lies_beside_the_data(monkeypatch: pytest.MonkeyPatch, recorded:
     assert run_ingest() == 0
     assert (devices, recorded) == ([DATA.stat().st_dev], [DATASET_NAME])
     assert not [path for path in datasets.build(DATASET_NAME).iterdir() if path.is_dir()]
+
+
+@pytest.mark.usefixtures("handlers_kept")
+def test_a_source_without_months_gives_one_table(
+    monkeypatch: pytest.MonkeyPatch, recorded: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(source, "months")
+    monkeypatch.setattr(source, "table", make_trips, raising=False)
+    assert run_ingest() == 0
+    assert [path.name for path in DATA.iterdir()] == ["all.parquet"]
+    assert verb("validate", DATASET_NAME) == 0
+    assert verb("describe", DATASET_NAME) == 0
+    assert capsys.readouterr().out.count("40 rows, one table") == 2
+    assert verb("describe", DATASET_NAME, "--last", "2013-01") == 2
+    assert "has no months" in capsys.readouterr().err
+    monkeypatch.setattr(source, "table", lambda: make_trips(rows=30))
+    assert run_ingest() == 1
+    assert "40 → 30 rows" in capsys.readouterr().out
+    shutil.rmtree(DATA)
+    monkeypatch.setattr(source, "table", make_trips)
+    assert verb("ingest", DATASET_NAME, "--pinned") == 0
+    assert (datasets.read_all(DATASET_NAME).height, recorded) == (40, [DATASET_NAME])
+
+
+def test_a_source_must_define_one_of_the_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(source, "months")
+    monkeypatch.delattr(source, "table", raising=False)
+    with pytest.raises(Refusal, match=r"neither months\(\) nor table\(\)"):
+        run_ingest()

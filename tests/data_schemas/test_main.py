@@ -14,7 +14,7 @@ HEAVY = {"polars", "pandera", "rich", "numpy", "dvc", "yaml", "torch"}
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["ingest", "--help"], ["validate", "--help"], ["describe", "--help"]]
+    "arguments", [["--help"], ["ingest", "--help"], ["validate", "--help"], ["describe", "--help"], ["new", "--help"]]
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 from pandera.config import ValidationDepth, config_context
 
 from data_schemas import validate
-from data_schemas.lib import pointer, violations
+from data_schemas.lib import pointer, tables, violations
 from data_schemas.lib.violations import Violation, check
 from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import DATA, make_trips
@@ -259,6 +262,39 @@ def test_a_csv_cell_of_the_wrong_type_is_located(trips: pl.DataFrame, column: st
     (found,) = validate.inspect(DATASET_NAME, [Path("trips.csv")]).violations
     assert (found.column, found.rule, found.count) == (column, f"type {type_}", 1)
     assert (found.cases[0].row, found.cases[0].value) == (5, f"'{cell}'")
+
+
+US, BERLIN = pl.Datetime("us"), pl.Datetime("us", "Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "value"),
+    [
+        ("2013-01-31", pl.Date(), date(2013, 1, 31)),
+        ("13-01-01", pl.Date(), None),
+        (" 2013-01-01", pl.Date(), None),
+        ("+2013-01-01", pl.Date(), None),
+        ("2013-02-30", pl.Date(), None),
+        ("2013-01-02 10:00", US, datetime(2013, 1, 2, 10)),
+        ("2013-01-02T10:00:00.25", US, datetime(2013, 1, 2, 10, 0, 0, 250_000)),
+        ("2013-01-02T10:00:00.0000001", US, None),
+        ("01/02/2013 10:00:00", US, None),
+        ("2013-01-02T10:00:00Z", US, None),
+        ("2013-01-02T10:00:00Z", BERLIN, datetime(2013, 1, 2, 11, tzinfo=ZoneInfo("Europe/Berlin"))),
+        ("2013-01-02 10:00:00", BERLIN, datetime(2013, 1, 2, 10, tzinfo=ZoneInfo("Europe/Berlin"))),
+        ("10:30", pl.Time(), time(10, 30)),
+        ("10:30:00.000000000", pl.Time(), time(10, 30)),
+        ("25:00:00", pl.Time(), None),
+        ("True", pl.Boolean(), True),
+        ("false", pl.Boolean(), False),
+        ("yes", pl.Boolean(), None),
+        ("2.340", pl.Decimal(10, 2), Decimal("2.34")),
+        ("2.345", pl.Decimal(10, 2), None),
+        ("1.5", pl.Int64(), None),
+    ],
+)
+def test_text_is_the_value_that_it_says_or_none(cell: str, kind: pl.DataType, value: object) -> None:
+    assert tables.parse(pl.Series([cell, None]), kind).to_list() == [value, None]
 
 
 @pytest.mark.parametrize("name", ["trips.csv", "trips.parquet"])

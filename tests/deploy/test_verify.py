@@ -248,7 +248,7 @@ def test_staging_may_not_be_given_what_was_aborted_before(tree: Tree) -> None:
 
 
 def test_a_gate_that_is_new_judges_only_later_passports(released: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploy.lib.rules.required_gates", lambda: ["roc_auc", "new"])
+    monkeypatch.setattr("deploy.lib.rules.required_gates", lambda _: ["roc_auc", "new"])
     answer = released.deploy("verify")
     assert answer.code == 0, answer.out
     replace(STAGING / "passport.yaml", "- behaviour\n", "- behaviour\n- new\n")

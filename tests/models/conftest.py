@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models import gates, measure
+from models import measure
 from models.__main__ import main
-from models.lib import config, worktree
+from models.lib import config, judges, worktree
 from models.lib.report import charts
 from repo.lib import origin
 from repo.lib.files import read_json
 from tests.models import scene
+from tests.models import tiny as tiny_tree
 from tests.support import forks, gh, specimens, trees
 from tests.support.process import Answer, signals_kept
 from tests.support.repository import git
@@ -50,10 +52,18 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def evidence(built: Path, model: config.Model) -> gates.Evidence:
+def evidence(built: Path, model: config.Model) -> judges.Evidence:
     """What the pipeline measured of the specimen."""
     found: dict[str, Any] = {name: read_json(built / f"{name}.json", "") for name in ("evaluation", "measured")}
-    return gates.Evidence(model, found["evaluation"], found["measured"], champion=None)
+    return judges.Evidence(model, found["evaluation"], found["measured"], champion=None)
+
+
+@pytest.fixture(scope="session")
+def tinies(once: Once) -> tiny_tree.Tiny:
+    """A small model of every task, by hand."""
+    root = once("tiny", tiny_tree.make)
+    sys.path.append(str(root))
+    return tiny_tree.Tiny(root)
 
 
 @pytest.fixture(scope="session")

@@ -7,21 +7,43 @@ from dataclasses import replace
 from typing import Any
 
 from models import gates
-from models.gates import Evidence, Verdict
-from models.lib import config
+from models.lib import judges
+from models.lib.champion import Champion
+from models.lib.judges import Evidence, Verdict
 
 ASIDE = "not the gate that this test is about"
+CHAMPION = Champion("0123456789ab", "f" * 64, "c" * 40, served={"strategy": "canary", "slow_ms": 1.0, "threshold": 0.4})
 GONE = object()  # as a value: delete the figure
 
 
 def only(evidence: Evidence, name: str, **limits: Any) -> Evidence:
     """The same evidence with every other gate off; `limits` replace those of model.yaml."""
     found = evidence.model.gates
-    off = {other: type(getattr(found, other))(off=ASIDE) for other in config.Gates.model_fields if other != name}
+    off = {other: type(getattr(found, other))(off=ASIDE) for other in type(found).model_fields if other != name}
     if name == "champion":
         del off["baseline"]  # what a first release is held against
     judged = found.model_copy(update=off | {name: getattr(found, name).model_copy(update=limits)})
-    return replace(evidence, model=evidence.model.model_copy(update={"gates": judged}))
+    return changed(evidence, model=evidence.model.model_copy(update={"gates": judged}))
+
+
+def changed(evidence: Evidence, **changes: Any) -> Evidence:
+    """With other parts, and with the comparison that it has."""
+    found = replace(evidence, **changes)
+    found.__dict__.update({key: each for key, each in evidence.__dict__.items() if key == "comparison"})
+    return found
+
+
+def compared(evidence: Evidence, comparison: dict[str, Any], champion: Champion = CHAMPION) -> Evidence:
+    """Beside a champion, with a comparison that is made up."""
+    found = replace(evidence, champion=champion)
+    found.__dict__["comparison"] = comparison
+    return found
+
+
+def judged(evidence: Evidence, name: str, **limits: Any) -> Verdict:
+    """The verdict of one gate, while the others are on: the champion's is what says that a comparison may excuse."""
+    gate = getattr(evidence.model.gates, name).model_copy(update=limits)
+    return judges.find(name, evidence)(name, gate, evidence)
 
 
 def verdict(evidence: Evidence, name: str, **limits: Any) -> Verdict:
@@ -39,4 +61,4 @@ def plant(evidence: Evidence, path: str, value: Any) -> Evidence:
         del place[keys[-1]]
     else:
         place[keys[-1]] = value
-    return replace(evidence, **{part: found})
+    return changed(evidence, **{part: found})

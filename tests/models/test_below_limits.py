@@ -1,4 +1,4 @@
-"""A limit that production itself misses, and labels that change for callers: what passes, and how loudly."""
+"""A limit that production itself misses, and answers that change for callers: what passes, and how loudly."""
 
 from __future__ import annotations
 
@@ -9,148 +9,141 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models import gates
-from models.gates import BELOW, Evidence
 from models.lib import compare, config
-from models.lib.champion import Champion
+from models.lib.judges import BELOW, Evidence
 from models.lib.report import figures
-from tests.models.planted import plant, verdict
+from models.lib.tasks import task
+from tests.models.planted import CHAMPION, changed, compared, judged, plant, verdict
+from tests.models.tiny import Tiny
 
-CHAMPION = Champion("0123456789ab", "f" * 64, "c" * 40, served={"strategy": "canary", "slow_ms": 1.0, "threshold": 0.4})
-BAD = {"roc_auc": 0.69, "log_loss": 0.61, "brier": 0.21, "calibration_error": 0.2}  # beyond the limits of the tests
+# task, metric, a value beyond its limit, one that keeps it, and what lies between
+BAD = [
+    ("binary", "roc_auc", 0.7, 0.9, 0.01),
+    ("binary", "log_loss", 0.6, 0.3, 0.01),
+    ("binary", "calibration_error", 0.3, 0.1, 0.01),
+    ("multiclass", "macro_f1", 0.5, 0.7, 0.01),
+    ("regression", "rmse", 6500.0, 5000.0, 10.0),
+    ("regression", "r2", 0.5, 0.7, 0.01),
+]
 
 
-class Compared(Evidence):
-    """With a comparison that is made up."""
-
-    comparison: dict[str, Any]
-
-
-def compared(evidence: Evidence, metrics: Any = None, slices: Any = (0.75, -0.01, 0.01), shift: Any = None) -> Evidence:
+def against(evidence: Evidence, metrics: Any = None, slices: Any = (0.75, -0.01, 0.01), shift: Any = None) -> Evidence:
     """Champion's value and the interval of the difference, by metric; `slices`: of each of them."""
 
     def figure(value: float, low: float, high: float) -> dict[str, Any]:
         return {"champion": value, "difference": {"value": (low + high) / 2, "low": low, "high": high}}
 
-    found = Compared(evidence.model, evidence.evaluation, evidence.measured, CHAMPION)
-    found.__dict__["comparison"] = {
-        "metrics": {name: figure(*each) for name, each in (metrics or {}).items()},
-        "slices": [
-            {"column": e["column"], "slice": e["slice"]} | figure(*slices) for e in evidence.evaluation["slices"]
-        ],
-        "shift": shift,
-    }
-    return found
+    of_slices = [
+        {"column": each["column"], "slice": each["slice"]} | figure(*slices) for each in evidence.evaluation["slices"]
+    ]
+    found = {name: figure(*each) for name, each in (metrics or {}).items()}
+    return compared(evidence, {"metrics": found, "slices": of_slices, "shift": shift})
 
 
-def judged(evidence: Evidence, name: str, **limits: Any) -> gates.Verdict:
-    """The verdict of one gate, with the champion's gate on: it is what says that a comparison may excuse."""
-    gate = getattr(evidence.model.gates, name).model_copy(update=limits)
-    return gates.JUDGES[name](name, gate, evidence)
-
-
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize(("word", "name", "bad", "good", "by"), BAD)
 def test_a_limit_that_the_champion_misses_too_is_passed_loudly_by_what_is_not_worse(
-    evidence: Evidence, name: str
+    tinies: Tiny, word: str, name: str, bad: float, good: float, by: float
 ) -> None:
-    planted = plant(evidence, f"evaluation.metrics.{name}.value", BAD[name])
-    found = judged(compared(planted, {name: (BAD[name], -0.01, 0.01)}), name)
+    planted = plant(tinies.evidence(word), f"evaluation.metrics.{name}.value", bad)
+    found = judged(against(planted, {name: (bad, -by, by)}), name)
     assert found.verdict == BELOW
     assert "0123456789ab in production has" in (found.reason or "")
+    lower, higher = (-3 * by, -by), (by, 3 * by)
+    worse, better = (lower, higher) if good > bad else (higher, lower)
+    assert judged(against(planted, {name: (bad, *better)}), name).verdict == BELOW
+    assert judged(against(planted, {name: (bad, *worse)}), name).verdict == "fail"
+    assert judged(against(planted, {name: (good, -by, by)}), name).verdict == "fail"
+    assert judged(planted, name).verdict == "fail"
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_what_is_worse_than_a_fallen_champion_fails(evidence: Evidence, name: str) -> None:
-    planted = plant(evidence, f"evaluation.metrics.{name}.value", BAD[name])
-    worse = (-0.03, -0.01) if name == "roc_auc" else (0.01, 0.03)
-    assert judged(compared(planted, {name: (BAD[name], *worse)}), name).verdict == "fail"
+@pytest.fixture
+def evidence(tinies: Tiny) -> Evidence:
+    return tinies.evidence("regression")
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_a_champion_that_keeps_the_limit_excuses_nobody(evidence: Evidence, name: str) -> None:
-    planted = plant(evidence, f"evaluation.metrics.{name}.value", BAD[name])
-    good = 0.75 if name == "roc_auc" else 0.01
-    assert judged(compared(planted, {name: (good, -0.01, 0.01)}), name).verdict == "fail"
-
-
-def test_without_a_champion_no_limit_is_excused(evidence: Evidence) -> None:
-    planted = plant(evidence, "evaluation.metrics.brier.value", 0.21)
-    assert judged(planted, "brier").verdict == "fail"
+@pytest.fixture
+def large(evidence: Evidence) -> Evidence:
+    """With an RMSE beyond its limit."""
+    return plant(evidence, "evaluation.metrics.rmse.value", 6500.0)
 
 
 @pytest.mark.parametrize("off", [{"below_limits": "refused"}, {"off": "not compared in this test", "margin": None}])
-def test_a_team_can_switch_it_off(evidence: Evidence, off: dict[str, Any]) -> None:
-    planted = plant(evidence, "evaluation.metrics.brier.value", 0.21)
-    settings = planted.model.gates.model_copy(update={"champion": planted.model.gates.champion.model_copy(update=off)})
-    planted = replace(planted, model=planted.model.model_copy(update={"gates": settings}))
-    assert judged(compared(planted, {"brier": (0.21, -0.01, 0.01)}), "brier").verdict == "fail"
+def test_a_team_can_switch_it_off(large: Evidence, off: dict[str, Any]) -> None:
+    settings = large.model.gates.model_copy(update={"champion": large.model.gates.champion.model_copy(update=off)})
+    switched = replace(large, model=large.model.model_copy(update={"gates": settings}))
+    assert judged(against(switched, {"rmse": (6500.0, -1, 1)}), "rmse").verdict == "fail"
 
 
-def test_no_figure_of_the_champion_is_no_excuse(evidence: Evidence) -> None:
-    planted = compared(plant(evidence, "evaluation.metrics.brier.value", 0.21), {"brier": (0.21, -0.01, 0.01)})
-    planted.comparison["metrics"]["brier"] = {"champion": None, "difference": dict.fromkeys(("value", "low", "high"))}
-    assert judged(planted, "brier").verdict == "fail"
-    nothing = plant(evidence, "evaluation.metrics.brier.value", float("nan"))
-    assert judged(compared(nothing, {"brier": (0.1, -0.01, 0.01)}), "brier").verdict == "fail"
+def test_no_figure_of_the_champion_is_no_excuse(large: Evidence) -> None:
+    nothing = {"champion": None, "difference": dict.fromkeys(("value", "low", "high"))}
+    assert judged(compared(large, {"metrics": {"rmse": nothing}}), "rmse").verdict == "fail"
+    undefined = plant(large, "evaluation.metrics.rmse.value", float("nan"))
+    assert judged(against(undefined, {"rmse": (5000.0, -1, 1)}), "rmse").verdict == "fail"
 
 
 def test_slices_are_excused_each_by_its_own(evidence: Evidence) -> None:
-    planted = plant(evidence, "evaluation.slices.0.roc_auc.value", 0.5)
-    assert judged(compared(planted, slices=(0.5, -0.01, 0.01)), "slice_roc_auc").verdict == BELOW
-    assert judged(compared(planted, slices=(0.75, -0.3, -0.2)), "slice_roc_auc").verdict == "fail"
+    planted = plant(evidence, "evaluation.slices.0.rmse.value", 7500.0)
+    assert judged(against(planted, slices=(7500.0, -1, 1)), "slice_rmse").verdict == BELOW
+    assert judged(against(planted, slices=(5000.0, 2400, 2600)), "slice_rmse").verdict == "fail"
 
 
 def test_a_stated_baseline_that_production_misses_too_is_excused(evidence: Evidence) -> None:
-    planted = plant(evidence, "evaluation.metrics.roc_auc.low", 0.64)
-    assert judged(compared(planted, {"roc_auc": (0.64, -0.01, 0.01)}), "baseline").verdict == BELOW
-    assert judged(compared(planted, {"roc_auc": (0.70, -0.01, 0.01)}), "baseline").verdict == "fail"
-    assert judged(compared(planted, {"roc_auc": (0.64, -0.03, -0.01)}), "baseline").verdict == "fail"
+    planted = plant(evidence, "evaluation.metrics.rmse.high", 8100.0)
+    for champion, low, high, expected in (
+        (8100.0, -1, 1, BELOW),
+        (7000.0, -1, 1, "fail"),
+        (8100.0, 1, 3, "fail"),
+    ):
+        assert judged(against(planted, {"rmse": (champion, low, high)}), "baseline").verdict == expected
     assert judged(planted, "baseline").verdict == "fail"
 
 
-CALM = {"labels": 0.1, "positive": [0.3, 0.25], "bins": [[1] * 10, [1] * 10], "slices": []}
+BINARY = {"moved": 0.1, "levels": [0.3, 0.25]}
+REGRESSION = {"moved": 0.5, "levels": [40_000.0, 40_900.0]}  # the outcome's standard deviation is 10,149
 
 
 @pytest.mark.parametrize(
-    ("shift", "good"),
+    ("word", "shift", "good"),
     [
-        (CALM, True),
-        (CALM | {"labels": 0.26}, False),
-        (CALM | {"positive": [0.2, 0.31]}, False),
-        (CALM | {"positive": [0.31, 0.2]}, False),
-        (CALM | {"positive": [0.0, 0.1]}, False),
-        (CALM | {"positive": [0.0, 0.0]}, True),
+        ("binary", BINARY, True),
+        ("binary", BINARY | {"moved": 0.26}, False),
+        ("binary", BINARY | {"levels": [0.2, 0.31]}, False),
+        ("binary", BINARY | {"levels": [0.31, 0.2]}, False),
+        ("binary", BINARY | {"levels": [0.0, 0.1]}, False),
+        ("binary", BINARY | {"levels": [0.0, 0.0]}, True),
+        ("multiclass", {"moved": 0.25, "levels": [0.1, 0.9]}, True),
+        ("multiclass", {"moved": 0.26, "levels": [0.5, 0.5]}, False),
+        ("regression", REGRESSION, True),
+        ("regression", REGRESSION | {"moved": 0.51}, False),
+        ("regression", REGRESSION | {"levels": [40_000.0, 41_100.0]}, False),
+        ("regression", REGRESSION | {"levels": [40_000.0, 38_900.0]}, False),
     ],
 )
-def test_labels_that_change_more_than_stated_must_be_meant(
-    evidence: Evidence, shift: dict[str, Any], good: bool
+def test_answers_that_change_more_than_stated_must_be_meant(
+    tinies: Tiny, word: str, shift: dict[str, Any], good: bool
 ) -> None:
-    found = judged(compared(evidence, shift=shift), "shift")
+    evidence, why = against(tinies.evidence(word), shift=shift), "stricter from now on, agreed with the desk"
+    found = verdict(evidence, "shift")
     assert found.verdict == ("pass" if good else "fail")
     assert good or "serving.shift of models/" in (found.reason or "")
-    message = settings(compared(evidence, shift=shift), "a stricter label, agreed with the desk")
-    assert judged(message, "shift").verdict == "pass"
-    assert good or judged(message, "shift").reason == "meant: a stricter label, agreed with the desk"
+    meant = changed(
+        evidence,
+        model=evidence.model.model_copy(update={"serving": evidence.model.serving.model_copy(update={"shift": why})}),
+    )
+    found = verdict(meant, "shift")
+    assert (found.verdict, found.reason) == ("pass", None if good else f"meant: {why}")
+    former = compared(meant, meant.comparison, replace(CHAMPION, served={"shift": why}))
+    found = verdict(former, "shift")
+    assert found.verdict == ("pass" if good else "fail")
+    assert good or "still the reason of 0123456789ab" in (found.reason or "")
 
 
-def settings(evidence: Evidence, reason: str) -> Evidence:
-    served = evidence.model.serving.model_copy(update={"shift": reason})
-    made = Compared(evidence.model.model_copy(update={"serving": served}), {}, {}, evidence.champion)
-    made.__dict__["comparison"] = evidence.comparison
-    return made
+@pytest.mark.parametrize("spread", [None, float("nan"), 0.0])
+def test_a_move_of_the_mean_is_held_against_a_spread_that_is_there(evidence: Evidence, spread: Any) -> None:
+    assert verdict(plant(against(evidence, shift=REGRESSION), "evaluation.spread", spread), "shift").verdict == "fail"
 
 
-def test_the_reason_of_the_release_before_is_none_for_the_next(evidence: Evidence) -> None:
-    message = settings(compared(evidence, shift=CALM | {"labels": 0.5}), "a stricter label, agreed with the desk")
-    former = replace(CHAMPION, served={"shift": "a stricter label, agreed with the desk"})
-    again = Compared(message.model, {}, {}, former)
-    again.__dict__["comparison"] = message.comparison
-    found = judged(again, "shift")
-    assert found.verdict == "fail"
-    assert "still the reason of 0123456789ab" in (found.reason or "")
-
-
-def test_a_first_release_changes_nobodys_labels(evidence: Evidence) -> None:
+def test_a_first_release_changes_nobodys_answers(evidence: Evidence) -> None:
     assert verdict(evidence, "shift").verdict == "pass"
 
 
@@ -159,12 +152,13 @@ def test_what_callers_notice_is_counted_by_each_models_own_threshold(model: conf
     made = model.model_copy(update={"slices": {column: "categories"}})
     rows = pl.DataFrame({column: ["a"] * 300 + ["b"] * 100})
     before, now = np.full(400, 0.45), np.r_[np.full(300, 0.45), np.full(100, 0.2)]
-    found = compare.shift(made, rows, before, now, threshold=0.5)
-    threshold = model.serving.threshold
+    rows = rows.with_columns(arr_delay=pl.Series(range(400)))
+    found = compare.shift(made, rows, before, now, {"threshold": 0.5})
+    threshold = model.serving.threshold  # type: ignore[attr-defined]
     assert 0.2 < threshold < 0.45
-    assert (found["labels"], found["positive"]) == (0.75, [0.0, 0.75])
+    assert (found["moved"], found["levels"]) == (0.75, [0.0, 0.75])
     assert [sum(bins) for bins in found["bins"]] == [400, 400]
     assert [each["slice"] for each in found["slices"]] == ["a"]  # of two hundred rows and more
-    head, shown = figures.shift(compare.NONE | {"shift": found})
+    head, shown = figures.shift(task.of(made), compare.NONE | {"shift": found})
     assert len(head) == 4
     assert shown[0][2] == "75.0%"

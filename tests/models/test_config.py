@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models.lib import config
 from repo.lib.refusal import Refusal
+from tests.models.tiny import Tiny
 from tests.support import trees
 from tests.support.process import Answer
 from tests.support.repository import ROOT
@@ -66,9 +68,19 @@ FAULTS = [
     ),
     ("{first: 2013-08, last: 2013-08}", "{first: 2012-12, last: 2012-12}", "windows", "follows test"),
     ("{first: 2013-01, last: 2013-06}", "{first: 2013-06, last: 2013-01}", "windows.train", "lies after last"),
-    ("{first: 2013-07, last: 2013-07}", "{first: 2013-07, last: 2013-13}", "windows.valid.last", "match pattern"),
-    ("{first: 2013-07, last: 2013-07}", "{first: 2013-7, last: 2013-07}", "windows.valid.first", "match pattern"),
-    ("{first: 2013-07, last: 2013-07}", "{first: 2013-07-01, last: 2013-07}", "windows.valid.first", "valid string"),
+    (
+        "{first: 2013-07, last: 2013-07}",
+        "{first: 2013-07, last: 2013-13}",
+        "windows.valid.last",
+        "not a day, week or",
+    ),
+    (
+        "{first: 2013-07, last: 2013-07}",
+        "{first: 2013-7, last: 2013-07}",
+        "windows.valid.first",
+        "not a day, week or",
+    ),
+    ("{first: 2013-07, last: 2013-07}", "{first: 2013-07-01, last: 2013-07}", "windows.valid", "not in the same unit"),
     ("{at_least: 0.70}", "{}", "gates.roc_auc", "give `at_least`, or switch the gate off"),
     ("{at_least: 0.57, rows: 40}", "{at_least: 0.57}", "gates.slice_roc_auc", "give `rows`"),
     ("{margin: 0.005}", "{off: later}", "gates.champion.off", "at least 10 characters"),
@@ -102,6 +114,52 @@ def test_a_fault_is_one_sentence_that_names_file_and_field(old: str, new: str, f
     assert sentence.endswith(".")
 
 
+NO_TASK = "is not binary, multiclass or regression"
+OF_A_TASK: list[tuple[str, dict[str, Any], str, str]] = [
+    # task, settings that are replaced, the field that is named, the message
+    ("binary", {"task": "ranking"}, "task", f"'ranking' {NO_TASK}"),
+    ("binary", {"task": ["binary"]}, "task", f"['binary'] {NO_TASK}"),
+    ("binary", {"target": {"column": "amount"}}, "target", "is Float64, not Boolean; add `above` or `equals`"),
+    ("binary", {"target": {"column": "late", "above": 0.5}}, "target.above", "is Boolean, not a number; leave `above`"),
+    ("binary", {"target": {"column": "kind", "above": 0.5}}, "target.above", "is String, not a number; use `equals`"),
+    ("binary", {"target": {"column": "late", "equals": "yes"}}, "target.equals", "is Boolean; give a value of that"),
+    ("binary", {"target": {"column": "kind", "equals": True}}, "target.equals", "is String; give a value of that type"),
+    ("binary", {"target": {"column": "count", "above": 1.0, "equals": 2}}, "target", "`above` or `equals`, not both"),
+    ("binary", {"target": {"column": "maybe", "equals": 20}}, "target.column", "'maybe' may be null"),
+    ("multiclass", {"target.classes": ["low", "mid", "low"]}, "target.classes", "every class once"),
+    ("multiclass", {"target.classes": ["1", 1]}, "target.classes", "every class once"),
+    ("multiclass", {"target.classes": ["low"]}, "target.classes", "at least 2 items"),
+    ("multiclass", {"target.classes": [1, 2]}, "target.classes", "'kind' is String; give its values in that type"),
+    ("multiclass", {"target.column": "count"}, "target.classes", "'count' is Int64; give its values in that type"),
+    ("multiclass", {"target": {"column": "amount", "classes": [1, 2]}}, "target.classes", "'amount' is Float64"),
+    ("regression", {"target.column": "kind"}, "target.column", "'kind' is String, not a number"),
+    ("regression", {"target.column": "late"}, "target.column", "'late' is Boolean, not a number"),
+    ("regression", {"target.above": 7.0}, "target.above", "not permitted"),
+    ("regression", {"serving.threshold": 0.5}, "serving.threshold", "not permitted"),
+    ("regression", {"gates.roc_auc": {"at_least": 0.5}}, "gates.roc_auc", "not permitted"),
+    ("regression", {"features": ["late"]}, "features", "'late' is Boolean, and a request has text"),
+    ("regression", {"features": ["day"]}, "features", "'day' is Date, and a request has text"),
+    ("regression", {"features": ["maybe"]}, "features", "'maybe' is a whole number that may be null"),
+    ("regression", {"features": ["target"]}, "features", "'target' is what the outcome is called"),
+]
+
+
+@pytest.mark.parametrize(("word", "settings", "field", "words"), OF_A_TASK)
+def test_what_a_task_cannot_take_is_one_sentence_that_names_file_and_field(
+    tinies: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, settings: Any, field: str, words: str
+) -> None:
+    folder = Path("models", f"tiny_{word}")
+    shutil.copytree(tinies.root / folder, tmp_path / folder)
+    (tmp_path / "data_schemas").symlink_to(tinies.root / "data_schemas")
+    monkeypatch.chdir(tmp_path)
+    trees.configure(tmp_path, settings, folder)
+    with pytest.raises(Refusal) as refused:
+        config.load(folder.name)
+    sentence = str(refused.value)
+    assert sentence.startswith(f"{folder}/model.yaml: {field}: ")
+    assert (words in sentence, "\n" in sentence, sentence[-1]) == (True, False, "."), sentence
+
+
 @pytest.mark.parametrize("text", ["- a\n- list\n", "just words\n", ""])
 def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
     FILE.write_text(text)
@@ -125,10 +183,6 @@ def test_a_model_cannot_be_changed_after_loading() -> None:
     model = config.load("specimen_delay")
     with pytest.raises(ValueError, match="frozen"):
         model.serving.max_rows = 1
-
-
-def test_a_window_names_its_months_across_the_new_year() -> None:
-    assert config.Window(first="2012-11", last="2013-02").months() == ["2012-11", "2012-12", "2013-01", "2013-02"]
 
 
 VERBS = ["run", "train", "export", "evaluate", "measure", "gates", "report"]
@@ -158,6 +212,7 @@ def test_the_command_line_answers_a_fault_in_one_line_without_a_traceback() -> N
     environment = {"PYTHONPATH": str(ROOT)}  # the tree holds no code
     Path("models/__main__.py").unlink()
     shutil.copy(ROOT / "models/__main__.py", "models")
+    Path("models/lib").symlink_to(ROOT / "models/lib")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"models run: {FILE}: storage: Input should be 'git' or 'dvc'; fix it there.\n"

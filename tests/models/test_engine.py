@@ -9,8 +9,10 @@ import grimp
 import pytest
 import yaml
 
-from models.lib import config, engine
+from models.lib import config, engine, lock
+from models.lib.split import PARTS
 from repo.lib.change import GROUND, SETTINGS, TRAIN
+from repo.lib.files import read_json
 from tests.support import trees
 from tests.support.repository import ROOT
 from tests.support.specimens import MODEL
@@ -19,7 +21,9 @@ VERBS = {stage: f"models.{stage}" for stage in ("train", "export", "evaluate")}
 VERBS |= {stage: f"data_schemas.{stage}" for stage in ("validate", "describe")}
 # They carry words, settings and files, and change no byte of what a stage makes of the same input.
 CARRIERS = {"repo.lib.command", "repo.lib.files", "repo.lib.refusal", "models.lib.config", "models.lib.artifacts"}
-CARRIERS |= {"data_schemas.lib.months"}
+CARRIERS |= {"data_schemas.lib.months", "models.lib.limits"}
+BY_NETWORK = {f"models.lib.{each}" for each in ("columns", "onnx_front", "exportable")}  # to export itself
+ROWS = {"models.lib.split", "models.lib.window"}  # every verb has their settings; these read by them
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,19 @@ def graph() -> Iterator[grimp.ImportGraph]:
 def test_what_a_stage_depends_on_is_what_its_verb_imports(graph: grimp.ImportGraph, stage: str) -> None:
     imported = {VERBS[stage], *graph.find_upstream_modules(VERBS[stage])} - CARRIERS
     listed = {path.removesuffix(".py").replace("/", ".") for path in engine.SOURCES[stage] if path.endswith(".py")}
-    assert listed - {"models.lib.inputs"} == imported, "what a network.py imports to export itself is listed, too"
+    imported = {each for each in imported if not each.startswith("models.lib.frameworks.")}
+    assert listed - BY_NETWORK == imported - BY_NETWORK - (set() if listed >= ROWS else ROWS)
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_stage_depends_on_the_task_of_its_model_alone() -> None:
+    model = config.load(MODEL.name, check_columns=False)
+    before = engine.hashes(model)
+    trees.append("models/lib/tasks/regression.py")
+    assert engine.hashes(model) == before
+    trees.append("models/lib/tasks/binary.py")
+    after = engine.hashes(model)
+    assert [stage for stage in before if before[stage] != after[stage]] == ["train", "export", "evaluate"]
 
 
 @pytest.mark.usefixtures("tree")
@@ -43,8 +59,8 @@ def test_its_stages_read_the_settings_that_a_plan_takes_for_training() -> None:
         key
         for params in stages["train"]["params"]
         for file, keys in params.items()
-        if "model.yaml" in file
         for key in keys
+        if "model.yaml" in file or key in engine.COPIED
     }
     assert read == {key for row in SETTINGS if row.first == TRAIN for key in row.prefixes} - {"storage"}
 
@@ -67,3 +83,44 @@ def test_another_package_of_one_model_is_news_for_that_model_alone() -> None:
     trees.append("requirements/training.txt")
     assert engine.hashes(model)["train"] != after["train"]
     assert engine.hashes(model)["describe"] == after["describe"]
+
+
+@pytest.mark.usefixtures("tree")
+def test_dvc_reads_the_settings_that_model_yaml_has_and_no_others() -> None:
+    """It fails for one that is not there, and at a date."""
+    lines = engine.pipeline(config.load(MODEL.name, check_columns=False)).splitlines()
+    assert [line.strip() for line in lines if "windows" in line] == [
+        "- model.yaml:windows",
+        "--first ${windows.train.first} --last ${windows.train.last}",
+        "- windows.train",
+        "- windows.valid",
+        "- windows.train",
+        "- windows.test",
+    ]
+    assert not [line for line in lines if line.strip() in ("- split", "- task", "- frame") or "# with" in line]
+    limits = [{"first": f"2013-0{month}-01", "last": f"2013-0{month}-28"} for month in (1, 2, 3)]
+    split = {"by": "time", "column": "flight_date", "unit": "day", **dict(zip(PARTS, limits, strict=True))}
+    trees.configure(Path(), {"windows": None, "split": split, "task": "binary"})
+    path = MODEL / "model.yaml"
+    path.write_text(path.read_text().replace("'2013-01-01'", "2013-01-01"))  # a date to any parser
+    model = config.load(MODEL.name)
+    lines = engine.pipeline(model).splitlines()
+    assert not [line for line in lines if "windows" in line]
+    assert sum(line.strip() == "- split" for line in lines) == sum(line.strip() == "- task" for line in lines) == 2
+    engine.hash_sources(model)
+    assert read_json(engine.path(model), "")["split"] == split
+
+
+def test_a_lock_knows_a_split_whatever_its_notation(tree: Path) -> None:
+    split = {"by": "column", "column": "dest", "train": ["ORD"], "valid": ["MCO"], "test": ["ATL"]}
+    trees.configure(tree, {"windows": None, "split": split})
+    params = {f"{MODEL}/build/engine.json": {"split": split}}
+    path = MODEL / "dvc.lock"
+    locked = yaml.safe_load(path.read_text())
+    locked["stages"]["train"]["params"] = params
+    path.write_text(yaml.safe_dump(locked))
+    changed = "train: split of models/specimen_delay/model.yaml changed"
+    assert changed not in lock.faults(MODEL.name, lock.here)
+    trees.configure(tree, {"split.test": ["BOS"]})
+    assert changed in lock.faults(MODEL.name, lock.here)
+    assert changed in lock.faults(MODEL.name, lambda name: lock.here(name)), "of any commit, too"

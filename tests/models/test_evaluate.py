@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score, roc_curve
+from sklearn.metrics import log_loss, roc_auc_score, roc_curve
 
 from data_schemas.lib import datasets
 from models import evaluate
@@ -17,6 +17,7 @@ from models.lib import config, metrics, samples, scoring
 from repo.lib.files import read_json, sha256
 from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
+from tests.models.tiny import Tiny
 from tests.support import trees
 from tests.support.process import Answer
 from tests.support.specimens import DATASET, MODEL
@@ -26,7 +27,7 @@ CLOSE = pytest.approx  # what is written has five digits
 
 @pytest.fixture(scope="module")
 def table(workshop: Path, model: config.Model) -> pl.DataFrame:
-    months = model.windows.test.months()
+    months = model.parts.months("test") or []
     return pl.concat(pl.read_parquet(workshop / DATASET / f"data/{month}.parquet") for month in months)
 
 
@@ -48,7 +49,7 @@ def found(built: Path) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("tree")
 def test_the_file_ranks_a_month_that_it_was_not_trained_on(model: config.Model) -> None:
-    rows = samples.table(model, model.windows.valid)
+    rows = samples.table(model, "valid")
     assert roc_auc_score(rows["target"], scoring.scores(scoring.session(model.onnx), rows)) >= 0.85
 
 
@@ -57,18 +58,8 @@ def test_the_figures_are_about_the_shipped_bytes_and_all_rows(
 ) -> None:
     assert found["onnx"] == sha256(workshop / MODEL / "model.onnx")
     assert found["rows"] == len(target)
-    assert found["positive_rate"] == CLOSE(target.mean(), abs=1e-5)
-    assert found["base_log_loss"] == CLOSE(log_loss(target, np.full(len(target), target.mean())), abs=1e-5)
-
-
-def test_the_metrics_equal_a_direct_computation(found: dict[str, Any], target: Any, score: Any) -> None:
-    for name, theirs in (("roc_auc", roc_auc_score), ("log_loss", log_loss), ("brier", brier_score_loss)):
-        assert found["metrics"][name]["value"] == CLOSE(theirs(target, score), abs=1e-5)
-    member = np.minimum((score * 10).astype(int), 9)
-    gaps = [abs((target - score)[member == place].sum()) for place in range(10)]
-    assert found["metrics"]["calibration_error"]["value"] == CLOSE(sum(gaps) / len(score), abs=1e-5)
-    for figure in found["metrics"].values():
-        assert figure["low"] < figure["value"] < figure["high"]
+    assert found["level"] == CLOSE(target.mean(), abs=1e-5)
+    assert found["trivial"] == CLOSE(log_loss(target, np.full(len(target), target.mean())), abs=1e-5)
 
 
 def test_every_row_is_in_one_slice_of_every_column(found: dict[str, Any], model: config.Model, target: Any) -> None:
@@ -90,7 +81,7 @@ def test_a_slices_figures_equal_a_direct_computation(
         ("sched_dep_minute", "480 to 720"): (hour >= 8) & (hour < 12),
     }.items():
         assert slices[key]["rows"] == rows.sum()
-        assert slices[key]["positive_rate"] == CLOSE(target[rows].mean(), abs=1e-5)
+        assert slices[key]["level"] == CLOSE(target[rows].mean(), abs=1e-5)
         assert slices[key]["roc_auc"]["value"] == CLOSE(roc_auc_score(target[rows], score[rows]), abs=1e-5)
         assert slices[key]["log_loss"]["value"] == CLOSE(log_loss(target[rows], score[rows]), abs=1e-5)
         assert slices[key]["roc_auc"]["low"] < slices[key]["roc_auc"]["value"] < slices[key]["roc_auc"]["high"]
@@ -118,15 +109,12 @@ def test_the_reliability_bins_hold_every_row_once(found: dict[str, Any], target:
     assert found["reliability"][4]["outcome"] == CLOSE(target[fifth].mean(), abs=1e-5)
 
 
-def test_the_curves_and_the_labels_equal_a_direct_computation(
-    found: dict[str, Any], model: config.Model, target: Any, score: Any
-) -> None:
+def test_the_curves_equal_a_direct_computation(found: dict[str, Any], target: Any, score: Any) -> None:
     false, true, _ = roc_curve(target, score, drop_intermediate=False)
-    grid = found["roc"]["false_positive_rate"]
-    np.testing.assert_allclose(found["roc"]["true_positive_rate"], np.interp(grid, false, true), atol=2e-3)
-    assert sum(found["histogram"]["positive"]) == target.sum()
-    assert sum(found["histogram"]["negative"]) == len(target) - target.sum()
-    assert found["labelled_positive"] == CLOSE((score >= model.serving.threshold).mean(), abs=1e-5)
+    _, roc, scores = found["charts"]
+    curve = roc["series"][1]
+    np.testing.assert_allclose(curve["y"], np.interp(curve["x"], false, true), atol=2e-3)
+    assert [sum(each["y"]) for each in scores["series"]] == [len(target) - target.sum(), target.sum()]
 
 
 @pytest.mark.usefixtures("tree")
@@ -135,23 +123,66 @@ def test_evaluating_again_gives_the_same_figures(found: dict[str, Any], model: c
     assert evaluate.evaluate(model) == found
 
 
-@pytest.mark.usefixtures("tree")
-@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -0.01, 1.01])
-def test_scores_that_are_no_probabilities_are_refused(
-    model: config.Model, score: Any, monkeypatch: pytest.MonkeyPatch, wrong: float
+@pytest.mark.parametrize(
+    ("word", "wrong"),
+    [
+        ("binary", float("nan")),
+        ("binary", float("inf")),
+        ("binary", -0.01),
+        ("binary", 1.01),
+        ("multiclass", float("nan")),
+        ("multiclass", -0.01),
+        ("multiclass", 0.99),  # no longer sums to 1
+        ("regression", float("nan")),
+        ("regression", float("-inf")),
+    ],
+)
+def test_what_a_task_may_not_answer_is_refused(
+    tinies: Tiny, monkeypatch: pytest.MonkeyPatch, word: str, wrong: float
 ) -> None:
-    scores = score.copy()
-    scores[5] = wrong
-    monkeypatch.setattr(scoring, "scores", lambda *_: scores)
-    with pytest.raises(Refusal, match=r"model\.onnx gives scores outside 0 to 1 or not finite; fix .*network\.py"):
+    monkeypatch.chdir(tinies.root)
+    model, scores = tinies.evidence(word).model, scoring.scores
+
+    def spoilt(*given: Any) -> Any:
+        values = scores(*given)
+        values[(5, *[0] * (values.ndim - 1))] = wrong
+        return values
+
+    monkeypatch.setattr(scoring, "scores", spoilt)
+    with pytest.raises(Refusal, match=r"model\.onnx gives \w+ outside .* or not finite; fix .*network\.py"):
         evaluate.evaluate(model)
+
+
+def test_rows_of_no_class_are_refused_with_their_number(tinies: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tinies.root)
+    model = tinies.evidence("multiclass").model
+    two = model.target.model_copy(update={"classes": ["low", "mid"]})
+    with pytest.raises(
+        Refusal, match=r"^models/tiny_multiclass/model\.yaml: target: 200 rows of 2013-03 have no outcome"
+    ):
+        samples.table(model.model_copy(update={"target": two}), "test")
+
+
+@pytest.mark.parametrize(
+    ("word", "rows"), [("binary", "amount > 44000"), ("multiclass", "kind = 'high'"), ("regression", "x > 2.5")]
+)
+def test_one_outcome_only_is_refused(tinies: Tiny, monkeypatch: pytest.MonkeyPatch, word: str, rows: str) -> None:
+    monkeypatch.chdir(tinies.root)
+    found = pl.SQLContext(data=datasets.read("tiny", ["2013-03"])).execute(f"SELECT * FROM data WHERE {rows}").collect()
+    monkeypatch.setattr(datasets, "read", lambda *_: found.with_columns(amount=50_000.0))
+    with pytest.raises(
+        Refusal, match=r"model\.yaml: the test rows \(2013-03\) have one (outcome|class) only, on which"
+    ):
+        evaluate.evaluate(tinies.evidence(word).model)
 
 
 @pytest.mark.usefixtures("tree")
 def test_a_test_window_without_rows_is_refused(model: config.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = datasets.read(model.dataset, ["2013-08"]).clear()
     monkeypatch.setattr(datasets, "read", lambda *_: empty)
-    with pytest.raises(Refusal, match=r"model\.yaml: windows\.test: holds no rows; choose months that the data has"):
+    with pytest.raises(
+        Refusal, match=r"model\.yaml: windows\.test: holds no rows \(2013-08\); choose some that the data has"
+    ):
         evaluate.evaluate(model)
 
 
@@ -176,13 +207,6 @@ def test_the_verb_writes_what_was_found(tree: Path, monkeypatch: pytest.MonkeyPa
     (tree / MODEL / "build/evaluation.json").unlink()
     assert evaluate.main(OPTIONS) == 0
     assert '"roc_auc"' in (tree / MODEL / "build/evaluation.json").read_text()
-
-
-@pytest.mark.usefixtures("tree")
-def test_a_test_window_with_one_outcome_is_refused(model: config.Model) -> None:
-    never = model.model_copy(update={"target": config.Target(column="arr_delay", above=5000)})
-    with pytest.raises(Refusal, match=r"model\.yaml: windows\.test: has one outcome only"):
-        evaluate.evaluate(never)
 
 
 def test_rows_outside_of_all_bins_are_a_slice_of_their_own(model: config.Model, table: pl.DataFrame) -> None:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from models import export, train
 from models.lib import artifacts, config, plugin, scoring
-from models.lib.inputs import attach
+from models.lib.onnx_front import attach
 from repo.lib.files import sha256
 from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
@@ -173,7 +173,7 @@ def test_names_become_ids_and_numbers_arrive_unchanged_in_the_graph() -> None:
 
 def test_the_file_of_the_tree_is_that_of_the_weights_beside_it(plain: Path, model: config.Model) -> None:
     """The shipped bytes come from the network beside them, stripped and serialised as export does it."""
-    exported = export.strip(plugin.network(model).load(plain / MODEL / "weights").to_onnx())
+    exported = export.strip(plugin.network(model).load(plain / MODEL / "weights").to_onnx(), {})
     assert exported.SerializeToString(deterministic=True) == (plain / ONNX).read_bytes()
 
 
@@ -183,4 +183,4 @@ def test_notes_in_the_body_of_a_branch_are_stripped(graph: onnx.ModelProto) -> N
     body = helper.make_graph([node], "body", [], [], doc_string="/home/someone/network.py")
     graph.graph.node.append(helper.make_node("If", ["x"], ["z"], then_branch=body, else_branch=body))
     assert b"/home/someone" in graph.SerializeToString()
-    assert b"/home/someone" not in export.strip(graph).SerializeToString()
+    assert b"/home/someone" not in export.strip(graph, {}).SerializeToString()

@@ -9,61 +9,94 @@ from typing import Any
 import pytest
 
 from models import gates
-from models.gates import Evidence, Verdict
-from models.lib import config
+from models.lib.judges import Evidence, Verdict
+from models.lib.tasks import task
 from tests.models.planted import ASIDE, GONE, only, plant, verdict
+from tests.models.tiny import TASKS, Tiny
 
-# gate -> where the evidence keeps its figures, and a value that is out of its limit
-FIGURES: list[tuple[str, str, Any]] = [
-    ("roc_auc", "evaluation.metrics.roc_auc.value", 0.69),
-    ("log_loss", "evaluation.metrics.log_loss.value", 0.61),
-    ("brier", "evaluation.metrics.brier.value", 0.21),
-    ("calibration_error", "evaluation.metrics.calibration_error.value", 0.16),
-    ("slice_roc_auc", "evaluation.slices.0.roc_auc.value", 0.56),
-    ("baseline", "evaluation.metrics.roc_auc.low", 0.64),
-    ("baseline", "evaluation.metrics.log_loss.high", 0.60),
-    ("champion", "evaluation.metrics.roc_auc.low", 0.64),  # a first release is held against the baseline
-    ("champion", "evaluation.metrics.log_loss.high", 0.60),
+# task -> gate, where the evidence keeps its figures, and a value that is out of its limit
+FIRST = {  # of a first release, which is held against the baseline
+    "binary": [("roc_auc.low", 0.64), ("log_loss.high", 0.67)],
+    "multiclass": [("macro_f1.low", 0.39), ("log_loss.high", 1.1)],
+    "regression": [("rmse.high", 8000.1)],
+}
+FIGURES: dict[str, list[tuple[str, str, Any]]] = {
+    "binary": [
+        ("roc_auc", "evaluation.metrics.roc_auc.value", 0.79),
+        ("log_loss", "evaluation.metrics.log_loss.value", 0.51),
+        ("brier", "evaluation.metrics.brier.value", 0.21),
+        ("calibration_error", "evaluation.metrics.calibration_error.value", 0.21),
+        ("slice_roc_auc", "evaluation.slices.0.roc_auc.value", 0.69),
+        ("plausible", "evaluation.alone.0.value", 0.94),
+    ],
+    "multiclass": [
+        ("macro_f1", "evaluation.metrics.macro_f1.value", 0.59),
+        ("balanced_accuracy", "evaluation.metrics.balanced_accuracy.value", 0.59),
+        ("log_loss", "evaluation.metrics.log_loss.value", 0.91),
+        ("slice_macro_f1", "evaluation.slices.0.macro_f1.value", 0.49),
+        ("class_recall", "evaluation.classes.2.recall.value", 0.39),
+        ("plausible", "evaluation.alone.0.value", 0.77),
+    ],
+    "regression": [
+        ("rmse", "evaluation.metrics.rmse.value", 6000.1),
+        ("mae", "evaluation.metrics.mae.value", 5000.1),
+        ("r2", "evaluation.metrics.r2.value", 0.59),
+        ("slice_rmse", "evaluation.slices.0.rmse.value", 7000.1),
+        ("plausible", "evaluation.alone.0.value", 0.85),
+    ],
+}
+for word, found in FIGURES.items():
+    found += [
+        (gate, f"evaluation.metrics.{path}", bad) for gate in ("baseline", "champion") for path, bad in FIRST[word]
+    ]
+FIGURES["binary"] += [  # about the file, whatever it answers
     ("parity", "measured.parity.largest_difference", 2e-5),
     ("parity", "measured.parity.rows", 9_999),
-    ("latency", "measured.latency.one_row.p99_ms", 100.1),
-    ("latency", "measured.latency.hundred_rows.p99_ms", 100.1),
+    ("latency", "measured.latency.one_row.p99_ms", 2.1),
+    ("latency", "measured.latency.hundred_rows.p99_ms", 10.1),
     ("size_mb", "measured.size_mb", 10.1),
 ]
+PLANTED = [(word, *each) for word, found in FIGURES.items() for each in found]
+OF_FILE = {"parity", "latency", "size_mb", "behaviour"}
 NEEDED = [
-    *[(gate, path) for gate, path, _ in FIGURES if gate != "slice_roc_auc"],
-    ("slice_roc_auc", "evaluation.slices"),
-    ("slice_roc_auc", "evaluation.slices.1.roc_auc.value"),
-    ("baseline", "evaluation.base_log_loss"),
-    ("champion", "evaluation.base_log_loss"),
-    ("parity", "measured.parity"),
-    ("latency", "measured.latency"),
+    *((word, gate, path) for word, gate, path, _ in PLANTED),
+    *((word, gate, "evaluation.trivial") for word in TASKS for gate in ("baseline", "champion")),
+    *((word, gate, "evaluation.slices") for word, gate, _, _ in PLANTED if gate.startswith("slice_")),
+    ("binary", "parity", "measured.parity"),
+    ("binary", "latency", "measured.latency"),
 ]
 
 
-def test_every_gate_has_a_judge_and_a_planted_fault() -> None:
-    assert set(gates.JUDGES) == set(config.Gates.model_fields)
-    assert {gate for gate, _, _ in FIGURES} | {"behaviour", "shift"} == set(config.Gates.model_fields)
+@pytest.mark.parametrize("word", TASKS)
+def test_every_gate_of_a_task_has_a_planted_fault(word: str) -> None:
+    """But for `shift`, whose faults are those of a comparison (test_below_limits.py)."""
+    every = set(task.settings(word).model_fields["gates"].annotation.model_fields)  # type: ignore[union-attr]
+    assert {gate for gate, _, _ in FIGURES[word]} | {"shift"} | OF_FILE == every
 
 
-def test_verdicts_come_in_the_order_of_the_file_and_the_shipped_model_passes(evidence: Evidence) -> None:
-    quiet = evidence.model.gates.model_copy(update={"behaviour": config.Behaviour(off=ASIDE)})
+@pytest.mark.parametrize("word", TASKS)
+def test_verdicts_come_in_their_order_and_a_sound_model_passes(tinies: Tiny, word: str) -> None:
+    evidence = tinies.evidence(word)
+    behaviour = evidence.model.gates.behaviour.model_copy(update={"off": ASIDE, "tests": None})
+    quiet = evidence.model.gates.model_copy(update={"behaviour": behaviour})
     found = gates.judge(replace(evidence, model=evidence.model.model_copy(update={"gates": quiet})))
-    assert [each.name for each in found] == list(config.Gates.model_fields)
+    assert [each.name for each in found] == evidence.model.gate_names
+    assert set(evidence.model.gate_names) == set(type(evidence.model.gates).model_fields)
     assert [(each.name, each.verdict) for each in found[:-1] if each.verdict != "pass"] == []
     assert (found[-1].verdict, found[-1].reason) == ("off", ASIDE)
 
 
-@pytest.mark.parametrize(("name", "path", "bad"), FIGURES)
-def test_a_figure_out_of_its_limit_fails(evidence: Evidence, name: str, path: str, bad: float) -> None:
+@pytest.mark.parametrize(("word", "name", "path", "bad"), PLANTED)
+def test_a_figure_out_of_its_limit_fails(tinies: Tiny, word: str, name: str, path: str, bad: float) -> None:
+    evidence = tinies.evidence(word)
     assert verdict(evidence, name).verdict == "pass"
     assert verdict(plant(evidence, path, bad), name).verdict == "fail"
 
 
 @pytest.mark.parametrize("value", [None, math.nan, GONE], ids=["null", "nan", "gone"])
-@pytest.mark.parametrize(("name", "path"), NEEDED)
-def test_a_gate_without_data_fails(evidence: Evidence, name: str, path: str, value: Any) -> None:
-    found = verdict(plant(evidence, path, value), name)
+@pytest.mark.parametrize(("word", "name", "path"), NEEDED)
+def test_a_gate_without_data_fails(tinies: Tiny, word: str, name: str, path: str, value: Any) -> None:
+    found = verdict(plant(tinies.evidence(word), path, value), name)
     assert found.verdict == "fail"
     if value is GONE:
         assert (found.reason or "").endswith("is missing")
@@ -72,71 +105,91 @@ def test_a_gate_without_data_fails(evidence: Evidence, name: str, path: str, val
 @pytest.mark.parametrize(
     ("name", "path", "limit"),
     [
-        ("roc_auc", "evaluation.metrics.roc_auc.value", 0.70),
-        ("log_loss", "evaluation.metrics.log_loss.value", 0.60),
-        ("latency", "measured.latency.one_row.p99_ms", 100.0),
+        ("rmse", "evaluation.metrics.rmse.value", 6000.0),
+        ("r2", "evaluation.metrics.r2.value", 0.6),
+        ("latency", "measured.latency.one_row.p99_ms", 2.0),
         ("size_mb", "measured.size_mb", 10.0),
     ],
 )
-def test_a_figure_at_its_limit_passes(evidence: Evidence, name: str, path: str, limit: float) -> None:
+def test_a_figure_at_its_limit_passes_and_an_infinite_one_fails_on_either_side(
+    tinies: Tiny, name: str, path: str, limit: float
+) -> None:
+    evidence = tinies.evidence("regression")
     assert verdict(plant(evidence, path, limit), name).verdict == "pass"
+    if name != "latency":
+        infinite = [verdict(plant(evidence, path, value), name).verdict for value in (math.inf, -math.inf)]
+        assert infinite == ["fail", "fail"]
 
 
-@pytest.mark.parametrize("value", [math.inf, -math.inf])
-def test_an_infinite_figure_fails_on_either_side(evidence: Evidence, value: float) -> None:
-    for name in ("roc_auc", "log_loss"):
-        assert verdict(plant(evidence, f"evaluation.metrics.{name}.value", value), name).verdict == "fail"
+@pytest.mark.parametrize("word", TASKS)
+def test_a_gate_that_is_off_says_why_and_looks_at_nothing(tinies: Tiny, word: str) -> None:
+    blind = replace(tinies.evidence(word), evaluation={}, measured={})
+    names = blind.model.gate_names
+    off = type(blind.model.gates)(**{name: {"off": ASIDE} for name in names})
+    found = gates.judge(replace(blind, model=blind.model.model_copy(update={"gates": off})))
+    assert found == [Verdict(name, "-", "-", "off", ASIDE) for name in names]
 
 
-@pytest.mark.parametrize("name", config.Gates.model_fields)
-def test_a_gate_that_is_off_says_why_and_looks_at_nothing(evidence: Evidence, name: str) -> None:
-    blind = replace(evidence, evaluation={}, measured={})
-    off = {each: type(getattr(evidence.model.gates, each))(off=ASIDE) for each in config.Gates.model_fields}
-    found = gates.judge(replace(blind, model=evidence.model.model_copy(update={"gates": config.Gates(**off)})))
-    each = next(each for each in found if each.name == name)
-    assert each == Verdict(name, "-", "-", "off", ASIDE)
+@pytest.fixture
+def slices(tinies: Tiny) -> Evidence:
+    """Of which two have 282 and 309 rows, and the third has 9: the smallest RMSE is the best one."""
+    return tinies.evidence("regression")
 
 
-def test_the_worst_slice_is_named_with_its_size(evidence: Evidence) -> None:
-    place, bad = next((at, each) for at, each in enumerate(evidence.evaluation["slices"]) if each["slice"] == "UA")
-    found = verdict(plant(evidence, f"evaluation.slices.{place}.roc_auc.value", 0.5), "slice_roc_auc")
-    assert found.value == "0.5"
-    assert f"{bad['column']} {bad['slice']} ({bad['rows']:,} rows)" in (found.reason or "")
+def test_the_worst_slice_is_named_with_its_size(slices: Evidence) -> None:
+    found = verdict(plant(slices, "evaluation.slices.1.rmse.value", 7777.0), "slice_rmse")
+    assert (found.value, found.reason) == ("7777", "worst of 2 slices: side right (282 rows)")
 
 
-def test_a_weak_slice_that_is_too_small_is_not_judged(evidence: Evidence) -> None:
-    weak = plant(plant(evidence, "evaluation.slices.0.roc_auc.value", 0.4), "evaluation.slices.0.rows", 39)
-    assert verdict(weak, "slice_roc_auc").verdict == "pass"
-    assert verdict(plant(weak, "evaluation.slices.0.rows", 40), "slice_roc_auc").verdict == "fail"
+def test_a_weak_slice_that_is_too_small_is_not_judged(slices: Evidence) -> None:
+    weak = plant(slices, "evaluation.slices.2.rmse.value", 9999.0)
+    assert verdict(weak, "slice_rmse").verdict == "pass"
+    assert verdict(weak, "slice_rmse", rows=9).verdict == "fail"
 
 
-def test_no_slice_that_is_large_enough_is_a_failure(evidence: Evidence) -> None:
-    found = verdict(evidence, "slice_roc_auc", rows=1_000_000)
-    assert (found.verdict, found.reason) == ("fail", "no slice is large enough to judge")
+@pytest.mark.parametrize(
+    ("word", "name", "which"), [("multiclass", "class_recall", "class"), ("regression", "slice_rmse", "slice")]
+)
+def test_none_that_is_large_enough_is_a_failure(tinies: Tiny, word: str, name: str, which: str) -> None:
+    found = verdict(tinies.evidence(word), name, rows=1_000_000)
+    assert (found.verdict, found.reason) == ("fail", f"no {which} is large enough to judge")
 
 
-def test_a_large_slice_with_one_outcome_is_a_failure_that_names_it(evidence: Evidence) -> None:
-    found = verdict(plant(evidence, "evaluation.slices.1.roc_auc.value", None), "slice_roc_auc")
-    assert found.verdict == "fail"
-    assert (found.reason or "").endswith("has one outcome only")
+def test_a_large_slice_with_one_outcome_is_a_failure_that_names_it(slices: Evidence) -> None:
+    found = verdict(plant(slices, "evaluation.slices.1.rmse.value", None), "slice_rmse")
+    assert (found.verdict, found.reason) == ("fail", "side right has one outcome only")
 
 
-def test_a_baseline_that_is_too_high_is_not_beaten(evidence: Evidence) -> None:
-    assert verdict(evidence, "baseline", roc_auc=0.95).verdict == "fail"
+FIRSTS = [
+    (
+        "binary",
+        "ROC AUC at least 0.65, log-loss under 0.6607 (base rate)",
+        "ROC AUC at least 0.5,",
+        "roc_auc.low",
+        0.49,
+    ),
+    (
+        "multiclass",
+        "macro F1 at least 0.4, log-loss under 1.082 (shares of the classes)",
+        "at least 0.333,",
+        "macro_f1.low",
+        0.33,
+    ),
+    ("regression", "RMSE at most 8000, RMSE under 1.015e+04 (the mean)", "RMSE at most 10149", "rmse.high", 10_150),
+]
 
 
-def test_a_first_release_says_that_there_is_no_champion_and_is_held_against_the_baseline(evidence: Evidence) -> None:
-    found = verdict(evidence, "champion")
-    assert found.verdict == "pass"
+@pytest.mark.parametrize(("word", "limit", "chance", "path", "bad"), FIRSTS)
+def test_a_first_release_must_beat_the_stated_baseline_or_without_one_chance(
+    tinies: Tiny, word: str, limit: str, chance: str, path: str, bad: float
+) -> None:
+    first = only(tinies.evidence(word), "champion")
+    found = verdict(first, "champion")
+    assert (found.verdict, found.limit) == ("pass", limit)
     assert (found.reason or "").startswith("first release: there is no champion")
-    assert "ROC AUC at least 0.65" in found.limit
-    assert "(base rate)" in found.limit
-
-
-def test_a_first_release_without_a_stated_baseline_must_beat_chance_and_base_rate(evidence: Evidence) -> None:
-    first = only(evidence, "champion")
-    stated = first.model.gates.model_copy(update={"baseline": config.Baseline(off="this team states no baseline")})
-    first = replace(first, model=first.model.model_copy(update={"gates": stated}))
-    for found, expected in ((first, "pass"), (plant(first, "evaluation.metrics.roc_auc.low", 0.49), "fail")):
-        each = next(each for each in gates.judge(found) if each.name == "champion")
-        assert (each.verdict, "at least 0.5," in each.limit) == (expected, True)
+    off = type(first.model.gates.baseline)(off="this team states no baseline")  # type: ignore[attr-defined]
+    gates_of = first.model.gates.model_copy(update={"baseline": off})
+    first = replace(first, model=first.model.model_copy(update={"gates": gates_of}))
+    for evidence, expected in ((first, "pass"), (plant(first, f"evaluation.metrics.{path}", bad), "fail")):
+        each = next(each for each in gates.judge(evidence) if each.name == "champion")
+        assert (each.verdict, chance in each.limit) == (expected, True)

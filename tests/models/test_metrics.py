@@ -2,29 +2,59 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+import sklearn.metrics as skl
 
 from models.lib import metrics
+from tests.models.tiny import TASKS
 
 ROWS = 3000
-THEIRS = {"roc_auc": roc_auc_score, "log_loss": log_loss, "brier": brier_score_loss}
+Kind = tuple[metrics.Floats, metrics.Floats]  # outcomes, and what a model answers
+
+
+def labels(theirs: Callable[..., float], **settings: Any) -> Callable[..., float]:
+    """Of scikit-learn's metrics of labels: the class of the largest probability is one."""
+    return lambda target, value, **weights: theirs(target, value.argmax(axis=1), **settings, **weights)
+
+
+THEIRS: dict[tuple[str, str], Callable[..., float]] = {
+    ("binary", "roc_auc"): skl.roc_auc_score,
+    ("binary", "log_loss"): skl.log_loss,
+    ("binary", "brier"): skl.brier_score_loss,
+    ("multiclass", "macro_f1"): labels(skl.f1_score, average="macro"),
+    ("multiclass", "balanced_accuracy"): labels(skl.balanced_accuracy_score),
+    ("multiclass", "log_loss"): skl.log_loss,
+    ("regression", "rmse"): skl.root_mean_squared_error,
+    ("regression", "mae"): skl.mean_absolute_error,
+    ("regression", "r2"): skl.r2_score,
+}
+OURS = {word: importlib.import_module(f"models.lib.tasks.{word}").Behaviour.metrics for word in TASKS}
+EVERY = [(word, name) for word in TASKS for name in OURS[word]]
 
 
 @pytest.fixture(scope="module")
-def target() -> metrics.Floats:
-    return (np.random.default_rng(1).random(ROWS) < 0.3).astype(np.float64)
+def kinds() -> dict[str, Kind]:
+    """Of some use; the scores are rounded, so that one occurs about thirty times."""
+    dice = np.random.default_rng(1)
+    late, noise = (dice.random(ROWS) < 0.3).astype(np.float64), dice.random(ROWS)
+    kind = dice.choice(4, ROWS, p=[0.6, 0.3, 0.09, 0.01]).astype(np.float64)
+    likely = dice.random((ROWS, 4)) + 0.8 * np.eye(4)[kind.astype(int)]
+    amount = 1e6 + 3 * dice.normal(size=ROWS)  # its variance is a small part of its square
+    return {
+        "binary": (late, np.clip(0.6 * noise + 0.3 * late, 0.01, 0.99).round(2)),
+        "multiclass": (kind, likely / likely.sum(axis=1, keepdims=True)),
+        "regression": (amount, amount + dice.normal(size=ROWS)),
+    }
 
 
 @pytest.fixture(scope="module")
-def score(target: metrics.Floats) -> metrics.Floats:
-    """Of some use, and rounded, so that a score occurs about thirty times."""
-    noise = np.random.default_rng(2).random(ROWS)
-    return np.clip(0.6 * noise + 0.3 * target, 0.01, 0.99).round(2)
+def score(kinds: dict[str, Kind]) -> metrics.Floats:
+    return kinds["binary"][1]
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +62,29 @@ def counts() -> Any:
     return metrics.resamples(ROWS)
 
 
-@pytest.mark.parametrize("name", THEIRS)
+def test_only_the_calibration_error_is_nowhere_in_scikit_learn() -> None:
+    assert set(EVERY) - set(THEIRS) == {("binary", "calibration_error")}
+
+
+@pytest.mark.parametrize(("word", "name"), THEIRS)
 def test_a_metric_is_scikit_learns_on_the_sample_and_on_every_resample(
-    name: str, target: metrics.Floats, score: metrics.Floats, counts: Any
+    kinds: dict[str, Kind], counts: Any, word: str, name: str
 ) -> None:
-    theirs: Callable[..., float] = THEIRS[name]
-    ours = metrics.METRICS[name](target, score, counts)
+    theirs, given = THEIRS[word, name], kinds[word]
+    ours = OURS[word][name](*given, counts)
     assert ours.shape == (1 + metrics.RESAMPLES,)
-    assert ours[0] == pytest.approx(theirs(target, score), abs=1e-9)
-    for draw in range(1, 20):
-        assert ours[draw] == pytest.approx(theirs(target, score, sample_weight=counts[draw]), abs=1e-9)
+    assert ours[0] == pytest.approx(theirs(*given), abs=1e-7)
+    for draw in range(1, 10):
+        assert ours[draw] == pytest.approx(theirs(*given, sample_weight=counts[draw]), abs=1e-7)
 
 
-def test_roc_auc_of_ties_only_is_one_half() -> None:
-    assert metrics.roc_auc(np.array([0.0, 1, 1]), np.full(3, 0.2), np.ones((1, 3), np.float32))[0] == 0.5
+def test_a_class_that_a_draw_lacks_counts_in_no_mean_and_one_outcome_has_no_variance() -> None:
+    target, value = np.array([0.0, 1, 1, 2]), np.eye(3)[[0, 1, 0, 1]]
+    draws = np.array([[1, 1, 1, 1], [2, 1, 1, 0]], np.float32)
+    assert metrics.balanced_accuracy(target, value, draws) == pytest.approx([0.5, 0.75])
+    assert metrics.macro_f1(target, value, draws) == pytest.approx([(2 / 3 + 1 / 2) / 3, (4 / 5 + 2 / 3) / 2])
+    same = metrics.r2(np.full(4, 0.1), np.full(4, 0.2), draws)
+    assert np.isnan(same).all()
 
 
 @pytest.mark.parametrize("outcome", [0.0, 1.0])
@@ -86,13 +125,14 @@ def test_resamples_depend_on_the_seed_alone(counts: Any) -> None:
     assert not (metrics.resamples(ROWS, seed=1) == counts).all()
 
 
-@pytest.mark.parametrize("name", metrics.METRICS)
+@pytest.mark.parametrize(("word", "name"), EVERY)
 def test_an_interval_contains_the_value_and_narrows_with_more_rows(
-    name: str, target: metrics.Floats, score: metrics.Floats
+    kinds: dict[str, Kind], word: str, name: str
 ) -> None:
     widths = []
     for rows in (300, ROWS):
-        found: Any = metrics.interval(metrics.METRICS[name](target[:rows], score[:rows], metrics.resamples(rows)))
+        target, value = (each[:rows] for each in kinds[word])
+        found: Any = metrics.interval(OURS[word][name](target, value, metrics.resamples(rows)))
         assert found["low"] <= found["value"] <= found["high"]
         widths.append(found["high"] - found["low"])
     assert 0 < widths[1] < widths[0]

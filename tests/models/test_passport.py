@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from data_schemas.lib import pointer
 from models import gates
-from models.lib import config, passport
+from models.lib import config, judges, passport
 from repo.lib.refusal import Refusal
 from tests.models.scene import OPTIONS
 from tests.support import trees
@@ -24,7 +26,7 @@ CONTENT: dict[str, list[tuple[Path | str, str, str]]] = {
         (MODEL / "network.py", "random(train.height) < 0.9", "random(train.height) < 0.8"),
         (MODEL / "test_behaviour.py", "(missing - plain) < 0.25", "(missing - plain) < 0.5"),
         (MODEL / "model.yaml", "max_epochs: 6", "max_epochs: 7"),
-        ("models/gates.py", "good = value <= limit", "good = value < limit"),
+        ("models/lib/judges.py", "good = value <= limit", "good = value < limit"),
     ],
 }
 EDITS = [(name, path, old, new) for name, edits in CONTENT.items() for path, old, new in edits]
@@ -116,27 +118,32 @@ def test_a_missing_or_broken_pin_of_the_data_is_refused(
     ("verdicts", "whole"), [(["pass", "off"], "pass"), (["pass", "fail", "off"], "fail"), (["fail"], "fail")]
 )
 @pytest.mark.usefixtures("tree")
-def test_one_gate_that_fails_fails_the_whole(evidence: gates.Evidence, verdicts: list[str], whole: str) -> None:
+def test_one_gate_that_fails_fails_the_whole(evidence: judges.Evidence, verdicts: list[str], whole: str) -> None:
     record = passport.make(evidence.model, evidence.evaluation, [{"verdict": each} for each in verdicts], None, [], 0.6)
     assert record["verdict"] == whole
 
 
 @pytest.mark.usefixtures("tree")
-def test_the_record_holds_what_promotion_and_people_need(evidence: gates.Evidence) -> None:
+def test_the_record_holds_what_promotion_and_people_need(evidence: judges.Evidence) -> None:
     champion = {"version": "0123456789ab", "onnx": "f" * 64, "commit": "c" * 40}
     record = passport.make(evidence.model, evidence.evaluation, [{"verdict": "pass"}], champion, [], 0.6)
     assert set(record["content"]) == {"data", "schema", "code", "service", "requirements", "onnx"}
     assert record["version"] == passport.version(record["content"])
     assert record["metrics"] == evidence.evaluation["metrics"]
-    assert record["dataset"]["window"] == {"first": "2013-08", "last": "2013-08"}
+    assert record["dataset"]["window"] == "2013-08"
     assert record["dataset"]["rows"] == evidence.evaluation["rows"]
+    assert record["dataset"]["quarantined"] == 0
     assert record["champion"] == champion
+    pinned = pointer.demand(evidence.model.dataset)
+    pointer.pin(evidence.model.dataset, replace(pinned, quarantined=12))
+    record = passport.make(evidence.model, evidence.evaluation, [{"verdict": "pass"}], champion, [], 0.6)
+    assert record["dataset"]["quarantined"] == 12
 
 
 def test_writing_it_again_gives_the_same_bytes(
-    tree: Path, evidence: gates.Evidence, monkeypatch: pytest.MonkeyPatch
+    tree: Path, evidence: judges.Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge: Callable[[gates.Evidence], list[gates.Verdict]] = lambda _: [gates.Verdict("brier", "l", "v", "pass")]  # noqa: E731
+    judge: Callable[[judges.Evidence], list[judges.Verdict]] = lambda _: [judges.Verdict("brier", "l", "v", "pass")]  # noqa: E731
     monkeypatch.setattr(gates, "judge", judge)
     monkeypatch.setattr(gates, "gather", lambda _: evidence)
     path = tree / MODEL / "build/passport.yaml"

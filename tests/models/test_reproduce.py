@@ -44,7 +44,7 @@ def test_the_same_bytes_are_said_to_be_the_same(verb: Verb) -> None:
 @pytest.mark.usefixtures("trained")
 def test_a_passport_says_what_was_found_of_its_own_file_alone() -> None:
     model = config.load(MODEL.name, check_columns=False)
-    figures = {"rows": 1, "positive_rate": 0.5, "metrics": {}}
+    figures = {"rows": 1, "level": 0.5, "metrics": {}}
     made = [passport.make(model, figures, [], None, [], 1.0)]
     reproduce.record(model, "identical bytes")
     made.append(passport.make(model, figures, [], None, [], 1.0))

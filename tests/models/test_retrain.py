@@ -16,7 +16,7 @@ from data_schemas.lib import pointer
 from data_schemas.lib.pointer import Version
 from models import retrain
 from models.lib import champion, config, windows, worktree
-from models.lib.config import Windows
+from models.lib.split import Parts, Spans
 from repo.lib.files import sha256, write
 from tests.github.hub import Hub
 from tests.models.scene import Verbs, shrink
@@ -26,21 +26,26 @@ from tests.support.process import Answer, run
 from tests.support.repository import commit, git
 from tests.support.specimens import MODEL
 
-INGEST, RUN = "data_schemas ingest specimen_trips --accept", "models run specimen_delay"
+INGEST, RUN = "data_schemas ingest specimen_trips --accept", "models run specimen_delay --windows 4"
+CHECK = "models run specimen_delay --check"
 BRANCH = "retrain/specimen_delay"
 NEW = Version("0" * 32 + ".dir", 1, 1)
 BETTER = {"verdict": "pass", "value": "0.0123", "reason": "ROC AUC against 0123456789ab: +0.0200, on the same rows"}
 
 
-def move(model: config.Model, _: str | None) -> Windows:
+def later(model: config.Model) -> Spans:
+    assert isinstance(model.parts, Spans)
+    return model.parts.moved(1)
+
+
+def move(model: config.Model, _: str | None) -> Parts:
     """As `windows.slide`, whose months this tree has not got."""
-    new = windows.moved(model.windows, 1)
-    windows.edit(model, new)
-    return new
+    windows.edit(model, later(model))
+    return later(model)
 
 
-def stay(model: config.Model, _: str | None) -> Windows:
-    return model.windows
+def stay(model: config.Model, _: str | None) -> Parts:
+    return model.parts
 
 
 def judge(gate: dict[str, str], others: str = "pass", against: str | None = "0123456789ab") -> Callable[[], None]:
@@ -86,8 +91,8 @@ def branches(remote: Path) -> list[str]:
 def test_a_better_model_is_a_pull_request_with_the_verdict_first(
     remote: Path, children: Verbs, verb: Callable[..., Answer]
 ) -> None:
-    old = config.load("specimen_delay", check_columns=False).windows
-    new, data = windows.moved(old, 1), pointer.pinned("specimen_trips")
+    model = config.load("specimen_delay", check_columns=False)
+    old, new, data = model.parts, later(model), pointer.pinned("specimen_trips")
     assert data
     answer = verb("retrain", "specimen-delay", "--propose")
     assert (answer.code, answer.error) == (0, "")
@@ -185,6 +190,34 @@ def test_data_or_windows_alone_are_enough(
     assert children.called[-1] == RUN
 
 
+SPLITS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "by a hash": (
+        {"by": "hash", "key": ["flight"], "shares": {"train": 0.7, "valid": 0.15, "test": 0.15}},
+        ["--windows", "4"],
+    ),
+    "by a column": ({"by": "column", "column": "flight", "train": [1], "valid": [2], "test": [3]}, []),
+}
+
+
+@pytest.mark.parametrize("case", SPLITS)
+def test_without_windows_new_data_join_the_parts_there_are(
+    remote: Path, verbs: Verbs, verb: Callable[..., Answer], case: str
+) -> None:
+    """And a column has no other division to try."""
+    split, options = SPLITS[case]
+    trees.configure(Path(), {"windows": None, "split": split})
+    commit(Path())
+    git("push", "--quiet", "origin", "HEAD:main")
+    run = " ".join(["models run specimen_delay", *options])
+    verbs.effects = {INGEST: lambda: pointer.pin("specimen_trips", NEW), run: judge(BETTER)}
+    assert verb("retrain", "specimen_delay", "--propose").code == 0
+    assert verbs.called == [INGEST, run]
+    assert proposed(remote)["title"] == "Retrain specimen_delay on its newest data"
+    assert "- The split stayed.\n" in proposed(remote)["body"]
+    changed = git("show", "--name-only", "--format=", BRANCH, root=remote / "origin").splitlines()
+    assert changed == ["data_schemas/specimen_trips/data.dvc", f"{MODEL}/dvc.lock"]
+
+
 @pytest.mark.parametrize("propose", [["--propose"], []], ids=["proposed", "here"])
 def test_without_anything_new_nothing_is_trained_or_proposed(
     remote: Path, verbs: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, propose: list[str]
@@ -202,7 +235,7 @@ def test_without_anything_new_nothing_is_trained_or_proposed(
     [
         ({INGEST: 1}, f"`python -m {INGEST}` ended with 1 (see above)"),
         ({RUN: 2}, f"`python -m {RUN}` ended with 2 (see above)"),
-        ({RUN: 1, f"{RUN} --check": 1}, f"`python -m {RUN}` came to no verdict (see above)"),
+        ({RUN: 1, CHECK: 1}, "`python -m models run specimen_delay` came to no verdict (see above)"),
     ],
     ids=["data that breaks its contract", "refused", "no verdict"],
 )

@@ -67,8 +67,8 @@ def test_weights_are_numbers_and_nothing_that_could_run(plain: Path) -> None:
 
 @pytest.mark.usefixtures("tree")
 def test_features_and_target_are_all_that_a_network_sees(model: config.Model) -> None:
-    rows = samples.table(model, model.windows.test)
-    months = model.windows.test.months()
+    rows = samples.table(model, "test")
+    months = model.parts.months("test") or []
     delay = pl.concat(pl.read_parquet(DATASET / f"data/{month}.parquet") for month in months)
     assert rows.columns == [*model.features, "target"]
     assert rows["target"].to_list() == (delay[model.target.column] > model.target.above).cast(pl.Int8).to_list()
@@ -98,8 +98,8 @@ def test_training_sees_the_training_and_validation_windows_and_no_other(
 ) -> None:
     monkeypatch.setattr(plugin, "network", lambda _: Recorder)
     assert train.main(OPTIONS) == 0
-    data, windows = tree / "data_schemas/specimen_trips/data", (model.windows.train, model.windows.valid)
-    heights = [[pl.read_parquet(data / f"{month}.parquet").height for month in each.months()] for each in windows]
+    data, parts = tree / "data_schemas/specimen_trips/data", (model.parts.months(part) for part in ("train", "valid"))
+    heights = [[pl.read_parquet(data / f"{month}.parquet").height for month in each or []] for each in parts]
     assert Recorder.seen == tuple(map(sum, heights))
     assert Recorder.params == model.training
 

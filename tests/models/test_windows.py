@@ -5,11 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
+from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from data_schemas.lib import datasets
 from models.lib import config, windows
+from models.lib.split import PARTS
 from repo.lib.refusal import Refusal
 from tests.support import trees
 from tests.support.specimens import DATASET, MODEL, SPECIMENS
@@ -59,13 +64,13 @@ def slide(to: str | None = None) -> list[str]:
     """What changes, a line each window."""
     model = config.load("specimen_delay", check_columns=False)
     new = windows.slide(model, to)
-    assert config.load("specimen_delay", check_columns=False).windows == new
-    return [line for line in windows.changes(model.windows, new) if new != model.windows]
+    assert config.load("specimen_delay", check_columns=False).parts == new
+    return [line for line in windows.changes(model.parts, new) if new != model.parts]
 
 
 def months() -> list[str]:
-    found = config.load("specimen_delay", check_columns=False).windows
-    return [str(found.train), str(found.valid), str(found.test)]
+    found = config.load("specimen_delay", check_columns=False)
+    return [found.span(part) for part in PARTS]
 
 
 def lay_out(text: str) -> None:
@@ -167,4 +172,73 @@ def test_months_that_are_not_there_or_lie_before_are_refused(
     before = (here / FILE).read_bytes()
     with pytest.raises(Refusal, match=re.escape(printed)):
         slide(to)
+    assert (here / FILE).read_bytes() == before
+
+
+DAYS = """
+split:  # ours
+  by: time
+  column: flight_date
+  unit: day
+  train: {first: 2013-01-01, last: "2013-01-10"}  # the first without quotes: a date
+  valid: {first: 2013-01-11, last: 2013-01-12}
+  test: {first: 2013-01-13, last: 2013-01-14}
+"""
+WEEKS = """
+split:
+  {by: time, column: flight_date, unit: week, train: {first: 2012-W52, last: 2013-W01},
+   valid: {first: 2013-W02, last: 2013-W02}, test: {first: 2013-W03, last: 2013-W03}}
+"""
+HASH = """
+split: {by: hash, key: [flight], shares: {train: 0.7, valid: 0.15, test: 0.15}}
+"""
+Dated = Callable[[str, str], None]
+
+
+@pytest.fixture
+def dated(here: Path, monkeypatch: pytest.MonkeyPatch) -> Dated:
+    """Settings with another split, and data from 2012-12-24 up to a day."""
+
+    def lay_out(split: str, last: str) -> None:
+        text = (here / FILE).read_text()
+        (here / FILE).write_text(text.replace(f"windows:{WINDOWS}", split.lstrip()))
+        days = [date(2012, 12, 24) + timedelta(days=each) for each in range(200)]
+        table = pl.DataFrame({"flight_date": [day for day in days if str(day) <= last]})
+        monkeypatch.setattr(datasets, "read_all", lambda _: table)
+
+    return lay_out
+
+
+def test_days_of_a_column_move_to_the_last_one(here: Path, dated: Dated) -> None:
+    dated(DAYS, "2013-02-02")
+    assert slide() == [
+        "train: 2013-01-01 to 2013-01-10 -> 2013-01-20 to 2013-01-29",
+        "valid: 2013-01-11 to 2013-01-12 -> 2013-01-30 to 2013-01-31",
+        "test: 2013-01-13 to 2013-01-14 -> 2013-02-01 to 2013-02-02",
+    ]
+    text = (here / FILE).read_text()
+    assert 'train: {first: 2013-01-20, last: "2013-01-29"}  # the first without quotes: a date' in text
+    assert "split:  # ours" in text
+
+
+def test_weeks_of_a_column_move_across_the_new_year(dated: Dated) -> None:
+    dated(WEEKS, "2013-01-28")
+    assert slide("2013-W04") == [
+        "train: 2012-W52 to 2013-W01 -> 2013-W01 to 2013-W02",
+        "valid: 2013-W02 -> 2013-W03",
+        "test: 2013-W03 -> 2013-W04",
+    ]
+    assert slide()[-1] == "test: 2013-W04 -> 2013-W05"
+    with pytest.raises(Refusal, match=r"--to 2013-02 is not a week; write it as 2013-W05\."):
+        slide("2013-02")
+    with pytest.raises(Refusal, match="has no week 2013-W06, which the test window of specimen_delay would need"):
+        slide("2013-W06")
+
+
+def test_a_hash_moves_nothing_and_says_so(here: Path, dated: Dated) -> None:
+    dated(HASH, "2013-02-02")
+    before = (here / FILE).read_bytes()
+    assert slide() == []
+    with pytest.raises(Refusal, match=r"--to 2013-12 moves windows, and models/specimen_delay/model\.yaml has none"):
+        slide("2013-12")
     assert (here / FILE).read_bytes() == before

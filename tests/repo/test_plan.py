@@ -46,7 +46,7 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "repo/lib/markdown.py": (TRAIN, TRAIN, BOTH, True, True),
     "repo/lib/files.py": (TRAIN, TRAIN, BOTH, True, True),
     "models/train.py": (TRAIN, TRAIN, [], True, False),
-    "models/lib/inputs.py": (TRAIN, TRAIN, [], True, True),
+    "models/lib/onnx_front.py": (TRAIN, TRAIN, [], True, True),
     "models/lib/metrics.py": (TRAIN, TRAIN, [], True, True),
     "models/gates.py": (GATES, GATES, [], True, False),
     "models/lib/report/report.html.jinja": (GATES, GATES, [], True, False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pandera.polars as pa
 import polars as pl
 import pytest
@@ -89,6 +90,10 @@ def test_text_checks_become_the_pattern_that_pandera_enforces(
         (str, pa.Field(str_matches="^b$", metadata={"example": "a"}), "the example 'a' is refused"),
         (int, pa.Field(ge=1, metadata={"example": 0}), "the example 0 is refused"),
         (int, pa.Field(in_range=(0, 9), ge=1), "two checks set 'min'"),
+        (int, pa.Field(isin=[1.5]), "the allowed value 1.5 is no integer"),
+        (float, pa.Field(ge=float("inf")), "no value is on the right side"),
+        (float, pa.Field(le=float("nan")), "no value is on the right side"),
+        (str, pa.Field(ge="a"), "cannot compare with 'a'"),
         (bool, pa.Field(), "must be text, an integer or a float"),
         (pl.Date, pa.Field(), "must be text, an integer or a float"),
     ],
@@ -99,6 +104,31 @@ def test_what_the_service_could_not_enforce_is_refused_with_file_and_column(
     with pytest.raises(Refusal, match=words) as refusal:
         derive(monkeypatch, column=(kind, field))
     assert f"{DATASET}/schema.py: column: " in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "limits"),
+    [
+        (int, {"in_range": (0, 1e6)}, {"min": 0, "max": 1_000_000}),
+        (int, {"in_range": (0.5, 9.5)}, {"min": 1, "max": 9}),
+        (int, {"gt": 0.5, "lt": 9.5}, {"above": 0, "below": 10}),
+        (int, {"ge": 0, "le": float("inf")}, {"min": 0, "max": 2**63 - 1}),
+        (int, {"isin": np.array([3, 1])}, {"allowed": [3, 1]}),
+        (int, {"isin": {30, 4, 12}}, {"allowed": [4, 12, 30]}),
+        (int, {"isin": [1.0, 2.0]}, {"allowed": [1, 2]}),
+        (str, {"isin": frozenset("cab")}, {"allowed": ["a", "b", "c"]}),
+        (float, {"in_range": (np.float64(0.25), np.float32(5))}, {"min": 0.25, "max": 5.0}),
+        (float, {"ge": 0, "le": 1e300}, {"min": 0, "max": request.FLOAT32_MAX}),
+    ],
+)
+def test_limits_as_python_writes_them_are_served(
+    kind: Any, field: dict[str, Any], limits: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feature = derive(monkeypatch, column=(kind, pa.Field(**field)))["column"]
+    written = json.dumps({key: feature[key] for key in limits})
+    assert written == json.dumps(limits)
+    accepted = {"rows": [{"column": feature["example"]}]}
+    request.decoder({"features": [feature], "max_rows": 1})(json.dumps(accepted).encode())
 
 
 def test_a_feature_that_is_no_column_is_refused() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from models.lib import champion, config, passport
-from models.lib.report.figures import TITLES
+from models.lib.tasks import task
 
 COUNTS = [[60 * (row == to) + 20 * (row + 1 == to) for to in range(10)] for row in range(10)]  # made up, of a promise
 
@@ -19,15 +19,17 @@ def judge(model: str, /, **changes: Any) -> dict[str, Any]:
     settings = config.load(model, check_columns=False)
     hashes = passport.content(settings)
     figure = {"value": 0.75, "low": 0.74, "high": 0.76}
-    gates = [{"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for name in gate_names()]
+    gates = [
+        {"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for name in settings.gate_names
+    ]
     record = {
         "model": model,
         "version": passport.version(hashes),
         "verdict": "pass",
         "content": hashes,
-        "metrics": dict.fromkeys(TITLES, figure),
+        "metrics": dict.fromkeys(task.of(settings).metrics, figure),
         "gates": gates,
-        "judged_by": gate_names(),
+        "judged_by": settings.gate_names,
         "champion": None,
         "serving": {"strategy": "canary", "slow_ms": 5.0},
         "promises": [
@@ -55,4 +57,7 @@ def lock(model: str) -> str:
 
 
 def gate_names() -> list[str]:
-    return list(config.Gates.model_fields)
+    """Those of a model that says yes or no, in the order of its verdicts."""
+    kind = task.settings("binary")
+    gates = kind.model_fields["gates"].annotation
+    return kind.model_construct(gates=gates.model_construct()).gate_names  # type: ignore[union-attr]

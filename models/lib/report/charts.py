@@ -3,14 +3,19 @@
 import io
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from typing import Any
 
 import matplotlib
+import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from models.lib.tasks.task import Task
+
 LONGEST = 24  # letters of a name, or there is no room for the points
+ROOM = 12  # classes of which every cell is written
 LARGE = 500  # rows from which an interval says something
 BLUE, ORANGE, GREY, RED = "#2563eb", "#ea580c", "#9ca3af", "#be123c"
 STYLE: Any = {
@@ -24,69 +29,80 @@ STYLE: Any = {
 }
 
 
-def draw(evaluation: dict[str, Any], comparison: dict[str, Any] | None = None) -> dict[str, Markup]:
-    """Title -> SVG. `comparison` is that of compare.py, where there is a champion."""
+def draw(task: Task, evaluation: dict[str, Any], comparison: dict[str, Any] | None = None) -> dict[str, Markup]:
+    """Title -> SVG: what evaluation.json lists under `charts`, and the slices. `comparison` is that of compare.py."""
     champion = {(each["column"], each["slice"]): each["champion"] for each in (comparison or {}).get("slices", [])}
-    drawings: dict[str, Callable[[Axes, dict[str, Any]], None]] = {
-        "Reliability": _reliability,
-        "ROC curve": _roc,
-        "Scores by outcome": _histogram,
-        "ROC AUC by slice": partial(_slices, champion=champion),
-    }
+    kinds = {"lines": _lines, "steps": _steps, "matrix": _matrix}
     with matplotlib.rc_context(STYLE):
-        return {title: _svg(drawing, evaluation, tall="slice" in title) for title, drawing in drawings.items()}
+        found = {each["title"]: _svg(partial(kinds[each["kind"]], chart=each)) for each in evaluation["charts"]}
+        if evaluation["slices"]:
+            slices = partial(_slices, task=task, evaluation=evaluation, champion=champion)
+            found[f"{task.titles[task.main]} by slice"] = _svg(slices, max(4.0, 0.22 * len(evaluation["slices"])))
+    return found
 
 
-def _svg(drawing: Callable[[Axes, dict[str, Any]], None], evaluation: dict[str, Any], tall: bool) -> Markup:
-    height = max(4.0, 0.22 * len(evaluation["slices"])) if tall else 4.0
+def _svg(drawing: Callable[[Axes], None], height: float = 4.0) -> Markup:
     figure = Figure(figsize=(5.4, height), layout="constrained")
-    drawing(figure.add_subplot(), evaluation)
+    drawing(figure.add_subplot())
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]), transparent=True)
     return Markup(file.getvalue()[file.getvalue().index("<svg") :])  # noqa: S704 - drawn here; matplotlib escapes text
 
 
-def _reliability(axes: Axes, evaluation: dict[str, Any]) -> None:
-    bins = [each for each in evaluation["reliability"] if each["rows"]]
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfect")
-    axes.plot([each["score"] for each in bins], [each["outcome"] for each in bins], "o-", color=BLUE, label="model")
-    for each in bins:
-        axes.annotate(
-            f"{each['rows']:,}", (each["score"], each["outcome"]), (4, -10), textcoords="offset points", size=7
-        )
-    axes.set(xlabel="mean score of the bin (rows beside the point)", ylabel="share positive", xlim=(0, 1), ylim=(0, 1))
+def _lines(axes: Axes, chart: dict[str, Any]) -> None:
+    """The first series is what the others are read against."""
+    for place, each in enumerate(chart["series"]):
+        style = {"color": GREY, "linewidth": 1, "linestyle": "--"} if place == 0 else {"color": BLUE}
+        noted = each.get("notes", [])
+        axes.plot(each["x"], each["y"], marker="o" if noted else "", label=each["name"], **style)
+        for x, y, note in zip(each["x"], each["y"], noted, strict=False):
+            axes.annotate(note, (x, y), (4, -10), textcoords="offset points", size=7)
+    _labelled(axes, chart)
+    if chart["limits"]:
+        axes.set(xlim=chart["limits"], ylim=chart["limits"])
     axes.legend(frameon=False)
 
 
-def _roc(axes: Axes, evaluation: dict[str, Any]) -> None:
-    curve, auc = evaluation["roc"], evaluation["metrics"]["roc_auc"]["value"]
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
-    axes.plot(curve["false_positive_rate"], curve["true_positive_rate"], color=BLUE, label=f"AUC {auc:.3f}")
-    axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1))
-    axes.legend(frameon=False, loc="lower right")
+def _steps(axes: Axes, chart: dict[str, Any]) -> None:
+    for each, colour in zip(chart["series"], (BLUE, ORANGE), strict=False):
+        axes.stairs(each["y"], chart["edges"], fill=True, color=colour, alpha=0.55, label=each["name"])
+    _labelled(axes, chart)
+    if len(chart["series"]) > 1:
+        axes.legend(frameon=False)
 
 
-def _histogram(axes: Axes, evaluation: dict[str, Any]) -> None:
-    found = evaluation["histogram"]
-    for outcome, colour in (("negative", BLUE), ("positive", ORANGE)):
-        axes.stairs(found[outcome], found["edges"], fill=True, color=colour, alpha=0.55, label=outcome)
-    axes.set(xlabel="score", ylabel="rows", xlim=(0, 1))
-    axes.legend(frameon=False)
+def _matrix(axes: Axes, chart: dict[str, Any]) -> None:
+    """Shares of each row; the rows themselves are written where there is room."""
+    cells = np.array(chart["cells"], np.float64)
+    shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    places, names = range(len(cells)), [_short(name) for name in chart["names"]]
+    axes.set_xticks(places, names, size=7, rotation=90)
+    axes.set_yticks(places, names, size=7)
+    for row, column in product(places, places) if len(cells) <= ROOM else ():
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{int(cells[row, column]):,}", size=7, color=colour, ha="center", va="center")
+    _labelled(axes, chart)
 
 
-def _slices(axes: Axes, evaluation: dict[str, Any], champion: dict[tuple[str, str], float | None]) -> None:
-    found = [each for each in evaluation["slices"] if each["roc_auc"]["value"] is not None][::-1]
+def _labelled(axes: Axes, chart: dict[str, Any]) -> None:
+    axes.set(xlabel=chart["axes"][0], ylabel=chart["axes"][1])
+
+
+def _slices(axes: Axes, task: Task, evaluation: dict[str, Any], champion: dict[tuple[str, str], float | None]) -> None:
+    metric = task.main
+    found = [each for each in evaluation["slices"] if each[metric]["value"] is not None][::-1]
     for place, each in enumerate(found):
-        auc, large = each["roc_auc"], each["rows"] >= LARGE
-        axes.plot([auc["low"], auc["high"]], [place, place], color=BLUE if large else GREY, linewidth=1.5)
-        axes.plot(auc["value"], place, "o", color=BLUE if large else GREY, markersize=4)
+        figure, large = each[metric], each["rows"] >= LARGE
+        axes.plot([figure["low"], figure["high"]], [place, place], color=BLUE if large else GREY, linewidth=1.5)
+        axes.plot(figure["value"], place, "o", color=BLUE if large else GREY, markersize=4)
     before = [(champion.get((each["column"], each["slice"])), place) for place, each in enumerate(found)]
-    if points := [(auc, place) for auc, place in before if auc is not None]:
+    if points := [(value, place) for value, place in before if value is not None]:
         axes.plot(*zip(*points, strict=True), "|", color=RED, markersize=8, markeredgewidth=1.5, label="champion")
-    axes.axvline(evaluation["metrics"]["roc_auc"]["value"], color=ORANGE, linewidth=1, label="all rows")
+    axes.axvline(evaluation["metrics"][metric]["value"], color=ORANGE, linewidth=1, label="all rows")
     names = [f"{_short(each['column'])} {_short(each['slice'])} ({each['rows']:,})" for each in found]
     axes.set_yticks(range(len(found)), names, size=7)
-    axes.set(xlabel=f"95 % intervals; grey: under {LARGE} rows", xlim=(0.4, 1))
+    axes.set_xlabel(f"95 % intervals; grey: under {LARGE} rows")
     axes.legend(frameon=False, loc="lower right")
 
 

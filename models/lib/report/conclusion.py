@@ -3,16 +3,17 @@
 import re
 from typing import Any
 
-from models.lib.report.figures import SHOWN, TITLES, readable, word
+from models.lib.report.figures import SHOWN, number, readable, word
+from models.lib.tasks.task import Task
 
 MOST = 3  # gates that a sentence names
 
 
-def decision(passport: dict[str, Any], comparison: dict[str, Any]) -> str:
+def decision(task: Task, passport: dict[str, Any], comparison: dict[str, Any]) -> str:
     """Whether it is better than production, and whether a gate blocks it."""
     failed = _failed(passport)
     gates = f"blocked by {_list(failed)}" if failed else _passed(passport)
-    return " ".join(f"{_compared(passport, comparison)}; {gates}.".split())
+    return " ".join(f"{_compared(task, passport, comparison)}; {gates}.".split())
 
 
 def outcome(passport: dict[str, Any]) -> str:
@@ -21,7 +22,7 @@ def outcome(passport: dict[str, Any]) -> str:
     return " ".join((f"FAIL: {_list(failed)}" if failed else f"PASS: {_passed(passport)}").split())
 
 
-def _compared(passport: dict[str, Any], comparison: dict[str, Any]) -> str:
+def _compared(task: Task, passport: dict[str, Any], comparison: dict[str, Any]) -> str:
     if passport["champion"] is None:
         return "First release, with nothing to compare it with"
     if passport["champion"]["onnx"] == passport["content"]["onnx"]:
@@ -29,24 +30,24 @@ def _compared(passport: dict[str, Any], comparison: dict[str, Any]) -> str:
     if not comparison["metrics"]:
         return f"Not compared with production ({str(comparison['fault'] or 'no figures').rstrip('.')})"
     differences = {name: each["difference"] for name, each in comparison["metrics"].items()}
-    found = differences["roc_auc"]
+    title, found = task.titles[task.main], differences[task.main]
     if found["value"] is None:
         return "Not compared with production (the test window has one outcome only)"
-    by_auc = word("roc_auc", found)
-    others = {name: word(name, each) for name, each in differences.items() if name != "roc_auc"}
+    by_main = word(task, task.main, found)
+    others = {task.titles[name]: word(task, name, each) for name, each in differences.items() if name != task.main}
     also = [
-        f", {each} in {_and(others, each)}" for each in ("better", "worse") if each != by_auc and _and(others, each)
+        f", {each} in {_and(others, each)}" for each in ("better", "worse") if each != by_main and _and(others, each)
     ]
-    if by_auc in ("better", "worse"):
+    if by_main in ("better", "worse"):
         low, high = sorted(abs(found[key]) for key in ("low", "high"))
-        by = f"{abs(found['value']):.{SHOWN}f} ROC AUC ({low:.{SHOWN}f} to {high:.{SHOWN}f})"
-        return f"{by_auc.capitalize()} than production by {by}{''.join(also)}"
-    value, low, high = (f"{found[key]:+.{SHOWN}f}" for key in ("value", "low", "high"))
-    return f"Neither better nor worse than production by ROC AUC ({value}, {low} to {high}){''.join(also)}"
+        by = f"{number(abs(found['value']), SHOWN)} {title} ({number(low, SHOWN)} to {number(high, SHOWN)})"
+        return f"{by_main.capitalize()} than production by {by}{''.join(also)}"
+    value, low, high = (number(found[key], SHOWN, "+") for key in ("value", "low", "high"))
+    return f"Neither better nor worse than production by {title} ({value}, {low} to {high}){''.join(also)}"
 
 
 def _and(words: dict[str, str], wanted: str) -> str:
-    return " and ".join(TITLES[name] for name, each in words.items() if each == wanted)
+    return " and ".join(title for title, each in words.items() if each == wanted)
 
 
 def _failed(passport: dict[str, Any]) -> list[str]:
@@ -77,7 +78,7 @@ def _in_words(gate: dict[str, Any]) -> str:
     if gate["value"] == "none":
         return f"{gate['name']}: {(gate['reason'] or 'no data').rstrip('.')}"
     value, limit = readable(gate["value"], exact=True), readable(gate["limit"], exact=True)
-    number = re.fullmatch(r"at (?:most|least) (-?[\d.]+)", limit)
-    if number and gate["name"] == "champion":  # the interval's lower bound
-        return f"champion: ROC AUC {value} at worst, limit {number[1]}"
-    return f"{gate['name']} {value}, limit {number[1]}" if number else f"{gate['name']}: {value} (limit: {limit})"
+    bound = re.fullmatch(r"at (?:most|least) (-?[\d.]+)", limit)
+    if bound and gate["name"] == "champion":  # the worse end of the interval
+        return f"champion: difference {value} at worst, limit {bound[1]}"
+    return f"{gate['name']} {value}, limit {bound[1]}" if bound else f"{gate['name']}: {value} (limit: {limit})"

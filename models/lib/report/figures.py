@@ -8,19 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from models.lib import config
+from models.lib.tasks.task import BINS, Task
 
-TITLES = {
-    "roc_auc": "ROC AUC",
-    "log_loss": "log-loss",
-    "brier": "Brier score",
-    "calibration_error": "calibration error",
-}
-HIGHER = {"roc_auc"}  # is better; of the others the lower one
 SHOWN = 4  # digits of a difference
 LEAST, LEAST_MS = 0.000001, 0.01  # below them the digits of a figure say nothing
 NOTE = (
     "Difference: candidate minus champion on the same rows, with the 95 % interval of a paired bootstrap; where it "
-    "contains 0 there is no evidence of a difference. Of ROC AUC the higher is better, of the others the lower."
+    "contains 0 there is no evidence of a difference. "
 )
 COMPARED = ["champion", "difference", ""]
 Table = tuple[list[str], list[list[str]]]
@@ -39,54 +33,78 @@ def gates(passport: dict[str, Any]) -> Table:
     return ["gate", "verdict", "value", "limit", ""], rows
 
 
-def metrics(evaluation: dict[str, Any], comparison: dict[str, Any]) -> Table:
+def note(task: Task, comparison: dict[str, Any]) -> str:
+    """How to read a comparison; empty without one."""
+    if not comparison["metrics"]:
+        return ""
+    higher = " and ".join(title for name, title in task.titles.items() if name in task.higher)
+    return f"{NOTE}Of {higher} the higher is better, of the others the lower."
+
+
+def metrics(task: Task, evaluation: dict[str, Any], comparison: dict[str, Any]) -> Table:
     head = ["metric", "candidate", "95 % interval", *(COMPARED if comparison["metrics"] else [])]
     rows = []
-    for name, title in TITLES.items():
+    for name, title in task.titles.items():
         figure, against = evaluation["metrics"][name], comparison["metrics"].get(name)
-        compared = [_number(against["champion"], 4), *_difference(name, against)] if against else []
-        rows.append([title, _number(figure["value"], 4), interval(figure, 4), *compared])
+        compared = [number(against["champion"], 4), *_difference(task, name, against)] if against else []
+        rows.append([title, number(figure["value"], 4), interval(figure, 4), *compared])
     return head, rows
 
 
-def slices(found: list[dict[str, Any]], comparison: dict[str, Any]) -> Table:
-    """ROC AUC of these slices of the evaluation."""
-    head = ["column", "slice", "rows", "positive", "ROC AUC", "95 % interval"]
+def slices(task: Task, found: list[dict[str, Any]], comparison: dict[str, Any]) -> Table:
+    """The main metric of these slices of the evaluation."""
+    head = ["column", "slice", "rows", task.level_title, task.titles[task.main], "95 % interval"]
     known = {(each["column"], each["slice"]): each for each in comparison["slices"]}
     rows = []
     for each in found:
-        auc, against = each["roc_auc"], known.get((each["column"], each["slice"]))
-        compared = [_number(against["champion"], 3), *_difference("roc_auc", against)] if against else []
-        share = f"{each['positive_rate']:.1%}"
-        cells = [each["column"], each["slice"], f"{each['rows']:,}", share, _number(auc["value"], 3), interval(auc, 3)]
+        figure, against = each[task.main], known.get((each["column"], each["slice"]))
+        compared = [number(against["champion"], 3), *_difference(task, task.main, against)] if against else []
+        cells = [each["column"], each["slice"], f"{each['rows']:,}", task.shown(each["level"])]
+        cells += [number(figure["value"], 3), interval(figure, 3)]
         rows.append([*cells, *(compared or ["", "", ""] if known else [])])
     return [*head, *(COMPARED if known else [])], rows
 
 
-def shift(comparison: dict[str, Any]) -> Table:
+def classes(evaluation: dict[str, Any]) -> Table:
+    """Recall and precision by class; no rows where there are none."""
+    rows = [
+        [each["class"], f"{each['rows']:,}"]
+        + [
+            cell
+            for name in ("recall", "precision")
+            for cell in (number(each[name]["value"], 3), interval(each[name], 3))
+        ]
+        for each in evaluation.get("classes", [])
+    ]
+    return ["class", "rows", "recall", "95 % interval", "precision", "95 % interval"], rows
+
+
+def shift(task: Task, comparison: dict[str, Any]) -> Table:
     """What callers will notice of a release, in the champion's place; no rows without a champion."""
     found = comparison["shift"]
     head = ["", "before", "with this", ""]
     if not found:
         return head, []
-    before, now = found["positive"]
     rows = [
-        ["labels that change", "", f"{found['labels']:.1%}", "of rows"],
-        ["labelled positive", f"{before:.1%}", f"{now:.1%}", f"{now / before:.2f} times as many" if before else ""],
+        [task.moved_title, "", f"{found['moved']:.1%}", "of rows"],
+        [task.answered_title, *map(task.shown, found["levels"]), ""],
     ]
     for each in found["slices"]:
-        before, now = each["positive"]
-        remark = f"{each['labels']:.1%} of {each['rows']:,} labels change"
-        rows.append([f"{each['column']} {each['slice']}: positive", f"{before:.1%}", f"{now:.1%}", remark])
+        remark = f"{each['moved']:.1%} of {each['rows']:,} {task.moved_title.split()[0]} change"
+        rows.append([f"{each['column']} {each['slice']}: {task.level_title}", *map(task.shown, each["levels"]), remark])
     return head, rows
 
 
-def scores(comparison: dict[str, Any]) -> Table:
-    """Rows of the test window by tenth of the score, of champion and candidate."""
-    found = comparison["shift"]
-    bins = zip(*found["bins"], strict=True) if found else ()
-    rows = [[f"{place / 10:.1f}", f"{old:,}", f"{new:,}"] for place, (old, new) in enumerate(bins)]
-    return ["scores from", "before", "with this"], rows
+def bins(task: Task, comparison: dict[str, Any]) -> Table:
+    """Rows of the test part by bin of what is answered, of champion and candidate."""
+    head, found = [f"{task.field} from", "before", "with this"], comparison["shift"]
+    if not found:
+        return head, []
+    answer = task.answer(found["edges"])
+    names = answer["names"] or ["the lowest", *(readable(f"{edge:.4g}") for edge in answer["edges"])]
+    names = [*names[: BINS - 1], "others"] if len(names) > BINS else names
+    counted = list(zip(*found["bins"], strict=True))[: len(names)]
+    return head, [[name, f"{old:,}", f"{new:,}"] for name, (old, new) in zip(names, counted, strict=True)]
 
 
 def costs(model: config.Model, measured: dict[str, Any], comparison: dict[str, Any]) -> Table:
@@ -132,26 +150,30 @@ def against(passport: dict[str, Any], comparison: dict[str, Any]) -> str:
 def interval(figure: dict[str, Any], digits: int) -> str:
     if figure["value"] is None:
         return "one outcome only"
-    return f"{figure['low']:.{digits}f} to {figure['high']:.{digits}f}"
+    return f"{number(figure['low'], digits)} to {number(figure['high'], digits)}"
 
 
-def word(name: str, difference: dict[str, Any]) -> str:
+def word(task: Task, name: str, difference: dict[str, Any]) -> str:
     """`better` or `worse` only where the whole interval says so, as it is shown."""
     if difference["value"] is None:
         return ""
     low, high = (round(difference[key], SHOWN) for key in ("low", "high"))
     if low <= 0 <= high:
         return "no evidence of a difference"
-    return "better" if (low > 0) == (name in HIGHER) else "worse"
+    return "better" if (low > 0) == (name in task.higher) else "worse"
 
 
-def _difference(name: str, against: dict[str, Any]) -> list[str]:
+def _difference(task: Task, name: str, against: dict[str, Any]) -> list[str]:
     found = against["difference"]
     if found["value"] is None:
         return ["", ""]
-    value, low, high = (f"{found[key]:+.{SHOWN}f}" for key in ("value", "low", "high"))
-    return [f"{value} ({low} to {high})", word(name, found)]
+    value, low, high = (number(found[key], SHOWN, "+") for key in ("value", "low", "high"))
+    return [f"{value} ({low} to {high})", word(task, name, found)]
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+def number(value: float | None, digits: int, sign: str = "") -> str:
+    """With so many decimals, and fewer the larger it is: the fourth one of 40,000 says nothing."""
+    if value is None:
+        return ""
+    decimals = max(0, digits + 1 - len(f"{abs(value):.0f}"))
+    return f"{value:{sign},.{decimals}f}"

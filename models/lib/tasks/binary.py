@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from models.lib import config, limits, metrics
 from models.lib.limits import AtLeast, AtMost, Gate, LargeAtLeast, Share
 from models.lib.tasks import task
-from models.lib.tasks.task import BINS, Counts, Floats
+from models.lib.tasks.task import BINS, Counts, Floats, Metric
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,7 +25,7 @@ class Target(config.Target):
     """A row is positive when `column` is greater than `above` (in its unit), or `equals` a value, or is true."""
 
     above: float | None = None
-    equals: str | int | None = None
+    equals: str | bool | int | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Target:
@@ -68,23 +68,18 @@ class Settings(config.Model):
 
 
 class Behaviour(task.Task):
-    metrics = {
+    metrics: ClassVar[Mapping[str, Metric]] = {
         "roc_auc": metrics.roc_auc,
         "log_loss": metrics.log_loss,
         "brier": metrics.brier,
         "calibration_error": metrics.calibration_error,
-    }
-    titles = {
-        "roc_auc": "ROC AUC",
-        "log_loss": "log-loss",
-        "brier": "Brier score",
-        "calibration_error": "calibration error",
     }
     higher = frozenset({"roc_auc"})
     main, proper, scale = "roc_auc", "log_loss", "roc_auc"
     output, field = "score", "scores"
     trivial_title = "base rate"
     level_title, moved_title = "positive", "labels that change"
+    answered_title = "labelled positive"
     model: Settings
 
     def column(self) -> pl.Expr:
@@ -103,14 +98,17 @@ class Behaviour(task.Task):
 
         target = self.model.target
         if target.above is not None and not kind.is_numeric():
-            task.refuse_target(f"{where}.above", f"{target.column!r} is {kind}, not a number; use `equals`")
-        if target.equals is not None and (kind == pl.String) != isinstance(target.equals, str):
-            task.refuse_target(f"{where}.equals", f"{target.column!r} is {kind}; give a value of that type")
-        if target.above is None and target.equals is None and kind != pl.Boolean:
+            fix = "leave `above` out" if kind == pl.Boolean else "use `equals`"
+            task.refuse_target(f"{where}.above", f"{target.column!r} is {kind}, not a number; {fix}")
+        if target.equals is not None:
+            fits = {str: kind == pl.String, bool: kind == pl.Boolean, int: kind.is_integer()}[type(target.equals)]
+            if not fits:
+                task.refuse_target(f"{where}.equals", f"{target.column!r} is {kind}; give a value of that type")
+        elif target.above is None and kind != pl.Boolean:
             task.refuse_target(where, f"{target.column!r} is {kind}, not Boolean; add `above` or `equals`")
 
     def measurable(self, target: Floats) -> str | None:
-        return "has one outcome only, on which nothing is measured" if target.min() == target.max() else None
+        return "have one outcome only, on which nothing is measured" if target.min() == target.max() else None
 
     def in_range(self, values: Floats) -> bool:
         return bool(values.ndim == 1 and np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)
@@ -142,6 +140,10 @@ class Behaviour(task.Task):
     def trivial(self, target: Floats) -> float:
         rate = float(target.mean())
         return -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0)
+
+    def chance(self, evaluation: dict[str, Any]) -> float:
+        del evaluation
+        return 0.5
 
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
         """Reliability by bin, the ROC curve at 101 false positive rates and the score histogram of each outcome."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from models.lib import config, limits, metrics
 from models.lib.limits import AtLeast, AtMost, Gate, LargeAtLeast, Share
 from models.lib.tasks import task
-from models.lib.tasks.task import BINS, Counts, Floats
+from models.lib.tasks.task import BINS, Counts, Floats, Metric
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,17 +61,17 @@ class Settings(config.Model):
 
 
 class Behaviour(task.Task):
-    metrics = {
+    metrics: ClassVar[Mapping[str, Metric]] = {
         "macro_f1": metrics.macro_f1,
         "balanced_accuracy": metrics.balanced_accuracy,
         "log_loss": metrics.log_loss_of_classes,
     }
-    titles = {"macro_f1": "macro F1", "balanced_accuracy": "balanced accuracy", "log_loss": "log-loss"}
     higher = frozenset({"macro_f1", "balanced_accuracy"})
     main, proper, scale = "macro_f1", "log_loss", "macro_f1"
     output, field = "probabilities", "probabilities"
     trivial_title = "shares of the classes"
     level_title, moved_title = "largest class", "labels that change"
+    answered_title = "labelled as the largest class"
     model: Settings
 
     @property
@@ -95,7 +95,7 @@ class Behaviour(task.Task):
             task.refuse_target(f"{where}.classes", wrong)
 
     def measurable(self, target: Floats) -> str | None:
-        return "has one class only, on which nothing is measured" if target.min() == target.max() else None
+        return "have one class only, on which nothing is measured" if target.min() == target.max() else None
 
     def in_range(self, values: Floats) -> bool:
         right = values.ndim == 2 and values.shape[1] == len(self.names) and np.isfinite(values).all()
@@ -135,6 +135,10 @@ class Behaviour(task.Task):
     def trivial(self, target: Floats) -> float:
         shares = np.bincount(target.astype(np.int64)) / len(target)
         return float(-sum(share * np.log(share) for share in shares if share > 0))
+
+    def chance(self, evaluation: dict[str, Any]) -> float:
+        del evaluation
+        return round(1 / len(self.names), 3)
 
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
         """Recall, precision and mean probability of each class, and the confusion matrix."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from pydantic import Field
 from models.lib import config, limits, metrics
 from models.lib.limits import AtLeast, AtMost, Gate, LargeAtMost, Share
 from models.lib.tasks import task
-from models.lib.tasks.task import BINS, Counts, Floats
+from models.lib.tasks.task import BINS, Counts, Floats, Metric
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,13 +48,13 @@ class Settings(config.Model):
 
 
 class Behaviour(task.Task):
-    metrics = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
-    titles = {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+    metrics: ClassVar[Mapping[str, Metric]] = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}
     higher = frozenset({"r2"})
     main, proper, scale = "rmse", "rmse", "r2"
     output, field = "prediction", "predictions"
     trivial_title = "the mean"
     level_title, moved_title = "mean", "predictions that move"
+    answered_title = "mean prediction"
     model: Settings
 
     def column(self) -> pl.Expr:
@@ -66,7 +67,7 @@ class Behaviour(task.Task):
             task.refuse_target(f"{where}.column", f"{self.model.target.column!r} is {kind}, not a number")
 
     def measurable(self, target: Floats) -> str | None:
-        return "has one outcome only, on which nothing is measured" if target.min() == target.max() else None
+        return "have one outcome only, on which nothing is measured" if target.min() == target.max() else None
 
     def in_range(self, values: Floats) -> bool:
         return bool(values.ndim == 1 and np.isfinite(values).all())
@@ -97,10 +98,13 @@ class Behaviour(task.Task):
         return metrics.rounded_mean(target)
 
     def shown(self, level: float | None) -> str:
-        return "" if level is None else f"{level:.4g}"
+        return "" if level is None else f"{level:.4g}" if abs(level) < 10_000 else f"{level:,.0f}"
 
     def trivial(self, target: Floats) -> float:
         return float(target.std())
+
+    def chance(self, evaluation: dict[str, Any]) -> float:
+        return float(evaluation["trivial"])
 
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
         """Mean outcome by tenth of the prediction, and how far predictions are off."""
@@ -130,7 +134,7 @@ class Behaviour(task.Task):
     def judge_shift(
         self, gate: Shift, moved: float, levels: tuple[float, float], spread: float
     ) -> tuple[str, str, bool]:
-        by = (levels[1] - levels[0]) / spread if spread else 0.0
+        by = (levels[1] - levels[0]) / (spread or math.nan)  # which is within nothing
         limit = f"at most {gate.predictions:.0%} of predictions move, their mean by {gate.mean:g} standard deviations"
         value = f"{moved:.1%} of predictions move, their mean by {by:+.3f}"
         return limit, value, moved <= gate.predictions and abs(by) <= gate.mean

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.lib import config
+from models.lib.metrics import TITLES
 from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ class Task(ABC):
     """Values are what the ONNX file gives: float64 [rows], or [rows, classes]."""
 
     metrics: ClassVar[Mapping[str, Metric]]  # (target [rows], values, counts [draws, rows]) -> [draws]
-    titles: ClassVar[Mapping[str, str]]  # of the metrics
     higher: ClassVar[frozenset[str]]  # metrics of which more is better
     main: ClassVar[str]  # the metric of slices, margin and baseline
     proper: ClassVar[str]  # the metric in which a model has to beat the answer that looks at nothing
@@ -52,9 +52,15 @@ class Task(ABC):
     trivial_title: ClassVar[str]  # what that answer is
     level_title: ClassVar[str]  # heading of `level`
     moved_title: ClassVar[str]  # what `shift` counts
+    answered_title: ClassVar[str]  # and the level of what is answered
 
     def __init__(self, model: config.Model) -> None:
         self.model = model
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Of the metrics, in their order."""
+        return {name: TITLES[name] for name in self.metrics}
 
     def sign(self, metric: str) -> float:
         """1 where more is better, else -1."""
@@ -109,6 +115,10 @@ class Task(ABC):
         """`proper` of the answer that looks at nothing: base rate, class shares or mean."""
 
     @abstractmethod
+    def chance(self, evaluation: dict[str, Any]) -> float:
+        """`main` of the answer that looks at nothing, as far as it is known; a first baseline."""
+
+    @abstractmethod
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
         """`reliability` and `charts` of evaluation.json, and what else the task reports."""
 
@@ -129,7 +139,7 @@ class Task(ABC):
 
 
 def of_group(codes: NDArray[np.int64], weights: Floats, fresh: NDArray[np.int64]) -> Floats:
-    """For each of `fresh` the mean of `weights` in its group of `codes`, drawn to the mean of all where rows are few."""
+    """Of each of `fresh` the mean of `weights` in its group of `codes`, near the mean of all where rows are few."""
     size = int(max(codes.max(initial=0), fresh.max(initial=0))) + 1
     rows = np.bincount(codes, minlength=size)
     sums = np.bincount(codes, weights, minlength=size)

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import load_file, save_file
 
-from models.lib.inputs import Kind, attach
+from models.lib.columns import Kind
+from models.lib.onnx_front import attach
 from repo.lib.files import read_json, write_json
 
 Floats = NDArray[np.float32]

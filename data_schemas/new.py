@@ -1,0 +1,81 @@
+"""Draft a dataset from a table, and pin it: `python -m data_schemas new orders --from orders.csv`."""
+
+import argparse
+import importlib.util
+import keyword
+import re
+import shutil
+from pathlib import Path
+
+import polars as pl
+
+from data_schemas import ingest
+from data_schemas.lib import datasets, tables
+from data_schemas.lib.draft import guess, write
+from repo.lib import files
+from repo.lib.refusal import Refusal
+
+LARGEST = 10_000_000  # bytes of a table that Git should hold
+
+
+def main(options: argparse.Namespace) -> int:
+    name, given = options.dataset, Path(options.file)
+    folder = datasets.DATASETS / name
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise Refusal(f"{name!r} cannot name a dataset; take lower-case letters, digits and _, such as orders.")
+    if folder.exists() or importlib.util.find_spec(f"data_schemas.{name}"):  # such as `ingest` and `lib`
+        raise Refusal(f"{folder} is there already; take another name, or edit what is there.")
+    if not given.is_file():
+        raise Refusal(f"{given} is not a file; give --from the path of a CSV or Parquet file.")
+    if given.suffix not in (".csv", ".parquet"):
+        raise Refusal(f"{given} is neither .csv nor .parquet; give a file of these types.")
+    folder.mkdir()
+    try:
+        copied = _draft(name, given, folder)
+        importlib.invalidate_caches()
+        if ingest.main(argparse.Namespace(dataset=name, accept=False, pinned=False)):
+            raise Refusal(f"the draft does not hold for {given}, as the lines above say; mend the file, and run again.")
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    print(f"Read the guesses in {folder}/schema.py and {folder}/source.py, describe the columns, and commit {folder}.")
+    if copied > LARGEST:
+        print(
+            f"{given.name} has {copied / 1e6:,.0f} MB, too many for Git, which ignores the copy: `dvc push` the "
+            f"rows to a remote that CI reaches, or let {folder}/source.py fetch the file from where CI reaches it."
+        )
+    return 0
+
+
+def _draft(name: str, given: Path, folder: Path) -> int:
+    """Copy the table, as UTF-8 where it is text, and write both files; the bytes of the copy."""
+    copy, separator, nulls = folder / f"table{given.suffix}", None, [""]
+    if given.suffix == ".csv":
+        text = tables.decode(given.read_bytes())
+        separator, names = tables.sniff(text)
+        guess.refuse_names(str(given), names)
+        files.write(copy, text)
+        cells = _read(given, copy, separator, [])
+        nulls = guess.null_words(cells)
+    else:
+        files.write(copy, given.read_bytes())
+    cells = _read(given, copy, separator or ",", nulls)
+    guess.refuse_names(str(given), cells.columns)
+    if not cells.height:
+        raise Refusal(f"{given} holds no rows; give a table that has some.")
+    kinds = {column.name: guess.kind(str(given), column) for column in cells}
+    table = tables.read(copy, kinds, separator or ",", nulls)
+    files.write(folder / "schema.py", write.schema(name, table))
+    files.write(folder / "source.py", write.source(name, table, copy.name, separator, nulls))
+    size = copy.stat().st_size
+    if size > LARGEST:
+        files.write(folder / ".gitignore", f"/{copy.name}\n")
+    return size
+
+
+def _read(given: Path, copy: Path, separator: str, nulls: list[str]) -> pl.DataFrame:
+    """The copy, named as the file that a person gave."""
+    try:
+        return tables.cells(copy, separator, nulls)
+    except Refusal as refusal:
+        raise Refusal(str(refusal).replace(str(copy), str(given))) from None

@@ -1,0 +1,89 @@
+"""LightGBM and XGBoost: what a class `Model` of network.py inherits. Its `fit` ends in `cls.fitted(...)`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from models.lib import exportable, onnx_front
+from models.lib.columns import Columns, to_polars
+
+
+class BoosterModel:
+    """LightGBM or XGBoost, fitted to `Columns.matrix`: ids of names, then numbers, NaN where missing."""
+
+    def __init__(self, columns: Columns, booster: Any) -> None:
+        self.columns, self.booster = columns, booster  # LightGBM's Booster, or XGBoost's scikit-learn class
+
+    @classmethod
+    def fitted(cls, estimator: Any, train: Any, valid: Any = None, **options: Any) -> Self:
+        """Fit LGBMClassifier, XGBRegressor, ... to a table with `target`; one thread gives the same bytes everywhere.
+
+        `valid` becomes its `eval_set`. `options` are those of its fit. What has no way to ONNX is refused before.
+        """
+        columns = Columns.of(train)
+        estimator.set_params(n_jobs=1, **({} if _xgboost(estimator) else {"deterministic": True}))
+        short = {"n_estimators": 3} | ({"early_stopping_rounds": None} if _xgboost(estimator) else {})
+        few = clone(estimator).set_params(**short)
+        exportable.try_export(lambda rows: cls(columns, _whole(cls._fit(few, columns, rows))), train)
+        if valid is not None:
+            options["eval_set"] = [(columns.matrix(valid), to_polars(valid)["target"].to_numpy())]
+            options |= {"verbose": False} if _xgboost(estimator) else {}
+        return cls(columns, _whole(cls._fit(estimator, columns, train, **options)))
+
+    @classmethod
+    def _fit(cls, estimator: Any, columns: Columns, table: Any, **options: Any) -> Any:
+        return estimator.fit(columns.matrix(table), to_polars(table)["target"].to_numpy(), **options)
+
+    def predict(self, table: Any) -> NDArray[np.float32]:
+        return exportable.answer(self.booster, self.columns.matrix(table))
+
+    def save(self, folder: Path) -> None:
+        if _xgboost(self.booster):
+            self.columns.save(folder, framework="xgboost")
+            (folder / "booster.json").write_bytes(self.booster.get_booster().save_raw("json"))
+        else:
+            self.columns.save(folder, framework="lightgbm")
+            (folder / "booster.txt").write_text(self.booster.model_to_string())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        columns, described = Columns.load(folder)
+        if described["framework"] == "xgboost":
+            return cls(columns, _xgboost_of((folder / "booster.json").read_bytes()))
+        import lightgbm
+
+        return cls(columns, lightgbm.Booster(model_str=(folder / "booster.txt").read_text()))
+
+    def to_onnx(self) -> Any:
+        return onnx_front.from_booster(self.booster, self.columns.kinds, self.columns.vocabulary)
+
+
+def _xgboost(model: Any) -> bool:
+    return type(model).__module__.startswith("xgboost")
+
+
+def _whole(estimator: Any) -> Any:
+    """The booster up to its best iteration, as `load` makes it."""
+    if _xgboost(estimator):
+        booster = estimator.get_booster()
+        best = getattr(estimator, "best_iteration", None) if estimator.early_stopping_rounds else None
+        return _xgboost_of((booster if best is None else booster[: best + 1]).save_raw("json"))
+    import lightgbm
+
+    return lightgbm.Booster(model_str=estimator.booster_.model_to_string())
+
+
+def _xgboost_of(content: bytes | bytearray) -> Any:
+    import xgboost
+
+    objective = json.loads(content)["learner"]["objective"]["name"]
+    kind = xgboost.XGBClassifier if objective.startswith(("binary:", "multi:")) else xgboost.XGBRegressor
+    model = kind(n_jobs=1)
+    model.load_model(bytearray(content))
+    return model

@@ -1,0 +1,264 @@
+"""Which rows train, validate and test a model: `windows:` or `split:` of model.yaml, a type for each kind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from data_schemas.lib import datasets
+from models.lib.limits import Share, Strict
+from models.lib.window import UNITS, Window
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Value = str | bool | int
+PARTS = ("train", "valid", "test")  # valid: early stopping and calibration; test: every number and every gate
+
+
+class Parts(Strict):
+    """What every kind answers."""
+
+    setting: ClassVar[str] = "split"  # its key in model.yaml
+
+    def months(self, part: str) -> list[str] | None:  # noqa: ARG002 - of one kind alone
+        """The months that hold the rows of a part; None where they may be anywhere."""
+        return None
+
+    @property
+    def columns(self) -> Mapping[str, list[str]]:
+        """Setting -> columns of the dataset."""
+        return {}
+
+    @property
+    def demanded(self) -> list[str]:
+        """Columns without which a row belongs nowhere."""
+        return [name for names in self.columns.values() for name in names]
+
+    def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
+        """The rows of a part, in their order."""
+        raise NotImplementedError
+
+    def span(self, part: str) -> str:
+        """Which rows a part has, in words."""
+        raise NotImplementedError
+
+    @property
+    def until(self) -> str:
+        """What a retraining takes, in words."""
+        return "its newest data"
+
+    def others(self, count: int) -> Sequence[Parts]:  # noqa: ARG002
+        """So many other ways to divide the rows as this one does; none where there is but one."""
+        return ()
+
+    def misfit(self, kinds: Mapping[str, Any], features: Sequence[str]) -> tuple[str, str] | None:  # noqa: ARG002
+        """(setting, why) where the polars types of the columns, or the features, do not go with it."""
+        return None
+
+
+class Spans(Parts):
+    """Windows one after the other."""
+
+    train: Window
+    valid: Window
+    test: Window
+
+    @model_validator(mode="after")
+    def _one_after_the_other(self) -> Spans:
+        for earlier, later in (("train", "valid"), ("valid", "test")):
+            before, after = self.of(earlier), self.of(later)
+            if before.unit != after.unit:
+                raise ValueError(f"the {earlier} window ({before}) is in {before.unit}s, {later} in {after.unit}s")
+            if before.last >= after.first:
+                raise ValueError(f"the {earlier} window ({before.last}) overlaps or follows {later}")
+        return self
+
+    def of(self, part: str) -> Window:
+        found: Window = getattr(self, part)
+        return found
+
+    def span(self, part: str) -> str:
+        return str(self.of(part))
+
+    @property
+    def until(self) -> str:
+        return f"data up to {self.test.last}"
+
+    def others(self, count: int) -> Sequence[Spans]:
+        """Earlier ones, each by the length of the test window."""
+        return [self.moved(-turn * len(self.test.numbers)) for turn in range(1, count + 1)]
+
+    def moved(self, by: int) -> Spans:
+        """All of them, by so many units."""
+        return self.model_copy(update={part: self.of(part).moved(by) for part in PARTS})
+
+    def there(self, dataset: str) -> Sequence[int]:
+        """The units that the data has, by number, from the oldest to the newest."""
+        raise NotImplementedError
+
+
+class Windows(Spans):
+    """Months as the dataset has them: a file each."""
+
+    setting: ClassVar[str] = "windows"
+
+    @model_validator(mode="after")
+    def _months(self) -> Windows:
+        if self.train.unit != "month":
+            raise ValueError(f"{self.train} is in {self.train.unit}s, not months; `split` with `by: time` takes those")
+        return self
+
+    def months(self, part: str) -> list[str]:
+        return [UNITS["month"].name(number) for number in self.of(part).numbers]
+
+    def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:  # noqa: ARG002 - `months` has chosen them
+        return rows
+
+    def there(self, dataset: str) -> Sequence[int]:
+        return [UNITS["month"].read(name) or 0 for name in datasets.months(dataset)]
+
+
+class ByTime(Spans):
+    """Days, weeks or months of a column."""
+
+    by: Literal["time"]
+    column: str
+    unit: Literal["day", "week", "month"]
+
+    @model_validator(mode="after")
+    def _in_its_unit(self) -> ByTime:
+        if self.train.unit != self.unit:
+            raise ValueError(f"the windows are in {self.train.unit}s, and `unit` is {self.unit}")
+        return self
+
+    @property
+    def columns(self) -> Mapping[str, list[str]]:
+        return {"column": [self.column]}
+
+    def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
+        import polars as pl
+
+        first, numbers = UNITS[self.unit].first, self.of(part).numbers
+        low, high = first(numbers[0]), first(numbers[-1] + 1) - timedelta(days=1)
+        return rows.filter(pl.col(self.column).dt.date().is_between(low, high))
+
+    def there(self, dataset: str) -> Sequence[int]:
+        days = datasets.read_all(dataset)[self.column].dt.date().drop_nulls()
+        number = UNITS[self.unit].number
+        return range(number(days.min()), number(days.max()) + 1) if len(days) else ()  # type: ignore[arg-type]
+
+    def misfit(self, kinds: Mapping[str, Any], features: Sequence[str]) -> tuple[str, str] | None:  # noqa: ARG002
+        import polars as pl
+
+        kind = kinds[self.column]
+        return None if kind in (pl.Date, pl.Datetime) else ("column", f"{self.column!r} is {kind}, not a date")
+
+
+def _values(*default: Value) -> Any:
+    return Field(default_factory=lambda: list(default), min_length=1)
+
+
+class ByColumn(Parts):
+    """Values of a column that says which part a row is in; a row with any other value is in none."""
+
+    by: Literal["column"]
+    column: str
+    train: list[Value] = _values("train")
+    valid: list[Value] = _values("valid")
+    test: list[Value] = _values("test")
+
+    @model_validator(mode="after")
+    def _once(self) -> ByColumn:
+        values = [*self.train, *self.valid, *self.test]
+        if twice := [value for value in values if values.count(value) > 1]:
+            raise ValueError(f"{twice[0]!r} is listed twice, and a row is in one part")
+        return self
+
+    @property
+    def columns(self) -> Mapping[str, list[str]]:
+        return {"column": [self.column]}
+
+    @property
+    def demanded(self) -> list[str]:
+        return []
+
+    def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
+        import polars as pl
+
+        return rows.filter(pl.col(self.column).is_in(getattr(self, part)))
+
+    def span(self, part: str) -> str:
+        return f"{self.column} {', '.join(map(str, getattr(self, part)))}"
+
+    def misfit(self, kinds: Mapping[str, Any], features: Sequence[str]) -> tuple[str, str] | None:
+        import polars as pl
+
+        if self.column in features:
+            return "column", f"{self.column!r} is a feature, of which no row of test has a value that training knows"
+        kind = kinds[self.column]
+        fitting = bool if kind == pl.Boolean else int if kind.is_integer() else str
+        for part in PARTS:
+            for value in getattr(self, part):
+                if type(value) is not fitting:
+                    return part, f"{value!r} is not a value of {self.column!r}, which is {kind}"
+        return None
+
+
+class Shares(Strict):
+    """Of the distinct keys."""
+
+    train: Annotated[Share, Field(gt=0)]
+    valid: Annotated[Share, Field(gt=0)]
+    test: Annotated[Share, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Shares:
+        if abs(self.train + self.valid + self.test - 1) > 1e-9:
+            raise ValueError(f"they sum to {self.train + self.valid + self.test:g}, not to 1")
+        return self
+
+
+class ByHash(Parts):
+    """A part for each distinct key, drawn by its SHA-256: rows of one key are together, and new rows move no other."""
+
+    by: Literal["hash"]
+    key: list[str] = Field(min_length=1)  # columns
+    shares: Shares
+    salt: str = ""  # another one is another draw
+
+    @property
+    def columns(self) -> Mapping[str, list[str]]:
+        return {"key": self.key}
+
+    def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
+        import polars as pl
+
+        keys = rows.select(list(dict.fromkeys(self.key))).unique()
+        train, valid = self.shares.train, self.shares.train + self.shares.valid
+        low, high = {"train": (0.0, train), "valid": (train, valid), "test": (valid, 1.0)}[part]
+        chosen = [low <= _draw(self.salt, key) < high for key in keys.iter_rows()]
+        return rows.join(
+            keys.filter(pl.Series(chosen, dtype=pl.Boolean)), on=keys.columns, how="semi", maintain_order="left"
+        )
+
+    def span(self, part: str) -> str:
+        salt = f", salt {self.salt}" if self.salt else ""
+        keys = ", ".join(self.key) if len(self.key) < 4 else f"{len(self.key)} columns"
+        return f"{100 * getattr(self.shares, part):g} % by a hash of {keys}{salt}"
+
+    def others(self, count: int) -> Sequence[ByHash]:
+        return [self.model_copy(update={"salt": f"{self.salt}{turn}"}) for turn in range(1, count + 1)]
+
+
+def _draw(salt: str, key: tuple[Any, ...]) -> float:
+    """From 0 to below 1, by the text of Python's values: polars may write them another way some day."""
+    text = "\x1f".join([salt, *map(str, key)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
+
+
+Split = Annotated[ByTime | ByColumn | ByHash, Field(discriminator="by")]

@@ -1,0 +1,193 @@
+"""A stranger's table becomes a dataset that passes every test before anybody edits it, or nothing is left of it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from data_schemas import describe
+from data_schemas import new as verb_new
+from data_schemas.lib import datasets
+from serving.lib import derivation
+from serving.runtime import request
+from tests.data_schemas import test_every_dataset as rules
+from tests.data_schemas.examples import verb
+from tests.support.repository import ROOT, git
+
+pytestmark = pytest.mark.usefixtures("importable", "recorded", "handlers_kept")
+Draft = Callable[..., tuple[Any, pl.DataFrame]]
+ROWS = 300
+
+
+def orders() -> pl.DataFrame:
+    """Names that Python, the linter or pandera would not take, and a column of each type."""
+    day, number = datetime.date(2024, 1, 1), range(ROWS)
+    return pl.DataFrame(
+        {
+            "Order ID": [f"A-{each:04d}" for each in number],
+            "ordered-at": [day + datetime.timedelta(days=each // 2) for each in number],
+            "2nd.price": [each / 8 for each in number],
+            "count": [each % 7 for each in number],
+            "class": ["ab", "c"] * 150,
+            "Größe \u2013 цена": ["groß", "it's", 'x"y'] * 100,
+            "orderTotal": [None if each % 9 == 0 else 5 * each for each in number],
+            "zip": [f"0{1000 + each}" for each in number],
+            "paid": [each % 3 == 0 for each in number],
+            "a long question of a survey, " * 5: [1e300] * ROWS,
+            "at": [datetime.datetime(2024, 1, 1, each % 24, 30) for each in number],
+        }
+    )
+
+
+@pytest.fixture
+def draft(tmp_path: Path) -> Draft:
+    """Draft a dataset from a file of this name and content; its schema, and the rows that were pinned."""
+
+    def draft(content: str | bytes | pl.DataFrame, name: str = "specimen_orders") -> tuple[Any, pl.DataFrame]:
+        file = tmp_path / ("table.parquet" if isinstance(content, pl.DataFrame) else "table.csv")
+        if isinstance(content, pl.DataFrame):
+            content.write_parquet(file)
+        else:
+            file.write_bytes(content.encode() if isinstance(content, str) else content)
+        assert verb("new", name, "--from", str(file)) == 0
+        return datasets.schema(name).to_schema(), datasets.read_all(name)
+
+    return draft
+
+
+def test_a_draft_passes_what_every_dataset_passes(draft: Draft) -> None:
+    schema, rows = draft(orders().write_csv())
+    for rule in (
+        rules.test_duplicates_are_found_by_a_check,
+        rules.test_the_contract_is_strict_ordered_and_never_coerces,
+        rules.test_every_column_says_what_it_means_and_in_which_unit,
+        rules.test_every_number_has_both_limits,
+        rules.test_every_rule_across_columns_names_them,
+    ):
+        rule(schema)
+    folder = Path("data_schemas/specimen_orders")
+    Path("data_schemas/lib").mkdir()
+    Path("data_schemas/lib/tables.py").touch()  # by which the linter knows what is ours
+    for words in (["check"], ["format", "--check"]):
+        command = [sys.executable, "-m", "ruff", *words, "--config", str(ROOT / "pyproject.toml"), str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+    there = {line.split()[-1] for line in git("status", "--short", "-uall").splitlines() if "orders" in line}
+    assert there == {f"{folder}/{name}" for name in ("data.dvc", "schema.py", "source.py", "table.csv")}
+    assert rows.equals(orders().with_columns(pl.col("orderTotal").cast(pl.Float64)))
+    assert datasets.months("specimen_orders") == ["2024-01", "2024-02", "2024-03", "2024-04", "2024-05"]
+
+
+def test_a_draft_can_be_described_and_served_by_the_names_of_the_file(draft: Draft) -> None:
+    schema, rows = draft(orders())
+    assert set(describe.distributions("specimen_orders", rows)["columns"]) == {*rows.columns} - {"ordered-at", "at"}
+    known = {*rows.columns[:9]} - {"ordered-at", "paid"}
+    features = [derivation._feature("specimen_orders", name, schema.columns[name]) for name in sorted(known)]
+    row = {feature["name"]: feature["example"] for feature in features}
+    decoded = request.decoder({"features": features, "max_rows": 1})(json.dumps({"rows": [row]}).encode())
+    assert decoded == [tuple(row.values())]
+    assert schema.columns["Order ID"].metadata["key"] is True
+    assert schema.columns["orderTotal"].nullable
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        orders().write_csv(separator=";"),
+        "\ufeff" + orders().write_csv(separator="\t"),
+        orders().write_csv().replace("\n", "\r\n"),
+        orders().write_csv().encode("utf-16"),
+        orders().write_csv().replace("True", "TRUE").replace("цена", "prix").encode("cp1252"),
+        orders(),
+    ],
+    ids=["semicolon", "mark and tab", "crlf", "utf-16", "cp1252", "parquet"],
+)
+def test_the_same_rows_are_read_however_they_are_written(draft: Draft, written: Any) -> None:
+    _, rows = draft(written)
+    assert rows.rows() == orders().rows()
+
+
+def test_words_for_null_and_a_column_without_a_name_are_as_pandas_means_them(draft: Draft) -> None:
+    _, rows = draft("," + "a,b,c,none\n" + "".join(f"{each},{each % 2 or 'NA'},x,2.5,\n" for each in range(20)))
+    assert rows.columns == ["unnamed", "a", "b", "c", "none"]
+    assert rows["a"].to_list() == [None, 1.0] * 10
+    assert 'nulls=["", "NA"]' in Path("data_schemas/specimen_orders/source.py").read_text()
+    assert datasets.parts("specimen_orders") == ["all"]
+
+
+def test_a_key_of_several_columns_is_found(draft: Draft) -> None:
+    lines = [f"{day},{shop},{day * shop % 3}" for day in range(20) for shop in range(5)]
+    schema, _ = draft("day,shop,sold\n" + "\n".join(lines))
+    assert [check.title for check in schema.checks] == ["day, shop"]
+
+
+def test_moments_with_an_offset_are_moments(draft: Draft) -> None:
+    _, rows = draft("at\n2024-01-01T10:00:00+02:00\n2024-01-02T10:00:00Z\n")
+    assert rows["at"].dt.hour().to_list() == [8, 10]
+
+
+def test_a_table_too_large_for_git_is_ignored_by_it(
+    draft: Draft, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verb_new, "LARGEST", 100)
+    draft(orders())
+    assert "table.parquet" not in git("status", "--short", "-uall")
+    assert "`dvc push`" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("a;b\n1,5;2\n2,5;3\n", "a: '1,5' has a decimal comma"),
+        ("a,a\n1,2\n", "'a' is there twice"),
+        ("a,b\n", "holds no rows"),
+        ("", "cannot be read (empty CSV)"),
+        ("a,b\n1,2\n1,2,3\n", "cannot be read (found more fields"),
+        ("*,b\n1,2\n", "'*' has a name that pandera or polars need"),
+        ("^a$,b\n1,2\n", "reads as a pattern"),
+        ("a\x1b[2J,b\n1,2\n", "cannot be shown"),
+        (pl.DataFrame({"a": [[1]]}), "a: its type is List"),
+        (pl.DataFrame({"a": [float("inf")]}), "a: it holds infinity"),
+    ],
+)
+def test_what_cannot_be_a_dataset_is_one_sentence_and_nothing_is_left(
+    content: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / ("t.csv" if isinstance(content, str) else "t.parquet")
+    file.write_text(content) if isinstance(content, str) else content.write_parquet(file)
+    assert verb("new", "specimen_orders", "--from", str(file)) == 2
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert (len(printed.strip().splitlines()), "data_schemas/specimen_orders" in printed) == (1, False)
+    assert not Path("data_schemas/specimen_orders").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "words"),
+    [
+        ("specimen_trips", "t.csv", "is there already"),
+        ("ingest", "t.csv", "is there already"),
+        ("lib", "t.csv", "is there already"),
+        ("Orders", "t.csv", "cannot name a dataset"),
+        ("class", "t.csv", "cannot name a dataset"),
+        ("specimen_orders", "nowhere.csv", "nowhere.csv is not a file"),
+        ("specimen_orders", "t.xlsx", "neither .csv nor .parquet"),
+    ],
+)
+def test_a_name_or_a_file_that_cannot_be_taken_is_refused(
+    name: str, file: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("t.csv").write_text("a\n1\n")
+    Path("t.xlsx").write_text("")
+    before = git("status", "--short", "-uall")
+    assert verb("new", name, "--from", file) == 2
+    assert words in capsys.readouterr().err
+    assert git("status", "--short", "-uall") == before
