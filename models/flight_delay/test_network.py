@@ -101,7 +101,7 @@ def test_a_copied_network_names_the_copy(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("models.copied.network")
     with pytest.raises(Refusal, match="`python -m models run copied`"):
-        module.Model.load(tmp_path)
+        module.Model.load(tmp_path / "models/copied/none")
 
 
 @pytest.mark.parametrize(

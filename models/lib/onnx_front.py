@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -68,6 +69,8 @@ def from_keras(model: Any, columns: Kinds, vocabulary: Names, output: str = "sco
 
         return from_torch(Network(), columns, vocabulary, output)
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    ids, numbers = np.zeros((1, len(vocabulary)), np.int64), np.zeros((1, len(columns) - len(vocabulary)), np.float32)
+    model({"ids": ids, "numbers": numbers})  # its export asks that it was called once
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
         path = Path(folder, "model.onnx")
         model.export(path, format="onnx", opset_version=18, verbose=False)  # the newest of tf2onnx

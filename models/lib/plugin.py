@@ -1,6 +1,6 @@
 """The class `Model` of a model's network.py, and what it raises as one sentence."""
 
-import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -42,6 +42,10 @@ def _choose_backend(model: config.Model) -> None:
     keras = sys.modules.get("keras")
     if keras is not None and keras.backend.backend() != model.backend:
         raise Refusal(f"Keras runs on {keras.backend.backend()} already; run {model.name} in a process of its own.")
+    if model.backend == "tensorflow" and importlib.util.find_spec("tensorflow") is None:
+        raise Refusal(
+            f"{model.folder}/model.yaml: backend: tensorflow needs a lock, {model.requirements}; compile one."
+        )
     os.environ |= {"KERAS_BACKEND": model.backend, "KERAS_HOME": str((model.build / "keras").absolute())}
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}  # oneDNN rounds by machine
 

@@ -24,7 +24,7 @@ class BoosterModel:
     def fitted(cls, estimator: Any, train: Any, valid: Any = None, **options: Any) -> Self:
         """Fit LGBMClassifier, XGBRegressor, ... to a table with `target`; one thread gives the same bytes everywhere.
 
-        `valid` becomes its `eval_set`. `options` are those of its fit. What has no way to ONNX is refused before.
+        `valid` is what it may stop early by. `options` are those of its fit. What has no way to ONNX is refused before.
         """
         columns = Columns.of(train)
         estimator.set_params(n_jobs=1, **({} if _xgboost(estimator) else {"deterministic": True}))
@@ -32,8 +32,11 @@ class BoosterModel:
         few = clone(estimator).set_params(**short)
         exportable.try_export(lambda rows: cls(columns, _whole(cls._fit(few, columns, rows))), train)
         if valid is not None:
-            options["eval_set"] = [(columns.matrix(valid), to_polars(valid)["target"].to_numpy())]
-            options |= {"verbose": False} if _xgboost(estimator) else {}
+            rows, target = columns.matrix(valid), to_polars(valid)["target"].to_numpy()
+            if _xgboost(estimator):
+                options |= {"eval_set": [(rows, target)], "verbose": False}
+            else:
+                options |= {"eval_X": rows, "eval_y": target}
         return cls(columns, _whole(cls._fit(estimator, columns, train, **options)))
 
     @classmethod

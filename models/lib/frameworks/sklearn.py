@@ -81,7 +81,7 @@ def _without_gaps(stored: bytes) -> bytes:
     array = np.load(io.BytesIO(stored))
     if array.dtype.names is None:
         return stored
-    clean = np.zeros_like(array)
+    clean = np.zeros(array.shape, array.dtype)  # zeros_like would leave the gaps
     for name in array.dtype.names:
         clean[name] = array[name]
     np.save(written := io.BytesIO(), clean)
