@@ -4,7 +4,6 @@ The first ones hold for any model; what every dispatcher would call worse raises
 """
 
 from pathlib import Path
-
 from typing import Any
 
 import numpy as np
