@@ -14,10 +14,11 @@ from pathlib import Path
 from rich.console import Console
 
 from data_schemas.lib import datasets, pointer, quarantine
-from data_schemas.lib.months import PATTERN
 from data_schemas.lib.pointer import Version
 from repo.lib import files, process
 from repo.lib.refusal import Ended, Refusal, described
+
+MONTH = r"\d{4}-(0[1-9]|1[0-2])"  # such as 2013-01
 
 
 def main(options: argparse.Namespace) -> int:
@@ -135,7 +136,7 @@ def _write(dataset: str, folder: Path, console: Console) -> list[str]:
         task = progress.add_task("", total=None)
         try:
             for part, table in source.months() if monthly else [(datasets.WHOLE, source.table())]:
-                if monthly and (not re.fullmatch(PATTERN, part) or part in parts):
+                if monthly and (not re.fullmatch(MONTH, part) or part in parts):
                     raise ValueError(f"months() yields {part!r}, which is not a month or not new")
                 datasets.write(table, folder / f"{part}.parquet")
                 parts.append(part)

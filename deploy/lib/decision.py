@@ -102,7 +102,7 @@ def _figures(release: Release) -> dict[str, str]:
     metrics = record.get("metrics", {})
     return {
         "version": f"`{release.version}`",
-        "test window": f"{window}, {record['dataset']['rows']:,} rows" if window else "",
+        "test window": f"{plain(window)}, {record['dataset']['rows']:,} rows" if window else "",
         **{title: _interval(metrics[key]) for key, title in TITLES.items() if key in metrics},
         **{title: f"`{record['content'].get(part, '')[:12]}`" for part, title in PARTS.items()},
         "strategy": str(record["serving"]["strategy"]),

@@ -24,7 +24,11 @@ def rows(model: config.Model, part: str) -> pl.DataFrame:
 
     parts, where = model.parts, f"{model.folder}/model.yaml: {model.parts.setting}"
     months = parts.months(part)
-    found = datasets.read_all(model.dataset) if months is None else datasets.read(model.dataset, months)
+    if months is None:
+        found = datasets.read_all(model.dataset)
+    else:
+        datasets.months(model.dataset)  # refuses a dataset that has none
+        found = datasets.read(model.dataset, months)
     if names := parts.demanded:
         nowhere = found.select(pl.all_horizontal(pl.col(name).is_null() for name in names)).to_series().sum()
         if nowhere:

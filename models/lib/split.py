@@ -149,8 +149,11 @@ class ByTime(Spans):
 
     def there(self, dataset: str) -> Sequence[int]:
         days = datasets.read_all(dataset)[self.column].dt.date().drop_nulls()
-        number = UNITS[self.unit].number
-        return range(number(days.min()), number(days.max()) + 1) if len(days) else ()  # type: ignore[arg-type]
+        if days.is_empty():
+            return ()
+        oldest, newest = (UNITS[self.unit].number(day) for day in (days.min(), days.max()))  # type: ignore[arg-type]
+        # A training window that begins before the data takes all there is, wherever it is moved.
+        return range(0 if self.train.numbers[0] < oldest else oldest, newest + 1)
 
     def misfit(self, kinds: Mapping[str, Any], features: Sequence[str]) -> tuple[str, str] | None:  # noqa: ARG002
         import polars as pl

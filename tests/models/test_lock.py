@@ -35,7 +35,7 @@ def test_what_is_committed_fits_together() -> None:
             "train: training of models/specimen_delay/model",
         ),
         ("models/specimen_delay/model.yaml", "  - visib\n", "", "train: features of models/specimen_delay/model.yaml"),
-        ("models/specimen_delay/model.yaml", "threshold: 0.35", "threshold: 0.4", "evaluate: serving.threshold of"),
+        ("models/specimen_delay/model.yaml", "origin: categories", "visib: [0, 9]", "evaluate: slices of"),
         ("models/specimen_delay/network.py", "import", "import  ", "train: models/specimen_delay/network.py changed"),
         ("models/export.py", "import", "import  ", "export: what the template or its packages make of it changed"),
         (f"{DATASET}/data.dvc", "md5: ", "md5: 0", f"validate: {DATASET}/data changed"),

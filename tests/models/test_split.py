@@ -264,6 +264,17 @@ def test_by_time_and_by_months_are_the_same_rows() -> None:
     assert model.span("train") == "2013-01 to 2013-06"
 
 
+def test_months_of_a_dataset_that_has_none_are_refused(tree: Path) -> None:
+    data = tree / "data_schemas/specimen_trips/data"
+    (data / "2013-01.parquet").rename(data / "all.parquet")
+    for path in data.glob("2013-*.parquet"):
+        path.unlink()
+    with pytest.raises(Refusal, match=r"specimen_trips has no months: its source gives one table\(\)"):
+        samples.rows(config.load(NAME), "test")
+    trees.configure(tree, {"windows": None, "split": HASH})
+    assert sum(samples.rows(config.load(NAME), part).height for part in PARTS) == 200
+
+
 def test_a_model_by_a_hash_runs_from_data_to_verdict_over_several_draws(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: Callable[..., Answer]
 ) -> None:

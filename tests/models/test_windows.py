@@ -14,7 +14,7 @@ import pytest
 
 from data_schemas.lib import datasets
 from models.lib import config, windows
-from models.lib.split import PARTS
+from models.lib.split import PARTS, Spans
 from repo.lib.refusal import Refusal
 from tests.support import trees
 from tests.support.specimens import DATASET, MODEL, SPECIMENS
@@ -233,6 +233,15 @@ def test_weeks_of_a_column_move_across_the_new_year(dated: Dated) -> None:
         slide("2013-02")
     with pytest.raises(Refusal, match="has no week 2013-W06, which the test window of specimen_delay would need"):
         slide("2013-W06")
+
+
+def test_a_training_window_that_begins_before_the_data_takes_all_there_is(dated: Dated) -> None:
+    dated(DAYS.replace("first: 2013-01-01", "first: 2000-01-01"), "2013-01-24")
+    assert slide()[0] == "train: 2000-01-01 to 2013-01-10 -> 2000-01-11 to 2013-01-20"
+    model = config.load("specimen_delay", check_columns=False)
+    assert isinstance(model.parts, Spans)
+    there = model.parts.there(model.dataset)
+    assert [windows.lacking(each, there) for each in model.parts.others(2)] == [None, None]
 
 
 def test_a_hash_moves_nothing_and_says_so(here: Path, dated: Dated) -> None:
