@@ -72,7 +72,7 @@ def rehearse(
         champion = bentos.champion(model, revision, candidate, folder)
         promised = Promise(champion=champion.version, counts=promise.between(model, champion.onnx, candidate.onnx))
         release = release.with_promise(promised)
-        slow_ms = passport.slow_ms(model)
+        slow_ms, itself = passport.slow_ms(model), champion.folder == candidate.folder
         own, its = candidate.bounds(slow_ms), champion.bounds(slow_ms)
         described = champion.description, candidate.description
         if fault == "champion":
@@ -80,7 +80,10 @@ def rehearse(
         elif fault:
             planted = faults.plant(fault, candidate.folder, folder / "candidate", slow_ms)
             candidate = replace(candidate, folder=planted)
-        rehearsal = Rehearsal(name, fault, *described, release.plan, pace, datetime.now(UTC), own, its)
+        started = datetime.now(UTC)
+        rehearsal = Rehearsal(
+            name, fault, *described, release.plan, pace, started, own, its, candidate.answer, itself=itself
+        )
         _describe(rehearsal, release)
         for line in _introduction(rehearsal, release):
             screen.say(line)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-BINS = 10  # of the score, over [0, 1]
+BINS = 10  # of what is answered: a score, a label or a number
 
 
 class Verdict(StrEnum):

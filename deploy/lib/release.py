@@ -24,7 +24,7 @@ RELEASES = Path("deploy/releases")
 LOCK = Path("deploy/build/release.lock")  # held by whoever changes RELEASES
 FILES = ("kustomization.yaml", "passport.yaml", "resources.yaml")
 
-BINS = 10  # of a score, over [0, 1], as the service counts them
+BINS = 10  # of what is answered, as the service counts them
 COMPARED = ("canary", "gateway")  # strategies in which stable and new pods serve the same callers at the same time
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -76,7 +76,7 @@ class Served(Record):
 
 
 class Promise(Record):
-    """Rows of the test window by [tenth of the champion's score][tenth of this model's], or why there are none."""
+    """Rows of the test window by [bin of the champion's answer][bin of this model's], or why there are none."""
 
     champion: str  # version
     slow_ms: float | None = Field(default=None, gt=0)  # the champion's own

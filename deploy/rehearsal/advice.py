@@ -21,7 +21,7 @@ NEXT = {
     "`python -m models measure {model}`.",
     "budget": "Compare p50 and p99 of both; if callers can wait longer, raise serving.latency_budget_ms in "
     "models/{model}/model.yaml, or else make the model smaller.",
-    "score-shift": "The served scores are not those of the evaluated model.onnx: build it again with "
+    "score-shift": "The served answers are not those of the evaluated model.onnx: build it again with "
     "`python -m serving build {model}`; if the data differs by now from the test window's, evaluate on newer months.",
     "downtime": f"{SERVE} and look for a crash, or for memory that runs out.",
 }

@@ -40,6 +40,12 @@ class Bento:
         return Bounds(float(self._contract["slow_ms"] or slow_ms), budget)
 
     @property
+    def answer(self) -> dict[str, Any]:
+        """What it answers, as the service knows it."""
+        found: dict[str, Any] = self._contract["answer"]
+        return found
+
+    @property
     def onnx(self) -> Path:
         return self.folder / "src" / "model.onnx"
 

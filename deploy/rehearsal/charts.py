@@ -27,6 +27,7 @@ CHECKS = {
     "success": "#3b6ea5",
     "downtime": "#d9822b",
 }
+SHOWN = 16  # characters of a name
 # Text stays text: a tenth of the size, and it can be searched and read aloud.
 STYLE: Any = {"svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
@@ -36,7 +37,7 @@ def draw(rehearsal: Rehearsal) -> dict[str, Markup]:
     panels = {
         "Errors, cumulative (what only the client saw included)": _errors,
         "Latency as the client saw it": _latency,
-        "Scores by tenth of [0, 1]": _scores,
+        f"{rehearsal.answer['field'].capitalize()} by bin": _answers,
         "The judge: share of the way to abort": _evidence,
         "Weight of the candidate": _weights,
     }
@@ -50,7 +51,7 @@ def _drawn(panel: Callable[[Axes, Rehearsal], None], rehearsal: Rehearsal) -> Ma
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = file.getvalue()
-    return Markup(text[text.index("<svg") :])  # noqa: S704 (drawn here, from numbers and fixed names)
+    return Markup(text[text.index("<svg") :])  # noqa: S704 (drawn here; matplotlib escapes text)
 
 
 def _weights(axes: Axes, rehearsal: Rehearsal) -> None:
@@ -93,11 +94,13 @@ def _latency(axes: Axes, rehearsal: Rehearsal) -> None:
     axes.legend(frameon=False)
 
 
-def _scores(axes: Axes, rehearsal: Rehearsal) -> None:
+def _answers(axes: Axes, rehearsal: Rehearsal) -> None:
+    ticks = rehearsal.bins
     for place, meter in zip((-0.2, 0.2), rehearsal.meters, strict=True):
-        bins = meter.bins
-        share = 100 * bins / max(bins.sum(), 1.0)
-        axes.bar(np.arange(len(bins)) + place, share, 0.4, label=meter.arm.name, color=COLOURS[meter.arm.name])
-    axes.set_xticks(range(10), [f".{index}" for index in range(10)])
-    axes.set(xlabel="score from", ylabel="% of requests")
+        share = 100 * meter.shares[: len(ticks)]
+        axes.bar(np.arange(len(ticks)) + place, share, 0.4, label=meter.arm.name, color=COLOURS[meter.arm.name])
+    shown = [tick if len(tick) <= SHOWN else f"{tick[: SHOWN - 1]}…" for tick in ticks]
+    axes.set_xticks(range(len(ticks)), shown, rotation=30, ha="right", parse_math=False)  # a name may hold a $
+    unit = f" [{rehearsal.answer['unit']}]" if rehearsal.answer["unit"] else ""
+    axes.set(xlabel="label" if rehearsal.answer["names"] else f"from{unit}", ylabel="% of requests")
     axes.legend(frameon=False)

@@ -49,7 +49,8 @@ SUMMED = {
     "ml_positive_total": "positive",
     "ml_request_duration_seconds_count": "durations",
 }
-NEEDED = {*SUMMED, "ml_errors_total", "ml_score_bin_total", "ml_request_duration_seconds_bucket"}
+KNOWN = {*SUMMED, "ml_errors_total", "ml_score_bin_total", "ml_request_duration_seconds_bucket"}
+NEEDED = KNOWN - {"ml_positive_total"}  # which only a model with a threshold has
 
 
 def parse(text: str) -> Sample:
@@ -59,7 +60,7 @@ def parse(text: str) -> Sample:
     for family in text_string_to_metric_families("\n".join(lines) + "\n"):
         for entry in family.samples:
             name, labels, value = entry.name, entry.labels, entry.value
-            if name in NEEDED:
+            if name in KNOWN:
                 sample.found.add(name)
             if name in SUMMED:
                 setattr(sample, SUMMED[name], getattr(sample, SUMMED[name]) + value)
@@ -134,9 +135,16 @@ class Meter:
         return self._total[FIGURES:]
 
     @property
-    def positive_rate(self) -> float:
-        """Of requests with scores; 0 without any."""
+    def positive_rate(self) -> float | None:
+        """Of answered requests, 0 without any; None of a model whose rows are not labelled by a threshold."""
+        if self.last is None or "ml_positive_total" not in self.last.found:
+            return None
         return float(self._total[6] / max(self.bins.sum(), 1.0))
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Of the bins, float64 [BINS]; 0 before the first answer."""
+        return np.asarray(self.bins / max(self.bins.sum(), 1.0))
 
     @property
     def slow(self) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from deploy.canary.judge import Limits, Result
+from deploy.canary.judge import BINS, Limits, Result
 from deploy.canary.steps import Steps
 from deploy.rehearsal.meters import Bounds, Meter
 
@@ -45,6 +47,8 @@ class Rehearsal:
     started: datetime
     bounds: Bounds  # of the candidate
     champion_bounds: Bounds
+    answer: Mapping[str, Any]  # of the candidate's contract.json
+    itself: bool = False  # whether the candidate stands in the champion's place, too
     judge: str = ""  # who judges, and who splits the requests: a phrase each
     split: str = ""
     notes: list[str] = field(default_factory=list)  # what else a reader must know, a sentence each
@@ -61,6 +65,13 @@ class Rehearsal:
     def slow_ms(self) -> float:
         """Requests to the candidate above it are slow."""
         return self.bounds.slow_ms
+
+    @property
+    def bins(self) -> list[str]:
+        """What each bin of `ml_score_bin_total` holds: a name, or values from an edge on."""
+        if names := self.answer["names"]:
+            return names if len(names) <= BINS else [*names[: BINS - 1], f"{len(names) - BINS + 1} others"]
+        return ["below", *(f"{edge:.3g}" for edge in self.answer["edges"])]
 
     @property
     def factor(self) -> float:

@@ -17,6 +17,7 @@ from deploy.rehearsal.record import Rehearsal
 from deploy.rehearsal.screen import counts, measured, percent, quantiles, servers, share, title
 from repo.lib.files import write as write_file
 from repo.lib.files import write_json
+from repo.lib.markdown import plain
 
 FOLDER = Path("deploy/build/rehearsals")
 KEPT = 30  # reports of one model
@@ -66,7 +67,7 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
                 "p50_ms": round(middle, 2) if meter.arm.milliseconds else None,
                 "p99_ms": round(tail, 2) if meter.arm.milliseconds else None,
                 "slow_share": round(meter.slow_share, 5),
-                "positive_rate": round(meter.positive_rate, 5),
+                "positive_rate": None if meter.positive_rate is None else round(meter.positive_rate, 5),
                 "score_bins": [round(float(count), 3) for count in meter.bins],
             }
         )
@@ -157,10 +158,12 @@ def _place(rehearsal: Rehearsal) -> Path:
 
 
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=jinja2.select_autoescape(["html.jinja"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["cell"] = lambda text: plain(" ".join(text.split()))
+    return environment

@@ -26,7 +26,7 @@ LABELS = {
     "refusals": "requests refused, log evidence",
     "latency": "slow requests, log evidence",
     "budget": "beyond the budget, log evidence",
-    "score-shift": "scores against the promise, PSI less its noise",
+    "score-shift": "answers against the promise, PSI less its noise",
     "success": "success, share without error",
     "downtime": "scrapes missed",
 }
@@ -114,8 +114,22 @@ def servers(rehearsal: Rehearsal, recent: int = 0) -> list[list[str]]:
         ["p99 at the client", *(_milliseconds(tail) for _, tail in times)],
         ["p50 at the client", *(_milliseconds(middle) for middle, _ in times)],
         ["slow in the server", *slow],
-        ["labelled positive", *(f"{meter.positive_rate:.1%}" for meter in rehearsal.meters)],
+        *_answers(rehearsal),
     ]
+
+
+def _answers(rehearsal: Rehearsal) -> list[list[str]]:
+    """What they answer, by the bins of the service: share of each name, share of positives, or the mean tenth."""
+    shares, rates = ([getattr(meter, name) for meter in rehearsal.meters] for name in ("shares", "positive_rate"))
+    if rehearsal.answer["names"]:
+        return [
+            [f"labelled {name}", *(f"{share[place]:.1%}" for share in shares)]
+            for place, name in enumerate(rehearsal.bins)
+        ]
+    if rehearsal.answer["threshold"] is not None:
+        return [["labelled positive", *("" if rate is None else f"{rate:.1%}" for rate in rates)]]
+    tenths = [f"{share @ np.arange(1, len(share) + 1):.2f}" for share in shares]
+    return [[f"mean tenth of {rehearsal.answer['field']}", *tenths]]
 
 
 def _milliseconds(value: float) -> str:
@@ -178,7 +192,7 @@ class Screen:
         for head in ("", "champion", "candidate"):
             arms.add_column(head, justify="right" if head else "left")
         for row in servers(rehearsal, RECENT):
-            arms.add_row(*row)
+            arms.add_row(*map(Text, row))  # a name may look like markup
         checks = Table(box=None, pad_edge=False)
         for head in ("judge", "way to abort", "verdict", "measured"):
             checks.add_column(head, justify="right" if head == "way to abort" else "left")

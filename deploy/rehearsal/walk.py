@@ -105,7 +105,8 @@ class Walk:
                     self._conclude("inconclusive", f"{judge.lacking()}, {waited}")
                     return
         if overall(results) == Verdict.HEALTHY:
-            self._conclude("promote", f"all {len(results)} checks are healthy")
+            itself = ", compared with itself: production has no release yet" if self.rehearsal.itself else ""
+            self._conclude("promote", f"all {len(results)} checks are healthy{itself}")
         else:
             open_checks = described(results, Verdict.INCONCLUSIVE) or "nothing judges this release"
             self._conclude("inconclusive", f"{open_checks} at the end, where the cluster would go on")

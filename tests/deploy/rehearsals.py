@@ -26,6 +26,7 @@ from deploy.rehearsal.walk import Walk
 from serving import build
 from tests.deploy.stub_arm import StubArm
 from tests.support import trees
+from tests.support.answers import SCORES
 from tests.support.repository import commit
 from tests.support.specimens import MODEL, NAME
 
@@ -42,10 +43,11 @@ def make_repository(workshop: Path, root: Path) -> None:
         build.build(NAME)
 
 
-def rehearsal(pace: Pace = QUICK, fault: str | None = None) -> Rehearsal:
+def rehearsal(pace: Pace = QUICK, fault: str | None = None, **more: Any) -> Rehearsal:
     """One that has not begun, of two weights."""
     plan = Steps((Step(25, 60.0), Step(50, 60.0)), ())
-    return Rehearsal(NAME, fault, "the champion", "the candidate", plan, pace, datetime.now(UTC), BOUNDS, BOUNDS)
+    now, told = datetime.now(UTC), ("the champion", "the candidate")
+    return Rehearsal(NAME, fault, *told, plan, pace, now, BOUNDS, BOUNDS, **{"answer": SCORES, **more})
 
 
 def bodies() -> Iterator[bytes]:

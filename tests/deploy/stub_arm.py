@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from serving.runtime.telemetry import Telemetry
+from tests.support.answers import SCORES
 
-CONTRACT = {"model": "specimen_delay", "version": "stub", "latency_budget_ms": 10.0, "slow_ms": 5.0}
+CONTRACT = {"model": "specimen_delay", "version": "stub", "latency_budget_ms": 10.0, "slow_ms": 5.0, "answer": SCORES}
 
 
 @dataclass
@@ -44,7 +45,9 @@ class StubArm:
                 self._telemetry.failed(time.perf_counter() - start, "inference")
                 return web.json_response({"error": {"field": "", "reason": "the model failed"}}, status=500)
             scores = [min(0.99, self._random.betavariate(2, 6) + self.shift) for _ in range(rows)]
-            self._telemetry.answered(time.perf_counter() - start, scores, sum(score > 0.35 for score in scores))
+            self._telemetry.answered(
+                time.perf_counter() - start, scores, sum(score >= SCORES["threshold"] for score in scores)
+            )
             return web.json_response({"scores": scores})
         finally:
             self._at_once -= 1

@@ -1,4 +1,4 @@
-"""Every planted fault really does it, and spares what it should, on a model of one node."""
+"""Every planted fault does it, spares what it should and is seen by the judge, on a small model of each task."""
 
 from __future__ import annotations
 
@@ -13,28 +13,74 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from deploy.__main__ import FAULTS
+from deploy.canary import judge
+from deploy.canary.judge import Counters
 from deploy.rehearsal import faults
+from deploy.rehearsal.meters import Bounds, Meter, bound, parse
+from deploy.rehearsal.traffic import Arm
 from repo.lib.refusal import Refusal
+from serving.runtime.answer import former
 from serving.runtime.errors import NotFiniteError
 from serving.runtime.predictor import Predictor
+from serving.runtime.telemetry import Telemetry
+from tests.support.answers import EVERY
 
 INPUTS = np.random.default_rng(0).normal(size=2000).astype(np.float32)
 SLOW_MS = 2.0
 
 
+# One input x to each output: sigmoid(x); the softmax of x, x / 2 and -x; and 100 + 5 * x.
+NODES = {
+    "scores": [helper.make_node("Sigmoid", ["x"], ["score"])],
+    "probabilities": [
+        helper.make_node("Unsqueeze", ["x", "last"], ["column"]),
+        helper.make_node("MatMul", ["column", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ],
+    "predictions": [
+        helper.make_node("Mul", ["x", "five"], ["moved"]),
+        helper.make_node("Add", ["moved", "hundred"], ["prediction"]),
+    ],
+}
+CONSTANTS = {
+    "scores": [],
+    "probabilities": [
+        numpy_helper.from_array(np.array([1]), "last"),
+        numpy_helper.from_array(np.array([[1, 0.5, -1]], np.float32), "weights"),
+    ],
+    "predictions": [
+        numpy_helper.from_array(np.array(5, np.float32), "five"),
+        numpy_helper.from_array(np.array(100, np.float32), "hundred"),
+    ],
+}
+
+
+@pytest.fixture(params=EVERY)
+def answer(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return EVERY[request.param]
+
+
 @pytest.fixture
-def healthy() -> onnx.ModelProto:
-    """score = sigmoid(x)."""
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows"]) for name in ("x", "score")]
-    graph = helper.make_graph([helper.make_node("Sigmoid", ["x"], ["score"])], "model", values[:1], values[1:])
+def healthy(answer: dict[str, Any]) -> onnx.ModelProto:
+    field = answer["field"]
+    shape: list[Any] = ["rows", 3] if answer["names"] else ["rows"]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows"])]
+    outputs = [helper.make_tensor_value_info(answer["output"], TensorProto.FLOAT, shape)]
+    graph = helper.make_graph(NODES[field], "model", inputs, outputs, CONSTANTS[field])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
 
 
 @pytest.fixture
-def bento(tmp_path: Path, healthy: onnx.ModelProto) -> Path:
+def spared(healthy: onnx.ModelProto) -> Any:
+    """The values of the example, x = 0."""
+    return np.atleast_1d(run(healthy, np.zeros(1, np.float32))[0])
+
+
+@pytest.fixture
+def bento(tmp_path: Path, healthy: onnx.ModelProto, answer: dict[str, Any]) -> Path:
     """What of a Bento a fault needs."""
     source = tmp_path / "bento" / "src"
     source.mkdir(parents=True)
@@ -42,15 +88,19 @@ def bento(tmp_path: Path, healthy: onnx.ModelProto) -> Path:
     (source / "model.onnx").write_bytes(content)
     feature = {"name": "x", "type": "number", "nullable": False, "example": 0.25}
     contract = {"onnx_sha256": hashlib.sha256(content).hexdigest(), "max_rows": 5, "features": [feature]}
-    (source / "contract.json").write_text(json.dumps(contract))
+    (source / "contract.json").write_text(json.dumps(contract | {"answer": answer}))
     return tmp_path / "bento"
 
 
-def run(model: onnx.ModelProto, inputs: NDArray[np.float32]) -> Any:
+def session(model: onnx.ModelProto) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return session.run(["score"], {"x": inputs})[0]
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def run(model: onnx.ModelProto, inputs: NDArray[np.float32]) -> Any:
+    return session(model).run(None, {"x": inputs})[0]
 
 
 def predictor(bento: Path) -> Predictor:
@@ -59,43 +109,98 @@ def predictor(bento: Path) -> Predictor:
     return Predictor(bento / "src" / "model.onnx", contract)
 
 
-def test_scores_shift_every_logit_by_the_same(healthy: onnx.ModelProto) -> None:
-    shifted = run(faults.scores(healthy), INPUTS)
-    np.testing.assert_allclose(np.log(shifted / (1 - shifted)), INPUTS + faults.LOGIT_SHIFT, atol=1e-4)
+def test_scores_are_others_and_still_what_the_task_may_answer(
+    healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any
+) -> None:
+    well, ill = run(healthy, INPUTS), run(faults.scores(healthy, answer, spared), INPUTS)
+    assert ill.shape == well.shape
+    if answer["names"]:
+        np.testing.assert_allclose(ill.sum(axis=1), 1, atol=1e-5)
+        assert set(ill.argmax(axis=1)) == {int(spared.argmin())}
+        assert len(set(well.argmax(axis=1))) > 1
+    elif answer["threshold"] is None:
+        np.testing.assert_allclose(well - ill, 5, rtol=0.01)  # the standard deviation of what it predicts
+    else:
+        np.testing.assert_allclose(np.log(ill / (1 - ill)), INPUTS + faults.LOGIT_SHIFT, atol=1e-4)
 
 
-def test_nan_spares_most_rows_and_leaves_them_as_they_were(healthy: onnx.ModelProto) -> None:
-    scores = run(faults.nan(healthy, spared=0.5), INPUTS)
-    wrong = np.isnan(scores)
+def test_nan_spares_most_rows_and_leaves_them_as_they_were(
+    healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any
+) -> None:
+    values = run(faults.nan(healthy, answer, spared), INPUTS).reshape(len(INPUTS), -1)
+    wrong = np.isnan(values).any(axis=1)
     assert wrong.mean() == pytest.approx(faults.NAN_SHARE, abs=0.05)
-    np.testing.assert_array_equal(scores[~wrong], run(healthy, INPUTS)[~wrong])
+    assert np.isnan(values[wrong]).all()
+    np.testing.assert_array_equal(values[~wrong], run(healthy, INPUTS).reshape(len(INPUTS), -1)[~wrong])
 
 
-def test_errors_fail_the_inference_of_about_one_row_in_twelve(healthy: onnx.ModelProto) -> None:
-    ill, failed = faults.errors(healthy, spared=0.5), 0
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(ill.SerializeToString(), options, providers=["CPUExecutionProvider"])
+def test_errors_fail_the_inference_of_about_one_row_in_twelve(
+    healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any
+) -> None:
+    ill, failed = session(faults.errors(healthy, answer, spared)), 0
     for value in INPUTS:
         try:
-            session.run(["score"], {"x": value[None]})
+            ill.run(None, {"x": value[None]})
         except onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument:
             failed += 1
     assert failed / len(INPUTS) == pytest.approx(faults.ERROR_SHARE, abs=0.03)
 
 
-def test_latency_adds_about_as_much_as_asked_and_leaves_the_scores(healthy: onnx.ModelProto) -> None:
-    ill = faults.latency(healthy, milliseconds=10)
+def test_latency_adds_about_as_much_as_asked_and_leaves_the_values(
+    healthy: onnx.ModelProto, answer: dict[str, Any]
+) -> None:
+    ill = faults.latency(healthy, answer, milliseconds=10)
     np.testing.assert_array_equal(run(ill, INPUTS), run(healthy, INPUTS))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(ill.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    seconds = []
+    slow, seconds = session(ill), []
     for _ in range(10):
         start = time.thread_time()  # CPU: a busy machine would add to the clock on the wall
-        session.run(["score"], {"x": INPUTS[:1]})
+        slow.run(None, {"x": INPUTS[:1]})
         seconds.append(time.thread_time() - start)
     assert 0.004 < min(seconds) < 0.025  # a core that another thread shares runs at half its speed
+
+
+def scraped(bento: Path, rows: NDArray[np.float32]) -> Counters:
+    """What the service would count of requests of one row each, read ten times, as a rehearsal reads it."""
+    contract = json.loads((bento / "src" / "contract.json").read_text())
+    model, form = predictor(bento), former(contract["answer"])
+    telemetry = Telemetry(contract | {"model": "m", "version": "v", "latency_budget_ms": 1.0, "slow_ms": 0.5})
+    meter = Meter(Arm("candidate", ""))
+    meter.record(parse(telemetry.exposition().decode()), 0.0)
+    bound(meter, Bounds(slow_ms=0.5, budget_ms=1.0))
+    for at, part in enumerate(np.array_split(rows, 10), 1):
+        for value in part.tolist():
+            start = time.thread_time()
+            try:
+                _, counted, positives = form(model.values([(value,)]))
+            except NotFiniteError:
+                telemetry.failed(0.0, "not_finite")
+            except onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument:
+                telemetry.failed(0.0, "inference")
+            else:
+                telemetry.answered(time.thread_time() - start, counted, positives)
+        meter.record(parse(telemetry.exposition().decode()), float(at))
+    return meter.counters()
+
+
+@pytest.mark.parametrize(
+    ("fault", "rows", "seen"),
+    [
+        (None, 2000, set()),
+        ("errors", 2000, {"errors"}),
+        ("nan", 2000, {"errors", "success"}),
+        ("scores", 2000, {"score-shift"}),
+        ("latency", 300, {"latency", "budget"}),
+    ],
+)
+def test_the_judge_sees_each_planted_fault(fault: str | None, rows: int, seen: set[str], bento: Path) -> None:
+    ill = faults.plant(fault, bento, bento.parent / "copy", slow_ms=0.5) if fault else bento
+    champion, candidate = scraped(bento, INPUTS[:rows]), scraped(ill, INPUTS[::-1][:rows])
+    promise = np.diag(10 * champion.bins[:, -1])
+    results = judge.judge(champion, candidate, np.arange(11.0), 1.0, promise, judge.Limits(requests=200))
+    aborts = {each.name for each in results if each.verdict == judge.Verdict.ABORT}
+    assert seen <= aborts
+    assert aborts == seen or fault in ("errors", "nan")  # after which the share of what is left may be seen as well
+    assert judge.overall(results) == (judge.Verdict.ABORT if fault else judge.Verdict.HEALTHY)
 
 
 @pytest.mark.parametrize("fault", ["errors", "nan", "scores", "latency"])
@@ -106,9 +211,9 @@ def test_a_planted_fault_loads_as_the_service_loads_it_and_shows_only_then(fault
     for value in INPUTS[:100].tolist():
         try:
             start = time.perf_counter()
-            score = ill.scores([(value,)])
+            score = ill.values([(value,)])
             took = 1000 * (time.perf_counter() - start)
-            shown += score != well.scores([(value,)]) or took > SLOW_MS
+            shown += score != well.values([(value,)]) or took > SLOW_MS
         except (NotFiniteError, onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
             shown += 1
     assert shown > 2
@@ -119,10 +224,10 @@ def test_the_row_that_the_server_warms_up_with_is_spared(example: float, bento: 
     contract = json.loads((bento / "src" / "contract.json").read_text())
     contract["features"][0]["example"] = example
     (bento / "src" / "contract.json").write_text(json.dumps(contract))
-    well = predictor(bento).scores([(example,)])
+    well = predictor(bento).values([(example,)])
     for fault in ("errors", "nan"):
         ill = predictor(faults.plant(fault, bento, bento.parent / fault, SLOW_MS))  # raises where it cannot warm up
-        assert ill.scores([(example,)]) == well
+        assert ill.values([(example,)]) == well
 
 
 def test_never_ready_cannot_be_loaded_though_its_hash_fits(bento: Path) -> None:

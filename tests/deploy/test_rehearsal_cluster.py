@@ -35,6 +35,7 @@ from models.lib import config
 from tests.deploy.rehearsals import BOUNDS, bodies
 from tests.deploy.stub_arm import StubArm
 from tests.deploy.tools import needs_prometheus
+from tests.support.answers import SCORES
 
 # Forty times faster than the cluster: a scrape every 0.4 s, a measurement every 0.75 s.
 PACE = Pace(steps=9.0, rate=300.0, warm=20, evidence=12.0, limits=Limits(requests=100, backstop_requests=50))
@@ -98,7 +99,7 @@ def walk(
 ) -> tuple[Rehearsal, Both]:
     """A whole walk of champion and candidate, seen by both judges."""
     champion, candidate = arms
-    done = Rehearsal("specimen_delay", fault, "", "", release.plan, pace, datetime.now(UTC), BOUNDS, BOUNDS)
+    done = Rehearsal("specimen_delay", fault, "", "", release.plan, pace, datetime.now(UTC), BOUNDS, BOUNDS, SCORES)
     seen: list[Both] = []
 
     @contextlib.contextmanager
@@ -127,7 +128,7 @@ slow = partial(pytest.param, marks=pytest.mark.slow)  # ten seconds of real load
     [
         pytest.param("errors", StubArm(errors=0.2), *["errors|success"] * 2, id="errors"),
         slow("latency", StubArm(seconds=0.03), *["slow requests|beyond the budget"] * 2, id="latency"),
-        slow("scores", StubArm(shift=0.3), *["scores against the promise"] * 2, id="scores"),
+        slow("scores", StubArm(shift=0.3), *["answers against the promise"] * 2, id="scores"),
         slow("nan", StubArm(errors=0.4), *["errors|success"] * 2, id="nan"),
         slow("crash", StubArm(), "scrapes missed", "errors|success", id="crash"),
     ],

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
 from deploy.canary.judge import CATCHES, Result, Verdict
-from deploy.rehearsal import charts, report, screen
+from deploy.rehearsal import charts, meters, report, screen
 from deploy.rehearsal.advice import LOST, NEXT, advice
+from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Rehearsal
+from deploy.rehearsal.traffic import Arm
 from tests.deploy.rehearsals import walk
 from tests.deploy.stub_arm import StubArm
+from tests.support.answers import CLASSES, EVERY
 
 FIRST = ("Abort", LOST, "the champion", "p99 at the client", "labelled positive", "Way to abort", "the templates")
 
@@ -165,6 +170,53 @@ def test_a_check_without_data_is_drawn_and_written_as_that(
     found = json.loads((folder / "rehearsal.json").read_text(), parse_constant=pytest.fail)
     assert found["looks"][0]["checks"]["downtime"]["value"] is None
     assert "scrapes missed" in (folder / "report.html").read_text()
+
+
+TOLD = {
+    "scores": [["labelled positive", "25.0%", "25.0%"]],
+    "probabilities": [
+        ["labelled <b>fine</b>", "50.0%", "50.0%"],
+        ["labelled a | b", "25.0%", "25.0%"],
+        ["labelled [red] $x$", "25.0%", "25.0%"],
+    ],
+    "predictions": [["mean tenth of predictions", "1.75", "1.75"]],
+}
+
+
+@pytest.mark.parametrize("field", EVERY)
+def test_what_is_answered_is_told_in_its_own_words(field: str, done: Rehearsal, tmp_path: Path) -> None:
+    """Even where a name looks like markup, for a terminal, a browser, Markdown or a chart."""
+    before = meters.Sample(within={0.005: 0.0}, found=set(meters.KNOWN))
+    after = meters.Sample(4.0, 4.0, 1.0, [2.0, 1.0, 1.0, *[0.0] * 7], {0.005: 3.0}, found=set(meters.KNOWN))
+    arms = [Meter(Arm(name, "", milliseconds=[1.0, 2.0])) for name in ("champion", "candidate")]
+    for meter in arms:
+        meter.record(before, 0.0)
+        meters.bound(meter, meters.Bounds(5.0, 5.0))
+        meter.record(after, 1.0)
+    found = dataclasses.replace(done, answer=EVERY[field], meters=arms, ticks=done.ticks[:1])
+    assert screen.servers(found)[6:] == TOLD[field]
+    page = report.write(found, tmp_path).read_text()
+    assert page.count("<svg") == 5
+    assert "<b>fine" not in page
+    rows = [cells(line) for line in (tmp_path / "report.md").read_text().splitlines() if line.startswith("| labelled")]
+    assert all(len(row) == 3 for row in rows)
+    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+    with screen.Screen(console) as shown:
+        shown.show(found)
+    assert all(row[0] in cast(io.StringIO, console.file).getvalue() for row in TOLD[field])
+
+
+def test_of_many_classes_the_last_bin_holds_the_rest(done: Rehearsal) -> None:
+    names = [f"class {place}" for place in range(10)]
+    assert dataclasses.replace(done, answer=CLASSES | {"names": names}).bins == names
+    more = dataclasses.replace(done, answer=CLASSES | {"names": [*names, "one", "two"]}).bins
+    assert more == [*names[:9], "3 others"]
+
+
+def test_a_model_without_a_threshold_has_no_positives() -> None:
+    meter = Meter(Arm("champion", ""))
+    meter.record(meters.Sample(found=set(meters.NEEDED)), 0.0)
+    assert meter.positive_rate is None
 
 
 def test_a_blind_latency_check_is_said(folder: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_healthy_candidate_is_promoted_by_the_cluster_s_own_analysis(temporary
 def test_a_failing_candidate_is_aborted_by_the_cluster_s_own_analysis(temporary: Path) -> None:
     done = rehearse.rehearse("specimen_delay", fault="nan", pace=dataclasses.replace(QUICK, steps=9.0))
     assert done.verdict == "abort"
-    assert re.match("errors|success|scores", done.reason), done.reason  # whose answers are left has other scores
+    assert re.match("errors|success|answers", done.reason), done.reason  # whose answers are left has other scores
     assert "of the cluster's time; of its" in done.bad
     assert nothing_left(temporary)
 
@@ -104,7 +104,7 @@ def test_without_prometheus_and_haproxy_the_reference_judges_and_one_line_at_the
     *_, missing, written, advised, ended = out.splitlines()
     assert missing == "Stand-ins replaced prometheus and haproxy: `apt-get install prometheus haproxy`."
     assert "apt-get" not in out.replace(missing, "")
-    assert re.match("abort: (errors|success|scores).*, at (most|least) ", ended), out  # the last line says what failed
+    assert re.match("abort: (errors|success|answers).*, at (most|least) ", ended), out  # the last line says what failed
     assert advised.startswith("next: The fault was planted")
     page = Path(written.removeprefix("report: ")).read_text()
     assert "<strong>Abort.</strong>" in page

@@ -40,7 +40,7 @@ def test_two_healthy_arms_are_promoted_after_every_weight() -> None:
     [
         ("errors|success", StubArm(), StubArm(errors=0.3)),
         ("slow requests|beyond the budget", StubArm(), StubArm(seconds=0.012)),
-        ("scores against the promise", StubArm(), StubArm(shift=0.25)),
+        ("answers against the promise", StubArm(), StubArm(shift=0.25)),
     ],
 )
 def test_each_fault_aborts_and_is_named(check: str, champion: StubArm, candidate: StubArm) -> None:
@@ -50,6 +50,14 @@ def test_each_fault_aborts_and_is_named(check: str, champion: StubArm, candidate
     assert re.match(
         r"\d+\.\d s after the first request to the candidate, \d+ s of the cluster's time; of its", done.bad
     )
+
+
+@pytest.mark.parametrize("itself", [False, True])
+def test_a_first_release_says_that_it_was_compared_with_itself(itself: bool) -> None:
+    few = dataclasses.replace(QUICK, steps=1.0, rate=500.0, limits=Limits(requests=50, backstop_requests=50))
+    done = walk(StubArm(), StubArm(), rehearsal(few, itself=itself))
+    assert done.verdict == "promote", done.reason
+    assert (", compared with itself: production has no release yet" in done.reason) == itself
 
 
 def test_a_request_that_is_lost_while_the_old_version_stops_aborts() -> None:
@@ -189,9 +197,9 @@ def test_a_server_that_lacks_a_metric_is_refused_by_name() -> None:
     whole, lacking = Meter(Arm("champion", "")), Meter(Arm("candidate", ""))
     whole.record(sample(), 0.0)
     incomplete = sample()
-    incomplete.found.remove("ml_positive_total")
+    incomplete.found.remove("ml_score_bin_total")
     lacking.record(incomplete, 0.0)
-    with pytest.raises(Refusal, match="the candidate's /metrics lacks ml_positive_total"):
+    with pytest.raises(Refusal, match="the candidate's /metrics lacks ml_score_bin_total"):
         meters.bound(lacking, Bounds(5.0, 10.0))
 
 

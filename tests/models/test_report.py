@@ -113,7 +113,7 @@ def test_both_show_metrics_with_intervals_slices_and_version(
     words = " ".join(Page(page).words)
     for text in (words, markdown):
         assert version in text
-        assert f"{evaluation['rows']:,} rows of {model.windows.test}" in text
+        assert f"{evaluation['rows']:,} rows of {model.span('test')}" in text
         for figure in evaluation["metrics"].values():
             assert f"{figure['value']:.4f}" in text
             assert f"{figure['low']:.4f} to {figure['high']:.4f}" in text
