@@ -138,8 +138,8 @@ def _reliability(chart: dict[str, Any]) -> list[str]:
         "```mermaid",
         "xychart-beta",
         '    title "Mean outcome of each bin; the line is what the model says"',
-        f'    x-axis "{chart["axes"][0].partition(" (")[0]}" [{", ".join(_plain(x) for x in found["x"])}]',
-        f'    y-axis "{chart["axes"][1]}" {_plain(low)} --> {_plain(high)}',
+        f'    x-axis "{chart["axes"][0].partition(" (")[0]}" [{", ".join(_plain(x, 3) for x in found["x"])}]',
+        f'    y-axis "{chart["axes"][1]}" {_plain(low, 6)} --> {_plain(high, 6)}',
         f"    bar {found['y']}",
         f"    line {found['x']}",
         "```",
@@ -186,7 +186,7 @@ def _drawn(of_task: task.Task, found: list[dict[str, Any]], comparison: dict[str
         "xychart-beta horizontal",
         f'    title "{title} of each slice: bars are the candidate, the line is the champion"',
         f"    x-axis [{', '.join(name for name, _, _ in drawn)}]",
-        f'    y-axis "{title}" {_plain(low)} --> {_plain(high)}',
+        f'    y-axis "{title}" {_plain(low, 6)} --> {_plain(high, 6)}',
         f"    bar {[ours for _, ours, _ in drawn]}",
         f"    line {[theirs for _, _, theirs in drawn]}",
         "```",
@@ -194,8 +194,8 @@ def _drawn(of_task: task.Task, found: list[dict[str, Any]], comparison: dict[str
     ]
 
 
-def _plain(value: float) -> str:
-    return figures.readable(f"{value:.3g}", exact=True)  # an exponent is no number to Mermaid
+def _plain(value: float, digits: int) -> str:
+    return figures.readable(f"{value:.{digits}g}", exact=True)  # an exponent is no number to Mermaid
 
 
 def _label(text: str) -> str:

@@ -1,7 +1,8 @@
 """What each feature gives away of the target by itself, on rows that it was not learnt from.
 
 A feature that scores alone as a model does is the target in other clothes: known only afterwards, or made from it.
-Numbers are cut into quantile bins of the training rows, text into its values; each bin answers its own mean outcome.
+Numbers are cut into quantiles of the training rows, coarse and fine, text into its values; each answers its
+mean outcome.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from models.lib.tasks import task
 if TYPE_CHECKING:
     import polars as pl
 
+Codes = tuple[NDArray[np.int64], NDArray[np.int64]]  # groups of training rows, and of those that are judged
 BINS = 50  # quantiles of a number
+FEW = 2  # rows in the finest ones: of a target with a long tail the last of 50 would hide a copy
 MOST = 5  # features that are reported
 ROWS = 200_000  # of the training rows, the last ones
 
@@ -29,24 +32,33 @@ def strongest(model: config.Model, rows: pl.DataFrame, target: metrics.Floats) -
     once = np.ones((1, len(target)), np.float32)
     found: list[dict[str, Any]] = []
     for name in model.features:
-        codes, fresh = _codes(train[name], rows[name])
-        value = behaviour.metrics[behaviour.scale](target, behaviour.alone(codes, known, fresh), once)[0]
-        if np.isfinite(value):
-            found.append({"feature": name, "value": round(float(value), 4)})
+        numbers = train[name].dtype.is_numeric()
+        cuts = (BINS, len(known) // FEW) if numbers else ()
+        coded = [_bins(train[name], rows[name], many) for many in cuts] or [_names(train[name], rows[name])]
+        values = (behaviour.alone(codes, known, fresh) for codes, fresh in coded)
+        scores = [float(behaviour.metrics[behaviour.scale](target, each, once)[0]) for each in values]
+        if np.isfinite(scores).any():
+            found.append({"feature": name, "value": round(float(np.nanmax(scores)), 4)})
     return sorted(found, key=lambda each: float(each["value"]), reverse=True)[:MOST]
 
 
-def _codes(train: pl.Series, fresh: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Bins 0..n of both; null has one of its own, and so has all that training has not seen."""
+def _bins(train: pl.Series, fresh: pl.Series, many: int) -> Codes:
+    """The quantile of training that a number is in, 0 to `many` - 1; null has a bin of its own."""
     import polars as pl
 
-    if train.dtype.is_numeric():
-        before, after = (each.cast(pl.Float64).fill_null(np.nan).to_numpy() for each in (train, fresh))
-        present = before[np.isfinite(before)]
-        edges = np.unique(np.quantile(present, np.arange(1, BINS) / BINS)) if len(present) else np.empty(0)
-        return tuple(
-            np.where(np.isnan(x), len(edges) + 1, np.searchsorted(edges, x, side="right")) for x in (before, after)
-        )  # type: ignore[return-value]
+    before, after = (each.cast(pl.Float64).fill_null(np.nan).to_numpy() for each in (train, fresh))
+    present = before[np.isfinite(before)]
+    edges = np.unique(np.quantile(present, np.arange(1, many) / many)) if len(present) else np.empty(0)
+    before, after = (
+        np.where(np.isnan(each), len(edges) + 1, np.searchsorted(edges, each, side="right")) for each in (before, after)
+    )
+    return before, after
+
+
+def _names(train: pl.Series, fresh: pl.Series) -> Codes:
+    """A number for each value of training, and one for all that it has not seen."""
+    import polars as pl
+
     values = train.cast(pl.String).unique(maintain_order=True)
     places = pl.Series(range(len(values)), dtype=pl.Int64)
     before, after = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from models.lib import compare, config, judges
 from models.lib.report import charts, conclusion, figures
 from models.lib.tasks import task
 from repo.lib.files import read_json, write_json
+from tests.models.planted import verdict
 from tests.models.scene import OPTIONS
+from tests.models.tiny import Tiny, file
 from tests.support import comparisons, trees
 from tests.support.process import Answer
 from tests.support.specimens import MODEL
@@ -438,6 +441,51 @@ def test_whatever_a_team_writes_is_text_on_the_page(tree: Path, write: Callable[
     assert {"script", "img"}.isdisjoint(page.tags)
     assert sum(HOSTILE in words for words in page.words) >= 5  # description, three cells and a slice's row
     assert any(f" {HOSTILE[: charts.LONGEST - 1]}… (" in words for words in page.words)  # its label
+
+
+FOREIGN = {  # to a task: words of the others
+    "binary": "rmse|mae|r²|macro|recall|precision|confusion|prediction|class",
+    "multiclass": "rmse|mae|r²|roc|brier|positive|negative|threshold|calibration|prediction",
+    "regression": "roc|brier|positive|negative|log-loss|calibration|probabilit|label|class|recall|score",
+}
+
+
+@pytest.mark.usefixtures("drawn")
+@pytest.mark.parametrize("word", FOREIGN)
+def test_a_report_of_every_task_speaks_of_its_own_figures_only(tinies: Tiny, word: str) -> None:
+    evidence = tinies.against(word, file(word, y=0.0))
+    verdicts = [asdict(verdict(evidence, name)) for name in evidence.model.gate_names if name != "behaviour"]
+    champion = {"version": "0123456789ab", "onnx": ""}
+    content: dict[str, Any] = {"verdict": "fail", "version": "a" * 12, "content": {"onnx": "b"}, "champion": champion}
+    facts = {
+        "model": evidence.model.model_copy(update={"name": "tiny"}),
+        "passport": content | {"gates": verdicts, "dataset": {"quarantined": 0}},
+        "evaluation": evidence.evaluation,
+        "measured": evidence.measured,
+        "comparison": compare.NONE | {"champion": champion} | evidence.comparison,
+    }
+    markdown, page = report.markdown(facts), " ".join(Page(report.html(facts)).words)
+    for text in (markdown.replace(f"tiny_{word}", "tiny"), page[page.index("Gates") :].replace(f"tiny_{word}", "tiny")):
+        assert re.findall(rf"(?i)\b(?:{FOREIGN[word]})\w*", text.replace("feature alone", "")) == []
+        assert "What callers will notice" in markdown
+        assert all(title in text for title in evidence.task.titles.values())
+        assert ("Classes" in text, "Confusion" in page) == (word == "multiclass",) * 2
+    figures_of = rows(markdown)
+    if word == "multiclass":
+        recall = evidence.evaluation["classes"][1]["recall"]
+        assert figures_of["mid"][:2] == ["244", f"{recall['value']:.3f}"]
+        assert sum(map(sum, evidence.evaluation["charts"][1]["cells"])) == 600
+    if word == "regression":  # whose outcomes are about 40,000
+        assert figures_of["RMSE"][:4] == ["3,884.8", "3,689.2 to 4,093.0", "4,793.2", "-908.36 (-1,097.7 to -714.49)"]
+        assert not re.findall(r"\de[+-]\d", markdown)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.93089, "0.9309"), (9.99999, "10.000"), (-12.345678, "-12.346"), (41234.567, "41,235"), (1e9, "1,000,000,000")],
+)
+def test_a_figure_has_fewer_decimals_the_larger_it_is(value: float, shown: str) -> None:
+    assert figures.number(value, 4) == shown
 
 
 def cells(line: str) -> int:

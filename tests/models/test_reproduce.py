@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from models import reproduce
-from models.lib import config, passport
+from models.lib import config, passport, samples, scoring
 from repo.lib.files import sha256
+from tests.models.tiny import Tiny, file
 from tests.support import trees
 from tests.support.process import Answer
 from tests.support.specimens import MODEL
@@ -57,8 +58,6 @@ def test_a_passport_says_what_was_found_of_its_own_file_alone() -> None:
 
 def scores(monkeypatch: pytest.MonkeyPatch, change: Callable[[np.ndarray], np.ndarray]) -> None:
     """Training again gives other bytes, whose scores are changed so."""
-    from models.lib import scoring
-
     real = scoring.scores
     made = b"other bytes"
     monkeypatch.setattr(reproduce, "again", lambda _: made)
@@ -93,6 +92,23 @@ def test_other_bytes_must_be_an_equivalent_model(
     if red:
         assert f"run `python -m models run {MODEL.name}` and commit" in answer.out
         assert "the label `train`" in answer.out
+
+
+def test_a_number_may_differ_by_a_share_of_what_the_predictions_span(
+    tinies: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 40,000 the second decimal says nothing, and of a share it is all."""
+    monkeypatch.chdir(tinies.root)
+    model = tinies.evidence("regression").model
+    found = {x: reproduce.compare(model, file("regression", x=x)) for x in (1.001, 1.1)}
+    values = scoring.scores(scoring.session(model.onnx), samples.rows(model, "test"))
+    for difference, limit in (each["prediction"] for each in found.values()):
+        assert limit == pytest.approx(0.02 * np.ptp(values))
+        assert difference > 10
+    assert all(difference <= limit for difference, limit in found[1.001].values())
+    assert found[1.1]["prediction"][0] > found[1.1]["prediction"][1]
+    assert list(found[1.1]) == ["prediction", "rmse", "mae", "r2"]
+    assert reproduce.compare(model, file("regression", x=np.nan))["prediction"][0] == np.inf
 
 
 def test_the_lock_says_on_which_machine_it_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,7 @@ def bins(task: Task, comparison: dict[str, Any]) -> Table:
     if not found:
         return head, []
     answer = task.answer(found["edges"])
+    head = ["label", *head[1:]] if answer["names"] else head
     names = answer["names"] or ["the lowest", *(readable(f"{edge:.4g}") for edge in answer["edges"])]
     names = [*names[: BINS - 1], "others"] if len(names) > BINS else names
     counted = list(zip(*found["bins"], strict=True))[: len(names)]

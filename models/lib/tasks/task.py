@@ -144,12 +144,17 @@ class Task(ABC):
 
 
 def of_group(codes: NDArray[np.int64], weights: Floats, fresh: NDArray[np.int64]) -> Floats:
-    """Of each of `fresh` the mean of `weights` in its group of `codes`, near the mean of all where rows are few."""
+    """Of each of `fresh` the mean of `weights` in its group of `codes`, near the mean of all where that says little.
+
+    How near follows from the variance within the groups and between them (empirical Bayes): groups of one say nothing.
+    """
     size = int(max(codes.max(initial=0), fresh.max(initial=0))) + 1
-    rows = np.bincount(codes, minlength=size)
-    sums = np.bincount(codes, weights, minlength=size)
-    prior = 10.0  # rows: a group of one says nothing, or every key would give the target away
-    return np.asarray((sums + prior * weights.mean()) / (rows + prior), np.float64)[fresh]
+    mean, rows = weights.mean(), np.bincount(codes, minlength=size)
+    off = np.bincount(codes, weights - mean, minlength=size) / np.maximum(rows, 1)
+    spare = len(codes) - np.count_nonzero(rows)
+    within = float(((weights - mean - off[codes]) ** 2).sum() / spare) if spare else float(weights.var())
+    between = rows * max(float(weights.var()) - within, 0.0)
+    return np.asarray(mean + off * between / np.maximum(between + within, np.finfo(np.float64).tiny), np.float64)[fresh]
 
 
 def refuse_target(where: str, why: str) -> None:
