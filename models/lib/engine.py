@@ -27,7 +27,12 @@ SOURCES = {
     "validate": ("data_schemas/validate.py", "data_schemas/lib/pointer.py", "data_schemas/lib/violations.py", ROWS),
     "describe": ("data_schemas/describe.py", ROWS),
     "train": ("models/train.py", *_lib("packages", "plugin", "samples", "columns"), *NETWORK, ROWS, PACKAGES),
-    "export": ("models/export.py", *_lib("packages", "plugin", "columns", "onnx_front"), *NETWORK, ROWS),
+    "export": (
+        "models/export.py",
+        *_lib("packages", "plugin", "columns", "onnx_front", "onnx_order", "scikit"),
+        *NETWORK,
+        ROWS,
+    ),
     "evaluate": ("models/evaluate.py", *_lib("metrics", "samples", "scoring"), ROWS),
 }
 

@@ -20,8 +20,10 @@ VERBS |= {stage: f"data_schemas.{stage}" for stage in ("validate", "describe")}
 # They carry words, settings and files, and change no byte of what a stage makes of the same input.
 CARRIERS = {"repo.lib.command", "repo.lib.files", "repo.lib.refusal", "models.lib.config", "models.lib.artifacts"}
 CARRIERS |= {"data_schemas.lib.months"}
-FOR_NETWORKS = {f"models.lib.{each}" for each in ("columns", "onnx_front")}
-FOR_NETWORKS |= {f"models.lib.frameworks.{path.stem}" for path in (ROOT / "models/lib/frameworks").glob("*.py")}
+# What a network.py imports of the template.
+TRAINED_WITH = {f"models.lib.frameworks.{path.stem}" for path in (ROOT / "models/lib/frameworks").glob("*.py")}
+TRAINED_WITH |= {"models.lib.columns"}
+EXPORTED_WITH = TRAINED_WITH | {f"models.lib.{each}" for each in ("onnx_front", "onnx_order", "scikit")}
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +37,9 @@ def graph() -> Iterator[grimp.ImportGraph]:
 def test_what_a_stage_depends_on_is_what_its_verb_imports(graph: grimp.ImportGraph, stage: str) -> None:
     imported = {VERBS[stage], *graph.find_upstream_modules(VERBS[stage])} - CARRIERS
     listed = {path.removesuffix(".py").replace("/", ".") for path in engine.SOURCES[stage] if path.endswith(".py")}
-    assert listed - FOR_NETWORKS == imported - FOR_NETWORKS
-    if stage in ("train", "export"):
-        assert FOR_NETWORKS - {"models.lib.onnx_front"} <= listed, "what a network.py imports is listed, too"
+    assert listed - EXPORTED_WITH == imported - EXPORTED_WITH
+    wanted = {"train": TRAINED_WITH, "export": EXPORTED_WITH}.get(stage, set())
+    assert wanted <= listed, "what a network.py imports is listed, too"
 
 
 @pytest.mark.usefixtures("tree")
