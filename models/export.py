@@ -44,7 +44,7 @@ def notes(model: config.Model, weights: Path) -> dict[str, Any]:
     return task.of(model).notes(json.loads(edges.read_bytes()) if edges.is_file() else None)
 
 
-def strip(graph: onnx.ModelProto, noted: dict[str, Any]) -> onnx.ModelProto:
+def strip(graph: onnx.ModelProto, noted: dict[str, Any] | None = None) -> onnx.ModelProto:
     """Remove what differs between two exports of the same network: source paths, notes and the exporter's version.
 
     `noted` stands in the place of the exporter's own notes.
@@ -57,7 +57,7 @@ def strip(graph: onnx.ModelProto, noted: dict[str, Any]) -> onnx.ModelProto:
     del clean.functions[:]  # the exporter inlines them all; a leftover would carry paths
     _strip_graph(clean.graph)
     clean.graph.name = "model"
-    for key, value in sorted(noted.items()):
+    for key, value in sorted((noted or {}).items()):
         clean.metadata_props.add(key=key, value=json.dumps(value))
     return clean  # type: ignore[no-any-return]
 

@@ -35,7 +35,11 @@ SOURCES = {
     ),
     "describe": ("data_schemas/describe.py", ROWS),
     "train": ("models/train.py", *_lib("columns", "packages", "plugin", *CHOSEN, "tasks/task"), ROWS, PACKAGES),
-    "export": ("models/export.py", *_lib("columns", "onnx_front", "packages", "plugin", "tasks/task"), ROWS),
+    "export": (
+        "models/export.py",
+        *_lib("columns", "onnx_front", "onnx_order", "packages", "plugin", "scikit", "tasks/task"),
+        ROWS,
+    ),
     "evaluate": ("models/evaluate.py", *_lib("alone", "metrics", "scoring", *CHOSEN, "tasks/task"), ROWS),
 }
 COPIED = ("split",)  # settings that DVC reads in FILE: of a date in model.yaml it can make nothing

@@ -18,6 +18,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from models.lib.columns import Kind
+from models.lib.onnx_order import canonical
 from models.lib.plugin import Misuse
 
 TENSOR = {"string": TensorProto.STRING, "integer": TensorProto.INT64, "number": TensorProto.FLOAT}
@@ -75,7 +76,7 @@ def from_keras(model: Any, columns: Kinds, vocabulary: Names, output: str = "sco
         path = Path(folder, "model.onnx")
         model.export(path, format="onnx", opset_version=18, verbose=False)  # the newest of tf2onnx
         core = onnx.version_converter.convert_version(onnx.load(path), OPSETS[0].version)
-    return attach(_of_task(_named_by_position(core), output), columns, vocabulary)
+    return attach(_of_task(canonical(core), output), columns, vocabulary)
 
 
 def from_booster(model: Any, columns: Kinds, vocabulary: Names) -> onnx.ModelProto:
@@ -240,18 +241,4 @@ def _of_task(core: onnx.ModelProto, output: str = "") -> onnx.ModelProto:
     del core.graph.output[:]
     shape = ["rows", width] if output == "probabilities" else ["rows"]
     core.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, shape))
-    return core
-
-
-def _named_by_position(core: onnx.ModelProto) -> onnx.ModelProto:
-    """The exporter of TensorFlow counts through a process, and the counter is in its names."""
-    kept = {each.name for each in (*core.graph.input, *core.graph.output)}
-    names = [each.name for each in core.graph.initializer] + [name for each in core.graph.node for name in each.output]
-    new = {name: f"t{place}" for place, name in enumerate(names) if name and name not in kept}
-    for each in core.graph.initializer:
-        each.name = new.get(each.name, each.name)
-    for place, node in enumerate(core.graph.node):
-        node.name = f"n{place}"
-        node.input[:] = [new.get(name, name) for name in node.input]
-        node.output[:] = [new.get(name, name) for name in node.output]
     return core

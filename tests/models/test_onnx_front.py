@@ -162,7 +162,7 @@ def prove(fit: Callable[[], Any], task: str, folder: Path) -> bytes:
     assert expected.dtype == np.float32
     assert len(np.unique(answer)) > 3  # no constant
     np.testing.assert_allclose(answer, expected, atol=1e-5, rtol=1e-5)
-    return content
+    return bytes(content)
 
 
 class Sum(torch.nn.Module):
