@@ -42,7 +42,7 @@ def main(options: argparse.Namespace) -> int:
         if pinned and pinned != version and not options.accept:
             _show_change(dataset, staged, pinned, version, console)
             return 1
-        if pinned != version:
+        if pinned != version or (options.accept and pinned.quarantined != left_out):
             pointer.pin(dataset, version)  # before the data: a kill in between is fixed by running again
         if pointer.measure(datasets.data(dataset)) != version:
             _place(staged, datasets.data(dataset))

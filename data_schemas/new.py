@@ -15,6 +15,7 @@ from data_schemas.lib.draft import guess, write
 from repo.lib import files
 from repo.lib.refusal import Refusal
 
+TEXT = (".csv", ".tsv", ".txt")
 LARGEST = 10_000_000  # bytes of a table that Git should hold
 
 
@@ -27,7 +28,7 @@ def main(options: argparse.Namespace) -> int:
         raise Refusal(f"{folder} is there already; take another name, or edit what is there.")
     if not given.is_file():
         raise Refusal(f"{given} is not a file; give --from the path of a CSV or Parquet file.")
-    if given.suffix not in (".csv", ".parquet"):
+    if given.suffix.lower() not in (*TEXT, ".parquet"):
         raise Refusal(f"{given} is neither .csv nor .parquet; give a file of these types.")
     folder.mkdir()
     try:
@@ -49,8 +50,9 @@ def main(options: argparse.Namespace) -> int:
 
 def _draft(name: str, given: Path, folder: Path) -> int:
     """Copy the table, as UTF-8 where it is text, and write both files; the bytes of the copy."""
-    copy, separator, nulls = folder / f"table{given.suffix}", None, [""]
-    if given.suffix == ".csv":
+    is_text = given.suffix.lower() in TEXT
+    copy, separator, nulls = folder / ("table.csv" if is_text else "table.parquet"), None, [""]
+    if is_text:
         text = tables.decode(given.read_bytes())
         separator, names = tables.sniff(text)
         guess.refuse_names(str(given), names)
@@ -63,7 +65,7 @@ def _draft(name: str, given: Path, folder: Path) -> int:
     guess.refuse_names(str(given), cells.columns)
     if not cells.height:
         raise Refusal(f"{given} holds no rows; give a table that has some.")
-    kinds = {column.name: guess.kind(str(given), column) for column in cells}
+    kinds = {column.name: guess.kind(str(given), column, declared=not is_text) for column in cells}
     table = tables.read(copy, kinds, separator or ",", nulls)
     files.write(folder / "schema.py", write.schema(name, table))
     files.write(folder / "source.py", write.source(name, table, copy.name, separator, nulls))

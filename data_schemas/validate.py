@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from data_schemas.lib import datasets, pointer
-from data_schemas.lib.tables import READ, parse
+from data_schemas.lib.tables import READ, decode, parse, sniff
 from data_schemas.lib.violations import Case, Violation, check
 from repo.lib import files
 from repo.lib.refusal import Refusal
@@ -82,7 +82,9 @@ def read(dataset: str, path: Path) -> pl.DataFrame:
         return pl.read_parquet(path, glob=False, hive_partitioning=False)
     if path.suffix != ".csv":
         raise Refusal(f"{path} is neither .csv nor .parquet; give a file of these types.")
-    table = pl.read_csv(path, infer_schema=False, glob=False)
+    with path.open("rb") as file:
+        separator, _ = sniff(decode(file.read(1_000_000)))
+    table = pl.read_csv(path, separator=separator, infer_schema=False, glob=False)
     for name, column in datasets.schema(dataset).to_schema().columns.items():
         if name in table.columns:
             typed = parse(table[name], column.dtype.type)

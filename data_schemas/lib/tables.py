@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import polars as pl
 
 from repo.lib.refusal import Refusal
 
-SEPARATORS = ",;\t|"
+SEPARATORS, LINES = ",;\t|", 100  # by which lines a separator is found
 NULLS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None")  # much as pandas has them
 UNNAMED = "unnamed"  # a column without a name, as pandas writes its index
 READ = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError)
@@ -52,11 +54,19 @@ def decode(content: bytes) -> str:
 
 def sniff(text: str) -> tuple[str, list[str]]:
     """Separator of a CSV file, by its first lines, and the names in its first one."""
-    lines = text[:1_000_000].splitlines(keepends=True)[:100]
-    rows = {mark: [row for row in csv.reader(lines[:-1] or lines, delimiter=mark) if row] for mark in SEPARATORS}
-    even = {mark: len(found[0]) for mark, found in rows.items() if found and len({len(row) for row in found}) == 1}
-    mark = max(even, key=lambda each: even[each], default=",")
-    return mark, next(iter(rows[mark]), [])
+    lines = list(islice(io.StringIO(text[:1_000_000], newline=""), LINES))
+    rows = {mark: _rows(lines, mark) for mark in SEPARATORS}
+    names = {mark: next(iter(found), []) for mark, found in rows.items()}
+    even = {mark: len({len(row) for row in found}) == 1 for mark, found in rows.items()}
+    mark = max(SEPARATORS, key=lambda each: (len(names[each]) > 1, even[each], len(names[each])))
+    return mark, names[mark]
+
+
+def _rows(lines: list[str], mark: str) -> list[list[str]]:
+    found: list[list[str]] = []
+    with contextlib.suppress(csv.Error):  # a cell of more than 128 KB: what comes before it is enough
+        found.extend(row for row in csv.reader(lines, delimiter=mark) if row)
+    return (found[:-1] or found) if len(lines) == LINES else found  # the last one may be cut off
 
 
 def _typed(path: Path, found: pl.Series, kind: Any) -> pl.Series:

@@ -1,12 +1,14 @@
 """What the model must do whatever its accuracy is; run on the ONNX file, as a gate and with every test run.
 
-Drafted: these hold for any model. Add what a person who knows the matter would call worse or better.
+The first ones hold for any model; what every dispatcher would call worse raises the delay.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 
 from models.lib.behaviour import Asked
 
@@ -45,3 +47,23 @@ def test_one_feature_at_a_time_over_its_range() -> None:
 
 def test_not_every_row_gets_the_same_answer() -> None:
     assert np.ptp(ASKED.answer(ROWS), axis=0).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "minutes"),
+    [
+        ({"precip": 0.0, "humid": 60.0, "visib": 10.0}, {"precip": 0.3, "humid": 95.0, "visib": 4.0}, 5.0),
+        ({"visib": 10.0, "humid": 60.0}, {"visib": 0.5, "humid": 98.0}, 3.0),
+        ({"sched_dep_minute": 7 * 60}, {"sched_dep_minute": 18 * 60}, 5.0),
+        ({"pressure": 1025.0}, {"pressure": 1000.0}, 2.0),
+    ],
+    ids=["rain", "fog", "evening peak", "low pressure"],
+)
+def test_worse_conditions_delay_the_arrival(better: dict[str, Any], worse: dict[str, Any], minutes: float) -> None:
+    plain = {"weekday": 3, "distance": 719, "temp": 70.0, "wind_speed": 9.0, "precip": 0.0, "pressure": 1016.0}
+    plain |= {"humid": 55.0, "visib": 10.0, "sched_dep_minute": 15 * 60}
+    calm, rough = (
+        ROWS.with_columns(pl.lit(value, ROWS.schema[name]).alias(name) for name, value in (plain | change).items())
+        for change in (better, worse)
+    )
+    assert (ASKED.answer(rough) - ASKED.answer(calm)).mean() > minutes

@@ -9,6 +9,7 @@ from typing import Any
 from models.lib import champion, config, limits
 from models.lib.tasks import task
 
+SAYS_LITTLE = 0.1  # of the way from knowing nothing to knowing all
 BELOW = "pass, below the limit as production is"
 
 
@@ -190,13 +191,14 @@ def _plausible(name: str, gate: limits.Plausible, evidence: Evidence) -> Verdict
     """No feature scores alone what the model does, and no candidate is better by a leap without a reason."""
     metric = evidence.task.scale
     title, value = evidence.task.titles[metric], evidence.evaluation["metrics"][metric]["value"]
-    limit = f"a feature alone at most {value - gate.alone:.4g} {title}"
+    most = max(value - gate.alone, evidence.task.nothing + SAYS_LITTLE * (1 - evidence.task.nothing))
+    limit = f"a feature alone at most {most:.4g} {title}"
     known = [each for each in evidence.evaluation["alone"] if each["feature"] not in gate.explained]
     shown = f"{known[0]['feature']} alone {known[0]['value']:.4g}" if known else "-"
     where = f"gates.plausible of {evidence.model.folder}/model.yaml"
     if not math.isfinite(value):
         return Verdict(name, limit, "none", "fail", f"no data: {title} is not finite")
-    if len(evidence.model.features) > 1 and known and not known[0]["value"] <= value - gate.alone:
+    if len(evidence.model.features) > 1 and known and not known[0]["value"] <= most:
         why = f"is {known[0]['feature']} known beforehand? take it out of `features`, or say why: `explained`, {where}"
         return Verdict(name, limit, shown, "fail", why)
     if evidence.champion is None or evidence.model.gates.champion.off is not None:

@@ -58,7 +58,9 @@ class Champion(Gate):
 class Plausible(Gate):
     """What is too good to be true: the target in a feature's clothes is the most expensive fault of all."""
 
-    alone: Share = 0.02  # one feature alone has to score less than the model by more than this
+    # One feature alone has to score less than the model by more than this, where it scores at all: what stays within a
+    # tenth of the way from knowing nothing to knowing all gives nothing away.
+    alone: Share = 0.02
     explained: dict[str, Reason] = {}  # feature -> why it may know that much
     jump: Share = 0.05  # by which a candidate may be better than the champion without a word
     because: Annotated[str, Field(pattern="^$|.{10}")] = (

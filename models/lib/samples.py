@@ -25,11 +25,12 @@ def rows(model: config.Model, part: str) -> pl.DataFrame:
     parts, where = model.parts, f"{model.folder}/model.yaml: {model.parts.setting}"
     months = parts.months(part)
     found = datasets.read_all(model.dataset) if months is None else datasets.read(model.dataset, months)
-    for name in parts.demanded:
-        if nulls := found[name].null_count():
+    if names := parts.demanded:
+        nowhere = found.select(pl.all_horizontal(pl.col(name).is_null() for name in names)).to_series().sum()
+        if nowhere:
             raise Refusal(
-                f"{where}: {nulls:,} rows of {model.dataset} have no {name!r}, so nothing says which part they are in; "
-                "leave them out in source.py, or split by another column."
+                f"{where}: {nowhere:,} rows of {model.dataset} have no {', '.join(names)}, so nothing says which part "
+                "they are in; leave them out in source.py, or split by another column."
             )
     outcome = pl.col(model.target.column)
     known = outcome.is_not_null() & (outcome.is_not_nan() if found[model.target.column].dtype.is_float() else True)

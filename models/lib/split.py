@@ -36,7 +36,7 @@ class Parts(Strict):
 
     @property
     def demanded(self) -> list[str]:
-        """Columns without which a row belongs nowhere."""
+        """Columns of which a row has at least one, or it belongs nowhere."""
         return [name for names in self.columns.values() for name in names]
 
     def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
@@ -243,7 +243,11 @@ class ByHash(Parts):
         low, high = {"train": (0.0, train), "valid": (train, valid), "test": (valid, 1.0)}[part]
         chosen = [low <= _draw(self.salt, key) < high for key in keys.iter_rows()]
         return rows.join(
-            keys.filter(pl.Series(chosen, dtype=pl.Boolean)), on=keys.columns, how="semi", maintain_order="left"
+            keys.filter(pl.Series(chosen, dtype=pl.Boolean)),
+            on=keys.columns,
+            how="semi",
+            nulls_equal=True,
+            maintain_order="left",
         )
 
     def span(self, part: str) -> str:

@@ -66,22 +66,8 @@ MODEL = (Row(("test_", "conftest.py"), GATES), Row(("resources.yaml",), REHEARSE
 DATASET = (Row(("source.py",), GATES, data=True),)
 # Of a setting of model.yaml, by its dotted name: what `params` of the pipeline say, and who reads the rest.
 SETTINGS = (
-    Row(
-        (
-            "dataset",
-            "features",
-            "backend",
-            "frame",
-            "split",
-            "target",
-            "task",
-            "training",
-            "windows.train",
-            "windows.valid",
-        ),
-        TRAIN,
-    ),
-    Row(("storage",), TRAIN),
+    Row(("dataset", "features", "frame", "backend", "split", "target", "task", "training"), TRAIN),
+    Row(("windows.train", "windows.valid", "storage"), TRAIN),
     Row(("serving.threshold",), GATES),
     Row(("serving.",), BUILD),
     Row(("",), GATES),

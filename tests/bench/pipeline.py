@@ -114,7 +114,7 @@ def boosting(console: Console) -> None:
     from models.lib import scoring
 
     model = config.load(MODEL)
-    fit, valid = (samples.table(model, window) for window in (model.windows.train, model.windows.valid))
+    fit, valid = (samples.table(model, part) for part in ("train", "valid"))
     known = {name: fit[name].unique().sort().to_list() for name in model.features if fit[name].dtype == pl.String}
 
     def matrix(table: Any) -> Any:
@@ -129,7 +129,7 @@ def boosting(console: Console) -> None:
     boosted.fit(matrix(fit), fit["target"].to_numpy())
     ours = roc_auc_score(valid["target"], scoring.scores(scoring.session(model.onnx), valid))
     theirs = roc_auc_score(valid["target"], boosted.predict_proba(matrix(valid))[:, 1])
-    console.print(f"ROC AUC on {model.windows.valid}: network {ours:.4f}, gradient boosting {theirs:.4f}.")
+    console.print(f"ROC AUC on {model.span('valid')}: network {ours:.4f}, gradient boosting {theirs:.4f}.")
 
 
 def bare() -> None:
@@ -145,9 +145,7 @@ def bare() -> None:
     source = datasets.module(model.dataset, "source")
     for _, table in source.months():
         assert not violations.check(model.dataset, table)
-    fitted = network.fit(
-        samples.table(model, model.windows.train), samples.table(model, model.windows.valid), model.training
-    )
+    fitted = network.fit(samples.table(model, "train"), samples.table(model, "valid"), model.training)
     graph = export.strip(fitted.to_onnx())
     onnx.checker.check_model(graph, full_check=True)
     scoring.session(graph.SerializeToString(deterministic=True))

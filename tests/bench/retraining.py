@@ -33,7 +33,8 @@ from deploy.canary.judge import Array, Counters, Verdict  # noqa: E402
 from models import gates  # noqa: E402
 from models.lib import compare, config, metrics, plugin, promise, samples  # noqa: E402
 from models.lib.champion import Champion  # noqa: E402
-from models.lib.config import Window, Windows  # noqa: E402
+from models.lib.split import Windows  # noqa: E402
+from models.lib.window import Window  # noqa: E402
 
 LOOK = 100  # requests between two looks
 WEIGHTS = (0.25, 0.5, 0.75)
@@ -74,16 +75,17 @@ class Case:
 
 
 def months(model: config.Model, by: int) -> config.Model:
-    from models.lib.windows import moved
+    return model.model_copy(update={"windows": windows(model).moved(by)})
 
-    return model.model_copy(update={"windows": moved(model.windows, by)})
+
+def windows(model: config.Model) -> Windows:
+    assert model.windows is not None, "it measures retrainings, month by month"
+    return model.windows
 
 
 def fitted(model: config.Model) -> Predict:
     network = plugin.network(model)
-    found = network.fit(
-        samples.table(model, model.windows.train), samples.table(model, model.windows.valid), model.training
-    )
+    found = network.fit(samples.table(model, "train"), samples.table(model, "valid"), model.training)
     return lambda rows: np.asarray(found.predict(rows.select(model.features)), np.float64)
 
 
@@ -91,8 +93,8 @@ def tree(model: config.Model) -> Predict:
     """scikit-learn's gradient boosting in the network's place, calibrated by nothing but its own loss."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    names = [name for name, kind in samples.table(model, model.windows.valid).schema.items() if kind == pl.String]
-    rows = samples.table(model, model.windows.train)
+    names = [name for name, kind in samples.table(model, "valid").schema.items() if kind == pl.String]
+    rows = samples.table(model, "train")
     known = {name: sorted(rows[name].drop_nulls().unique())[:250] for name in names}
 
     def matrix(of: pl.DataFrame) -> Array:
@@ -113,7 +115,7 @@ def tree(model: config.Model) -> Predict:
 def edited(model: config.Model, **changes: Any) -> config.Model:
     serving = {"threshold": changes.pop("threshold")} if "threshold" in changes else {}
     features = changes.pop("features", model.features)
-    shorter = changes.pop("windows", model.windows)
+    shorter = changes.pop("windows", windows(model))
     return model.model_copy(
         update={
             "training": {**model.training, **changes},
@@ -129,15 +131,15 @@ def cases(model: config.Model) -> Iterator[Case]:
     newest = datasets.months(model.dataset)[-1]
     base, before = model, fitted(model)
     first, by = before, 1
-    while months(model, by).windows.test.last <= newest:
+    while windows(months(model, by)).test.last <= newest:
         candidate = months(model, by)
         now = fitted(candidate)
-        yield Case(f"retrained up to {candidate.windows.test.last}", base, candidate, before, now)
+        yield Case(f"retrained up to {windows(candidate).test.last}", base, candidate, before, now)
         base, before, by = candidate, now, by + 1
     weakest = model.features[-1]
     without = [name for name in model.features if name != weakest]
-    windows = model.windows
-    month = windows.train.months()[2]
+    ours = windows(model)
+    month = ours.months("train")[2]
     edits = {
         "another seed": edited(model, seed=model.training["seed"] + 1),
         "hidden: 32": edited(model, hidden=32),
@@ -149,7 +151,7 @@ def cases(model: config.Model) -> Iterator[Case]:
         "threshold: 0.30": edited(model, threshold=0.30),
         "trained on four months": edited(
             model,
-            windows=Windows(train=Window(first=month, last=windows.train.last), valid=windows.valid, test=windows.test),
+            windows=Windows(train=Window(first=month, last=ours.train.last), valid=ours.valid, test=ours.test),
         ),
     }
     for name, candidate in edits.items():
@@ -221,14 +223,14 @@ def _counters(arm: Flags, failed: Flags, slow: Flags, bins: NDArray[np.int64], l
 def judged(case: Case, looks: int) -> list[str]:
     """One row of the table."""
     model, newest = case.candidate, datasets.months(case.candidate.dataset)[-1]
-    test = datasets.read(model.dataset, model.windows.test.months())
+    test = samples.rows(model, "test")
     theirs, ours = case.before(test), case.now(test)
     found = verdicts(case, test, theirs, ours)
     failed = [each.name for each in found if each.verdict == "fail"]
     below = [each.name for each in found if each.verdict == gates.BELOW]
     counts = np.array(promise.table(theirs, ours), np.float64)
-    following = months(model, 1).windows.test
-    live = test if following.last > newest else datasets.read(model.dataset, following.months())
+    following = months(model, 1)
+    live = test if windows(following).test.last > newest else samples.rows(following, "test")
     before, now = case.before(live), case.now(live)
     random = np.random.default_rng(7)
 

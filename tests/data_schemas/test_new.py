@@ -123,6 +123,20 @@ def test_words_for_null_and_a_column_without_a_name_are_as_pandas_means_them(dra
     assert datasets.parts("specimen_orders") == ["all"]
 
 
+def test_text_that_only_looks_like_a_number_stays_text(draft: Draft) -> None:
+    long, codes = [str(10**19 + each) for each in range(9)], ["12", "13", "14"] * 3
+    _, rows = draft(pl.DataFrame({"long": long, "plz": [f"0{code}" for code in codes]}).write_csv())
+    assert rows.dtypes == [pl.String, pl.String]
+    _, rows = draft(pl.DataFrame({"code": codes, "day": ["2024-01-31"] * 9}), "specimen_codes")
+    assert rows.dtypes == [pl.String, pl.Date]  # a Parquet file says that its codes are text
+
+
+def test_the_separator_is_found_in_a_table_of_many_commas(draft: Draft) -> None:
+    _, rows = draft('note;amount\n"a; b";1.5\nc, d, e;2\n' + "x" * 200_000 + ";3\n")
+    assert rows.columns == ["note", "amount"]
+    assert rows["note"].head(2).to_list() == ["a; b", "c, d, e"]
+
+
 def test_a_key_of_several_columns_is_found(draft: Draft) -> None:
     lines = [f"{day},{shop},{day * shop % 3}" for day in range(20) for shop in range(5)]
     schema, _ = draft("day,shop,sold\n" + "\n".join(lines))

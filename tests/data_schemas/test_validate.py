@@ -244,6 +244,8 @@ def test_csv_holds_the_same_contract(trips: pl.DataFrame) -> None:
     table = Path("trips.csv")
     trips.write_csv(table)
     assert validate.read(DATASET_NAME, table).equals(trips)
+    trips.write_csv(table, separator=";")
+    assert validate.read(DATASET_NAME, table).equals(trips)
     put("distance", -1)(trips).write_csv(table)
     assert named(validate.inspect(DATASET_NAME, [table]).violations) == [("distance", "in_range(50, 6000)", 1, [5])]
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from models import gates
-from models.lib import judges
 from models.lib.champion import Champion
 from models.lib.judges import Evidence, Verdict
 
@@ -17,9 +16,12 @@ GONE = object()  # as a value: delete the figure
 
 
 def only(evidence: Evidence, name: str, **limits: Any) -> Evidence:
-    """The same evidence with every other gate off; `limits` replace those of model.yaml."""
-    found = evidence.model.gates
-    off = {other: type(getattr(found, other))(off=ASIDE) for other in type(found).model_fields if other != name}
+    """The same evidence with every other gate off but the champion's; `limits` replace those of model.yaml.
+
+    That one says whether a comparison may excuse a figure.
+    """
+    found, on = evidence.model.gates, {name, "champion"}
+    off = {other: type(getattr(found, other))(off=ASIDE) for other in type(found).model_fields if other not in on}
     if name == "champion":
         del off["baseline"]  # what a first release is held against
     judged = found.model_copy(update=off | {name: getattr(found, name).model_copy(update=limits)})
@@ -38,12 +40,6 @@ def compared(evidence: Evidence, comparison: dict[str, Any], champion: Champion 
     found = replace(evidence, champion=champion)
     found.__dict__["comparison"] = comparison
     return found
-
-
-def judged(evidence: Evidence, name: str, **limits: Any) -> Verdict:
-    """The verdict of one gate, while the others are on: the champion's is what says that a comparison may excuse."""
-    gate = getattr(evidence.model.gates, name).model_copy(update=limits)
-    return judges.find(name, evidence)(name, gate, evidence)
 
 
 def verdict(evidence: Evidence, name: str, **limits: Any) -> Verdict:

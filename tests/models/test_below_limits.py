@@ -13,7 +13,7 @@ from models.lib import compare, config
 from models.lib.judges import BELOW, Evidence
 from models.lib.report import figures
 from models.lib.tasks import task
-from tests.models.planted import CHAMPION, changed, compared, judged, plant, verdict
+from tests.models.planted import CHAMPION, changed, compared, plant, verdict
 from tests.models.tiny import Tiny
 
 # task, metric, a value beyond its limit, one that keeps it, and what lies between
@@ -45,15 +45,15 @@ def test_a_limit_that_the_champion_misses_too_is_passed_loudly_by_what_is_not_wo
     tinies: Tiny, word: str, name: str, bad: float, good: float, by: float
 ) -> None:
     planted = plant(tinies.evidence(word), f"evaluation.metrics.{name}.value", bad)
-    found = judged(against(planted, {name: (bad, -by, by)}), name)
+    found = verdict(against(planted, {name: (bad, -by, by)}), name)
     assert found.verdict == BELOW
     assert "0123456789ab in production has" in (found.reason or "")
     lower, higher = (-3 * by, -by), (by, 3 * by)
     worse, better = (lower, higher) if good > bad else (higher, lower)
-    assert judged(against(planted, {name: (bad, *better)}), name).verdict == BELOW
-    assert judged(against(planted, {name: (bad, *worse)}), name).verdict == "fail"
-    assert judged(against(planted, {name: (good, -by, by)}), name).verdict == "fail"
-    assert judged(planted, name).verdict == "fail"
+    assert verdict(against(planted, {name: (bad, *better)}), name).verdict == BELOW
+    assert verdict(against(planted, {name: (bad, *worse)}), name).verdict == "fail"
+    assert verdict(against(planted, {name: (good, -by, by)}), name).verdict == "fail"
+    assert verdict(planted, name).verdict == "fail"
 
 
 @pytest.fixture
@@ -71,20 +71,20 @@ def large(evidence: Evidence) -> Evidence:
 def test_a_team_can_switch_it_off(large: Evidence, off: dict[str, Any]) -> None:
     settings = large.model.gates.model_copy(update={"champion": large.model.gates.champion.model_copy(update=off)})
     switched = replace(large, model=large.model.model_copy(update={"gates": settings}))
-    assert judged(against(switched, {"rmse": (6500.0, -1, 1)}), "rmse").verdict == "fail"
+    assert verdict(against(switched, {"rmse": (6500.0, -1, 1)}), "rmse").verdict == "fail"
 
 
 def test_no_figure_of_the_champion_is_no_excuse(large: Evidence) -> None:
     nothing = {"champion": None, "difference": dict.fromkeys(("value", "low", "high"))}
-    assert judged(compared(large, {"metrics": {"rmse": nothing}}), "rmse").verdict == "fail"
+    assert verdict(compared(large, {"metrics": {"rmse": nothing}}), "rmse").verdict == "fail"
     undefined = plant(large, "evaluation.metrics.rmse.value", float("nan"))
-    assert judged(against(undefined, {"rmse": (5000.0, -1, 1)}), "rmse").verdict == "fail"
+    assert verdict(against(undefined, {"rmse": (5000.0, -1, 1)}), "rmse").verdict == "fail"
 
 
 def test_slices_are_excused_each_by_its_own(evidence: Evidence) -> None:
     planted = plant(evidence, "evaluation.slices.0.rmse.value", 7500.0)
-    assert judged(against(planted, slices=(7500.0, -1, 1)), "slice_rmse").verdict == BELOW
-    assert judged(against(planted, slices=(5000.0, 2400, 2600)), "slice_rmse").verdict == "fail"
+    assert verdict(against(planted, slices=(7500.0, -1, 1)), "slice_rmse").verdict == BELOW
+    assert verdict(against(planted, slices=(5000.0, 2400, 2600)), "slice_rmse").verdict == "fail"
 
 
 def test_a_stated_baseline_that_production_misses_too_is_excused(evidence: Evidence) -> None:
@@ -94,8 +94,8 @@ def test_a_stated_baseline_that_production_misses_too_is_excused(evidence: Evide
         (7000.0, -1, 1, "fail"),
         (8100.0, 1, 3, "fail"),
     ):
-        assert judged(against(planted, {"rmse": (champion, low, high)}), "baseline").verdict == expected
-    assert judged(planted, "baseline").verdict == "fail"
+        assert verdict(against(planted, {"rmse": (champion, low, high)}), "baseline").verdict == expected
+    assert verdict(planted, "baseline").verdict == "fail"
 
 
 BINARY = {"moved": 0.1, "levels": [0.3, 0.25]}

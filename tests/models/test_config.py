@@ -148,9 +148,7 @@ OF_A_TASK: list[tuple[str, dict[str, Any], str, str]] = [
 def test_what_a_task_cannot_take_is_one_sentence_that_names_file_and_field(
     tinies: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, settings: Any, field: str, words: str
 ) -> None:
-    folder = Path("models", f"tiny_{word}")
-    shutil.copytree(tinies.root / folder, tmp_path / folder)
-    (tmp_path / "data_schemas").symlink_to(tinies.root / "data_schemas")
+    folder = tinies.copy(word, tmp_path).folder
     monkeypatch.chdir(tmp_path)
     trees.configure(tmp_path, settings, folder)
     with pytest.raises(Refusal) as refused:

@@ -164,11 +164,12 @@ def test_rows_of_no_class_are_refused_with_their_number(tinies: Tiny, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("word", "rows"), [("binary", "amount > 44000"), ("multiclass", "kind = 'high'"), ("regression", "x > 2.5")]
+    ("word", "rows"),
+    [("binary", pl.col("late")), ("multiclass", pl.col("kind") == "high"), ("regression", pl.col("x") > 2)],
 )
-def test_one_outcome_only_is_refused(tinies: Tiny, monkeypatch: pytest.MonkeyPatch, word: str, rows: str) -> None:
+def test_one_outcome_only_is_refused(tinies: Tiny, monkeypatch: pytest.MonkeyPatch, word: str, rows: pl.Expr) -> None:
     monkeypatch.chdir(tinies.root)
-    found = pl.SQLContext(data=datasets.read("tiny", ["2013-03"])).execute(f"SELECT * FROM data WHERE {rows}").collect()
+    found = datasets.read("tiny", ["2013-03"]).filter(rows)
     monkeypatch.setattr(datasets, "read", lambda *_: found.with_columns(amount=50_000.0))
     with pytest.raises(
         Refusal, match=r"model\.yaml: the test rows \(2013-03\) have one (outcome|class) only, on which"

@@ -15,7 +15,6 @@ from models import report
 from models.lib import compare, config, judges
 from models.lib.report import charts, conclusion, figures
 from models.lib.tasks import task
-from models.lib.tasks.binary import Behaviour
 from repo.lib.files import read_json, write_json
 from tests.models.scene import OPTIONS
 from tests.support import comparisons, trees
@@ -85,7 +84,7 @@ def test_the_page_has_four_charts_and_every_gate(shipped: tuple[str, str], model
     text = shipped[0]
     page = Page(text)
     assert page.tags.count("svg") == 4
-    for label in ("processor time of a call, 1 row", "ONNX file", *Behaviour.titles.values()):
+    for label in ("processor time of a call, 1 row", "ONNX file", *task.of(model).titles.values()):
         assert label in page.words
     for title in ("Reliability", "ROC curve", "Scores by outcome", "ROC AUC by slice"):
         assert title in page.words
@@ -111,7 +110,7 @@ def test_both_show_metrics_with_intervals_slices_and_version(
     words = " ".join(Page(page).words)
     for text in (words, markdown):
         assert version in text
-        assert f"{evaluation['rows']:,} rows of {model.windows.test}" in text
+        assert f"{evaluation['rows']:,} rows of {model.span('test')}" in text
         for figure in evaluation["metrics"].values():
             assert f"{figure['value']:.4f}" in text
             assert f"{figure['low']:.4f} to {figure['high']:.4f}" in text
@@ -220,7 +219,7 @@ def test_the_decision_is_one_sentence_of_every_case(
 ) -> None:
     nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
     found = {"value": None if low is None else 0.004 if high > 0.005 else -0.004, "low": low, "high": high}
-    differences = dict.fromkeys(Behaviour.titles, nothing) | {"roc_auc": found}
+    differences = dict.fromkeys(task.of(model).titles, nothing) | {"roc_auc": found}
     comparison = compare.NONE | {
         "metrics": {name: {"champion": 0.1, "difference": each} for name, each in differences.items()}
         if champion
@@ -299,12 +298,14 @@ def rows(text: str) -> dict[str, list[str]]:
     return {first.strip(): [cell.strip() for cell in cells] for first, *cells in lines}
 
 
-def test_both_compare_every_metric_with_the_champion(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
+def test_both_compare_every_metric_with_the_champion(
+    tree: Path, write: Callable[[], tuple[str, str]], model: config.Model
+) -> None:
     against(tree)
     page, markdown = write()
     words, found = [word.strip() for word in Page(page).words], rows(markdown)
     message = ["better", "worse", "no evidence of a difference", "better"]  # lower is better, but of ROC AUC
-    for title, word in zip(Behaviour.titles.values(), message, strict=True):
+    for title, word in zip(task.of(model).titles.values(), message, strict=True):
         assert (found[title][2], found[title][4]) == ("0.1234", word)
         place = words.index(title)
         assert word in words[place : place + 14]

@@ -63,10 +63,10 @@ def test_rows_keep_their_part_and_their_order_when_others_come() -> None:
         assert set(after["order"]) - set(before["order"]) <= set(more["order"])
 
 
-def test_a_key_of_several_columns_of_any_type_has_a_part_of_its_own() -> None:
-    rows = pl.DataFrame({"a": ["x", "x", "xy"], "b": [date(2024, 1, 1), date(2024, 1, 2), None], "c": [1.5, 2.5, 0.1]})
+def test_a_key_of_several_columns_of_any_type_has_a_part_of_its_own_nulls_included() -> None:
+    rows = pl.DataFrame({"a": ["x", "x", None], "b": [date(2024, 1, 1), None, None], "c": [1.5, float("nan"), 0.1]})
     split = by_hash(key=["a", "b", "c"])
-    assert sum(split.select(rows.head(2), part).height for part in PARTS) == 2
+    assert sum(split.select(rows, part).height for part in PARTS) == 3
 
 
 DRAWN = {"train": ["c0", "c1", "c11", "c3", "c4", "c5", "c7", "c8", "c9"], "valid": ["c10", "c6"], "test": ["c2"]}
@@ -90,7 +90,10 @@ def test_the_draw_is_the_same_in_each_process_and_version() -> None:
 def test_another_salt_is_another_draw_and_is_named() -> None:
     first, second = by_hash(), by_hash(salt="1")
     assert in_part(first, CUSTOMERS) != in_part(second, CUSTOMERS)
-    assert (first.span("test"), second.span("test")) == ("15 % by customer", "15 % by customer, salt 1")
+    assert (first.span("test"), second.span("test")) == (
+        "15 % by a hash of customer",
+        "15 % by a hash of customer, salt 1",
+    )
     assert [each.salt for each in first.others(2)] == ["1", "2"]
 
 
@@ -240,7 +243,7 @@ def test_windows_and_a_split_are_one_too_many_and_neither_too_few() -> None:
         ),
         (
             HASH | {"key": ["temp"]},
-            "split: 60 rows of specimen_trips have no 'temp', so nothing says which part they are in; leave them out "
+            "split: 60 rows of specimen_trips have no temp, so nothing says which part they are in; leave them out "
             "in source.py, or split by another column.",
         ),
     ],
@@ -268,12 +271,15 @@ def test_a_model_by_a_hash_runs_from_data_to_verdict_over_several_draws(
     trees.configure(Path(), {"windows": None, "split": HASH})
     answer = verb("run", NAME, "--windows", "3")
     assert answer.code in (0, 1), answer.error  # its gates are for another division
-    assert "run specimen_delay: window 2 of 3, 15 % by flight, salt 1: ROC AUC 0." in answer.out
+    assert "run specimen_delay: window 2 of 3, 15 % by a hash of flight, salt 1: ROC AUC 0." in answer.out
     assert answer.out.count("training") == 0
     record = read_yaml(MODEL / "build/passport.yaml", "")
     found = read_json(MODEL / "build/windows.json", "")
-    assert record["dataset"]["window"] == "15 % by flight"
-    assert [each["test"] for each in found["windows"]][1:] == ["15 % by flight, salt 1", "15 % by flight, salt 2"]
+    assert record["dataset"]["window"] == "15 % by a hash of flight"
+    assert [each["test"] for each in found["windows"]][1:] == [
+        "15 % by a hash of flight, salt 1",
+        "15 % by a hash of flight, salt 2",
+    ]
     assert found["windows"][0]["metrics"]["roc_auc"] == record["metrics"]["roc_auc"]["value"]
     assert found["sentence"] in (MODEL / "build/report.md").read_text()
     assert verb("run", NAME, "--check").code == 0

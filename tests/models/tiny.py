@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,14 @@ class Tiny:
         first = self.evidence(word)
         with contextlib.chdir(self.root):
             return compared(first, compare.compare(first.model.model_copy(update=settings), champion))
+
+    def copy(self, word: str, root: Path) -> config.Model:
+        """A model's folder below `root`, for a test that changes it there; the data is linked."""
+        folder = Path("models", f"tiny_{word}")
+        shutil.copytree(self.root / folder, root / folder)
+        (root / "data_schemas").symlink_to(self.root / "data_schemas")
+        return self.evidence(word).model
+
+    def rows(self) -> pl.DataFrame:
+        """Those of the test window."""
+        return rows(3)

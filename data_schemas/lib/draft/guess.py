@@ -48,11 +48,14 @@ def null_words(table: pl.DataFrame) -> list[str]:
     return [word for word in NULLS if word in found or not word]
 
 
-def kind(file: str, found: pl.Series) -> Any:
-    """The polars type that a column is read as; integers that may be missing are floats, which the service can take."""
+def kind(file: str, found: pl.Series, declared: bool) -> Any:
+    """The polars type that a column is read as; integers that may be missing are floats, which the service can take.
+
+    Text of a file that declares its types is meant as text, unless it is a date or a moment.
+    """
     present, dtype = found.drop_nulls(), found.dtype
     if dtype == pl.String:
-        dtype = _of_text(file, present)
+        dtype = _of_text(file, present, declared)
     elif dtype == pl.Null or isinstance(dtype, pl.Categorical | pl.Enum):
         dtype = pl.String()
     elif dtype.is_numeric():
@@ -72,9 +75,12 @@ def kind(file: str, found: pl.Series) -> Any:
     return dtype
 
 
-def _of_text(file: str, present: pl.Series) -> pl.DataType:
+def _of_text(file: str, present: pl.Series, declared: bool) -> pl.DataType:
     if not len(present):
         return pl.String()
+    dates: list[pl.DataType] = [pl.Date(), pl.Datetime("us"), pl.Datetime("us", "UTC")]
+    if declared:
+        return next((kind for kind in dates if parse(present, kind).null_count() == 0), pl.String())
     for kind, form in ((pl.Int64(), WHOLE), (pl.Float64(), NUMBER)):
         if present.str.contains(form).all():
             return kind
@@ -83,8 +89,9 @@ def _of_text(file: str, present: pl.Series) -> pl.DataType:
             f"{file}: {present.name}: {present[0]!r} has a decimal comma; write numbers with a decimal point and "
             "nothing between thousands, and run again."
         )
-    kinds = (pl.Boolean(), pl.Date(), pl.Datetime("us"), pl.Datetime("us", "UTC"), pl.Time())
-    return next((kind for kind in kinds if parse(present, kind).null_count() == 0), pl.String())
+    return next(
+        (kind for kind in [pl.Boolean(), *dates, pl.Time()] if parse(present, kind).null_count() == 0), pl.String()
+    )
 
 
 def attributes(names: Iterable[str]) -> dict[str, str]:

@@ -141,9 +141,7 @@ class Behaviour(task.Task):
         rate = float(target.mean())
         return -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0)
 
-    def chance(self, evaluation: dict[str, Any]) -> float:
-        del evaluation
-        return 0.5
+    nothing = 0.5
 
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
         """Reliability by bin, the ROC curve at 101 false positive rates and the score histogram of each outcome."""

@@ -136,9 +136,9 @@ class Behaviour(task.Task):
         shares = np.bincount(target.astype(np.int64)) / len(target)
         return float(-sum(share * np.log(share) for share in shares if share > 0))
 
-    def chance(self, evaluation: dict[str, Any]) -> float:
-        del evaluation
-        return round(1 / len(self.names), 3)
+    @property
+    def nothing(self) -> float:
+        return 1 / len(self.names)
 
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
         """Recall, precision and mean probability of each class, and the confusion matrix."""

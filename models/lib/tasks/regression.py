@@ -103,6 +103,8 @@ class Behaviour(task.Task):
     def trivial(self, target: Floats) -> float:
         return float(target.std())
 
+    nothing = 0.0
+
     def chance(self, evaluation: dict[str, Any]) -> float:
         return float(evaluation["trivial"])
 

@@ -114,9 +114,14 @@ class Task(ABC):
     def trivial(self, target: Floats) -> float:
         """`proper` of the answer that looks at nothing: base rate, class shares or mean."""
 
+    @property
     @abstractmethod
-    def chance(self, evaluation: dict[str, Any]) -> float:
-        """`main` of the answer that looks at nothing, as far as it is known; a first baseline."""
+    def nothing(self) -> float:
+        """`scale` of an answer that knows nothing."""
+
+    def chance(self, evaluation: dict[str, Any]) -> float:  # noqa: ARG002 - of one task alone
+        """`main` of the answer that looks at nothing: a first baseline."""
+        return self.nothing
 
     @abstractmethod
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:

@@ -20,7 +20,10 @@ class Model(SklearnModel):
         names = make_column_selector(dtype_include=object)
         columns = make_column_transformer(
             (OneHotEncoder(handle_unknown="ignore"), names),
-            (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), make_column_selector(dtype_include="number")),
+            (
+                make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
+                make_column_selector(dtype_include="number"),
+            ),
         )
         assert len(valid)  # nothing is stopped early or calibrated
         return cls.fitted(make_pipeline(columns, LogisticRegression(**params)), train)

@@ -1,0 +1,79 @@
+"""What is too good to be true: the target in a feature's clothes, and a leap that nobody explains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from models.lib import alone, samples
+from models.lib.judges import Evidence
+from models.lib.tasks import task
+from tests.models.planted import CHAMPION, compared, verdict
+from tests.models.tiny import TASKS, Tiny
+
+WHY = "known at the counter before the sale"
+LEAKS = [(word, leak) for word in TASKS for leak in ("after", "word", "again")]
+
+
+def fed(tinies: Tiny, word: str, features: list[str], monkeypatch: pytest.MonkeyPatch) -> Evidence:
+    """The model with other features, of which each is looked at alone."""
+    monkeypatch.chdir(tinies.root)
+    first = tinies.evidence(word)
+    model, rows = first.model.model_copy(update={"features": features}), samples.rows(first.model, "test")
+    found = alone.strongest(model, rows, task.of(model).target(rows))
+    return replace(first, model=model, evaluation=first.evaluation | {"alone": found})
+
+
+@pytest.mark.parametrize(("word", "leak"), LEAKS)
+def test_a_feature_that_gives_the_target_away_is_named_and_fails_unless_it_is_explained(
+    tinies: Tiny, monkeypatch: pytest.MonkeyPatch, word: str, leak: str
+) -> None:
+    """A copy of the number, a text made from it, and a key of a few rows that have the same outcome."""
+    evidence = fed(tinies, word, ["x", "y", leak], monkeypatch)
+    found = verdict(evidence, "plausible")
+    assert (found.verdict, found.value.split()[0]) == ("fail", leak)
+    assert f"is {leak} known beforehand?" in (found.reason or "")
+    assert verdict(evidence, "plausible", explained={leak: WHY}).verdict == "pass"
+    assert verdict(evidence, "plausible", explained={"x": WHY}).verdict == "fail"
+    assert verdict(evidence, "plausible", alone=0.001).verdict == "fail"
+
+
+@pytest.mark.parametrize("word", TASKS)
+def test_an_honest_feature_passes_and_so_does_a_model_of_one(
+    tinies: Tiny, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """`x` explains most of the target, and a little less than the model."""
+    evidence = fed(tinies, word, ["y", "x", "key"], monkeypatch)
+    found = verdict(evidence, "plausible")
+    assert (found.verdict, found.value.split()[0]) == ("pass", "x")
+    assert verdict(fed(tinies, word, ["after"], monkeypatch), "plausible").verdict == "pass"
+
+
+@pytest.mark.parametrize(("word", "most"), [("binary", 0.5), ("multiclass", 0.2), ("regression", 0.0)])
+def test_what_a_key_of_every_row_gives_away_is_learnt_on_other_rows(
+    tinies: Tiny, monkeypatch: pytest.MonkeyPatch, word: str, most: float
+) -> None:
+    """Nothing: were it learnt on the rows that it is judged by, it would be all."""
+    found = fed(tinies, word, ["key"], monkeypatch).evaluation["alone"]
+    assert found[0]["value"] <= most
+
+
+@pytest.mark.parametrize("word", TASKS)
+def test_a_leap_needs_its_own_reason(tinies: Tiny, word: str) -> None:
+    first = tinies.evidence(word)
+
+    def judged(by: Any, reasons: frozenset[str] = frozenset(), because: str = "", evidence: Evidence = first) -> str:
+        figure = {"champion": 0.5, "difference": {"value": by, "low": by, "high": by}}
+        champion = replace(CHAMPION, reasons=reasons)
+        evidence = compared(evidence, {"metrics": {evidence.task.scale: figure}}, champion)
+        return verdict(evidence, "plausible", because=because).verdict
+
+    for by, expected in ((-0.3, "pass"), (0.05, "pass"), (0.06, "fail"), (None, "fail"), (float("nan"), "fail")):
+        assert judged(by) == expected
+    assert judged(0.06, because=WHY) == "pass"
+    assert judged(0.06, frozenset({f"meant: {WHY}"}), because=WHY) == "fail"  # that of the release before
+    off = first.model.gates.champion.model_copy(update={"off": "another target", "margin": None})
+    gates = first.model.gates.model_copy(update={"champion": off})
+    assert judged(0.06, evidence=replace(first, model=first.model.model_copy(update={"gates": gates}))) == "pass"
