@@ -200,6 +200,7 @@ def _number(text: str) -> float:
 
 def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
     from models.lib import windows
+    from models.lib.split import Spans
 
     name, branch = before.model.name, f"retrain/{before.model.name}"
     report = (before.model.build / "report.md").read_text()
@@ -216,7 +217,8 @@ def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
         report,
     ]
     close_with = f"{verdict.sentence} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
-    return origin.Edit(f"Retrain {name} on {new.until}", "\n".join(lines)[:LONGEST], close_with)
+    newest = f"data up to {new.test.last}" if isinstance(new, Spans) else "its newest data"
+    return origin.Edit(f"Retrain {name} on {newest}", "\n".join(lines)[:LONGEST], close_with)
 
 
 def _version(data: pointer.Version | None) -> str:

@@ -17,8 +17,10 @@ NONE: dict[str, Any] = {key: {} if key == "metrics" else [] if key == "slices" e
 MOST, LEAST_ROWS = 5, 200  # slices that a table of changes names, and the rows of each at least
 
 
-def answers(model: config.Model, source: Any, rows: Any, whose: str) -> tuple[metrics.Floats, list[float] | None]:
-    """What a file answers to raw rows, its classes in this model's order, and the edges of its bins."""
+def answers(
+    model: config.Model, source: Any, rows: Any, whose: str, own_order: bool = False
+) -> tuple[metrics.Floats, list[float] | None]:
+    """What a file answers to raw rows, its classes in this model's order or its own, and the edges of its bins."""
     runtime, behaviour = scoring.session(source), task.of(model)
     output, names = runtime.get_outputs()[0].name, scoring.note(runtime, "names") or []
     ours = behaviour.answer(None)["names"] or []
@@ -29,7 +31,7 @@ def answers(model: config.Model, source: Any, rows: Any, whose: str) -> tuple[me
         )
         raise Refusal(f"{whose} answers {found}, and model.yaml wants {wanted}: they cannot be compared; {off}.")
     values = scoring.scores(runtime, rows)
-    if ours:
+    if ours and not own_order:
         values = values[:, [names.index(name) for name in ours]]
     if not behaviour.in_range(values):
         raise Refusal(

@@ -55,8 +55,9 @@ def _about(model: config.Model, onnx: str, rows: Any, ours: Bins) -> Entry:
 
 
 def _bins(model: config.Model, source: Path | bytes, rows: Any) -> Bins:
-    """The bin of every row, by the file's own edges, as its service counts."""
-    values, edges = compare.answers(model, source, rows, "a release" if isinstance(source, bytes) else str(source))
+    """The bin of every row, by the file's own edges and order of classes, as its service counts."""
+    whose = "a release" if isinstance(source, bytes) else str(source)
+    values, edges = compare.answers(model, source, rows, whose, own_order=True)
     return task.of(model).bins(values, edges)
 
 

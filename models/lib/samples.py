@@ -29,7 +29,7 @@ def rows(model: config.Model, part: str) -> pl.DataFrame:
     else:
         datasets.months(model.dataset)  # refuses a dataset that has none
         found = datasets.read(model.dataset, months)
-    if names := parts.demanded:
+    if names := [name for each in parts.columns.values() for name in each]:
         nowhere = found.select(pl.all_horizontal(pl.col(name).is_null() for name in names)).to_series().sum()
         if nowhere:
             raise Refusal(

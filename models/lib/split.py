@@ -31,13 +31,9 @@ class Parts(Strict):
 
     @property
     def columns(self) -> Mapping[str, list[str]]:
-        """Setting -> columns of the dataset."""
-        return {}
-
-    @property
-    def demanded(self) -> list[str]:
-        """Columns of which a row has at least one, or it belongs nowhere."""
-        return [name for names in self.columns.values() for name in names]
+        """Setting -> columns of the dataset. A row that is null in all of them is refused: it belongs nowhere."""
+        column = getattr(self, "column", None)
+        return {"column": [column]} if column else {}
 
     def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
         """The rows of a part, in their order."""
@@ -46,11 +42,6 @@ class Parts(Strict):
     def span(self, part: str) -> str:
         """Which rows a part has, in words."""
         raise NotImplementedError
-
-    @property
-    def until(self) -> str:
-        """What a retraining takes, in words."""
-        return "its newest data"
 
     def others(self, count: int) -> Sequence[Parts]:  # noqa: ARG002
         """So many other ways to divide the rows as this one does; none where there is but one."""
@@ -84,10 +75,6 @@ class Spans(Parts):
 
     def span(self, part: str) -> str:
         return str(self.of(part))
-
-    @property
-    def until(self) -> str:
-        return f"data up to {self.test.last}"
 
     def others(self, count: int) -> Sequence[Spans]:
         """Earlier ones, each by the length of the test window."""
@@ -136,10 +123,6 @@ class ByTime(Spans):
             raise ValueError(f"the windows are in {self.train.unit}s, and `unit` is {self.unit}")
         return self
 
-    @property
-    def columns(self) -> Mapping[str, list[str]]:
-        return {"column": [self.column]}
-
     def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
         import polars as pl
 
@@ -181,14 +164,6 @@ class ByColumn(Parts):
         if twice := [value for value in values if values.count(value) > 1]:
             raise ValueError(f"{twice[0]!r} is listed twice, and a row is in one part")
         return self
-
-    @property
-    def columns(self) -> Mapping[str, list[str]]:
-        return {"column": [self.column]}
-
-    @property
-    def demanded(self) -> list[str]:
-        return []
 
     def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
         import polars as pl

@@ -33,7 +33,7 @@ def table(workshop: Path, model: config.Model) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def target(table: pl.DataFrame, model: config.Model) -> Any:
-    return (table[model.target.column] > model.target.above).to_numpy()
+    return (table[model.target.column] > 15).to_numpy()
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +161,17 @@ def test_rows_of_no_class_are_refused_with_their_number(tinies: Tiny, monkeypatc
         Refusal, match=r"^models/tiny_multiclass/model\.yaml: target: 200 rows of 2013-03 have no outcome"
     ):
         samples.table(model.model_copy(update={"target": two}), "test")
+
+
+@pytest.mark.parametrize("none", [None, float("nan")])
+def test_rows_without_an_outcome_are_in_no_part(tinies: Tiny, monkeypatch: pytest.MonkeyPatch, none: Any) -> None:
+    monkeypatch.chdir(tinies.root)
+    known = datasets.read("tiny", ["2013-03"]).with_columns(
+        amount=pl.when(pl.col("late")).then(none).otherwise("amount")
+    )
+    monkeypatch.setattr(datasets, "read", lambda *_: known)
+    found = samples.table(tinies.evidence("regression").model, "test")
+    assert (found.height, found["target"].null_count()) == (600 - known["late"].sum(), 0)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from models import measure
 from models.lib import config, plugin, samples
 from repo.lib.files import sha256
 from repo.lib.refusal import Refusal
-from tests.models.scene import OPTIONS
 from tests.support.process import Answer
 from tests.support.repository import ROOT
 from tests.support.specimens import MODEL
@@ -91,12 +90,6 @@ def test_what_was_measured_names_the_bytes_it_is_about(tree: Path, verb: Callabl
     found = json.loads((tree / MODEL / "build/measured.json").read_text())
     assert found["onnx"] == sha256(tree / MODEL / "model.onnx")
     assert found["size_mb"] == round((tree / MODEL / "model.onnx").stat().st_size / 1e6, 4)
-
-
-def test_a_missing_network_is_refused_with_the_command_that_makes_it(tree: Path) -> None:
-    shutil.rmtree(tree / MODEL / "weights")
-    with pytest.raises(Refusal, match=r"weights is missing; make it with `python -m models run specimen_delay`"):
-        measure.main(OPTIONS)
 
 
 @pytest.mark.parametrize("name", ["evaluate", "measure", "gates"])

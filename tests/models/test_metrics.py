@@ -62,10 +62,6 @@ def counts() -> Any:
     return metrics.resamples(ROWS)
 
 
-def test_only_the_calibration_error_is_nowhere_in_scikit_learn() -> None:
-    assert set(EVERY) - set(THEIRS) == {("binary", "calibration_error")}
-
-
 @pytest.mark.parametrize(("word", "name"), THEIRS)
 def test_a_metric_is_scikit_learns_on_the_sample_and_on_every_resample(
     kinds: dict[str, Kind], counts: Any, word: str, name: str

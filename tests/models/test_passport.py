@@ -114,15 +114,6 @@ def test_a_missing_or_broken_pin_of_the_data_is_refused(
         passport.content(model)
 
 
-@pytest.mark.parametrize(
-    ("verdicts", "whole"), [(["pass", "off"], "pass"), (["pass", "fail", "off"], "fail"), (["fail"], "fail")]
-)
-@pytest.mark.usefixtures("tree")
-def test_one_gate_that_fails_fails_the_whole(evidence: judges.Evidence, verdicts: list[str], whole: str) -> None:
-    record = passport.make(evidence.model, evidence.evaluation, [{"verdict": each} for each in verdicts], None, [], 0.6)
-    assert record["verdict"] == whole
-
-
 @pytest.mark.usefixtures("tree")
 def test_the_record_holds_what_promotion_and_people_need(evidence: judges.Evidence) -> None:
     champion = {"version": "0123456789ab", "onnx": "f" * 64, "commit": "c" * 40}

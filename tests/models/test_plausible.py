@@ -12,7 +12,7 @@ import pytest
 from models.lib import alone, samples
 from models.lib.judges import Evidence
 from models.lib.tasks import task
-from tests.models.planted import CHAMPION, compared, verdict
+from tests.models.planted import CHAMPION, compared, plant, verdict
 from tests.models.tiny import TASKS, Tiny
 
 WHY = "known at the counter before the sale"
@@ -52,6 +52,14 @@ def test_an_honest_feature_passes_and_so_does_a_model_of_one(
     found = verdict(evidence, "plausible")
     assert (found.verdict, found.value.split()[0]) == ("pass", "x")
     assert verdict(fed(tinies, word, ["after"], monkeypatch), "plausible").verdict == "pass"
+
+
+@pytest.mark.parametrize(("alone", "expected"), [(0.54, "pass"), (0.56, "fail")])
+def test_what_says_little_gives_nothing_away_of_a_model_that_knows_little(
+    tinies: Tiny, alone: float, expected: str
+) -> None:
+    weak = plant(tinies.evidence("binary"), "evaluation.metrics.roc_auc.value", 0.53)
+    assert verdict(plant(weak, "evaluation.alone.0.value", alone), "plausible").verdict == expected
 
 
 @pytest.mark.parametrize(("word", "most"), [("binary", 0.5), ("multiclass", 0.2), ("regression", 0.0)])

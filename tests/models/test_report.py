@@ -155,80 +155,56 @@ SHIFT = gate("shift", "30.0% of labels change", "at most 25% of labels change")
 BOTH = [gate("champion", "0.6 (at the worse ends)", SAME), gate("baseline", "0.6 (at the worse ends)", SAME)]
 
 
-@pytest.mark.parametrize(
-    ("champion", "low", "high", "gates_of_it", "message"),
-    [
-        (False, 0, 0, [FINE, FINE], "First release, with nothing to compare it with; all 2 gates pass."),
-        (
-            False,
-            0,
-            0,
-            BOTH,
-            "First release, with nothing to compare it with; blocked by baseline: 0.6 (at the worse ends) (limit: "
-            "ROC AUC at least 0.65).",
-        ),
-        (
-            True,
-            0.0004,
-            0.007,
-            [FINE, CALIBRATION],
-            "Better than production by 0.0040 ROC AUC (0.0004 to 0.0070); blocked by calibration_error 0.102, limit "
-            "0.06.",
-        ),
-        (
-            True,
-            -0.009,
-            -0.001,
-            [FINE, OFF],
-            "Worse than production by 0.0040 ROC AUC (0.0010 to 0.0090); 1 of 2 gates pass, off: size_mb.",
-        ),
-        (
-            True,
-            -0.009,
-            -0.001,
-            [gate("champion", "-0.009", "at least -0.005")],
-            "Worse than production by 0.0040 ROC AUC (0.0010 to 0.0090); blocked by champion: difference -0.009 at "
-            "worst, limit -0.005.",
-        ),
-        (
-            True,
-            -0.001,
-            0.009,
-            [FINE, CALIBRATION | {"verdict": judges.BELOW}],
-            "Neither better nor worse than production by ROC AUC (+0.0040, -0.0010 to +0.0090); all 2 gates pass, 1 of "
-            "them below the limit as production is (calibration_error 0.102, limit 0.06).",
-        ),
-        (
-            True,
-            None,
-            None,
-            [CALIBRATION, SHIFT, gate("parity", "none", "evidence", reason="no data: a figure\nis null.")],
-            "Not compared with production (the test window has one outcome only); blocked by calibration_error 0.102, "
-            "limit 0.06; shift: 30.0% of labels change (limit: at most 25% of labels change); parity: no data: a "
-            "figure is null.",
-        ),
-        (
-            True,
-            0.001,
-            0.007,
-            [CALIBRATION | {"name": f"gate_{place}"} for place in range(5)],
-            "Better than production by 0.0040 ROC AUC (0.0010 to 0.0070); blocked by gate_0 0.102, limit 0.06; gate_1 "
-            "0.102, limit 0.06; gate_2 0.102, limit 0.06; 2 more.",
-        ),
-    ],
-)
+FIRST = "First release, with nothing to compare it with"
+WORSE = "Worse than production by 0.0040 ROC AUC (0.0010 to 0.0090)"
+BETTER = "Better than production by 0.0040 ROC AUC (0.0010 to 0.0070)"
+NEITHER = "Neither better nor worse than production by ROC AUC (+0.0040, -0.0010 to +0.0090)"
+ONE_OUTCOME = "Not compared with production (the test window has one outcome only)"
+BELOW = CALIBRATION | {"verdict": judges.BELOW}
+NO_DATA = gate("parity", "none", "evidence", reason="no data: a figure\nis null.")
+MANY = [CALIBRATION | {"name": f"gate_{place}"} for place in range(5)]
+LISTED = "calibration_error 0.102, limit 0.06"
+DECISIONS: list[tuple[Any, list[dict[str, Any]], str]] = [  # bounds of the difference, gates, the sentence
+    ((), [FINE, FINE], f"{FIRST}; all 2 gates pass."),
+    ((), BOTH, f"{FIRST}; blocked by baseline: 0.6 (at the worse ends) (limit: ROC AUC at least 0.65)."),
+    ((0.001, 0.007), [FINE, CALIBRATION], f"{BETTER}; blocked by {LISTED}."),
+    ((-0.009, -0.001), [FINE, OFF], f"{WORSE}; 1 of 2 gates pass, off: size_mb."),
+    (
+        (-0.009, -0.001),
+        [gate("champion", "-0.009", "at least -0.005")],
+        f"{WORSE}; blocked by champion: difference -0.009 at worst, limit -0.005.",
+    ),
+    (
+        (-0.001, 0.009),
+        [FINE, BELOW],
+        f"{NEITHER}; all 2 gates pass, 1 of them below the limit as production is ({LISTED}).",
+    ),
+    (
+        (None, None),
+        [CALIBRATION, SHIFT, NO_DATA],
+        f"{ONE_OUTCOME}; blocked by {LISTED}; shift: 30.0% of labels change (limit: at most 25% of labels change); "
+        "parity: no data: a figure is null.",
+    ),
+    (
+        (0.001, 0.007),
+        MANY,
+        f"{BETTER}; blocked by gate_0 0.102, limit 0.06; gate_1 0.102, limit 0.06; gate_2 0.102, limit 0.06; 2 more.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("bounds", "gates_of_it", "message"), DECISIONS)
 def test_the_decision_is_one_sentence_of_every_case(
-    model: config.Model, champion: bool, low: Any, high: Any, gates_of_it: list[dict[str, Any]], message: str
+    model: config.Model, bounds: Any, gates_of_it: list[dict[str, Any]], message: str
 ) -> None:
     nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
+    low, high = bounds or (0, 0)
     found = {"value": None if low is None else 0.004 if high > 0.005 else -0.004, "low": low, "high": high}
     differences = dict.fromkeys(task.of(model).titles, nothing) | {"roc_auc": found}
     comparison = compare.NONE | {
-        "metrics": {name: {"champion": 0.1, "difference": each} for name, each in differences.items()}
-        if champion
-        else {}
+        "metrics": {name: {"champion": 0.1, "difference": each} for name, each in differences.items()} if bounds else {}
     }
-    passport = {"champion": {"onnx": "a"} if champion else None, "content": {"onnx": "b"}, "gates": gates_of_it}
+    passport = {"champion": {"onnx": "a"} if bounds else None, "content": {"onnx": "b"}, "gates": gates_of_it}
     assert conclusion.decision(task.of(model), passport, comparison) == message
     after = message.removesuffix(".").split("; ", 1)[1].removeprefix("blocked by ")
     failed = any(each["verdict"] == "fail" for each in gates_of_it)

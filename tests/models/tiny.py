@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx.helper
+import onnx.parser
 import polars as pl
 import yaml
-from onnx import TensorProto, helper, numpy_helper
 
 from models import evaluate
 from models.lib import compare, config
@@ -24,6 +25,7 @@ from tests.models.planted import compared
 
 ROWS = 600  # a month: one each to train, validate and test
 KINDS = ["low", "mid", "high"]
+SIGNS = {"low": -1.0, "high": 1.0}
 SCHEMA = """
 import pandera.polars as pa
 import polars as pl
@@ -53,25 +55,26 @@ COMMON: dict[str, Any] = {
     "size_mb": {"at_most": 10.0},
     "behaviour": {"tests": 1},
 }
-TASKS: dict[str, Any] = {
-    "binary": {
-        "output": "score",
-        "target": {"column": "late"},
-        "gates": {"roc_auc": 0.8, "log_loss": -0.5, "brier": -0.2, "calibration_error": -0.2, "slice_roc_auc": 0.7}
-        | {"champion": 0.005, "baseline": {"roc_auc": 0.65}},
-    },
-    "multiclass": {
-        "output": "probabilities",
-        "target": {"column": "kind", "classes": KINDS},
-        "gates": {"macro_f1": 0.6, "balanced_accuracy": 0.6, "log_loss": -0.9, "slice_macro_f1": 0.5}
-        | {"class_recall": 0.4, "champion": 0.005, "baseline": {"macro_f1": 0.4}},
-    },
-    "regression": {
-        "output": "prediction",
-        "target": {"column": "amount"},
-        "gates": {"rmse": -6000.0, "mae": -5000.0, "r2": 0.6, "slice_rmse": -7000.0}
-        | {"champion": 100.0, "baseline": {"rmse": 8000.0}},
-    },
+# Target, output, and gates: a positive number is what a figure is to reach, a negative one what it may not exceed.
+TASKS: dict[str, tuple[dict[str, Any], str, dict[str, float], dict[str, float]]] = {
+    "binary": (
+        {"column": "late"},
+        "score",
+        {"roc_auc": 0.8, "log_loss": -0.5, "brier": -0.2, "calibration_error": -0.2, "slice_roc_auc": 0.7},
+        {"roc_auc": 0.65},  # of the baseline
+    ),
+    "multiclass": (
+        {"column": "kind", "classes": KINDS},
+        "probabilities",
+        {"macro_f1": 0.6, "balanced_accuracy": 0.6, "log_loss": -0.9, "slice_macro_f1": 0.5, "class_recall": 0.4},
+        {"macro_f1": 0.4},
+    ),
+    "regression": (
+        {"column": "amount"},
+        "prediction",
+        {"rmse": -6000.0, "mae": -5000.0, "r2": 0.6, "slice_rmse": -7000.0},
+        {"rmse": 8000.0},
+    ),
 }
 MEASURED: dict[str, Any] = {
     "size_mb": 0.01,
@@ -118,22 +121,20 @@ def rows(seed: int) -> pl.DataFrame:
 
 
 def settings(word: str) -> dict[str, Any]:
-    """model.yaml. Of a gate above, a positive number is what it is to reach, a negative one what it may not exceed."""
-    gates: dict[str, Any] = {}
-    for name, limit in TASKS[word]["gates"].items():
-        key = "margin" if name == "champion" else "at_least" if isinstance(limit, float) and limit > 0 else "at_most"
+    """model.yaml."""
+    target, _, limits, baseline = TASKS[word]
+    gates: dict[str, Any] = {"champion": {"margin": 0.005 if word != "regression" else 100.0}, "baseline": baseline}
+    for name, limit in limits.items():
         large = {"rows": 40} if name.startswith(("slice_", "class_")) else {}
-        gates[name] = limit if name == "baseline" else {key: abs(limit)} | large
+        gates[name] = {"at_least" if limit > 0 else "at_most": abs(limit)} | large
     serving: dict[str, Any] = {"max_rows": 100, "max_body_bytes": 10_000, "latency_budget_ms": 10.0}
+    months = zip(("train", "valid", "test"), ("2013-01", "2013-02", "2013-03"), strict=True)
     return {
         "description": "A tiny model.",
         "task": word,
         "dataset": "tiny",
-        "windows": {
-            part: dict.fromkeys(("first", "last"), f"2013-0{month}")
-            for month, part in enumerate(("train", "valid", "test"), 1)
-        },
-        "target": TASKS[word]["target"],
+        "windows": {part: {"first": month, "last": month} for part, month in months},
+        "target": target,
         "features": ["x", "y", "side"],
         "slices": {"side": "categories"},
         "training": {},
@@ -147,39 +148,31 @@ def file(
     word: str, x: float = 1.0, y: float = 1.0, names: list[str] = KINDS, edges: list[float] | None = None
 ) -> bytes:
     """An ONNX file; with `x` and `y` other than 1 the two inputs weigh too much or too little."""
-    score = np.array([9.0 * x, 3.0 * y], np.float32)
-    if word == "binary":
-        weights, bias, last = score[:, None] / 3, [-1.2], "Sigmoid"
-    elif word == "multiclass":
-        sides = {"low": -1.0, "high": 1.0}
-        weights = np.stack([score / 3 * sides.get(name, 0.0) for name in names], axis=1)
-        bias, last = [1.5 * (name == "mid") for name in names], "Softmax"
-    else:
-        weights, bias, last = 1000 * score[:, None], [40_000.0], "Identity"
-    output, many = TASKS[word]["output"], weights.shape[1]
-    shape = np.array([-1, many] if many > 1 else [-1])
-    made = {"weights": weights, "bias": np.array(bias, np.float32), "one": np.array([1]), "shape": shape}
-    nodes = [
-        *(helper.make_node("Unsqueeze", [name, "one"], [f"{name}/wide"]) for name in ("x", "y")),
-        helper.make_node("Concat", ["x/wide", "y/wide"], ["both"], axis=1),
-        helper.make_node("Gemm", ["both", "weights", "bias"], ["sum"]),
-        helper.make_node(last, ["sum"], ["answer"]),
-        helper.make_node("Reshape", ["answer", "shape"], [output]),
-    ]
-    tensors = {"x": TensorProto.FLOAT, "y": TensorProto.FLOAT, "side": TensorProto.STRING}
-    graph = helper.make_graph(
-        nodes,
-        "model",
-        [helper.make_tensor_value_info(name, kind, ["rows"]) for name, kind in tensors.items()],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["rows", many] if many > 1 else ["rows"])],
-        [numpy_helper.from_array(each, name) for name, each in made.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    signs, bias, last, scale = [1.0], [-1.2], "Sigmoid", 1.0
+    if word == "multiclass":
+        signs, bias = [SIGNS.get(name, 0.0) for name in names], [1.5 * (name == "mid") for name in names]
+        last = "Softmax"
+    elif word == "regression":
+        bias, last, scale = [40_000.0], "Identity", 3000.0
+    many = f", {len(names)}" if word == "multiclass" else ""
+    weights = ", ".join(f"{scale * weight * sign:g}" for weight in (3.0 * x, y) for sign in signs)
+    made = onnx.parser.parse_model(f"""
+        <ir_version: 10, opset_import: ["" : 20]>
+        model (float[rows] x, float[rows] y, string[rows] side) => (float[rows{many}] {TASKS[word][1]})
+        <int64[1] one = {{1}}, int64[{len(many and "ab") or 1}] shape = {{-1{many}}},
+         float[2, {len(signs)}] weights = {{{weights}}}, float[{len(signs)}] bias = {{{", ".join(map(str, bias))}}}>
+        {{
+            wide_x = Unsqueeze (x, one)
+            wide_y = Unsqueeze (y, one)
+            both = Concat <axis = 1> (wide_x, wide_y)
+            sum = Gemm (both, weights, bias)
+            answer = {last} (sum)
+            {TASKS[word][1]} = Reshape (answer, shape)
+        }}
+    """)
     noted = {"names": names} if word == "multiclass" else {"edges": edges} if edges else {}
-    for key, value in noted.items():
-        model.metadata_props.add(key=key, value=json.dumps(value))
-    content: bytes = model.SerializeToString()
-    return content
+    onnx.helper.set_model_props(made, {key: json.dumps(value) for key, value in noted.items()})
+    return bytes(made.SerializeToString())
 
 
 class Tiny:
