@@ -106,6 +106,12 @@ def workshop(once: Once) -> Path:
 
 
 @pytest.fixture(scope="session")
+def frameworks(once: Once, workshop: Path) -> Path:
+    """A repository with a model of each framework that is not shipped."""
+    return once("frameworks", lambda root: specimens.make_frameworks(root, workshop))
+
+
+@pytest.fixture(scope="session")
 def built(workshop: Path) -> Path:
     """The specimen's build folder."""
     return workshop / specimens.MODEL / "build"

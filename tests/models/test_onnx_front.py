@@ -38,7 +38,7 @@ ROWS = 400
 NAMES, NUMBERS = ["label", "void"], ["day", "variable", "concat_result"]  # as converters call tensors of their own
 OUTPUTS = {"binary": ("score", 1), "multiclass": ("probabilities", 2), "regression": ("prediction", 1)}
 KERAS = {"seed": 7, "hidden": 4, "learning_rate": 0.01, "batch": 64, "max_epochs": 2}
-TENSORFLOW, LOCK = ROOT / "tests/build/tensorflow", "tests/specimens/models/specimen_keras/tensorflow.txt"
+TENSORFLOW, LOCK = ROOT / "tests/build/tensorflow", "tests/frameworks/specimen_keras/tensorflow.txt"
 
 
 def table(seed: int, task: str = "binary") -> pl.DataFrame:
@@ -237,7 +237,7 @@ def test_a_booster_that_cannot_be_exported_is_refused_before_it_is_trained(estim
 def test_keras_on_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
-    network: Any = importlib.import_module("models.specimen_keras.network")
+    network: Any = importlib.import_module("tests.frameworks.specimen_keras.network")
     prove(lambda: network.Model.fit(table(1), table(2), KERAS), "binary", tmp_path)
 
 
@@ -249,7 +249,7 @@ def test_keras_on_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_keras_on_tensorflow(tmp_path: Path) -> None:
     """In a process of its own, because Keras runs on one backend; twice, because its exporter counts through one."""
     script = (
-        "import keras, sys; from pathlib import Path; from models.specimen_keras.network import Model\n"
+        "import keras, sys; from pathlib import Path; from tests.frameworks.specimen_keras.network import Model\n"
         "from tests.models.test_onnx_front import KERAS, prove, table\n"
         "assert keras.backend.backend() == 'tensorflow'\n"
         "fit = lambda: Model.fit(table(1), table(2), KERAS)\n"

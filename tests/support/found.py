@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.repository import ROOT
-from tests.support.specimens import SPECIMENS
+from tests.support.specimens import FRAMEWORKS, SPECIMENS
 
 
 def parameters(stage: str, mark: str, slow: bool = False) -> list[Any]:
@@ -17,8 +17,10 @@ def parameters(stage: str, mark: str, slow: bool = False) -> list[Any]:
     With `slow` a test of those is: what it does costs seconds for a specimen and minutes for a team's.
     """
     ours, specimens = ({path.parent.name for path in (at / stage).glob(f"*/{mark}")} for at in (ROOT, SPECIMENS))
-    groups = dict.fromkeys(specimens, "specimens") | dict.fromkeys(ours, "repository")
-    marks = {"specimens": [], "repository": [pytest.mark.slow] if slow else []}
+    others = {path.parent.name for path in FRAMEWORKS.glob(f"*/{mark}")}
+    groups = dict.fromkeys(others, "frameworks") | dict.fromkeys(specimens, "specimens")
+    groups |= dict.fromkeys(ours, "repository")
+    marks = {"specimens": [], "repository": [pytest.mark.slow] if slow else [], "frameworks": [pytest.mark.slow]}
     return [
         pytest.param(name, marks=[pytest.mark.xdist_group(group), *marks[group]])
         for name, group in sorted(groups.items())
@@ -30,5 +32,6 @@ def root(request: pytest.FixtureRequest) -> Path:
     stage = request.path.parent.name
     if (ROOT / stage / request.param).is_dir():
         return ROOT
-    workshop: Path = request.getfixturevalue("workshop")
-    return workshop
+    other = (FRAMEWORKS / request.param).is_dir()
+    tree: Path = request.getfixturevalue("frameworks" if other else "workshop")
+    return tree

@@ -12,10 +12,11 @@ from contextlib import chdir
 from pathlib import Path
 
 from repo.lib import command
-from tests.support.process import signals_kept
+from tests.support.process import run, signals_kept
 from tests.support.repository import ROOT, commit, git
 
 SPECIMENS = ROOT / "tests/specimens"
+FRAMEWORKS = ROOT / "tests/frameworks"  # a model in each, on the specimen's dataset
 NAME, DATASET_NAME = "specimen_delay", "specimen_trips"
 MODEL, DATASET = Path("models", NAME), Path("data_schemas", DATASET_NAME)  # in every tree
 KUBERNETES_NAME = NAME.replace("_", "-")
@@ -60,6 +61,18 @@ def address(root: Path, fork: str) -> None:
     content["data"] |= {"repository": REPOSITORY, "registry": REGISTRY}
     content["data"]["dispatch"] = content["data"]["dispatch"].replace(owner_and_name, "specimens/fork")
     (root / "deploy/argocd/fork.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def make_frameworks(root: Path, workshop: Path) -> None:
+    """A repository in which a model of each framework ran, beside the specimen."""
+    shutil.copytree(workshop, root, symlinks=True)
+    for folder in sorted(FRAMEWORKS.iterdir()):
+        shutil.copytree(folder, root / "models" / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+        for path in (ROOT / "models/lib/templates").glob("*.*"):
+            shutil.copy(path, root / "models" / folder.name)
+        answer = run("models", "run", folder.name, root=root)
+        assert answer.code == 0, answer.out + answer.error
+    commit(root)
 
 
 def make_workshop(root: Path) -> None:
