@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 from itertools import pairwise
+from typing import Any
 
 from deploy.canary import durations
 from deploy.canary.template import STRATUM, Metric
