@@ -41,7 +41,16 @@ def of_refusal(refusal: Refusal, file: Path, thing: str, fix: str = "") -> Findi
 
 
 # Of passports that do not say which gates judged them; all of them are of a binary model.
-FIRST_GATES = ("roc_auc", "log_loss", "brier", "calibration_error", "slice_roc_auc", "champion", "baseline", "parity")
+FIRST_GATES: tuple[str, ...] = (
+    "roc_auc",
+    "log_loss",
+    "brier",
+    "calibration_error",
+    "slice_roc_auc",
+    "champion",
+    "baseline",
+    "parity",
+)
 FIRST_GATES += ("latency", "size_mb", "behaviour")
 
 
