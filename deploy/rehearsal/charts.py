@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,8 @@ def draw(rehearsal: Rehearsal) -> dict[str, Markup]:
 
 
 def _drawn(panel: Callable[[Axes, Rehearsal], None], rehearsal: Rehearsal) -> Markup:
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of a name that only the reader's fonts have
         figure = Figure(figsize=(5.2, 3.0), layout="constrained")
         panel(figure.add_subplot(), rehearsal)
         file = io.StringIO()

@@ -146,7 +146,7 @@ def bare() -> None:
     for _, table in source.months():
         assert not violations.check(model.dataset, table)
     fitted = network.fit(samples.table(model, "train"), samples.table(model, "valid"), model.training)
-    graph = export.strip(fitted.to_onnx())
+    graph = export.strip(fitted.to_onnx(), {})
     onnx.checker.check_model(graph, full_check=True)
     scoring.session(graph.SerializeToString(deterministic=True))
     evaluate.evaluate(model)

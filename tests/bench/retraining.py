@@ -16,8 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,10 +29,10 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])  # not this folder, whose
 from data_schemas.lib import datasets  # noqa: E402
 from deploy.canary import judge  # noqa: E402
 from deploy.canary.judge import Array, Counters, Verdict  # noqa: E402
-from models import gates  # noqa: E402
-from models.lib import compare, config, metrics, plugin, promise, samples  # noqa: E402
+from models.lib import compare, config, judges, metrics, plugin, promise, samples  # noqa: E402
 from models.lib.champion import Champion  # noqa: E402
 from models.lib.split import Windows  # noqa: E402
+from models.lib.tasks import task  # noqa: E402
 from models.lib.window import Window  # noqa: E402
 
 LOOK = 100  # requests between two looks
@@ -161,27 +160,22 @@ def cases(model: config.Model) -> Iterator[Case]:
     yield Case(f"{weakest} added as an optional feature", fewer, model, fitted(fewer), first)
 
 
-def verdicts(case: Case, rows: pl.DataFrame, theirs: Array, ours: Array) -> list[gates.Verdict]:
+def verdicts(case: Case, rows: pl.DataFrame, theirs: Array, ours: Array) -> list[judges.Verdict]:
     """What the gates of scores say, on the test window."""
-    model = case.candidate
-    target = (rows[model.target.column] > model.target.above).to_numpy().astype(np.float64)
-    counts = metrics.resamples(rows.height)
-    drawn = {name: [of(target, each, counts) for each in (theirs, ours)] for name, of in metrics.METRICS.items()}
-    comparison = {
+    model, behaviour = case.candidate, task.of(case.candidate)
+    target, counts = behaviour.target(rows), metrics.resamples(rows.height)
+    drawn = {name: [of(target, each, counts) for each in (theirs, ours)] for name, of in behaviour.metrics.items()}
+    evaluation = {"metrics": {name: metrics.interval(now) for name, (_, now) in drawn.items()}}
+    evidence = judges.Evidence(model, evaluation | {"spread": float(target.std())}, {}, Champion("before", "", ""))
+    vars(evidence)["comparison"] = {  # which is read from a released file otherwise
         "metrics": {
             name: {"champion": metrics.interval(before)["value"], "difference": metrics.interval(now - before)}
             for name, (before, now) in drawn.items()
         },
         "slices": [],
-        "shift": compare.shift(model, rows, theirs, ours, case.champion.serving.threshold),
+        "shift": compare.shift(model, rows, theirs, ours, case.champion.serving.model_dump()),
     }
-    evaluation = {"metrics": {name: metrics.interval(now) for name, (_, now) in drawn.items()}}
-    evidence = SimpleNamespace(
-        model=model, evaluation=evaluation, comparison=comparison, champion=Champion("before", "", "")
-    )
-    return [
-        gates.JUDGES[name](name, getattr(model.gates, name), cast("gates.Evidence", evidence)) for name in STEPS_ONLY
-    ]
+    return [judges.find(name, evidence)(name, getattr(model.gates, name), evidence) for name in STEPS_ONLY]
 
 
 def walked(
@@ -227,8 +221,8 @@ def judged(case: Case, looks: int) -> list[str]:
     theirs, ours = case.before(test), case.now(test)
     found = verdicts(case, test, theirs, ours)
     failed = [each.name for each in found if each.verdict == "fail"]
-    below = [each.name for each in found if each.verdict == gates.BELOW]
-    counts = np.array(promise.table(theirs, ours), np.float64)
+    below = [each.name for each in found if each.verdict == judges.BELOW]
+    counts = np.array(promise.table(*map(metrics.score_bin, (theirs, ours))), np.float64)
     following = months(model, 1)
     live = test if windows(following).test.last > newest else samples.rows(following, "test")
     before, now = case.before(live), case.now(live)

@@ -177,14 +177,16 @@ TOLD = {
     "probabilities": [
         ["labelled <b>fine</b>", "50.0%", "50.0%"],
         ["labelled a | b", "25.0%", "25.0%"],
-        ["labelled [red] $x$", "25.0%", "25.0%"],
+        ["labelled [red] $x$ 遅延", "25.0%", "25.0%"],
     ],
     "predictions": [["mean tenth of predictions", "1.75", "1.75"]],
 }
 
 
 @pytest.mark.parametrize("field", EVERY)
-def test_what_is_answered_is_told_in_its_own_words(field: str, done: Rehearsal, tmp_path: Path) -> None:
+def test_what_is_answered_is_told_in_its_own_words(
+    field: str, done: Rehearsal, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     """Even where a name looks like markup, for a terminal, a browser, Markdown or a chart."""
     before = meters.Sample(within={0.005: 0.0}, found=set(meters.KNOWN))
     after = meters.Sample(4.0, 4.0, 1.0, [2.0, 1.0, 1.0, *[0.0] * 7], {0.005: 3.0}, found=set(meters.KNOWN))
@@ -198,6 +200,7 @@ def test_what_is_answered_is_told_in_its_own_words(field: str, done: Rehearsal, 
     page = report.write(found, tmp_path).read_text()
     assert page.count("<svg") == 5
     assert "<b>fine" not in page
+    assert list(recwarn) == []  # of fonts, for instance
     rows = [cells(line) for line in (tmp_path / "report.md").read_text().splitlines() if line.startswith("| labelled")]
     assert all(len(row) == 3 for row in rows)
     console = Console(file=io.StringIO(), force_terminal=True, width=200)

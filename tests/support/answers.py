@@ -18,7 +18,7 @@ SCORES: dict[str, Any] = {
 CLASSES: dict[str, Any] = SCORES | {
     "output": "probabilities",
     "field": "probabilities",
-    "names": ["<b>fine</b>", "a | b", "[red] $x$"],
+    "names": ["<b>fine</b>", "a | b", "[red] $x$ 遅延"],
     "threshold": None,
     "edges": None,
 }

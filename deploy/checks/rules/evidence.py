@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 from deploy.canary import durations
 from deploy.canary.template import STRATUM, Metric
@@ -86,7 +87,7 @@ def metrics_are_served(rendering: Rendering) -> Iterator[Finding]:
 @cache
 def exported() -> dict[str, set[str]]:
     """Metric -> its labels, for any served model; test_metrics.py holds queries against a real /metrics besides."""
-    answer = {"names": None, "threshold": 0.5, "edges": []}  # with a threshold there are positives, too
+    answer: dict[str, Any] = {"names": None, "threshold": 0.5, "edges": []}  # with a threshold there are positives, too
     shape = {"model": "", "version": "", "latency_budget_ms": 10.0, "slow_ms": 5.0, "answer": answer}
     found: dict[str, set[str]] = {"up": set()}  # Prometheus' own
     for family in Telemetry(shape).collect():
