@@ -24,6 +24,7 @@ from data_schemas.lib import datasets
 from models import export
 from models.lib import artifacts, config, engine, lock, plugin, scoring
 from models.lib.onnx_front import TENSOR
+from models.lib.tasks import task
 from repo.lib import command
 from repo.lib.change import GROUND
 from repo.lib.files import sha256
@@ -117,10 +118,10 @@ def test_the_network_has_the_five_methods(model: config.Model) -> None:
     assert [name for name in missing if not callable(getattr(plugin.network(model), name, None))] == []
 
 
-def test_the_files_inputs_are_the_features_and_its_output_is_the_score(model: config.Model) -> None:
+def test_the_files_inputs_are_the_features_and_its_output_is_that_of_its_task(model: config.Model) -> None:
     runtime = scoring.session(model.onnx)
     assert [each.name for each in runtime.get_inputs()] == model.features
-    assert [(each.name, each.type) for each in runtime.get_outputs()] == [("score", "tensor(float)")]
+    assert [(each.name, each.type) for each in runtime.get_outputs()] == [(task.of(model).output, "tensor(float)")]
     kinds = datasets.schema(model.dataset).to_schema().dtypes
     for each in runtime.get_inputs():
         kind = kinds[each.name].type
@@ -152,22 +153,20 @@ def generated(model: config.Model, rows: int = 500) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def test_every_row_that_the_contract_allows_gets_a_probability(model: config.Model) -> None:
+def test_every_row_that_the_contract_allows_gets_an_answer(model: config.Model) -> None:
     table = generated(model)
-    scores = scoring.scores(scoring.session(model.onnx), table)
-    assert scores.shape == (table.height,)
-    assert np.isfinite(scores).all()
-    assert scores.min() >= 0
-    assert scores.max() <= 1
-    assert len(np.unique(scores)) > 10  # not a constant
+    values = scoring.scores(scoring.session(model.onnx), table)
+    assert len(values) == table.height
+    assert task.of(model).in_range(values)
+    assert len(np.unique(values, axis=0)) > 10  # not a constant
 
 
-def test_a_request_of_one_row_of_nothing_gets_a_probability(model: config.Model) -> None:
+def test_a_request_of_one_row_of_nothing_gets_an_answer(model: config.Model) -> None:
     whole = generated(model, rows=20).head(1)
     nothing = whole.with_columns(
         pl.lit(None, kind).alias(name) for name, kind in whole.schema.items() if not kind.is_integer()
     )
-    assert 0 <= scoring.scores(scoring.session(model.onnx), nothing)[0] <= 1
+    assert task.of(model).in_range(scoring.scores(scoring.session(model.onnx), nothing))
 
 
 def test_the_service_answers_the_largest_request(model: config.Model) -> None:
@@ -178,7 +177,7 @@ def test_the_service_answers_the_largest_request(model: config.Model) -> None:
     assert len(body) * 1.5 < contract["max_body_bytes"]
     rows = decoder(contract)(body)
     predictor = Predictor(model.onnx, contract)
-    assert predictor.scores(rows) == pytest.approx(predictor.scores(rows[:1]) * contract["max_rows"])
+    assert predictor.values(rows) == pytest.approx(predictor.values(rows[:1]) * contract["max_rows"])
 
 
 def test_the_file_is_valid_within_its_storage_and_tells_nothing(model: config.Model) -> None:
@@ -187,7 +186,10 @@ def test_the_file_is_valid_within_its_storage_and_tells_nothing(model: config.Mo
         weights = sum(path.stat().st_size for path in artifacts.files(model) if path != model.onnx)
         assert max(weights, model.onnx.stat().st_size) / 1e6 <= artifacts.GIT_LIMIT_MB
     graph = onnx.load(model.onnx)
-    assert export.strip(graph).SerializeToString(deterministic=True) == model.onnx.read_bytes()
+    assert (
+        export.strip(graph, export.notes(model, model.weights)).SerializeToString(deterministic=True)
+        == model.onnx.read_bytes()
+    )
     assert {each.type.tensor_type.elem_type for each in graph.graph.input} <= set(TENSOR.values())
 
 
