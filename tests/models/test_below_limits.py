@@ -140,7 +140,9 @@ def test_answers_that_change_more_than_stated_must_be_meant(
 
 @pytest.mark.parametrize("spread", [None, float("nan"), 0.0])
 def test_a_move_of_the_mean_is_held_against_a_spread_that_is_there(evidence: Evidence, spread: Any) -> None:
-    assert verdict(plant(against(evidence, shift=REGRESSION), "evaluation.spread", spread), "shift").verdict == "fail"
+    still = against(evidence, shift=REGRESSION | {"levels": [40_000.0, 40_000.0]})
+    assert verdict(still, "shift").verdict == "pass"
+    assert verdict(plant(still, "evaluation.spread", spread), "shift").verdict == "fail"
 
 
 def test_a_first_release_changes_nobodys_answers(evidence: Evidence) -> None:

@@ -357,7 +357,6 @@ def test_a_limit_that_was_excused_is_loud_in_both(tree: Path, write: Callable[[]
     assert f'<span class="tag below">{judges.BELOW}</span>' in page
 
 
-@pytest.mark.usefixtures("drawn")
 def test_why_the_two_could_not_be_compared_is_said(tree: Path, write: Callable[[], tuple[str, str]]) -> None:
     against(tree, metrics={}, slices=[], fault="the model cannot be loaded; export it again.")
     page, markdown = write()

@@ -31,20 +31,11 @@ import pandera.polars as pa
 import polars as pl
 
 class Rows(pa.DataFrameModel):
-    x: float
-    y: float = pa.Field(nullable=True)
-    side: str
-    amount: float
-    count: int
-    late: bool
-    kind: str
-    after: float  # the amount in other clothes
-    word: str  # and in words
-    again: str  # a key of a few rows each, which have the same outcome
-    key: str  # one of every row
-    maybe: int = pa.Field(nullable=True)
-    day: pl.Date
-    target: float
+    x: float; y: float = pa.Field(nullable=True); side: str
+    amount: float = pa.Field(nullable=True); count: int; late: bool; kind: str
+    after: float; word: str  # the amount in other clothes, and in words
+    again: str; key: str  # of a few rows each, which have the same outcome, and of one row each
+    maybe: int = pa.Field(nullable=True); day: pl.Date; target: float
 
     class Config:
         strict = True
