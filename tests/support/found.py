@@ -21,10 +21,12 @@ def parameters(stage: str, mark: str, slow: bool = False) -> list[Any]:
     """
     ours, specimens = ({path.parent.name for path in (at / stage).glob(f"*/{mark}")} for at in (ROOT, SPECIMENS))
     groups = dict.fromkeys(specimens, "specimens") | dict.fromkeys(ours, "repository")
-    late, others = [pytest.mark.slow], specimens - {NAME} if stage == "models" else set()  # their pipelines run for these tests alone
+    others = specimens - {NAME} if stage == "models" else set()  # their pipelines run for these tests alone
     marks = {"specimens": [], "repository": [pytest.mark.slow] if slow else []}
     return [
-        pytest.param(name, marks=[pytest.mark.xdist_group(group), *(late if name in others else marks[group])])
+        pytest.param(
+            name, marks=[pytest.mark.xdist_group(group), *([pytest.mark.slow] if name in others else marks[group])]
+        )
         for name, group in sorted(groups.items())
     ]
 
