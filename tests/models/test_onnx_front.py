@@ -262,7 +262,7 @@ def test_keras_on_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.slow
 @pytest.mark.skipif(
     not TENSORFLOW.is_dir(),
-    reason=f"TensorFlow is missing: `uv pip install --require-hashes --target tests/build/tensorflow -r {LOCK}`",
+    reason=f"optional: TensorFlow by `uv pip install --require-hashes --target tests/build/tensorflow -r {LOCK}`",
 )
 def test_keras_on_tensorflow(tmp_path: Path) -> None:
     """In a process of its own, because Keras runs on one backend; twice, because its exporter counts through one."""
