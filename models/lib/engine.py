@@ -5,6 +5,7 @@ No file of a model names a file of the template: its stages read the hashes of b
 
 import contextlib
 import json
+import re
 from pathlib import Path
 
 from models.lib import config
@@ -22,17 +23,11 @@ TEMPLATE = Path("models/lib/pipeline.yaml")
 # What can change the bytes that a stage makes, of all that its verb imports; tests/models/test_engine.py holds it
 # against the imports.
 ROWS = "data_schemas/lib/datasets.py"
-NETWORK = tuple(f"models/lib/frameworks/{name}.py" for name in ("boosters", "keras", "sklearn", "torch"))  # it imports
 SOURCES = {
     "validate": ("data_schemas/validate.py", "data_schemas/lib/pointer.py", "data_schemas/lib/violations.py", ROWS),
     "describe": ("data_schemas/describe.py", ROWS),
-    "train": ("models/train.py", *_lib("packages", "plugin", "samples", "columns"), *NETWORK, ROWS, PACKAGES),
-    "export": (
-        "models/export.py",
-        *_lib("packages", "plugin", "columns", "onnx_front", "onnx_order", "scikit"),
-        *NETWORK,
-        ROWS,
-    ),
+    "train": ("models/train.py", *_lib("packages", "plugin", "samples", "columns"), ROWS, PACKAGES),
+    "export": ("models/export.py", *_lib("packages", "plugin", "columns", "onnx_front", "onnx_order", "scikit"), ROWS),
     "evaluate": ("models/evaluate.py", *_lib("metrics", "samples", "scoring"), ROWS),
 }
 
@@ -42,11 +37,21 @@ def hashes(model: config.Model) -> dict[str, str]:
     found = {stage: [*map(Path, sources)] for stage, sources in SOURCES.items()}
     for stage in ("train", "export", "evaluate"):
         found[stage].append(model.requirements)
+    for stage in ("train", "export"):
+        found[stage] += _frameworks(model)
     settings = dict.fromkeys(("train", "export"), f" {model.frame} {model.backend}")  # DVC needs them in the file
     return {
         stage: sha256_of_files(path for path in paths if path.is_file())[:32] + settings.get(stage, "")
         for stage, paths in found.items()
     }
+
+
+def _frameworks(model: config.Model) -> list[Path]:
+    """The base classes that its network.py imports."""
+    network = model.folder / "network.py"
+    text = network.read_text() if network.is_file() else ""
+    named = r"(?s)\bframeworks(?:\.| import .*\b){}\b"
+    return [path for path in Path("models/lib/frameworks").glob("*.py") if re.search(named.format(path.stem), text)]
 
 
 def path(model: config.Model) -> Path:

@@ -20,9 +20,8 @@ VERBS |= {stage: f"data_schemas.{stage}" for stage in ("validate", "describe")}
 # They carry words, settings and files, and change no byte of what a stage makes of the same input.
 CARRIERS = {"repo.lib.command", "repo.lib.files", "repo.lib.refusal", "models.lib.config", "models.lib.artifacts"}
 CARRIERS |= {"data_schemas.lib.months"}
-# What a network.py imports of the template.
-TRAINED_WITH = {f"models.lib.frameworks.{path.stem}" for path in (ROOT / "models/lib/frameworks").glob("*.py")}
-TRAINED_WITH |= {"models.lib.columns"}
+# What a network.py imports of the template, besides the base class of its framework.
+TRAINED_WITH = {"models.lib.columns"}
 EXPORTED_WITH = TRAINED_WITH | {f"models.lib.{each}" for each in ("onnx_front", "onnx_order", "scikit")}
 
 
@@ -74,3 +73,18 @@ def test_another_package_of_one_model_is_news_for_that_model_alone() -> None:
     trees.append("requirements/training.txt")
     assert engine.hashes(model)["train"] != after["train"]
     assert engine.hashes(model)["describe"] == after["describe"]
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize(
+    "line", ["from models.lib.frameworks.torch import TorchModel", "from models.lib.frameworks import keras, torch"]
+)
+def test_another_base_class_is_news_for_those_who_inherit_it(line: str) -> None:
+    model = config.load(MODEL.name, check_columns=False)
+    trees.append(MODEL / "network.py", f"\n{line}\n")
+    before = engine.hashes(model)
+    trees.append("models/lib/frameworks/sklearn.py")
+    assert engine.hashes(model) == before
+    trees.append("models/lib/frameworks/torch.py")
+    after = engine.hashes(model)
+    assert [stage for stage in before if before[stage] != after[stage]] == ["train", "export"]
