@@ -48,13 +48,19 @@ COPIED = ("split",)  # settings that DVC reads in FILE: of a date in model.yaml 
 def hashes(model: config.Model) -> dict[str, str]:
     """Stage -> one hash of the template's files for it, of its task and framework, and of packages that are its own."""
     found = {stage: [*map(Path, sources)] for stage, sources in SOURCES.items()}
-    network = model.folder / "network.py"
-    used = re.findall(r"models\.lib\.frameworks\.(\w+)", network.read_text() if network.is_file() else "")
     for stage in ("train", "export", "evaluate"):
         found[stage] += [model.requirements, Path("models/lib/tasks", f"{model.task}.py")]
     for stage in ("train", "export"):
-        found[stage] += [Path("models/lib/frameworks", f"{name}.py") for name in sorted(set(used))]
+        found[stage] += _frameworks(model)
     return {stage: sha256_of_files(path for path in paths if path.is_file())[:32] for stage, paths in found.items()}
+
+
+def _frameworks(model: config.Model) -> list[Path]:
+    """The base classes that its network.py imports."""
+    network = model.folder / "network.py"
+    text = network.read_text() if network.is_file() else ""
+    named = r"(?s)\bframeworks(?:\.| import .*\b){}\b"
+    return [path for path in Path("models/lib/frameworks").glob("*.py") if re.search(named.format(path.stem), text)]
 
 
 def path(model: config.Model) -> Path:

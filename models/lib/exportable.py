@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -26,13 +27,19 @@ def try_export(fit: Callable[[Any], Any], train: Any) -> None:
     """Fit, export and compare on a few rows, some with names that training has not seen."""
     import polars as pl
 
-    table = to_polars(train).head(TRIED)
+    table = to_polars(train)
+    if table["target"].dtype.is_integer():
+        seen = table["target"].unique().sort().to_list()
+        if gaps := [place for place, value in enumerate(seen) if place != value]:
+            raise Misuse(f"class {gaps[0]} of the target has no row to train on")
+    table = table.head(TRIED)
     odd = pl.int_range(pl.len()) % 5 == 0
     rows = table.drop("target").with_columns(
         pl.when(odd).then(pl.lit("never seen")).otherwise(pl.col(pl.String)).name.keep()
     )
     try:
-        model = fit(table)
+        with warnings.catch_warnings(action="ignore"):  # the training will say it again
+            model = fit(table)
     except Exception:  # too few rows for it, perhaps: the training will tell
         return
     try:

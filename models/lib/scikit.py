@@ -37,7 +37,10 @@ def as_the_file_sees(pipeline: Any, places: dict[str, str]) -> Any:
         for values in getattr(part, "categories_", []):
             if values.dtype.kind == "O":
                 values[:] = [value if isinstance(value, str | int) else _Null("nan") for value in values]
-        if getattr(getattr(part, "statistics_", None), "dtype", np.dtype(float)).kind == "O":
+        filled = getattr(part, "statistics_", np.zeros(0))
+        if any(value != value for value in filled):
+            raise Misuse(f"{type(part).__name__} drops a column without a value: set keep_empty_features=True")
+        if filled.dtype.kind == "O":
             part.missing_values = ""
         if isinstance(part, ColumnTransformer):
             part.transformers_ = [(name, what, _renamed(taken, places)) for name, what, taken in part.transformers_]

@@ -128,3 +128,18 @@ def test_a_lock_knows_a_split_whatever_its_notation(tree: Path) -> None:
     trees.configure(tree, {"split.test": ["BOS"]})
     assert changed in lock.faults(MODEL.name, lock.here)
     assert changed in lock.faults(MODEL.name, lambda name: lock.here(name)), "of any commit, too"
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize(
+    "line", ["from models.lib.frameworks.torch import TorchModel", "from models.lib.frameworks import keras, torch"]
+)
+def test_another_base_class_is_news_for_those_who_inherit_it(line: str) -> None:
+    model = config.load(MODEL.name, check_columns=False)
+    trees.append(MODEL / "network.py", f"\n{line}\n")
+    before = engine.hashes(model)
+    trees.append("models/lib/frameworks/sklearn.py")
+    assert engine.hashes(model) == before
+    trees.append("models/lib/frameworks/torch.py")
+    after = engine.hashes(model)
+    assert [stage for stage in before if before[stage] != after[stage]] == ["train", "export"]

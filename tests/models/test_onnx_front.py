@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 import torch
 import xgboost
+from onnx import TensorProto, helper
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.exceptions import NotFittedError
@@ -31,6 +32,7 @@ from models.lib import onnx_front, scoring
 from models.lib.columns import Columns, to_pandas, to_polars
 from models.lib.frameworks.boosters import BoosterModel
 from models.lib.frameworks.sklearn import SklearnModel
+from models.lib.onnx_order import canonical
 from models.lib.plugin import Misuse
 from tests.support.repository import ROOT
 
@@ -102,6 +104,14 @@ def booster(kind: Any, *drop: str, early: bool = True, **options: Any) -> Callab
     return fit
 
 
+def specimen(name: str, **params: Any) -> Callable[[pl.DataFrame, pl.DataFrame], Any]:
+    return lambda train, valid: network(name).fit(train, valid, params)
+
+
+def network(name: str) -> Any:
+    return importlib.import_module(f"tests.frameworks.specimen_{name}.network").Model
+
+
 WAYS: dict[str, tuple[str, Callable[[pl.DataFrame, pl.DataFrame], Any]]] = {
     "sklearn": ("binary", sklearn(lambda: linear(LogisticRegression()))),
     "sklearn, classes": ("multiclass", sklearn(lambda: linear(LogisticRegression()))),
@@ -120,6 +130,8 @@ WAYS: dict[str, tuple[str, Callable[[pl.DataFrame, pl.DataFrame], Any]]] = {
     "lightgbm, classes": ("multiclass", booster(lightgbm.LGBMClassifier, early=False, categorical_feature=[0, 1])),
     "lightgbm, regression": ("regression", booster(lightgbm.LGBMRegressor, *NAMES)),
     "xgboost": ("binary", booster(xgboost.XGBClassifier)),
+    "specimen_sklearn": ("binary", specimen("sklearn", C=0.5)),
+    "specimen_xgboost": ("multiclass", specimen("xgboost", n_estimators=12)),
     "xgboost, classes": ("multiclass", booster(xgboost.XGBClassifier)),
     "xgboost, regression": ("regression", booster(xgboost.XGBRegressor, *NUMBERS, early=False)),
 }
@@ -196,6 +208,13 @@ def test_torch_is_handed_ids_and_numbers_also_where_there_are_none(names: list[s
     ("make", "words"),
     [
         (
+            lambda: make_pipeline(
+                make_column_transformer((make_pipeline(SimpleImputer(strategy="most_frequent"), one_hot()), NAMES)),
+                LogisticRegression(),
+            ),
+            "^SimpleImputer drops a column without a value: set keep_empty_features=True",
+        ),
+        (
             lambda: trees(HistGradientBoostingClassifier(categorical_features=[0])),
             "^HistGradientBoostingClassifier with categorical_features is exported as another model",
         ),
@@ -212,7 +231,7 @@ def test_torch_is_handed_ids_and_numbers_also_where_there_are_none(names: list[s
             "^its ONNX file would answer otherwise by up to .*add_indicator",
         ),
     ],
-    ids=["histogram with categories", "no converter", "mixed", "unknown names", "another answer"],
+    ids=["empty column", "histogram with categories", "no converter", "mixed", "unknown names", "another answer"],
 )
 def test_what_cannot_be_exported_is_refused_before_it_is_trained(make: Callable[[], Any], words: str) -> None:
     estimator = make()
@@ -237,22 +256,21 @@ def test_a_booster_that_cannot_be_exported_is_refused_before_it_is_trained(estim
 def test_keras_on_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
-    network: Any = importlib.import_module("tests.frameworks.specimen_keras.network")
-    prove(lambda: network.Model.fit(table(1), table(2), KERAS), "binary", tmp_path)
+    prove(lambda: network("keras").fit(table(1), table(2), KERAS), "binary", tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
     not TENSORFLOW.is_dir(),
-    reason=f"TensorFlow is missing: `uv pip install --require-hashes --target tests/build/tensorflow -r {LOCK}`",
+    reason=f"optional: TensorFlow by `uv pip install --require-hashes --target tests/build/tensorflow -r {LOCK}`",
 )
 def test_keras_on_tensorflow(tmp_path: Path) -> None:
     """In a process of its own, because Keras runs on one backend; twice, because its exporter counts through one."""
     script = (
-        "import keras, sys; from pathlib import Path; from tests.frameworks.specimen_keras.network import Model\n"
-        "from tests.models.test_onnx_front import KERAS, prove, table\n"
+        "import keras, sys; from pathlib import Path\n"
+        "from tests.models.test_onnx_front import KERAS, network, prove, table\n"
         "assert keras.backend.backend() == 'tensorflow'\n"
-        "fit = lambda: Model.fit(table(1), table(2), KERAS)\n"
+        "fit = lambda: network('keras').fit(table(1), table(2), KERAS)\n"
         "Path(sys.argv[1]).write_bytes(prove(fit, 'binary', Path(sys.argv[1]).parent))\n"
     )
     path = os.pathsep.join(map(str, (TENSORFLOW, ROOT, ROOT / "tests/specimens")))
@@ -265,6 +283,43 @@ def test_keras_on_tensorflow(tmp_path: Path) -> None:
         made.append({each.name: each.read_bytes() for each in (tmp_path / name).rglob("*.*")})
     assert made[0] == made[1]
     assert len(made[0]) == 3  # of two trainings each
+
+
+def test_a_class_without_a_row_is_refused_before_it_is_trained() -> None:
+    rows = table(1, "multiclass").filter(pl.col("target") != 1)
+    for fit in (WAYS["sklearn, classes"][1], WAYS["lightgbm, classes"][1]):
+        with pytest.raises(Misuse, match=r"^class 1 of the target has no row"):
+            fit(rows, rows)
+
+
+def test_a_graph_is_the_same_whatever_its_names_and_their_order() -> None:
+    """`x + 1` twice and `x * 2`, added up: with equal nodes and weights once or twice, in either order."""
+
+    def graph(names: list[str], *, turned: bool, twice: bool) -> onnx.ModelProto:
+        one, two, left, again, right, half = names
+        nodes = [
+            helper.make_node("Add", ["x", one], [left], name=left),
+            *([helper.make_node("Add", ["x", one], [again])] if twice else []),
+            helper.make_node("Mul", ["x", two], [right]),
+        ]
+        total = [
+            helper.make_node("Add", [left, again if twice else left], [half]),
+            helper.make_node("Add", [half, right], ["y"]),
+        ]
+        weights = [
+            helper.make_tensor(one, TensorProto.FLOAT, [1], [1]),
+            helper.make_tensor(two, TensorProto.FLOAT, [1], [2]),
+        ]
+        x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows"]) for name in "xy")
+        step = -1 if turned else 1
+        made = helper.make_graph([*nodes[::step], *total], "g", [x], [y], weights[::step])
+        return helper.make_model(made, opset_imports=onnx_front.OPSETS, ir_version=10)
+
+    ways = [graph([*"abcdef"], turned=False, twice=True), graph([*"zbmcka"], turned=True, twice=False)]
+    made = [canonical(each).SerializeToString(deterministic=True) for each in ways]
+    assert made[0] == made[1]
+    (found,) = scoring.session(made[0]).run(["y"], {"x": np.array([0, 5], np.float32)})
+    assert list(found) == [2, 22]
 
 
 def test_a_table_of_pandas_has_its_nulls_as_pandas_would() -> None:

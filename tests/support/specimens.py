@@ -39,9 +39,9 @@ def lay_out(root: Path) -> Path:
     for name in engine():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
-    for stage in ("models", "data_schemas"):
-        caches = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(SPECIMENS / stage, root / stage, dirs_exist_ok=True, ignore=caches)
+    caches = shutil.ignore_patterns("__pycache__")
+    for path in (MODEL, DATASET.parent):  # the other models come on demand
+        shutil.copytree(SPECIMENS / path, root / path, dirs_exist_ok=True, ignore=caches)
     address(root, (ROOT / "deploy/argocd/fork.yaml").read_text())
     (root / ".github").mkdir(exist_ok=True)
     (root / ".github/CODEOWNERS").write_text(f"* {TEAM}\n")

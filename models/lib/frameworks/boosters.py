@@ -27,7 +27,10 @@ class BoosterModel:
         `valid` is what it may stop early by. `options` are those of its fit. What has no way to ONNX is refused before.
         """
         columns = Columns.of(train)
-        estimator.set_params(n_jobs=1, **({} if _xgboost(estimator) else {"deterministic": True}))
+        estimator.set_params(n_jobs=1)
+        if not _xgboost(estimator):  # which otherwise chooses between rows and columns by the clock
+            by_column = bool(estimator.get_params().get("force_col_wise"))
+            estimator.set_params(deterministic=True, force_col_wise=by_column, force_row_wise=not by_column)
         short = {"n_estimators": 3} | ({"early_stopping_rounds": None} if _xgboost(estimator) else {})
         few = clone(estimator).set_params(**short)
         exportable.try_export(lambda rows: cls(columns, _whole(cls._fit(few, columns, rows))), train)

@@ -1,0 +1,114 @@
+"""What model.yaml asks for a network.py: tables of pandas, a backend of Keras; and where its misuse is told."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from models import measure, train
+from models.lib import config, engine, plugin, samples
+from models.lib.plugin import Misuse
+from repo.lib.refusal import Refusal
+from tests.models.scene import OPTIONS
+from tests.support import trees
+from tests.support.specimens import MODEL, NAME
+
+
+class Recorder:
+    """Notes what kinds of tables it is given."""
+
+    seen: list[type]
+
+    @classmethod
+    def fit(cls, train: Any, valid: Any, params: dict[str, Any]) -> Recorder:
+        assert params
+        cls.seen = [type(train), type(valid)]
+        return cls()
+
+    @classmethod
+    def load(cls, folder: Path) -> Recorder:
+        assert folder.is_dir()
+        return cls()
+
+    def save(self, folder: Path) -> None:
+        (folder / "weights").write_text("new")
+
+    def predict(self, table: Any) -> Any:
+        self.seen.append(type(table))
+        return np.zeros(len(table))
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize(("frame", "kind"), [(None, pl.DataFrame), ("pandas", pd.DataFrame)])
+def test_a_network_is_handed_the_tables_that_it_asks_for(
+    monkeypatch: pytest.MonkeyPatch, frame: str | None, kind: type
+) -> None:
+    if frame:
+        trees.configure(Path(), {"frame": frame})
+    monkeypatch.setattr(plugin, "network", lambda _: Recorder)
+    assert train.main(OPTIONS) == 0
+    model = config.load(NAME)
+    measure.parity(model, samples.table(model, model.windows.test).drop("target"))
+    assert Recorder.seen == [kind] * 3
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("setting", [{"frame": "pandas"}, {"backend": "tensorflow"}])
+def test_another_table_or_backend_trains_the_model_again(setting: dict[str, str]) -> None:
+    before = engine.hashes(config.load(NAME))
+    trees.configure(Path(), setting)
+    after = engine.hashes(config.load(NAME))
+    assert [stage for stage in before if before[stage] != after[stage]] == ["train", "export"]
+
+
+def test_a_misuse_is_told_with_file_and_line(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tree)
+    folder = Path("models/specimen_misused")
+    shutil.copytree(MODEL, folder)
+    (folder / "network.py").write_text(
+        "from sklearn.ensemble import HistGradientBoostingClassifier\n\n"
+        "from models.lib.frameworks.sklearn import SklearnModel\n\n\n"
+        "class Model(SklearnModel):\n"
+        "    @classmethod\n"
+        "    def fit(cls, train, valid, params):\n"
+        "        return cls.fitted(HistGradientBoostingClassifier(categorical_features=['carrier']), train)\n"
+    )
+    before = [path.read_bytes() for path in sorted((folder / "weights").iterdir())]
+    words = "HistGradientBoostingClassifier with categorical_features is .* stand before it; fix it there"
+    with pytest.raises(Refusal, match=rf"^{folder}/network\.py, line 9: {words}\.$"):
+        train.main(argparse.Namespace(model=folder.name))
+    assert [path.read_bytes() for path in sorted((folder / "weights").iterdir())] == before
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_backend_that_is_not_installed_is_told_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    trees.configure(Path(), {"backend": "tensorflow"})
+    monkeypatch.setitem(sys.modules, "keras", None)
+    monkeypatch.delitem(sys.modules, "keras")
+    with pytest.raises(Refusal, match=rf"^{MODEL}/model\.yaml: backend: .*{MODEL}/requirements\.txt"):
+        plugin.network(config.load(NAME))
+
+
+@pytest.mark.usefixtures("tree")
+def test_keras_on_another_backend_asks_for_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = types.SimpleNamespace(backend=lambda: "jax")
+    monkeypatch.setitem(sys.modules, "keras", types.SimpleNamespace(backend=backend))
+    with pytest.raises(Refusal, match=r"^Keras runs on jax already"):
+        plugin.network(config.load(NAME))
+
+
+def test_guarded_keeps_the_name_of_any_other_error() -> None:
+    model = config.load(NAME, check_columns=False)
+    with pytest.raises(Refusal, match="ValueError: odd"), plugin.guarded(model):
+        raise ValueError("odd")
+    with pytest.raises(Refusal, match=r"network\.py: odd; fix it there"), plugin.guarded(model):
+        raise Misuse("odd")
