@@ -92,6 +92,15 @@ def _kind(kind: pl.DataType) -> Kind:
     return "integer" if kind.is_integer() else "number"
 
 
+def outputs(table: Any) -> int:
+    """How many values a row's answer has, by the target of a table: classes; 1 for a yes or no, 0 for an amount."""
+    target = to_polars(table)["target"]
+    if not target.dtype.is_integer():
+        return 0
+    most = int(target.to_numpy().max(initial=1))
+    return most + 1 if most > 1 else 1
+
+
 def to_polars(table: Any) -> pl.DataFrame:
     """A table of polars as it is, one of pandas column by column, without pyarrow."""
     import polars as pl

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ BATCH = 4096  # rows of a prediction
 class KerasModel:
     """A network of inputs named `ids` [names], int64, and `numbers` [numbers], NaN where missing."""
 
-    output: ClassVar[str] = "score"  # of the ONNX file: what the network gives, [rows, 1] or [rows, classes]
+    output: str = "score"  # of the ONNX file: what the network gives, [rows, 1] or [rows, classes]
 
     def __init__(self, columns: Columns, params: dict[str, Any]) -> None:
         self.columns, self.params = columns, params

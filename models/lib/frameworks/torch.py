@@ -39,7 +39,7 @@ class TorchModel:
     """A network that takes `ids` int64 [N, names] and `numbers` float32 [N, numbers], NaN where missing."""
 
     Parameters: ClassVar[type[TrainingParameters]] = TrainingParameters
-    output: ClassVar[str] = "score"  # of the ONNX file: what the network's forward gives
+    output: str = "score"  # of the ONNX file: what the network's forward gives
 
     def __init__(self, columns: Columns, params: dict[str, Any]) -> None:
         self.columns, self.params = columns, self.Parameters(**params)

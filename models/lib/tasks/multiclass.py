@@ -21,9 +21,9 @@ SUM = 1e-3  # by which the probabilities of a row may miss 1
 
 
 class Target(config.Target):
-    """`classes` are the values of `column`, in the order of the file's output and of the answer."""
+    """`classes` are the values of `column`, in the order of the file's output; of two the task is binary."""
 
-    classes: Annotated[list[str | int], Field(min_length=2, max_length=200)]
+    classes: Annotated[list[str | int], Field(min_length=3, max_length=200)]
 
     @field_validator("classes")
     @classmethod
