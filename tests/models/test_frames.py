@@ -57,7 +57,7 @@ def test_a_network_is_handed_the_tables_that_it_asks_for(
     monkeypatch.setattr(plugin, "network", lambda _: Recorder)
     assert train.main(OPTIONS) == 0
     model = config.load(NAME)
-    measure.parity(model, samples.table(model, model.windows.test).drop("target"))
+    measure.parity(model, samples.table(model, "test").drop("target"))
     assert Recorder.seen == [kind] * 3
 
 
