@@ -196,6 +196,10 @@ def _check_columns(model: Model, path: Path) -> None:
         raise Refusal(f"{path}: {model.parts.setting}.{fault[0]}: {fault[1]}; fix it there.")
     task.of(model).check_target(kinds[model.target.column], f"{path}: target")
     for name in model.features:
+        if name in ("ids", "numbers", "matrix", task.of(model).output):
+            raise Refusal(
+                f"{path}: features: {name!r} is what the ONNX file calls a tensor of its own; rename the column."
+            )
         if why := unfit(name, kinds[name], schema[name].nullable):
             raise Refusal(f"{path}: features: {name!r} {why}; take it out, or change the column.")
 

@@ -84,7 +84,8 @@ def held(tree: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("held")
 @pytest.mark.parametrize(
-    "arguments", [["run"], ["run", "--check"], *([verb.name] for verb in VERBS if verb.alone and verb.name not in ("run", "new"))]
+    "arguments",
+    [["run"], ["run", "--check"], *([verb.name] for verb in VERBS if verb.alone and verb.name not in ("run", "new"))],
 )
 def test_a_second_verb_is_refused_while_the_first_one_works(verb: Callable[..., Answer], arguments: list[str]) -> None:
     """Also `--check`: what it would find is the half of something."""
