@@ -135,7 +135,7 @@ WAYS: dict[str, tuple[str, Callable[[pl.DataFrame, pl.DataFrame], Any]]] = {
     "lightgbm, regression": ("regression", booster(lightgbm.LGBMRegressor, *NAMES)),
     "xgboost": ("binary", booster(xgboost.XGBClassifier)),
     **{
-        f"{like}, {task}": (task, template(like))
+        f"drafted {like}, {task}": (task, template(like))
         for like in ("lightgbm", "sklearn", "torch", "keras")
         for task in OUTPUTS
     },
