@@ -17,7 +17,7 @@ PROOF := (^|/)tests/|(^|/)test_|conftest
 # Where it is set every process compiles all modules again: a third of the tests' CPU time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env rehearse test test-all check ci format bench lock clean
+.PHONY: help env rehearse test test-all check ci format bench lock tensorflow clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -68,6 +68,10 @@ lock: $(READY)  ## compile requirements/*.txt from pyproject.toml; UPGRADE=--upg
 		--generate-hashes --no-header --override requirements/without-torch.in \
 		$(if $(filter-out uv development,$(group)),--constraint requirements/development.txt) \
 		--output-file requirements/$(group).txt $(UPGRADE) &&) true
+
+tensorflow: $(READY)  ## install TensorFlow (1.3 GB) for the tests of Keras on it, apart from the environment
+	$(subst --python $(BIN)/python,--target tests/build/tensorflow --python $(BIN)/python,$(INSTALL)) --require-hashes \
+		--requirement tests/frameworks/specimen_keras/tensorflow.txt
 
 clean:  ## remove what verbs made; the environment stays
 	rm -rf models/*/build deploy/build data_schemas/*/build .bentoml

@@ -22,7 +22,7 @@ from models.lib.onnx_order import canonical
 from models.lib.plugin import Misuse
 from tests.support.repository import ROOT
 
-TENSORFLOW, LOCK = ROOT / "tests/build/tensorflow", "tests/frameworks/specimen_keras/tensorflow.txt"
+TENSORFLOW = ROOT / "tests/build/tensorflow"
 SKLEARN = ["sklearn", "sklearn, classes", "sklearn, regression", "forest", "histogram", "histogram alone"]
 SKLEARN += ["text alone", "whole numbers as names"]
 BOOSTERS = [f"{name}{task}" for name in ("lightgbm", "xgboost") for task in ("", ", classes", ", regression")]
@@ -108,7 +108,7 @@ def test_keras_on_torch(ways: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 @pytest.mark.skipif(
     not TENSORFLOW.is_dir(),
-    reason=f"optional: TensorFlow by `uv pip install --require-hashes --target tests/build/tensorflow -r {LOCK}`",
+    reason="optional: TensorFlow by `make tensorflow`",
 )
 def test_keras_on_tensorflow(tmp_path: Path) -> None:
     """In a process of its own, because Keras runs on one backend; twice, because its exporter counts through one."""
