@@ -48,10 +48,8 @@ def table(model: config.Model, part: str) -> pl.DataFrame:
     """The raw feature columns and `target`, as the task has it, of a part's rows, in the data's order."""
     found = rows(model, part).select(*model.features, task.of(model).column())
     if nulls := found["target"].null_count():
-        raise Refusal(
-            f"{model.folder}/model.yaml: target: {nulls:,} rows of {model.span(part)} have no outcome that it names; "
-            "leave them out in source.py, or name what they have."
-        )
+        wrong = f"{model.folder}/model.yaml: target: {nulls:,} rows of {model.span(part)} have no outcome that it names"
+        raise Refusal(f"{wrong}; leave them out in source.py, or name what they have.")
     return found
 
 

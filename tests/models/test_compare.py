@@ -56,14 +56,8 @@ def test_classes_in_another_order_are_matched_by_name(tinies: Tiny, here: Path) 
 @pytest.mark.parametrize(
     ("word", "champion", "words"),
     [
-        (
-            "multiclass",
-            file("multiclass", names=["low", "mid", "top"]),
-            "probabilities of .*top.*, and model.yaml wants",
-        ),
         ("multiclass", file("multiclass", names=[*KINDS, "top"]), "probabilities of .*top.*, and model.yaml wants"),
         ("multiclass", file("binary"), "score, and model.yaml wants probabilities of .*high"),
-        ("binary", file("regression"), "prediction, and model.yaml wants score"),
         ("regression", file("binary"), "score, and model.yaml wants prediction"),
     ],
 )

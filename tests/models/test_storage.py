@@ -16,9 +16,9 @@ import yaml
 
 from models import run as run_verb
 from models.lib import config, pipeline
+from tests.models.scene import Verb
 from tests.support import trees
 from tests.support.dvc import answer_here
-from tests.support.process import Answer
 from tests.support.repository import git
 from tests.support.specimens import MODEL
 
@@ -80,9 +80,7 @@ def repros(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return calls
 
 
-def test_a_model_that_is_in_the_remote_is_judged_and_nothing_is_trained(
-    clone: Path, shop: Path, verb: Callable[..., Answer]
-) -> None:
+def test_a_model_that_is_in_the_remote_is_judged_and_nothing_is_trained(clone: Path, shop: Path, verb: Verb) -> None:
     answer = verb("run", "specimen_delay", "--no-train")
     assert answer.code == 0, answer.error
     assert "run specimen_delay: nothing changed.\n" in answer.out
@@ -103,10 +101,12 @@ def tampered(clone: Path, what: str, mode: int) -> str:
     return name
 
 
-@pytest.mark.parametrize("what", ["listing", "weights.safetensors", "model.onnx"])
-@pytest.mark.parametrize("word", [[], ["--no-train"]], ids=["run", "no-train"])
+@pytest.mark.parametrize(
+    ("what", "word"),
+    [("listing", []), ("weights.safetensors", []), ("model.onnx", []), ("model.onnx", ["--no-train"])],
+)
 def test_other_bytes_in_the_remote_are_refused(
-    clone: Path, verb: Callable[..., Answer], repros: list[bool], what: str, word: list[str]
+    clone: Path, verb: Verb, repros: list[bool], what: str, word: list[str]
 ) -> None:
     """DVC believes in a file that is read-only, and takes its name for its hash."""
     name = tampered(clone, what, 0o444)
@@ -121,7 +121,7 @@ def test_other_bytes_in_the_remote_are_refused(
 
 @pytest.mark.usefixtures("repros")
 @pytest.mark.parametrize("what", ["listing", "weights.safetensors", "model.onnx"])
-def test_what_dvc_itself_finds_to_be_altered_is_not_taken(clone: Path, verb: Callable[..., Answer], what: str) -> None:
+def test_what_dvc_itself_finds_to_be_altered_is_not_taken(clone: Path, verb: Verb, what: str) -> None:
     """In a folder it deletes what it finds so, and it is missing then."""
     name = tampered(clone, what, 0o644)
     answer = verb("run", "specimen_delay", "--no-train")
@@ -152,7 +152,7 @@ def without_one_file(clone: Path) -> None:
     ],
 )
 def test_what_the_remote_has_not_got_is_made_again_or_refused(
-    clone: Path, verb: Callable[..., Answer], repros: list[bool], fault: Callable[[Path], None], reason: str
+    clone: Path, verb: Verb, repros: list[bool], fault: Callable[[Path], None], reason: str
 ) -> None:
     fault(clone)
     lock = (MODEL / "dvc.lock").read_bytes()
