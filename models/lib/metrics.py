@@ -151,16 +151,14 @@ def reliability_chart(bins: list[dict[str, Any]], x: str, y: str, limits: list[f
     found = [each for each in bins if each["rows"]]
     xs, ys = [each["score"] for each in found], [each["outcome"] for each in found]
     ends = limits or [min(xs + ys), max(xs + ys)]
-    return {
-        "title": "Reliability",
-        "kind": "lines",
-        "axes": [f"{x} (rows beside the point)", y],
-        "limits": limits,
-        "series": [
-            {"name": "perfect", "x": ends, "y": ends},
-            {"name": "model", "x": xs, "y": ys, "notes": [f"{each['rows']:,}" for each in found]},
-        ],
-    }
+    model = {"name": "model", "x": xs, "y": ys, "notes": [f"{each['rows']:,}" for each in found]}
+    axes, series = [f"{x} (rows beside the point)", y], [{"name": "perfect", "x": ends, "y": ends}, model]
+    return chart("Reliability", "lines", axes, series=series, limits=limits)
+
+
+def chart(title: str, kind: str, axes: list[str], **figures: Any) -> dict[str, Any]:
+    """Of evaluation.json, as models/lib/report/charts.py draws it; kinds are lines, steps and matrix."""
+    return {"title": title, "kind": kind, "axes": axes} | figures
 
 
 def score_bin(score: Floats) -> NDArray[np.int64]:

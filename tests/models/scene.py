@@ -67,6 +67,12 @@ def make_exchange(root: Path, fork: Path) -> None:
     shutil.rmtree(source)
 
 
+def refused(answer: Answer, *words: str) -> None:
+    """In one sentence that holds these words, and with nothing before it."""
+    assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1), answer
+    assert [word for word in words if word not in answer.error] == [], answer.error
+
+
 class Verbs:
     """The children of renew and retrain, replaced: `codes` are what they end with, `effects` what they do first."""
 

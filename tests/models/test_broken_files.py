@@ -5,19 +5,11 @@ from __future__ import annotations
 import pytest
 
 from models.lib import config, plugin
-from tests.models.scene import Verb
-from tests.support.process import Answer
+from tests.models.scene import Verb, refused
 from tests.support.specimens import MODEL, NAME
 
 BUILD = MODEL / "build"
 pytestmark = pytest.mark.usefixtures("tree")
-
-
-def refused(answer: Answer, *words: str) -> None:
-    assert answer.code == 2, answer.error
-    assert len(answer.error.strip().splitlines()) == 1
-    assert answer.out == ""
-    assert all(word in answer.error for word in words), answer.error
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "{}"], ids=["missing", "empty", "cut short", "no keys"])

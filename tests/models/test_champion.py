@@ -14,7 +14,7 @@ from models.lib import champion, config
 from models.lib.champion import Champion
 from repo.lib.files import write
 from repo.lib.refusal import Refusal
-from tests.models.scene import Verb
+from tests.models.scene import Verb, refused
 from tests.support import trees
 from tests.support.dvc import answer_here
 from tests.support.repository import commit, git
@@ -59,10 +59,11 @@ def test_the_champion_is_found_in_history_by_its_bytes(model: config.Model) -> N
 @pytest.mark.usefixtures("repository")
 def test_uncommitted_bytes_are_no_champion_and_the_refusal_says_how_to_fetch(verb: Verb) -> None:
     release("f" * 64)
-    answer = verb("gates", "specimen_delay")
-    assert (answer.code, len(answer.error.splitlines())) == (2, 1)
-    assert "the model ffffffffffff that deploy/releases/production/specimen_delay/passport.yaml names" in answer.error
-    assert "fetch it with `git fetch --unshallow`" in answer.error
+    refused(
+        verb("gates", "specimen_delay"),
+        "the model ffffffffffff that deploy/releases/production/specimen_delay/passport.yaml names",
+        "fetch it with `git fetch --unshallow`",
+    )
 
 
 @pytest.mark.parametrize("text", ["", "content: {}\nversion: a\n", "content: {onnx: 1731d5}\nversion: a\n", "[\n"])

@@ -22,8 +22,9 @@ import pytest
 import yaml
 
 from data_schemas.lib import datasets
-from models import export
+from models import export, measure
 from models.lib import artifacts, config, lock, plugin, scoring
+from models.lib.behaviour import Asked
 from models.lib.onnx_front import TENSOR
 from models.lib.tasks import task
 from repo.lib import command
@@ -124,27 +125,14 @@ def test_the_files_inputs_are_the_features_and_its_output_is_the_tasks(model: co
         assert len(each.shape) == 1
 
 
-def generated(model: config.Model, rows: int = 500) -> pl.DataFrame:
-    """Rows from the contract's ranges and allowed values, limits, nulls and unknown names among them."""
-    random = np.random.default_rng(0)
-    schema = datasets.schema(model.dataset).to_schema()
-    columns = {}
-    for name in model.features:
-        column = schema.columns[name]
-        known = {check.name: check.statistics for check in column.checks}
-        if column.dtype.type == pl.String:
-            allowed = [*known.get("isin", {}).get("allowed_values", []), "", "never seen", "日本", None]
-            columns[name] = pl.Series(
-                [allowed[place % len(allowed)] for place in random.permutation(rows)], dtype=pl.String
-            )
-            continue
-        low, high = known["in_range"]["min_value"], known["in_range"]["max_value"]
-        values = pl.Series(random.uniform(low, high, rows)).set(pl.arange(0, rows, eager=True) % 10 == 0, low)
-        values = values.set(pl.arange(0, rows, eager=True) % 10 == 1, high)
-        if column.nullable:
-            values = values.to_frame("x").select(pl.when(pl.Series(random.random(rows) > 0.1)).then("x")).to_series()
-        columns[name] = values.cast(column.dtype.type)
-    return pl.DataFrame(columns)
+def generated(model: config.Model) -> pl.DataFrame:
+    """Rows that the contract allows, both ends of its ranges, nulls and unknown names among them."""
+    asked = Asked(model.name)
+    rows = measure.disturbed(asked.rows(500))
+    for name, column in asked.columns.items():
+        for ends in (check.statistics for check in column.checks if check.name == "in_range"):
+            rows[[0, 1], name] = pl.Series([ends["min_value"], ends["max_value"]], dtype=rows.schema[name])
+    return rows
 
 
 def test_every_row_that_the_contract_allows_is_answered(model: config.Model) -> None:

@@ -15,7 +15,7 @@ from models.lib import champion, compare, config, metrics, scoring
 from models.lib.judges import Evidence
 from repo.lib.files import read_json, sha256, write
 from tests.models.planted import verdict
-from tests.models.scene import Verb
+from tests.models.scene import Verb, refused
 from tests.support import trees
 from tests.support.repository import commit, git
 from tests.support.specimens import MODEL
@@ -73,22 +73,26 @@ def test_what_a_person_set_for_runs_of_their_own_hides_no_behaviour(
     assert (found.verdict, found.value, found.reason) == ("fail", "1 of 2 passed", "test_planted")
 
 
-def test_the_verb_writes_a_passport_that_passes_and_ends_with_0(tiny: Path, verb: Verb) -> None:
+def test_the_verb_writes_a_passport_and_ends_with_0_or_with_1_where_a_gate_fails(tiny: Path, verb: Verb) -> None:
     answer = verb("gates", "specimen_delay")
     assert (answer.code, answer.error) == (0, "")
-    record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
+    record = passport(tiny)
     assert record["verdict"] == "pass"
     assert [gate["name"] for gate in record["gates"]] == config.load(MODEL.name).gate_names
     assert record["gates"][-1]["value"] == "1 of 1 passed"
     assert record["version"] in answer.out
-
-
-def test_one_gate_that_fails_fails_the_passport_and_ends_with_1(tiny: Path, verb: Verb) -> None:
     trees.configure(tiny, {"gates.brier": {"at_most": 0.001}, "gates.behaviour": OFF})
     assert verb("gates", "specimen_delay").code == 1
-    record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
-    assert record["verdict"] == "fail"
-    assert [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"] == ["brier"]
+    assert (passport(tiny)["verdict"], failed(passport(tiny))) == ("fail", ["brier"])
+
+
+def passport(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((root / MODEL / "build/passport.yaml").read_text())
+    return found
+
+
+def failed(record: dict[str, Any]) -> list[str]:
+    return [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"]
 
 
 def compared(root: Path) -> dict[str, Any]:
@@ -99,9 +103,8 @@ def compared(root: Path) -> dict[str, Any]:
 @pytest.fixture
 def challenged(tiny: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`tiny` in Git, where production runs the worse model of `small`; the behaviour tests are not run again."""
-    trees.configure(
-        tiny, {"gates.behaviour": OFF, "serving.shift": "the worse model said too much", "gates.plausible": BETTER}
-    )
+    meant = {"serving.shift": "the worse model said too much", "gates.plausible": BETTER}
+    trees.configure(tiny, {"gates.behaviour": OFF} | meant)
     monkeypatch.setattr(metrics, "RESAMPLES", 40)
     shipped = (tiny / MODEL / "model.onnx").read_bytes()
     shutil.copy(small / MODEL / "model.onnx", tiny / MODEL / "model.onnx")
@@ -113,15 +116,14 @@ def challenged(tiny: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def release(onnx: str) -> None:
-    write(
-        champion.passport_path("specimen_delay"), yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": onnx}})
-    )
+    record = {"version": "0123456789ab", "content": {"onnx": onnx}}
+    write(champion.passport_path("specimen_delay"), yaml.safe_dump(record))
 
 
 def test_the_comparison_with_the_champion_has_every_metric_and_slice(challenged: Path, small: Path, verb: Verb) -> None:
     assert verb("gates", "specimen_delay").code == 0
     found, evaluation = compared(challenged), read_json(challenged / MODEL / "build/evaluation.json", "")
-    record = yaml.safe_load((challenged / MODEL / "build/passport.yaml").read_text())
+    record = passport(challenged)
     assert found["champion"] == record["champion"]
     assert list(found["metrics"]) == sorted(record["metrics"])
     for name, each in found["metrics"].items():
@@ -130,26 +132,22 @@ def test_the_comparison_with_the_champion_has_every_metric_and_slice(challenged:
         assert each["difference"]["low"] < each["difference"]["value"] < each["difference"]["high"]
     gate = next(each for each in record["gates"] if each["name"] == "champion")
     assert gate["value"] == f"{found['metrics']['roc_auc']['difference']['low']:.4g}"  # one and the same figure
-    places = [(each["column"], each["slice"]) for each in evaluation["slices"]]
-    assert [(each["column"], each["slice"]) for each in found["slices"]] == places
     for each, before in zip(evaluation["slices"], found["slices"], strict=True):
-        if each["roc_auc"]["value"] is not None:
-            ours = before["champion"] + before["difference"]["value"]
-            assert ours == pytest.approx(each["roc_auc"]["value"], abs=3e-5)
+        assert (each["column"], each["slice"]) == (before["column"], before["slice"])
+        if (ours := each["roc_auc"]["value"]) is not None:
+            assert before["champion"] + before["difference"]["value"] == pytest.approx(ours, abs=3e-5)
     assert found["size_mb"] == round((small / MODEL / "model.onnx").stat().st_size / 1e6, 4)
 
 
-def test_a_comparison_of_before_does_not_outlive_its_champion(challenged: Path, verb: Verb) -> None:
-    verb("gates", "specimen_delay")
-    champion.passport_path("specimen_delay").unlink()
-    assert verb("gates", "specimen_delay").code == 0
-    assert compared(challenged) == compare.NONE
-
-
-def test_the_champion_is_compared_where_its_gate_is_off(challenged: Path, verb: Verb) -> None:
+def test_a_champion_is_compared_where_its_gate_is_off_and_no_comparison_outlives_it(
+    challenged: Path, verb: Verb
+) -> None:
     trees.configure(challenged, {"gates.champion": {"off": "another target since today"}})
     assert verb("gates", "specimen_delay").code == 0
     assert compared(challenged)["metrics"]["brier"]["difference"]["high"] < 0
+    champion.passport_path("specimen_delay").unlink()
+    assert verb("gates", "specimen_delay").code == 0
+    assert compared(challenged) == compare.NONE
 
 
 @pytest.mark.parametrize("fault", ["cannot be loaded", "outside their range or not finite"])
@@ -169,20 +167,16 @@ def test_a_champion_that_cannot_be_compared_is_a_failure_that_says_why(
     found = compared(challenged)
     assert fault in found["fault"]
     assert (found["metrics"], found["slices"], found["champion"]["version"]) == ({}, [], "0123456789ab")
-    record = yaml.safe_load((challenged / MODEL / "build/passport.yaml").read_text())
-    assert [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"] == ["champion", "plausible", "shift"]
+    assert failed(passport(challenged)) == ["champion", "plausible", "shift"]
     assert verb("report", "specimen_delay").code == 0
 
 
 @pytest.mark.parametrize("name", ["evaluation", "measured"])
 def test_figures_of_another_file_are_refused_and_no_passport_is_written(tree: Path, verb: Verb, name: str) -> None:
-    passport = tree / MODEL / "build/passport.yaml"
-    before = passport.read_bytes()
+    before = passport(tree)
     (tree / MODEL / f"build/{name}.json").write_text('{"onnx": "0123"}')
-    answer = verb("gates", "specimen_delay")
-    assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
-    assert f"{MODEL}/build/{name}.json belongs to another model.onnx" in answer.error
-    assert passport.read_bytes() == before
+    refused(verb("gates", "specimen_delay"), f"{MODEL}/build/{name}.json belongs to another model.onnx")
+    assert passport(tree) == before
 
 
 @pytest.mark.parametrize("name", ["test_a[/]", "test_a[bold]"])

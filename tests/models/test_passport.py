@@ -25,7 +25,7 @@ CONTENT: dict[str, list[tuple[Path | str, str, str]]] = {
         (MODEL / "network.py", "random(train.height) < 0.9", "random(train.height) < 0.8"),
         (MODEL / "test_behaviour.py", "(missing - plain) < 0.25", "(missing - plain) < 0.5"),
         (MODEL / "model.yaml", "max_epochs: 6", "max_epochs: 7"),
-        ("models/lib/judges.py", "good = value <= limit", "good = value < limit"),
+        ("models/lib/judges.py", "return value <= limit if", "return value < limit if"),
     ],
 }
 EDITS = [(name, path, old, new) for name, edits in CONTENT.items() for path, old, new in edits]

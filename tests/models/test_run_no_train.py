@@ -16,7 +16,7 @@ from tests.models.scene import Verb
 from tests.support import trees
 from tests.support.dvc import answer_here
 from tests.support.process import run
-from tests.support.repository import commit, git
+from tests.support.repository import git
 from tests.support.specimens import MODEL
 
 LOCK = MODEL / "dvc.lock"
@@ -116,16 +116,3 @@ def test_a_lock_that_dvc_rewrites_is_put_back(
     monkeypatch.setattr(pipeline, "repro", rewrite)
     assert verb("run", "specimen_delay", "--no-train").code == (130 if ending else 0)
     assert made()[str(LOCK)][1] == before
-
-
-@pytest.mark.slow
-def test_a_model_that_misses_a_gate_is_not_released(clone: Path) -> None:
-    """Its lock is up to date, and it was committed: the job says no all the same."""
-    trees.configure(clone, {"gates.roc_auc.at_least": 0.99})
-    commit()
-    answer = run("repo", "ci", "release", "specimen_delay", root=clone)
-    assert answer.code == 1
-    assert "ci release specimen_delay: `python -m models run specimen_delay --no-train` failed (1)" in answer.out
-    assert "run specimen_delay: FAIL: roc_auc " in answer.out
-    assert "train specimen_delay" not in answer.out
-    assert git("status", "--porcelain") == ""

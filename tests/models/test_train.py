@@ -14,7 +14,7 @@ from models import train
 from models.lib import artifacts, config, plugin, samples
 from repo.lib.files import sha256_of_files
 from repo.lib.refusal import Ended, Refusal
-from tests.models.scene import OPTIONS, Verb
+from tests.models.scene import OPTIONS, Verb, refused
 from tests.support import trees
 from tests.support.specimens import DATASET, MODEL
 
@@ -116,9 +116,9 @@ def test_below_a_run_that_may_not_train_nothing_is_made(
     paths = [*(tree / MODEL / "weights").iterdir(), tree / MODEL / "model.onnx"]
     before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in paths]
     monkeypatch.setenv(artifacts.NO_TRAIN, "1")
-    answer = verb(name, "specimen_delay")
-    assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
-    assert "would be made again, and --no-train (the variable MODELS_NO_TRAIN) forbids it" in answer.error
+    refused(
+        verb(name, "specimen_delay"), "would be made again, and --no-train (the variable MODELS_NO_TRAIN) forbids it"
+    )
     assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in paths] == before
 
 

@@ -111,11 +111,8 @@ def costs(model: config.Model, measured: dict[str, Any], comparison: dict[str, A
     champion = f" (champion {comparison['size_mb']:g} MB)" if "size_mb" in comparison else ""
     file = f"{measured['size_mb']:g} MB{champion}"
     rows = [["ONNX file", file, "gate is off" if size.at_most is None else f"at most {size.at_most:g} MB"]]
-    for name, batch, most in (
-        ("one_row", "1 row", latency.one_row_ms),
-        ("hundred_rows", "100 rows", latency.hundred_rows_ms),
-    ):
-        found = measured["latency"][name]
+    for name, batch in (("one_row", "1 row"), ("hundred_rows", "100 rows")):
+        found, most = measured["latency"][name], getattr(latency, f"{name}_ms")
         limit = "gate is off" if most is None else f"p99 at most {most:g} ms"
         times = f"p50 {milliseconds(found['p50_ms'])}, p99 {milliseconds(found['p99_ms'])}"
         rows.append([f"processor time of a call, {batch}", times, limit])

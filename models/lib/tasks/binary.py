@@ -123,28 +123,17 @@ class Behaviour(task.Task):
         hits = np.r_[0, np.cumsum(target[order])] / max(target.sum(), 1)
         alarms = np.r_[0, np.cumsum(1 - target[order])] / max((1 - target).sum(), 1)
         grid, edges = np.linspace(0, 1, 101).round(2), np.linspace(0, 1, 41).round(3)
+        chance = {"name": "chance", "x": [0, 1], "y": [0, 1]}
         model = {"name": "model", "x": grid.tolist(), "y": np.interp(grid, alarms, hits).round(4).tolist()}
+        axes = ["false positive rate", "true positive rate"]
         counted = [np.histogram(values[target == outcome], edges)[0].tolist() for outcome in (0, 1)]
-        return {
-            "reliability": bins,
-            "charts": [
-                metrics.reliability_chart(bins, "mean score of the bin", "share positive", [0.0, 1.0]),
-                {
-                    "title": "ROC curve",
-                    "kind": "lines",
-                    "axes": ["false positive rate", "true positive rate"],
-                    "limits": [0, 1],
-                    "series": [{"name": "chance", "x": [0, 1], "y": [0, 1]}, model],
-                },
-                {
-                    "title": "Scores by outcome",
-                    "kind": "steps",
-                    "axes": ["score", "rows"],
-                    "edges": edges.tolist(),
-                    "series": [{"name": "negative", "y": counted[0]}, {"name": "positive", "y": counted[1]}],
-                },
-            ],
-        }
+        named = [{"name": "negative", "y": counted[0]}, {"name": "positive", "y": counted[1]}]
+        charts = [
+            metrics.reliability_chart(bins, "mean score of the bin", "share positive", [0.0, 1.0]),
+            metrics.chart("ROC curve", "lines", axes, limits=[0, 1], series=[chance, model]),
+            metrics.chart("Scores by outcome", "steps", ["score", "rows"], edges=edges.tolist(), series=named),
+        ]
+        return {"reliability": bins, "charts": charts}
 
     def shift(self, before: Floats, now: Floats, target: Floats, served: Mapping[str, Any]) -> tuple[Any, Floats]:
         ours = self.model.serving.threshold

@@ -119,15 +119,11 @@ class Behaviour(task.Task):
             score, outcome = (metrics.rounded_mean(each) for each in (values[:, place], true))
             bins.append({"bin": name, "rows": int(true.sum()), "score": score, "outcome": outcome})
         matrix = np.bincount((target.astype(np.int64) * size + label), minlength=size * size).reshape(size, size)
-        chart = {"title": "Confusion", "kind": "matrix", "axes": ["label", "outcome"], "names": self.names}
-        return {
-            "classes": classes,
-            "reliability": bins,
-            "charts": [
-                metrics.reliability_chart(bins, "mean probability of the class", "share of the class", [0.0, 1.0]),
-                chart | {"cells": matrix.tolist()},
-            ],
-        }
+        charts = [
+            metrics.reliability_chart(bins, "mean probability of the class", "share of the class", [0.0, 1.0]),
+            metrics.chart("Confusion", "matrix", ["label", "outcome"], names=self.names, cells=matrix.tolist()),
+        ]
+        return {"classes": classes, "reliability": bins, "charts": charts}
 
     def shift(self, before: Floats, now: Floats, target: Floats, served: Mapping[str, Any]) -> tuple[Any, Floats]:
         """The level is the share of the class that the outcomes have most often."""

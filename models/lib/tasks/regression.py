@@ -97,19 +97,13 @@ class Behaviour(task.Task):
         error = values - target
         low, high = np.quantile(error, [0.005, 0.995])
         edges = np.linspace(low, high if high > low else low + 1, 41)
-        return {
-            "reliability": bins,
-            "charts": [
-                metrics.reliability_chart(bins, "mean prediction of the tenth", "mean outcome", None),
-                {
-                    "title": "Errors",
-                    "kind": "steps",
-                    "axes": ["prediction minus outcome", "rows"],
-                    "edges": [metrics.rounded(each, np.ptp(edges)) for each in edges],
-                    "series": [{"name": "rows", "y": np.histogram(error, edges)[0].tolist()}],
-                },
-            ],
-        }
+        counted = {"name": "rows", "y": np.histogram(error, edges)[0].tolist()}
+        shown = [metrics.rounded(each, np.ptp(edges)) for each in edges]
+        charts = [
+            metrics.reliability_chart(bins, "mean prediction of the tenth", "mean outcome", None),
+            metrics.chart("Errors", "steps", ["prediction minus outcome", "rows"], edges=shown, series=[counted]),
+        ]
+        return {"reliability": bins, "charts": charts}
 
     def shift(self, before: Floats, now: Floats, target: Floats, served: Mapping[str, Any]) -> tuple[Any, Floats]:
         return np.abs(now - before) > NOTICED * target.std(), np.stack([before, now])
