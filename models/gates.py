@@ -77,11 +77,12 @@ def _judge_one(name: str, evidence: Evidence) -> Verdict:
     try:
         return (JUDGES.get(name) or judges.find(name, evidence))(name, gate, evidence)
     except Refusal as refusal:
-        return Verdict(name, "evidence", "none", "fail", str(refusal))
+        why = str(refusal)
     except KeyError as missing:
-        return Verdict(name, "evidence", "none", "fail", f"no data: {missing} is missing")
+        why = f"no data: {missing} is missing"
     except TypeError:
-        return Verdict(name, "evidence", "none", "fail", "no data: a figure is null")
+        why = "no data: a figure is null"
+    return Verdict(name, "evidence", "none", "fail", why)
 
 
 def _parity(name: str, gate: limits.AtMost, evidence: Evidence) -> Verdict:

@@ -80,11 +80,8 @@ def shift(
         moved = metrics.rounded(changed[rows].mean())
         return {"moved": moved, "levels": [metrics.rounded(level[rows].mean(), spread) for level in levels]}
 
-    listed: list[dict[str, Any]] = [
-        {"column": column, "slice": name, "rows": int(rows.sum())} | rates(rows)
-        for column, name, rows in samples.slices(model, table)
-        if rows.sum() >= LEAST_ROWS
-    ]
+    large = [each for each in samples.slices(model, table) if each[2].sum() >= LEAST_ROWS]
+    listed = [rates(rows) | {"column": at, "slice": name, "rows": int(rows.sum())} for at, name, rows in large]
     edges = behaviour.edges(lambda: before)  # the same for both, or nothing could be seen
     bins = [np.bincount(behaviour.bins(values, edges), minlength=task.BINS).tolist() for values in (before, now)]
     most = sorted(listed, key=lambda each: -each["moved"])[:MOST]

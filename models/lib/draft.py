@@ -58,23 +58,20 @@ def target(column: Column, wanted: str | None) -> tuple[str, dict[str, Any]]:
     if counts.height < 2:
         raise Refusal(f"--target: {column.name!r} has one value only, so there is nothing to learn; name another.")
     listed = column.text or values.dtype.is_integer()
-    found = {
-        "binary": named if values.dtype == pl.Boolean else None,
-        "multiclass": named | {"classes": sorted(counts[column.name].to_list())}
-        if listed and 2 < counts.height <= (MOST_CLASSES if wanted else CLASSES)
-        else None,
-        "regression": named if values.dtype.is_numeric() and (wanted or counts.height > 2) else None,
-    }
-    if listed and counts.height == 2:
+    fits: dict[str, dict[str, Any]] = {}
+    if values.dtype == pl.Boolean:
+        fits["binary"] = named
+    elif listed and counts.height == 2:
         rarer = counts[column.name][1] if column.text else max(counts[column.name].to_list())
-        found["binary"] = named | {"equals": rarer}
-    for word, settings in found.items():
-        if settings is not None and wanted in (None, word):
-            return word, settings
-    raise Refusal(
-        f"--target: {column.name!r} has {counts.height:,} different values of {values.dtype}, which make no "
-        f"{wanted or 'task'}; name another target."
-    )
+        fits["binary"] = named | {"equals": rarer}
+    if listed and 2 < counts.height <= (MOST_CLASSES if wanted else CLASSES):
+        fits["multiclass"] = named | {"classes": sorted(counts[column.name].to_list())}
+    if values.dtype.is_numeric() and (wanted or counts.height > 2):
+        fits["regression"] = named
+    if (word := wanted or next(iter(fits), "task")) in fits:
+        return word, fits[word]
+    what = f"{column.name!r} has {counts.height:,} different values of {values.dtype}"
+    raise Refusal(f"--target: {what}, which make no {word}; name another target.")
 
 
 def features(found: dict[str, Column], wanted: str, read: list[str]) -> tuple[list[str], dict[str, str]]:

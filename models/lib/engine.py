@@ -56,8 +56,7 @@ def path(model: config.Model) -> Path:
 
 def hash_sources(model: config.Model) -> None:
     """Before DVC is asked about a model; a file that says so already stays as it is."""
-    settings = model.model_dump(mode="json", include=set(COPIED), exclude_unset=True)
-    found = hashes(model) | settings
+    found = hashes(model) | model.model_dump(mode="json", include=set(COPIED), exclude_unset=True)
     with contextlib.suppress(OSError, ValueError):
         if json.loads(path(model).read_text()) == found:
             return

@@ -152,14 +152,19 @@ def _shift(name: str, gate: limits.Gate, evidence: Evidence) -> Verdict:
     limit, value, good = evidence.task.judge_shift(gate, found["moved"], found["levels"], spread)
     if good:
         return Verdict(name, limit, value, "pass")
-    meant, where = evidence.model.serving.shift, f"serving.shift of {evidence.model.folder}/model.yaml"
-    if meant is None:
-        why = f'if this is meant, say why: `shift: "<reason>"`, {where}'
-    elif meant == evidence.champion.served.get("shift"):
-        why = f"{where} is still the reason of {evidence.champion.version}; give the one of this change"
-    else:
-        return Verdict(name, limit, value, "pass", f"meant: {meant}")
-    return Verdict(name, limit, value, "fail", why)
+    meant = evidence.model.serving.shift
+    again = meant == evidence.champion.served.get("shift")
+    return _meant(Verdict(name, limit, value, "fail"), meant, again, "serving.shift", evidence)
+
+
+def _meant(verdict: Verdict, reason: str | None, again: bool, key: str, evidence: Evidence) -> Verdict:
+    """What is beyond its limit passes by a reason of this release's own."""
+    where = f"{key} of {evidence.model.folder}/model.yaml"
+    if reason and not again:
+        return replace(verdict, verdict="pass", reason=f"meant: {reason}")
+    version = evidence.champion.version if evidence.champion else ""
+    still = f"{where} is still the reason of {version}; give the one of this change"
+    return replace(verdict, reason=still if reason else f"if this is meant, say why: {where}")
 
 
 def _baseline(name: str, gate: Any, evidence: Evidence) -> Verdict:
@@ -192,11 +197,11 @@ def _plausible(name: str, gate: limits.Plausible, evidence: Evidence) -> Verdict
     limit = f"a feature alone at most {most:.4g} {title}"
     known = [each for each in evidence.evaluation["alone"] if each["feature"] not in gate.explained]
     shown = f"{known[0]['feature']} alone {known[0]['value']:.4g}" if known else "-"
-    where = f"gates.plausible of {evidence.model.folder}/model.yaml"
     if not math.isfinite(value):
         return Verdict(name, limit, "none", "fail", f"no data: {title} is not finite")
     if len(evidence.model.features) > 1 and known and not known[0]["value"] <= most:
-        why = f"is {known[0]['feature']} known beforehand? take it out of `features`, or say why: `explained`, {where}"
+        where = f"gates.plausible.explained of {evidence.model.folder}/model.yaml"
+        why = f"is {known[0]['feature']} known beforehand? take it out of `features`, or say why: {where}"
         return Verdict(name, limit, shown, "fail", why)
     if evidence.champion is None or evidence.model.gates.champion.off is not None:
         return Verdict(name, limit, shown, "pass")
@@ -204,23 +209,13 @@ def _plausible(name: str, gate: limits.Plausible, evidence: Evidence) -> Verdict
     limit, shown = f"{limit}, better by at most {gate.jump:g}", f"{shown}, better by {by:+.4f}"
     if by <= gate.jump:
         return Verdict(name, limit, shown, "pass")
-    if not gate.because:
-        why = f'too good to go unexplained: `because: "<reason>"`, {where}'
-    elif f"meant: {gate.because}" in evidence.champion.reasons:
-        why = f"`because` is still the reason of {evidence.champion.version}; give the one of this change, {where}"
-    else:
-        return Verdict(name, limit, shown, "pass", f"meant: {gate.because}")
-    return Verdict(name, limit, shown, "fail", why)
+    again = f"meant: {gate.because}" in evidence.champion.reasons
+    return _meant(Verdict(name, limit, shown, "fail"), gate.because, again, "gates.plausible.because", evidence)
 
 
 Judge = Callable[[str, Any, Evidence], Verdict]
-JUDGES: dict[str, Judge] = {
-    "class_recall": _classes,
-    "champion": _champion,
-    "baseline": _baseline,
-    "plausible": _plausible,
-    "shift": _shift,
-}
+JUDGES: dict[str, Judge] = {"class_recall": _classes, "champion": _champion, "baseline": _baseline}
+JUDGES |= {"plausible": _plausible, "shift": _shift}
 
 
 def find(name: str, evidence: Evidence) -> Judge:

@@ -60,7 +60,6 @@ def _bins(model: config.Model, source: Path | bytes, rows: Any) -> Bins:
 
 def table(champion_bins: Bins, candidate_bins: Bins) -> list[list[int]]:
     """Rows counted by [bin of the champion's answer][bin of the candidate's]."""
-    counts = np.zeros((task.BINS, task.BINS), np.int64)
-    np.add.at(counts, (champion_bins, candidate_bins), 1)
-    found: list[list[int]] = counts.tolist()
+    counts = np.bincount(champion_bins * task.BINS + candidate_bins, minlength=task.BINS**2)
+    found: list[list[int]] = counts.reshape(task.BINS, task.BINS).tolist()
     return found

@@ -26,8 +26,7 @@ def session(source: Path | bytes) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class of its own for every error, all without a common base
-        name = source if isinstance(source, Path) else "the model"
-        reason = " ".join(str(error).split())[:200]
+        name, reason = source if isinstance(source, Path) else "the model", " ".join(str(error).split())[:200]
         raise Refusal(f"{name} cannot be loaded ({reason}); export it again or check it out again.") from None
 
 

@@ -72,8 +72,3 @@ def test_a_gate_that_fails_or_is_missing_is_refused_whatever_the_verdict_says(
 def test_what_is_no_passport_is_one_sentence(message: Callable[..., str], verb: Verb, changes: dict[str, Any]) -> None:
     answer = verb("accept", MODEL.name, "--passport", message(**changes))
     assert (answer.code, answer.error.count("\n")) == (2, 1)
-
-
-def test_the_behaviour_tests_are_the_last_of_the_gates() -> None:
-    """They are a model's own code, in a process of its own, and nothing is measured after it."""
-    assert config.load(MODEL.name).gate_names[-1] == "behaviour"

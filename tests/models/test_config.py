@@ -157,18 +157,6 @@ def test_every_verb_refuses_a_faulty_file(verb: Verb, name: str) -> None:
     assert len(answer.error.splitlines()) == 1
 
 
-def test_the_command_line_answers_a_fault_in_one_line_without_a_traceback() -> None:
-    trees.edit(FILE, "storage: git", "storage: tape")
-    command = [sys.executable, "-m", "models", "run", "specimen_delay", "--check"]
-    environment = {"PYTHONPATH": str(ROOT)}  # the tree holds no code
-    Path("models/__main__.py").unlink()
-    shutil.copy(ROOT / "models/__main__.py", "models")
-    Path("models/lib").symlink_to(ROOT / "models/lib")
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"models run: {FILE}: storage: Input should be 'git' or 'dvc'; fix it there.\n"
-
-
 def test_a_verb_elsewhere_than_at_the_root_is_refused(
     verb: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,20 +51,25 @@ def test_the_file_scores_like_the_network_on_disturbed_rows_and_that_of_another_
 
 
 @pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("wrong", [0.01, float("nan")])
 def test_parity_looks_at_rows_with_nulls_and_unknown_names(
-    table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+    table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch, wrong: float
 ) -> None:
-    """A network that differs from its file on such rows only is found out."""
+    """A network that differs from its file on such rows only is found out, and one that gives no number is refused."""
     model = config.load("specimen_delay")
     real = plugin.network(model)
 
     class Lenient(real):  # type: ignore[misc, valid-type]
         def predict(self, rows: pl.DataFrame) -> object:
             odd = rows["carrier"].fill_null("").is_in(["", "never seen"]).to_numpy()
-            return super().predict(rows) + 0.01 * odd
+            return super().predict(rows) + np.where(odd, wrong, 0.0)
 
     monkeypatch.setattr(plugin, "network", lambda _: Lenient)
-    assert measure.parity(model, table)["largest_difference"] == pytest.approx(0.01, abs=1e-4)
+    if wrong == 0.01:
+        assert measure.parity(model, table)["largest_difference"] == pytest.approx(0.01, abs=1e-4)
+    else:
+        with pytest.raises(Refusal, match=r"network\.py: nulls or unknown names give scores that are not finite"):
+            measure.parity(model, table)
 
 
 @pytest.mark.usefixtures("tree")
@@ -92,21 +97,3 @@ def test_a_tree_can_be_edited_without_touching_the_repository(tree: Path) -> Non
     """What every test here relies on."""
     assert not [path for path in tree.rglob("*") if path.is_symlink() or (path.stat().st_nlink > 1 and path.is_file())]
     assert ROOT not in [path.resolve() for path in tree.parents]
-
-
-@pytest.mark.usefixtures("tree")
-def test_scores_of_disturbed_rows_that_are_not_finite_are_refused(
-    table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Broken:
-        @classmethod
-        def load(cls, folder: Path) -> Broken:
-            assert folder.is_dir()
-            return cls()
-
-        def predict(self, rows: pl.DataFrame) -> object:
-            return np.full(rows.height, np.nan)
-
-    monkeypatch.setattr(plugin, "network", lambda _: Broken)
-    with pytest.raises(Refusal, match=r"network\.py: nulls or unknown names give scores that are not finite"):
-        measure.parity(config.load("specimen_delay"), table)

@@ -189,7 +189,3 @@ class Tiny:
         shutil.copytree(self.root / folder, root / folder)
         (root / "data_schemas").symlink_to(self.root / "data_schemas")
         return self.evidence(word).model
-
-    def rows(self) -> pl.DataFrame:
-        """Those of the test window."""
-        return rows(3)

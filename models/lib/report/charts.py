@@ -97,7 +97,7 @@ def _slices(axes: Axes, task: Task, evaluation: dict[str, Any], champion: dict[t
         axes.plot([figure["low"], figure["high"]], [place, place], color=BLUE if large else GREY, linewidth=1.5)
         axes.plot(figure["value"], place, "o", color=BLUE if large else GREY, markersize=4)
     before = [(champion.get((each["column"], each["slice"])), place) for place, each in enumerate(found)]
-    if points := [(value, place) for value, place in before if value is not None]:
+    if points := [each for each in before if each[0] is not None]:
         axes.plot(*zip(*points, strict=True), "|", color=RED, markersize=8, markeredgewidth=1.5, label="champion")
     axes.axvline(evaluation["metrics"][metric]["value"], color=ORANGE, linewidth=1, label="all rows")
     names = [f"{_short(each['column'])} {_short(each['slice'])} ({each['rows']:,})" for each in found]
