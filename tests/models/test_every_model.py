@@ -21,9 +21,8 @@ import polars as pl
 import pytest
 import yaml
 
-from data_schemas.lib import datasets
 from models import export, measure
-from models.lib import artifacts, config, lock, plugin, scoring
+from models.lib import artifacts, config, lock, scoring
 from models.lib.behaviour import Asked
 from models.lib.onnx_front import TENSOR
 from models.lib.tasks import task
@@ -39,9 +38,7 @@ from tests.support.process import run
 from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.every_model
-METHODS = {"fit", "predict", "save", "load", "to_onnx"}
 PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
-TYPES = {"tensor(string)": "string", "tensor(int64)": "integer", "tensor(float)": "number"}
 
 
 @pytest.fixture(params=found.parameters("models", "model.yaml"))
@@ -99,32 +96,6 @@ def imports(path: Path) -> list[str]:
     return names
 
 
-def test_the_network_has_the_five_methods(model: config.Model) -> None:
-    """As its class spells them out, or inherits them: only then it is loaded, with what may be seconds of torch."""
-    body = ast.parse((model.folder / "network.py").read_text()).body
-    written = {
-        each.name
-        for network in body
-        if isinstance(network, ast.ClassDef) and network.name == "Model"
-        for each in network.body
-        if isinstance(each, ast.FunctionDef)
-    }
-    missing = METHODS - written
-    assert [name for name in missing if not callable(getattr(plugin.network(model), name, None))] == []
-
-
-def test_the_files_inputs_are_the_features_and_its_output_is_the_tasks(model: config.Model) -> None:
-    runtime = scoring.session(model.onnx)
-    assert [each.name for each in runtime.get_inputs()] == model.features
-    assert [(each.name, each.type) for each in runtime.get_outputs()] == [(task.of(model).output, "tensor(float)")]
-    kinds = datasets.schema(model.dataset).to_schema().dtypes
-    for each in runtime.get_inputs():
-        kind = kinds[each.name].type
-        expected = "string" if kind == pl.String else "integer" if kind.is_integer() else "number"
-        assert TYPES[each.type] == expected, each.name
-        assert len(each.shape) == 1
-
-
 def generated(model: config.Model) -> pl.DataFrame:
     """Rows that the contract allows, both ends of its ranges, nulls and unknown names among them."""
     asked = Asked(model.name)
@@ -149,6 +120,7 @@ def test_every_row_that_the_contract_allows_is_answered(model: config.Model) -> 
 def test_the_service_answers_the_largest_request(model: config.Model) -> None:
     """As many rows of its own example as a request may have fit its limit of bytes, and each is scored as if alone."""
     contract = derivation.derive(model, onnx_sha256=sha256(model.onnx))
+    assert [each.name for each in scoring.session(model.onnx).get_inputs()] == model.features
     example = {feature["name"]: feature["example"] for feature in contract["features"]}
     body = json.dumps({"rows": [example] * contract["max_rows"]}).encode()
     assert len(body) * 1.5 < contract["max_body_bytes"]
