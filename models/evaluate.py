@@ -21,8 +21,8 @@ def main(options: argparse.Namespace) -> int:
     write_json(model.build / "evaluation.json", result)
     behaviour = task.of(model)
     found = result["metrics"][behaviour.main]
-    print(f"evaluate {model.name}: {behaviour.titles[behaviour.main]} {found['value']:.4f} ", end="")
-    print(f"[{found['low']:.4f}, {found['high']:.4f}] on {result['rows']:,} rows of {model.span('test')}")
+    print(f"evaluate {model.name}: {behaviour.titles[behaviour.main]} {found['value']:.4g} ", end="")
+    print(f"[{found['low']:.4g}, {found['high']:.4g}] on {result['rows']:,} rows of {model.span('test')}")
     return 0
 
 
@@ -35,22 +35,20 @@ def evaluate(model: config.Model) -> dict[str, Any]:
     runtime = scoring.session(model.onnx)
     values = scoring.scores(runtime, table)
     if not behaviour.in_range(values):
-        may = "0 to 1" if behaviour.answer(None)["maximum"] == 1 else "what its task may answer"
-        raise Refusal(
-            f"{model.onnx} gives {behaviour.field} outside {may} or not finite; fix {model.folder}/network.py."
-        )
+        may = f"{behaviour.field} outside {'0 to 1' if behaviour.bounds[1] else 'what its task may answer'}"
+        raise Refusal(f"{model.onnx} gives {may} or not finite; fix {model.folder}/network.py.")
     counts = metrics.resamples(len(values))
-    every = behaviour.metrics.items()
 
     def measured(rows: Any) -> dict[str, Any]:
-        return {name: metrics.interval(metric(target[rows], values[rows], counts[:, rows])) for name, metric in every}
+        given = target[rows], values[rows], counts[:, rows]
+        return {name: metrics.interval(metric(*given)) for name, metric in behaviour.metrics.items()}
 
     return {
         "onnx": sha256(model.onnx),
         "rows": len(values),
         "level": behaviour.level(target),
-        "spread": round(float(target.std()), metrics.DIGITS),
-        "trivial": round(behaviour.trivial(target), metrics.DIGITS),
+        "spread": metrics.rounded(target.std()),
+        "trivial": metrics.rounded(behaviour.trivial(target)),
         "metrics": measured(slice(None)),
         "slices": [
             {"column": column, "slice": name, "rows": int(rows.sum()), "level": behaviour.level(target[rows])}

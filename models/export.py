@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.lib import artifacts, config, plugin
@@ -24,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
     artifacts.refuse_to_make(model.onnx)
     fitted = plugin.load(model)
     with working(f"exporting {model.name}"), plugin.guarded(model):
-        graph = strip(fitted.to_onnx(), notes(model, model.weights))
+        graph = strip(fitted.to_onnx(), notes(model))
     try:
         onnx.checker.check_model(graph, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -38,9 +37,9 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def notes(model: config.Model, weights: Path) -> dict[str, Any]:
-    """What the file of these weights carries beside its graph (models/lib/tasks/)."""
-    edges = weights / artifacts.EDGES
+def notes(model: config.Model) -> dict[str, Any]:
+    """What the file carries beside its graph (models/lib/tasks/)."""
+    edges = model.weights / artifacts.EDGES
     return task.of(model).notes(json.loads(edges.read_bytes()) if edges.is_file() else None)
 
 
@@ -76,10 +75,8 @@ def _strip_graph(graph: onnx.GraphProto) -> None:
 
 def _check_interface(model: config.Model, graph: onnx.ModelProto) -> None:
     """The file's inputs are the features of model.yaml, in that order, and its one output is that of the task."""
-    inputs, outputs = [each.name for each in graph.graph.input], [each.name for each in graph.graph.output]
-    wanted = [task.of(model).output]
-    if inputs != model.features or outputs != wanted:
-        raise Refusal(
-            f"{model.folder}/network.py: to_onnx() gives inputs {inputs} and outputs {outputs}; "
-            f"it must give {model.features} and {wanted}."
-        )
+    found = tuple([each.name for each in part] for part in (graph.graph.input, graph.graph.output))
+    wanted = model.features, [task.of(model).output]
+    if found != wanted:
+        wrong, right = ("inputs {} and outputs {}".format(*each) for each in (found, wanted))
+        raise Refusal(f"{model.folder}/network.py: to_onnx() gives {wrong}; it must give {right}.")

@@ -31,14 +31,8 @@ def run(model: config.Model) -> int:
     with working(f"judging {model.name}"):
         verdicts = judge(evidence)
         compared, promises = comparison(evidence), promise.every(model, slow_ms)
-    record = passport.make(
-        model,
-        evidence.evaluation,
-        [asdict(each) for each in verdicts],
-        evidence.champion.named if evidence.champion else None,
-        promises,
-        slow_ms,
-    )
+    found, standing = [asdict(each) for each in verdicts], compared["champion"]
+    record = passport.make(model, evidence.evaluation, found, standing, promises, slow_ms)
     write_json(model.build / "comparison.json", compared)
     write(model.build / "passport.yaml", passport.text(record))
     show(record)
@@ -64,12 +58,11 @@ def comparison(evidence: Evidence) -> dict[str, Any]:
     """What comparison.json holds: whatever the champion's gate is set to, and why where nothing can be compared."""
     from models.lib.compare import NONE
 
-    if evidence.champion is None:
-        return NONE
+    named = evidence.champion and evidence.champion.named
     try:
-        return NONE | {"champion": evidence.champion.named} | evidence.comparison
+        return NONE | {"champion": named} | (evidence.comparison if named else {})
     except Refusal as refusal:
-        return NONE | {"champion": evidence.champion.named, "fault": str(refusal)}
+        return NONE | {"champion": named, "fault": str(refusal)}
 
 
 def judge(evidence: Evidence) -> list[Verdict]:
@@ -84,11 +77,12 @@ def _judge_one(name: str, evidence: Evidence) -> Verdict:
     try:
         return (JUDGES.get(name) or judges.find(name, evidence))(name, gate, evidence)
     except Refusal as refusal:
-        return Verdict(name, "evidence", "none", "fail", str(refusal))
+        why = str(refusal)
     except KeyError as missing:
-        return Verdict(name, "evidence", "none", "fail", f"no data: {missing} is missing")
+        why = f"no data: {missing} is missing"
     except TypeError:
-        return Verdict(name, "evidence", "none", "fail", "no data: a figure is null")
+        why = "no data: a figure is null"
+    return Verdict(name, "evidence", "none", "fail", why)
 
 
 def _parity(name: str, gate: limits.AtMost, evidence: Evidence) -> Verdict:
@@ -134,12 +128,7 @@ def _behaviour(name: str, gate: limits.Behaviour, evidence: Evidence) -> Verdict
     return Verdict(name, limit, value, "pass" if good else "fail", ", ".join(failed)[:300] or None)
 
 
-JUDGES: dict[str, Judge] = {
-    "parity": _parity,
-    "latency": _latency,
-    "size_mb": _size,
-    "behaviour": _behaviour,
-}
+JUDGES: dict[str, Judge] = {"parity": _parity, "latency": _latency, "size_mb": _size, "behaviour": _behaviour}
 
 
 def show(record: dict[str, Any]) -> None:

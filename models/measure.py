@@ -39,10 +39,9 @@ def run(model: config.Model) -> int:
     write_json(model.build / "measured.json", result)
     one, hundred = (result["latency"][name]["p99_ms"] for name in BATCHES)
     print(
-        f"measure {model.name}: p99 of a call's processor time {one:.3f} ms for 1 row, {hundred:.3f} ms for 100; ",
-        end="",
+        f"measure {model.name}: p99 of a call's processor time {one:.3f} ms for 1 row, {hundred:.3f} ms for 100; "
+        f"largest difference from the network {result['parity']['largest_difference']:.1e}"
     )
-    print(f"largest difference from the network {result['parity']['largest_difference']:.1e}")
     return 0
 
 
@@ -99,11 +98,8 @@ def latency(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
     runtime = scoring.session(model.onnx)
     found = {}
     for name, (rows, calls) in BATCHES.items():
-        several = range(min(50, max(1, table.height // rows)))
-        feeds = [
-            scoring.feed(runtime, table[[place % table.height for place in range(start * rows, (start + 1) * rows)]])
-            for start in several
-        ]
+        places = [range(start * rows, (start + 1) * rows) for start in range(min(50, max(1, table.height // rows)))]
+        feeds = [scoring.feed(runtime, table[[row % table.height for row in each]]) for each in places]
         gc.collect()
         rounds = [_time(runtime, feeds, calls) for _ in range(1 + ROUNDS)][1:]  # the first one warms up
         p50, p99 = min((np.percentile(taken, [50, 99]) for taken in rounds), key=lambda pair: pair[1])
@@ -133,13 +129,12 @@ def parity(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
     with plugin.guarded(model):
         network = np.asarray(fitted.predict(columns.FRAMES[model.frame](rows)))
     found = scoring.scores(scoring.session(model.onnx), rows)
+    path = model.folder / "network.py"
     if found.shape != network.shape:
-        raise Refusal(
-            f"{model.folder}/network.py: predict() gives {network.shape}, and the file {found.shape}; fix it."
-        )
+        raise Refusal(f"{path}: predict() gives {network.shape}, and the file {found.shape}; fix it.")
     largest = float(np.abs(found - network).max())  # NaN if there is one
     if not math.isfinite(largest):
-        raise Refusal(f"{model.folder}/network.py: nulls or unknown names give scores that are not finite; fix it.")
+        raise Refusal(f"{path}: nulls or unknown names give scores that are not finite; fix it.")
     return {"rows": rows.height, "largest_difference": largest}
 
 

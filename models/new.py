@@ -13,7 +13,7 @@ from typing import Any
 
 from models.lib import config
 from repo.lib.command import working
-from repo.lib.files import read_json, write, write_json
+from repo.lib.files import read_json, read_yaml, write, write_json
 from repo.lib.refusal import Refusal
 
 TEMPLATES = Path("models/lib/templates")
@@ -45,7 +45,7 @@ def main(options: argparse.Namespace) -> int:
         "target": target,
         "features": names,
         "slices": draft.slices(found, names),
-        **draft.framework(TEMPLATES / options.like),
+        **read_yaml(TEMPLATES / options.like / "training.yaml", f"git checkout -- {TEMPLATES}"),
         "gates": {},
         "serving": ({"threshold": 0.5} if word == "binary" else {}) | SERVING,
         "storage": "git",
@@ -95,4 +95,5 @@ def _limit(name: str, settings: dict[str, Any], left: dict[str, str]) -> None:
             scores = scoring.scores(scoring.session(model.onnx), samples.rows(model, "test"))
             settings["serving"]["threshold"] = draft.threshold(scores, evaluation["level"])
     tests = (model.folder / "test_behaviour.py").read_text().count("\ndef test_")
-    write(model.folder / "model.yaml", draft.text(settings, draft.gates(model, evaluation, measured, tests), left))
+    gates = [*draft.gates(model, evaluation, measured, tests)]
+    write(model.folder / "model.yaml", draft.text(settings, gates, left))

@@ -51,22 +51,14 @@ def html(facts: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    evaluation, comparison, of_task = facts["evaluation"], facts["comparison"], task.of(facts["model"])
+    of_task, record = task.of(facts["model"]), facts.get("several")
     shown = {
         "task": of_task,
-        "number": figures.number,
-        "decision": conclusion.decision(of_task, facts["passport"], comparison),
-        "metrics": figures.metrics(of_task, evaluation, comparison),
-        "classes": figures.classes(evaluation),
-        "shift": figures.shift(of_task, comparison),
-        "bins": figures.bins(of_task, comparison),
-        "gates": figures.gates(facts["passport"])[1],
-        "costs": figures.costs(facts["model"], facts["measured"], comparison),
-        "compared": [row[6:] for row in figures.slices(of_task, evaluation["slices"], comparison)[1]],
-        "note": figures.note(of_task, comparison),
-        "windows": several.table(facts["model"], facts.get("several")),
-        "remarks": several.remarks(facts.get("several")),
-        "charts": charts.draw(of_task, evaluation, comparison),
+        "figures": figures,
+        "decision": conclusion.decision(of_task, facts["passport"], facts["comparison"]),
+        "windows": several.table(facts["model"], record),
+        "remarks": several.remarks(record),
+        "charts": charts.draw(of_task, facts["evaluation"], facts["comparison"]),
     }
     return environment.get_template("report.html.jinja").render(facts, **shown)
 
@@ -75,7 +67,7 @@ def markdown(facts: dict[str, Any]) -> str:
     """The decision, what callers will notice, gates, metrics, slices, cost and reliability, in tables and Mermaid."""
     passport, evaluation, model = facts["passport"], facts["evaluation"], facts["model"]
     comparison, of_task = facts["comparison"], task.of(model)
-    largest = _largest(model, evaluation)
+    head, gates = figures.gates(passport)
     lines = [
         f"## {MARKS[passport['verdict']]}: {model.name} `{passport['version']}`",
         "",
@@ -87,14 +79,14 @@ def markdown(facts: dict[str, Any]) -> str:
         *_shift(of_task, comparison),
         "### Gates",
         "",
-        *table(*_marked(figures.gates(passport))),
+        *table(head, [[name, MARKS[verdict], *cells] for name, verdict, *cells in gates]),
         "### Metrics",
         "",
         *table(*figures.metrics(of_task, evaluation, comparison)),
         *([figures.note(of_task, comparison), ""] if comparison["metrics"] else []),
         *(["### Classes", "", *table(*figures.classes(evaluation))] if "classes" in evaluation else []),
         *_several(model, facts.get("several")),
-        *_slices(of_task, largest, comparison),
+        *_slices(of_task, evaluation, comparison),
         "### Size and latency",
         "",
         *table(*figures.costs(model, facts["measured"], comparison)),
@@ -106,8 +98,7 @@ def markdown(facts: dict[str, Any]) -> str:
 
 
 def _several(model: config.Model, found: dict[str, Any] | None) -> list[str]:
-    """Nothing where nobody asked for more windows than the model's own."""
-    if found is None:
+    if found is None:  # nobody asked for more windows than the model's own
         return []
     sentence, *left_out = several.remarks(found)
     remarks = [line for remark in map(plain, left_out) for line in ("", remark)]  # they may quote an error
@@ -115,16 +106,10 @@ def _several(model: config.Model, found: dict[str, Any] | None) -> list[str]:
 
 
 def _shift(of_task: task.Task, comparison: dict[str, Any]) -> list[str]:
-    """Nothing without a champion."""
-    if not comparison["shift"]:
+    if not comparison["shift"]:  # there is no champion
         return []
     bins = _folded(f"{of_task.field.capitalize()} by bin", table(*figures.bins(of_task, comparison)))
     return ["### What callers will notice", "", *table(*figures.shift(of_task, comparison)), *bins]
-
-
-def _marked(gates: figures.Table) -> figures.Table:
-    head, rows = gates
-    return head, [[name, MARKS[verdict], *cells] for name, verdict, *cells in rows]
 
 
 def _folded(summary: str, lines: list[str]) -> list[str]:
@@ -138,24 +123,20 @@ def _reliability(chart: dict[str, Any]) -> list[str]:
         "```mermaid",
         "xychart-beta",
         '    title "Mean outcome of each bin; the line is what the model says"',
-        f'    x-axis "{chart["axes"][0].partition(" (")[0]}" [{", ".join(_plain(x, 3) for x in found["x"])}]',
-        f'    y-axis "{chart["axes"][1]}" {_plain(low, 6)} --> {_plain(high, 6)}',
-        f"    bar {found['y']}",
-        f"    line {found['x']}",
+        f'    x-axis "{chart["axes"][0].partition(" (")[0]}" {_plain(found["x"], 3)}',
+        f'    y-axis "{chart["axes"][1]}" {_plain(low)} --> {_plain(high)}',
+        f"    bar {_plain(found['y'])}",
+        f"    line {_plain(found['x'])}",
         "```",
         "",
     ]
 
 
-def _largest(model: config.Model, evaluation: dict[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    for column in model.slices:
+def _slices(of_task: task.Task, evaluation: dict[str, Any], comparison: dict[str, Any]) -> list[str]:
+    found: list[dict[str, Any]] = []
+    for column in of_task.model.slices:
         of_column = [each for each in evaluation["slices"] if each["column"] == column]
         found += sorted(of_column, key=lambda each: -each["rows"])[:LARGEST]
-    return found
-
-
-def _slices(of_task: task.Task, found: list[dict[str, Any]], comparison: dict[str, Any]) -> list[str]:
     if not found:
         return []
     lines = [*_drawn(of_task, found, comparison), *table(*figures.slices(of_task, found, comparison))]
@@ -167,15 +148,14 @@ def _drawn(of_task: task.Task, found: list[dict[str, Any]], comparison: dict[str
     """Candidate and champion side by side; nothing without a champion."""
     title = of_task.titles[of_task.main]
     champion = {(each["column"], each["slice"]): each["champion"] for each in comparison["slices"]}
-    drawn = []
-    for each in found:
-        ours, theirs = each[of_task.main]["value"], champion.get((each["column"], each["slice"]))
-        if ours is not None and theirs is not None:
-            drawn.append((_label(f"{each['column']} {each['slice']}"), ours, theirs))
+    places = [(each["column"], each["slice"], each[of_task.main]["value"]) for each in found]
+    both = [(_label(f"{at} {name}"), ours, champion.get((at, name))) for at, name, ours in places]
+    drawn = [each for each in both if None not in each]
     if not drawn:
         return []
-    both = [value for _, *pair in drawn for value in pair]
-    low, high = (min(0.5, math.floor(10 * min(both)) / 10), 1) if max(both) <= 1 else (0, max(both))
+    names, ours, theirs = map(list, zip(*drawn, strict=True))
+    low, high = min(ours + theirs), max(ours + theirs)
+    low, high = (min(0.5, math.floor(10 * low) / 10), 1) if of_task.bounds[1] else (0, high)
     return [
         "```mermaid",
         "---",
@@ -185,17 +165,20 @@ def _drawn(of_task: task.Task, found: list[dict[str, Any]], comparison: dict[str
         "---",
         "xychart-beta horizontal",
         f'    title "{title} of each slice: bars are the candidate, the line is the champion"',
-        f"    x-axis [{', '.join(name for name, _, _ in drawn)}]",
-        f'    y-axis "{title}" {_plain(low, 6)} --> {_plain(high, 6)}',
-        f"    bar {[ours for _, ours, _ in drawn]}",
-        f"    line {[theirs for _, _, theirs in drawn]}",
+        f"    x-axis [{', '.join(names)}]",
+        f'    y-axis "{title}" {_plain(low)} --> {_plain(high)}',
+        f"    bar {_plain(ours)}",
+        f"    line {_plain(theirs)}",
         "```",
         "",
     ]
 
 
-def _plain(value: float, digits: int) -> str:
-    return figures.readable(f"{value:.{digits}g}", exact=True)  # an exponent is no number to Mermaid
+def _plain(value: Any, digits: int = 6) -> str:
+    """A number, or a list of them, without exponents, which are no numbers to Mermaid."""
+    if isinstance(value, list):
+        return f"[{', '.join(_plain(each, digits) for each in value)}]"
+    return figures.readable(f"{value:.{digits}g}", exact=True)
 
 
 def _label(text: str) -> str:

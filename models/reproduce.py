@@ -36,7 +36,7 @@ def main(options: argparse.Namespace) -> int:
         return record(model, "identical bytes")
     differences = compare(model, made)
     for name, (found, limit) in differences.items():
-        print(f"  {'ok ' if found <= limit else 'RED'}  {name:<18} differs by {found:.5f}, at most {limit:.5f}")
+        print(f"  {'ok ' if found <= limit else 'RED'}  {name:<18} differs by {found:.4g}, at most {limit:.4g}")
     if all(found <= limit for found, limit in differences.values()):
         print(f"reproduce {model.name}: other bytes, and an equivalent model.")
         return record(model, "an equivalent model")
@@ -75,8 +75,7 @@ def compare(model: config.Model, made: bytes) -> dict[str, tuple[float, float]]:
     target = table["target"].to_numpy().astype(np.float64)
     committed, new = (scoring.scores(scoring.session(each), table) for each in (model.onnx, made))
     behaviour = task.of(model)
-    unbounded = behaviour.answer(None)["maximum"] is None
-    limit = SCORE * (float(committed.max() - committed.min()) if unbounded else 1.0)
+    limit = SCORE * (1.0 if behaviour.bounds[1] else float(committed.max() - committed.min()))
     if committed.shape != new.shape or not behaviour.in_range(new):
         return {behaviour.output: (float("inf"), limit)}
     found = {behaviour.output: (float(np.abs(committed - new).max()), limit)}

@@ -17,7 +17,6 @@ from repo.lib.files import read_yaml, sha256, sha256_of_files, write
 from repo.lib.git import NoGit, git
 from repo.lib.refusal import Refusal
 
-STEPS = ("measure", "gates", "report")  # what follows the pipeline, in order
 PRODUCTS = ("measured.json", "comparison.json", "passport.yaml", "report.html", "report.md")
 
 
@@ -45,7 +44,7 @@ def run(model: config.Model, train: bool = True) -> int:
 
     Without `train` it judges what the lock names, and neither makes a model nor touches the lock.
     """
-    committed = _committed(model)
+    git("--version")  # without it nobody could say whether the bytes are new
     if train:
         engine.declare(model)
     elif faults := lock.stale(model):
@@ -78,7 +77,12 @@ def run(model: config.Model, train: bool = True) -> int:
         return code
     changed = not _judged(model)
     if changed:
-        _judge(config.load(model.name))  # its columns held against the schema, which takes a second
+        from models import gates, measure, report
+
+        checked = config.load(model.name)  # its columns held against the schema, which takes a second
+        for step in (measure, gates, report):  # a gate that fails is recorded and reported, not raised
+            step.run(checked)
+        write(model.build / "judged", judged_from(model))
     record = read_yaml(
         model.build / "passport.yaml", f"make it with `python -m models gates {model.name}`", passport.KEYS
     )
@@ -86,7 +90,7 @@ def run(model: config.Model, train: bool = True) -> int:
         idle = not changed and before == lock.path(model).read_bytes()
         outcome = "nothing changed" if idle else "trained nothing: weights and model.onnx are those that the lock names"
         print(f"run {model.name}: {outcome}.")
-    print(f"run {model.name}: {_reproduced(model, committed)}")
+    print(f"run {model.name}: {_reproduced(model)}")
     print(f"run {model.name}: version {record['version']}, {model.build / 'report.html'}")
     print(f"run {model.name}: {conclusion.outcome(record)}")
     return 0 if record["verdict"] == "pass" else 1
@@ -117,44 +121,27 @@ def _bring(model: config.Model, train: bool) -> None:
         print(f"run {model.name}: {path} is missing ({reason}), so it is made again.")
 
 
-def _committed(model: config.Model) -> dict[Path, bytes]:
-    """What the last commit holds of the model: its files, or with `storage: dvc` the lock that names their bytes."""
-    paths = (model.weights, model.onnx) if model.storage == "git" else (lock.path(model),)
+def _reproduced(model: config.Model) -> str:
+    """Whether what is on disk is what the last commit proposes."""
+    of_git, fix = model.storage == "git", f"commit weights, model.onnx and dvc.lock of {model.folder}"
+    paths = (model.onnx, model.weights) if of_git else (lock.path(model),)
     try:
-        listed = git("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", *map(str, paths))
-        return {Path(path): git("show", f"HEAD:{path}") for path in listed.decode().split("\0") if path}
+        words = ["--no-optional-locks", "status", "--porcelain", "--untracked-files=all", "--ignored", "--no-renames"]
+        changes = git(*words, "--", *map(str, paths)).decode().splitlines()
     except NoGit:
         raise
-    except Refusal:  # no commit yet
-        return {}
-
-
-def _reproduced(model: config.Model, committed: dict[Path, bytes]) -> str:
-    """Whether what is on disk is what the last commit proposes."""
-    if model.storage == "dvc":
-        here, fix = {lock.path(model): lock.path(model).read_bytes()}, f"`dvc push`, then commit {lock.path(model)}"
-    else:
-        here = {path: path.read_bytes() for path in artifacts.files(model)}
-        fix = f"commit weights, model.onnx and dvc.lock of {model.folder}"
-    if here == committed:
+    except Refusal:  # no repository yet
+        changes = [f"?? {path}" for path in paths]
+    if not changes:
         return f"{model.onnx} has the committed bytes ({sha256(model.onnx)[:12]})."
-    what = next((path for path in reversed(here) if here[path] != committed.get(path)), model.weights)
-    known = any(path.is_relative_to(what) for path in committed)
-    return f"{what} {'differs from the committed one' if known else 'is new'}; {fix} to propose it."
+    how = "is new" if changes[0][:2] in ("??", "!!", "A ") else "differs from the committed one"
+    fix = fix if of_git else f"`dvc push`, then commit {lock.path(model)}"
+    return f"{changes[0][3:]} {how}; {fix} to propose it."
 
 
 def _times(model: config.Model) -> list[int]:
     """When weights and model.onnx were made, whatever their bytes are."""
     return [path.stat().st_mtime_ns for path in (model.weights, model.onnx) if path.exists()]
-
-
-def _judge(model: config.Model) -> None:
-    """Measure, judge and report; a failing gate is recorded and reported, not raised."""
-    from models import gates, measure, report
-
-    for step in (measure, gates, report):
-        step.run(model)
-    write(model.build / "judged", judged_from(model))
 
 
 def _judged(model: config.Model) -> bool:

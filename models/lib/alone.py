@@ -56,13 +56,8 @@ def _bins(train: pl.Series, fresh: pl.Series, many: int) -> Codes:
 
 
 def _names(train: pl.Series, fresh: pl.Series) -> Codes:
-    """A number for each value of training, and one for all that it has not seen."""
+    """A number for each value; of one that training has not seen no row is known."""
     import polars as pl
 
-    values = train.cast(pl.String).unique(maintain_order=True)
-    places = pl.Series(range(len(values)), dtype=pl.Int64)
-    before, after = (
-        each.cast(pl.String).replace_strict(values, places, default=len(values), return_dtype=pl.Int64).to_numpy()
-        for each in (train, fresh)
-    )
-    return before, after
+    places = pl.concat([train, fresh]).cast(pl.String).rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    return places[: len(train)], places[len(train) :]

@@ -23,9 +23,8 @@ def files(model: config.Model) -> list[Path]:
 def refuse_to_make(path: Path) -> None:
     """Below `models run --no-train` nothing is made, whatever DVC believes to be out of date."""
     if os.environ.get(NO_TRAIN):
-        raise Refusal(
-            f"{path} would be made again, and --no-train (the variable {NO_TRAIN}) forbids it; run without it."
-        )
+        forbidden = f"--no-train (the variable {NO_TRAIN}) forbids it; run without it"
+        raise Refusal(f"{path} would be made again, and {forbidden}.")
 
 
 def refuse_large(model: config.Model, path: Path, size: int) -> None:

@@ -54,9 +54,8 @@ def standing(name: str, environment: str = "production") -> Path | None:
     if path.is_file():
         return path
     if path.exists() or path.with_name("kustomization.yaml").exists():
-        raise Refusal(
-            f"{path} is not a file, yet {environment} has a release; restore it with `git checkout -- {path}`."
-        )
+        fix = f"restore it with `git checkout -- {path}`"
+        raise Refusal(f"{path} is not a file, yet {environment} has a release; {fix}.")
     return None
 
 
@@ -66,8 +65,7 @@ def find(model: config.Model) -> Champion | None:
     if path is None:
         return None
     release = _read(path)
-    commit = blob(model, release.onnx)[1]
-    return Champion(release.version, release.onnx, commit, served=release.served, reasons=release.reasons)
+    return Champion(**vars(release), commit=blob(model, release.onnx)[1])
 
 
 def standing_anywhere(model: config.Model) -> list[Standing]:
@@ -103,18 +101,9 @@ def blob(model: config.Model, onnx: str) -> tuple[bytes, str]:
             return content, commit
     where = f"the history of {model.onnx}" if model.storage == "git" else "the DVC cache and remote"
     fix = "git fetch --unshallow" if model.storage == "git" else "dvc pull --all-commits"
-    raise Refusal(
-        f"the model {onnx[:12]} that {_named(model, onnx)} names is nowhere in {where}; fetch it with `{fix}`."
-    )
-
-
-def _named(model: config.Model, onnx: str) -> Path:
-    """The passport that speaks of these bytes; production's where none does any more."""
-    for environment in ENVIRONMENTS:
-        path = passport_path(model.name, environment)
-        if path.is_file() and onnx in path.read_text():
-            return path
-    return passport_path(model.name)
+    paths = [passport_path(model.name, environment) for environment in ENVIRONMENTS]
+    named = next((path for path in paths if path.is_file() and onnx in path.read_text()), paths[-1])
+    raise Refusal(f"the model {onnx[:12]} that {named} names is nowhere in {where}; fetch it with `{fix}`.")
 
 
 def _from_git(model: config.Model, commit: str) -> bytes | None:

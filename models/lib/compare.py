@@ -23,21 +23,18 @@ def answers(
     """What a file answers to raw rows, its classes in this model's order or its own, and the edges of its bins."""
     runtime, behaviour = scoring.session(source), task.of(model)
     output, names = runtime.get_outputs()[0].name, scoring.note(runtime, "names") or []
-    ours = behaviour.answer(None)["names"] or []
+    ours = behaviour.names or []
     off = "say in model.yaml why the gates champion and shift are off"
     if output != behaviour.output or sorted(names) != sorted(ours):
-        found, wanted = (
-            f"{what}{f' of {each}' if each else ''}" for what, each in ((output, names), (behaviour.output, ours))
-        )
+        both = (output, names), (behaviour.output, ours)
+        found, wanted = (f"{what} of {each}" if each else what for what, each in both)
         raise Refusal(f"{whose} answers {found}, and model.yaml wants {wanted}: they cannot be compared; {off}.")
     values = scoring.scores(runtime, rows)
     if ours and not own_order:
         values = values[:, [names.index(name) for name in ours]]
     if not behaviour.in_range(values):
-        raise Refusal(
-            f"{whose} gives {behaviour.field} outside their range or not finite on the test rows; choose other "
-            f"rows, or {off}."
-        )
+        why = f"{behaviour.field} outside their range or not finite on the test rows"
+        raise Refusal(f"{whose} gives {why}; choose other rows, or {off}.")
     return values, scoring.note(runtime, "edges")
 
 
@@ -56,7 +53,8 @@ def compare(model: config.Model, champion: bytes, served: Mapping[str, Any] | No
     def figures(name: str, rows: Any = slice(None)) -> dict[str, Any]:
         drawn = counts[:, rows]
         candidate, before = (behaviour.metrics[name](target[rows], values[rows], drawn) for values in (ours, theirs))
-        return {"champion": metrics.interval(before)["value"], "difference": metrics.interval(candidate - before)}
+        difference = metrics.interval(candidate - before, before[0])
+        return {"champion": metrics.interval(before)["value"], "difference": difference}
 
     return {
         "size_mb": round(len(champion) / 1e6, 4),
@@ -76,19 +74,14 @@ def shift(
     behaviour = task.of(model)
     target = behaviour.target(table)
     changed, levels = behaviour.shift(before, now, target, served)
+    spread = float(target.std())
 
     def rates(rows: Any) -> dict[str, Any]:
-        digits = metrics.DIGITS
-        return {
-            "moved": round(float(changed[rows].mean()), digits),
-            "levels": [round(float(level[rows].mean()), digits) for level in levels],
-        }
+        moved = metrics.rounded(changed[rows].mean())
+        return {"moved": moved, "levels": [metrics.rounded(level[rows].mean(), spread) for level in levels]}
 
-    listed: list[dict[str, Any]] = [
-        {"column": column, "slice": name, "rows": int(rows.sum())} | rates(rows)
-        for column, name, rows in samples.slices(model, table)
-        if rows.sum() >= LEAST_ROWS
-    ]
+    large = [each for each in samples.slices(model, table) if each[2].sum() >= LEAST_ROWS]
+    listed = [rates(rows) | {"column": at, "slice": name, "rows": int(rows.sum())} for at, name, rows in large]
     edges = behaviour.edges(lambda: before)  # the same for both, or nothing could be seen
     bins = [np.bincount(behaviour.bins(values, edges), minlength=task.BINS).tolist() for values in (before, now)]
     most = sorted(listed, key=lambda each: -each["moved"])[:MOST]

@@ -52,9 +52,8 @@ class Model(Strict):
     split: Split | None = None  # in its place
     target: SerializeAsAny[Target]
     features: list[str] = Field(min_length=1)  # raw columns of the dataset, in the order of the ONNX inputs
-    slices: dict[
-        str, list[float] | Literal["categories"]
-    ]  # column -> bin edges (upper end exclusive), or its categories
+    # column -> bin edges (upper end exclusive), or its categories
+    slices: dict[str, list[float] | Literal["categories"]]
     training: dict[str, Any]  # handed to network.py as it stands
     gates: SerializeAsAny[Gates]
     serving: SerializeAsAny[Serving]
@@ -151,11 +150,10 @@ def load(name: str, check_columns: bool = True) -> Model:
         raise Refusal(f"{path}: name is the folder's name, not a key; delete it.") from None
     except ValidationError as error:
         first = error.errors()[0]
-        kind = first["loc"][:1] == ("split",)  # pydantic puts what `by` says behind it
-        field = ".".join(str(part) for part in (first["loc"][:1] + first["loc"][2:] if kind else first["loc"]))
-        raise Refusal(
-            f"{path}: {field or 'the file'}: {first['msg'].removeprefix('Value error, ')}; fix it there."
-        ) from None
+        where, why = [str(part) for part in first["loc"]], first["msg"].removeprefix("Value error, ")
+        if where[:1] == ["split"]:  # pydantic puts what `by` says behind it
+            del where[1:2]
+        raise Refusal(f"{path}: {'.'.join(where) or 'the file'}: {why}; fix it there.") from None
     if check_columns:
         _check_columns(model, path)
     return model
@@ -170,37 +168,28 @@ def _check_columns(model: Model, path: Path) -> None:
 
     schema = datasets.schema(model.dataset).to_schema().columns
     kinds: dict[str, Any] = {name: getattr(column.dtype, "type", column.dtype) for name, column in schema.items()}
-    columns = list(kinds)
-    named = {"target.column": [model.target.column], "features": model.features, "slices": list(model.slices)}
-    named |= {f"{model.parts.setting}.{field}": names for field, names in model.parts.columns.items()}
+    known = {"features": model.features}
+    known |= {f"{model.parts.setting}.{field}": names for field, names in model.parts.columns.items()}
     if both := [name for name in model.serving.dropped if name in model.features]:
         raise Refusal(f"{path}: serving.dropped: {both[0]!r} is a feature; take it out of one of the two lists.")
-    for field, values in named.items():
-        for value in values:
-            if value not in columns:
-                raise Refusal(
-                    f"{path}: {field}: {value!r} is not a column of {model.dataset}; columns: {', '.join(columns)}."
-                )
+    for field, names in {"target.column": [model.target.column], "slices": [*model.slices], **known}.items():
+        for name in names:
+            if name not in kinds:
+                every = ", ".join(kinds)
+                raise Refusal(f"{path}: {field}: {name!r} is not a column of {model.dataset}; columns: {every}.")
+            if name == model.target.column and field in known:
+                raise Refusal(f"{path}: {field}: {name!r} is the target, which nobody knows beforehand; name another.")
     for column, edges in model.slices.items():
         if edges != "categories" and not kinds[column].is_numeric():
             kind = "text" if kinds[column] == pl.String else kinds[column]
             raise Refusal(f"{path}: slices.{column}: bin edges need a number, and it is {kind}; write `categories`.")
-    if model.target.column in model.features:
-        raise Refusal(f"{path}: features: {model.target.column!r} is the target; a feature must be known beforehand.")
-    for field, names in model.parts.columns.items():
-        if model.target.column in names:
-            raise Refusal(
-                f"{path}: {model.parts.setting}.{field}: {model.target.column!r} is the target; name another."
-            )
     if fault := model.parts.misfit(kinds, model.features):
         raise Refusal(f"{path}: {model.parts.setting}.{fault[0]}: {fault[1]}; fix it there.")
     task.of(model).check_target(kinds[model.target.column], f"{path}: target")
     for name in model.features:
-        if name in ("ids", "numbers", "matrix", task.of(model).output):
-            raise Refusal(
-                f"{path}: features: {name!r} is what the ONNX file calls a tensor of its own; rename the column."
-            )
-        if why := unfit(name, kinds[name], schema[name].nullable):
+        own = name in ("ids", "numbers", "matrix", task.of(model).output)
+        why = "is what the ONNX file calls a tensor of its own" if own else None
+        if why := why or unfit(name, kinds[name], schema[name].nullable):
             raise Refusal(f"{path}: features: {name!r} {why}; take it out, or change the column.")
 
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
 from data_schemas.lib import datasets
-from models.lib import config, limits
+from models.lib import config
 from models.lib.tasks import task
-from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -60,23 +58,20 @@ def target(column: Column, wanted: str | None) -> tuple[str, dict[str, Any]]:
     if counts.height < 2:
         raise Refusal(f"--target: {column.name!r} has one value only, so there is nothing to learn; name another.")
     listed = column.text or values.dtype.is_integer()
-    found = {
-        "binary": named if values.dtype == pl.Boolean else None,
-        "multiclass": named | {"classes": sorted(counts[column.name].to_list())}
-        if listed and 2 < counts.height <= (MOST_CLASSES if wanted else CLASSES)
-        else None,
-        "regression": named if values.dtype.is_numeric() and (wanted or counts.height > 2) else None,
-    }
-    if listed and counts.height == 2:
+    fits: dict[str, dict[str, Any]] = {}
+    if values.dtype == pl.Boolean:
+        fits["binary"] = named
+    elif listed and counts.height == 2:
         rarer = counts[column.name][1] if column.text else max(counts[column.name].to_list())
-        found["binary"] = named | {"equals": rarer}
-    for word, settings in found.items():
-        if settings is not None and wanted in (None, word):
-            return word, settings
-    raise Refusal(
-        f"--target: {column.name!r} has {counts.height:,} different values of {values.dtype}, which make no "
-        f"{wanted or 'task'}; name another target."
-    )
+        fits["binary"] = named | {"equals": rarer}
+    if listed and 2 < counts.height <= (MOST_CLASSES if wanted else CLASSES):
+        fits["multiclass"] = named | {"classes": sorted(counts[column.name].to_list())}
+    if values.dtype.is_numeric() and (wanted or counts.height > 2):
+        fits["regression"] = named
+    if (word := wanted or next(iter(fits), "task")) in fits:
+        return word, fits[word]
+    what = f"{column.name!r} has {counts.height:,} different values of {values.dtype}"
+    raise Refusal(f"--target: {what}, which make no {word}; name another target.")
 
 
 def features(found: dict[str, Column], wanted: str, read: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -128,64 +123,47 @@ def text(settings: dict[str, Any], gates: list[str], left: dict[str, str]) -> st
 
 def _flow(value: Any) -> str:
     """On one line, in quotes where YAML would read it another way."""
-    return (
-        str(yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=4096)).removesuffix("...\n").strip()
-    )
-
-
-def framework(template: Path) -> dict[str, Any]:
-    """`frame` and `training` of a framework's template."""
-    found: dict[str, Any] = read_yaml(template / "training.yaml", f"git checkout -- {template}")
-    return found
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=4096)
+    return text.removesuffix("...\n").strip()
 
 
 def gates_off(word: str) -> list[str]:
     """Every gate that needs figures, while there are none."""
-    kind = task.settings(word).model_fields["gates"].annotation
-    assert isinstance(kind, type)
-    assert issubclass(kind, limits.Gates)
+    kind: Any = task.settings(word).model_fields["gates"].annotation
     needed = [name for name, field in kind.model_fields.items() if field.is_required()]
     return [f'  {name}: {{off: "drafted: nothing is measured yet"}}' for name in needed]
 
 
-def gates(model: config.Model, evaluation: dict[str, Any], measured: dict[str, Any], tests: int) -> list[str]:
+def gates(model: config.Model, evaluation: dict[str, Any], measured: dict[str, Any], tests: int) -> Iterator[str]:
     """Limits just beyond what the first model reaches: the measured value less its interval."""
-    return [f"  {name}: {limit}" for name, limit in _gates(model, evaluation, measured, tests)]
-
-
-def _gates(
-    model: config.Model, evaluation: dict[str, Any], measured: dict[str, Any], tests: int
-) -> Iterator[tuple[str, str]]:
-    behaviour, main = task.of(model), task.of(model).main
+    behaviour, least = task.of(model), max(30, int(evaluation["rows"]) // 50)
+    main = behaviour.main
     for name in behaviour.metrics:
         figure = evaluation["metrics"][name]
-        yield name, f"{{{_limit(behaviour, name, figure)}}}  {DRAFTED}: {figure['value']:.4g} less its interval"
-    large = [each for each in evaluation["slices"] if each["rows"] >= _least(evaluation) and each[main]["value"]]
-    key = f"slice_{main}"
-    if model.slices and large:
+        yield f"  {name}: {{{_limit(behaviour, name, figure)}}}  {DRAFTED}: {figure['value']:.4g} less its interval"
+    large = [each for each in evaluation["slices"] if each["rows"] >= least and each[main]["value"]]
+    if large:
         worst = min(large, key=lambda each: behaviour.sign(main) * each[main]["value"])
-        limit = _limit(behaviour, main, worst[main])
-        yield key, f"{{{limit}, rows: {_least(evaluation)}}}  {DRAFTED}: {worst['column']} {worst['slice']}"
+        limit, named = _limit(behaviour, main, worst[main]), f"{worst['column']} {worst['slice']}"
+        yield f"  slice_{main}: {{{limit}, rows: {least}}}  {DRAFTED}: {named}"
     else:
-        yield key, '{off: "drafted: there are no slices of a size to judge"}'
-    classes = [each for each in evaluation.get("classes", []) if each["rows"] >= _least(evaluation)]
-    if classes:
+        yield f'  slice_{main}: {{off: "drafted: there are no slices of a size to judge"}}'
+    if classes := [each for each in evaluation.get("classes", []) if each["rows"] >= least]:
         worst = min(classes, key=lambda each: each["recall"]["value"])
         value = _down(max(0.0, 2 * worst["recall"]["low"] - worst["recall"]["value"]))
-        yield "class_recall", f"{{at_least: {value}, rows: {_least(evaluation)}}}  {DRAFTED}: {worst['class']}"
+        yield f"  class_recall: {{at_least: {value}, rows: {least}}}  {DRAFTED}: {worst['class']}"
     elif "classes" in evaluation:
-        yield "class_recall", '{off: "drafted: there is no class of a size to judge"}'
+        yield '  class_recall: {off: "drafted: there is no class of a size to judge"}'
     figure = evaluation["metrics"][main]
     margin = _up((figure["high"] - figure["low"]) / 4)
-    yield "champion", f"{{margin: {margin}}}  {DRAFTED}: of {behaviour.titles[main]}, a quarter of its interval"
-    yield "baseline", f"{{{main}: {behaviour.chance(evaluation):.4g}}}  {DRAFTED}: {behaviour.trivial_title}"
-    unit = max(1.0, evaluation["spread"]) if behaviour.answer(None)["maximum"] is None else 1.0
-    parity = max(1e-5 * unit, 4 * measured["parity"]["largest_difference"])
-    yield "parity", f"{{at_most: {_up(parity):.10g}}}"
+    yield f"  champion: {{margin: {margin}}}  {DRAFTED}: of {behaviour.titles[main]}, a quarter of its interval"
+    yield f"  baseline: {{{main}: {behaviour.chance(evaluation):.4g}}}  {DRAFTED}: {behaviour.trivial_title}"
+    unit = 1.0 if behaviour.bounds[1] else evaluation["spread"]
+    yield f"  parity: {{at_most: {_up(max(1e-5 * unit, 4 * measured['parity']['largest_difference'])):.10g}}}"
     one, many = (measured["latency"][name]["p99_ms"] for name in ("one_row", "hundred_rows"))
-    yield "latency", f"{{one_row_ms: {max(2.0, _up(8 * one))}, hundred_rows_ms: {max(10.0, _up(8 * many))}}}"
-    yield "size_mb", f"{{at_most: {max(10.0, _up(2 * measured['size_mb']))}}}"
-    yield "behaviour", f"{{tests: {tests}}}"
+    yield f"  latency: {{one_row_ms: {max(2.0, _up(8 * one))}, hundred_rows_ms: {max(10.0, _up(8 * many))}}}"
+    yield f"  size_mb: {{at_most: {max(10.0, _up(2 * measured['size_mb']))}}}"
+    yield f"  behaviour: {{tests: {tests}}}"
 
 
 def _limit(behaviour: task.Task, name: str, figure: dict[str, Any]) -> str:
@@ -195,16 +173,12 @@ def _limit(behaviour: task.Task, name: str, figure: dict[str, Any]) -> str:
     return f"at_most: {_up(figure['value'] + width)}"
 
 
-def _least(evaluation: dict[str, Any]) -> int:
-    return max(30, int(evaluation["rows"]) // 50)
-
-
 def _down(value: float) -> float:
-    """Three digits, never above."""
     return -_up(-value)
 
 
 def _up(value: float) -> float:
+    """Three digits, never below."""
     if value == 0:
         return 0.0
     step = 10.0 ** (math.floor(math.log10(abs(value))) - 2)

@@ -6,13 +6,12 @@ from typing import Any
 
 from data_schemas.lib import datasets
 from models.lib.draft import Column
+from models.lib.window import UNITS
 from repo.lib.refusal import Refusal
 
 LEAST = 4  # units of time that make windows; fewer say nothing of tomorrow
 TEST = 6  # one in so many units is judged, and one stops the training
-UNITS = {"month": "%Y-%m", "week": "%G-W%V", "day": "%Y-%m-%d"}
 SHARES = {"train": 0.6, "valid": 0.2, "test": 0.2}
-HELP = "default: by time where there is a date; else by a hash of the key, or of the whole row"
 
 
 def choose(dataset: str, found: dict[str, Column], target: str, wanted: str | None) -> tuple[dict[str, Any], list[str]]:
@@ -20,14 +19,13 @@ def choose(dataset: str, found: dict[str, Column], target: str, wanted: str | No
     kind, _, rest = (wanted or "").partition(":")
     dates = [name for name, column in found.items() if column.values.dtype.is_temporal()]
     keys = [name for name, column in found.items() if column.metadata.get("key")]
+    named = rest.split(",") if rest or kind == "column" else []
+    if lacking := [name for name in named if name not in found]:
+        raise Refusal(f"--split: {lacking[0]!r} is not a column of {dataset}; write hash:customer_id or column:part.")
     if kind == "column":
-        if rest not in found:
-            raise Refusal(f"--split: {rest!r} is not a column of {dataset}; write it as column:part.")
-        return {"split": {"by": "column", "column": rest}}, [rest]
+        return {"split": {"by": "column", "column": rest}}, named
     if kind == "hash" or (kind == "" and not dates):
-        key = rest.split(",") if rest else keys
-        if lacking := [name for name in key if name not in found]:
-            raise Refusal(f"--split: {lacking[0]!r} is not a column of {dataset}; write it as hash:customer_id.")
+        key = named or keys
         whole = [name for name, column in found.items() if not column.nullable and name != target]
         return {"split": {"by": "hash", "key": key or whole, "shares": SHARES}}, key
     if kind not in ("", *UNITS):
@@ -38,8 +36,8 @@ def choose(dataset: str, found: dict[str, Column], target: str, wanted: str | No
     if not dates:
         raise Refusal(f"--split: {dataset} has no date column, so there is no {kind}; take hash:KEY or column:NAME.")
     days = found[dates[0]].values.drop_nulls()
-    for unit in [kind] if kind else UNITS:
-        units = days.dt.strftime(UNITS[unit]).unique().sort().to_list()
+    for unit in [kind] if kind else reversed(UNITS):  # the largest first
+        units = days.dt.strftime(UNITS[unit].written).unique().sort().to_list()
         if len(units) >= (LEAST if kind else 2 * LEAST):
             return {"split": {"by": "time", "column": dates[0], "unit": unit, **_windows(units)}}, dates
     raise Refusal(f"--split: {dates[0]!r} of {dataset} spans too little time to judge by; take hash:KEY.")

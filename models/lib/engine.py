@@ -24,15 +24,10 @@ TEMPLATE = Path("models/lib/pipeline.yaml")
 # What can change the bytes that a stage makes, of all that its verb imports; tests/models/test_engine.py holds it
 # against the imports.
 ROWS = "data_schemas/lib/datasets.py"
+CHECKED = ("pointer", "violations", "tables")
 CHOSEN = ("samples", "split", "window")
 SOURCES = {
-    "validate": (
-        "data_schemas/validate.py",
-        "data_schemas/lib/pointer.py",
-        "data_schemas/lib/violations.py",
-        "data_schemas/lib/tables.py",
-        ROWS,
-    ),
+    "validate": ("data_schemas/validate.py", *(f"data_schemas/lib/{name}.py" for name in CHECKED), ROWS),
     "describe": ("data_schemas/describe.py", ROWS),
     "train": ("models/train.py", *_lib("columns", "packages", "plugin", *CHOSEN, "tasks/task"), ROWS, PACKAGES),
     "export": (
@@ -47,20 +42,12 @@ COPIED = ("split",)  # settings that DVC reads in FILE: of a date in model.yaml 
 
 def hashes(model: config.Model) -> dict[str, str]:
     """Stage -> one hash of the template's files for it, of its task and framework, and of packages that are its own."""
-    found = {stage: [*map(Path, sources)] for stage, sources in SOURCES.items()}
-    for stage in ("train", "export", "evaluate"):
-        found[stage] += [model.requirements, Path("models/lib/tasks", f"{model.task}.py")]
-    for stage in ("train", "export"):
-        found[stage] += _frameworks(model)
+    network, own = model.folder / "network.py", [model.requirements, Path("models/lib/tasks", f"{model.task}.py")]
+    text, named = network.read_text() if network.is_file() else "", r"(?s)\bframeworks(?:\.| import .*\b){}\b"
+    bases = [path for path in Path("models/lib/frameworks").glob("*.py") if re.search(named.format(path.stem), text)]
+    more = {"train": [*own, *bases], "export": [*own, *bases], "evaluate": own}
+    found = {stage: [*map(Path, sources), *more.get(stage, [])] for stage, sources in SOURCES.items()}
     return {stage: sha256_of_files(path for path in paths if path.is_file())[:32] for stage, paths in found.items()}
-
-
-def _frameworks(model: config.Model) -> list[Path]:
-    """The base classes that its network.py imports."""
-    network = model.folder / "network.py"
-    text = network.read_text() if network.is_file() else ""
-    named = r"(?s)\bframeworks(?:\.| import .*\b){}\b"
-    return [path for path in Path("models/lib/frameworks").glob("*.py") if re.search(named.format(path.stem), text)]
 
 
 def path(model: config.Model) -> Path:
@@ -69,12 +56,16 @@ def path(model: config.Model) -> Path:
 
 def hash_sources(model: config.Model) -> None:
     """Before DVC is asked about a model; a file that says so already stays as it is."""
-    settings = model.model_dump(mode="json", include=set(COPIED), exclude_unset=True)
-    found = hashes(model) | settings
+    found = hashes(model) | model.model_dump(mode="json", include=set(COPIED), exclude_unset=True)
     with contextlib.suppress(OSError, ValueError):
         if json.loads(path(model).read_text()) == found:
             return
     write_json(path(model), found)
+
+
+def differs(model: config.Model) -> bool:
+    place = model.folder / "dvc.yaml"
+    return not place.is_file() or place.read_text() != pipeline(model)
 
 
 def declare(model: config.Model) -> None:
@@ -82,11 +73,6 @@ def declare(model: config.Model) -> None:
     if differs(model):
         write(model.folder / "dvc.yaml", pipeline(model))
         print(f"run {model.name}: wrote {model.folder}/dvc.yaml")
-
-
-def differs(model: config.Model) -> bool:
-    place = model.folder / "dvc.yaml"
-    return not place.is_file() or place.read_text() != pipeline(model)
 
 
 def pipeline(model: config.Model) -> str:

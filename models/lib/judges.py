@@ -47,35 +47,36 @@ class Evidence:
 
 def within(name: str, value: float, limit: float, most: bool, reason: str | None = None) -> Verdict:
     """NaN is within nothing."""
-    good = value <= limit if most else value >= limit
-    limited = f"{'at most' if most else 'at least'} {limit:g}"
-    return Verdict(name, limited, f"{value:.4g}", "pass" if good and math.isfinite(value) else "fail", reason)
+    good = math.isfinite(value) and _keeps(value, limit, most)
+    return Verdict(name, _limited(limit, most), f"{value:.4g}", "pass" if good else "fail", reason)
+
+
+def _keeps(value: float, limit: float, most: bool) -> bool:
+    return value <= limit if most else value >= limit
+
+
+def _limited(limit: float, most: bool) -> str:
+    return f"{'at most' if most else 'at least'} {limit:g}"
+
+
+def _bound(gate: Any) -> tuple[float, bool]:
+    """(limit, whether it is the most that may be)."""
+    most = isinstance(gate, limits.AtMost)
+    return (gate.at_most if most else gate.at_least) or 0.0, most
 
 
 def _metric(name: str, gate: Any, evidence: Evidence) -> Verdict:
-    value, most = evidence.evaluation["metrics"][name]["value"], isinstance(gate, limits.AtMost)
-    limit = (gate.at_most if most else gate.at_least) or 0.0
-    verdict = within(name, value, limit, most)
-    return verdict if verdict.verdict == "pass" else _as_production(verdict, evidence, limit, most)
-
-
-def _as_production(verdict: Verdict, evidence: Evidence, limit: float, most: bool) -> Verdict:
-    """A limit that the champion misses on the same rows keeps nothing bad out: a candidate that is not worse passes it.
-
-    Worse is one whose paired interval lies on the wrong side as a whole. Without a champion nothing is excused.
-    """
-    if not _may_be_below(evidence):
+    limit, most = _bound(gate)
+    verdict = within(name, evidence.evaluation["metrics"][name]["value"], limit, most)
+    if verdict.verdict == "pass" or not _may_be_below(evidence):
         return verdict
-    found = evidence.comparison["metrics"][verdict.name]
+    found = evidence.comparison["metrics"][name]
     if not _not_worse(found, limit, most):
         return verdict
     assert evidence.champion is not None
     standing = f"{evidence.champion.version} in production has {found['champion']:.4g} on the same rows"
-    difference = found["difference"]
-    reason = (
-        f"{standing}; difference {difference['value']:+.4f} ({difference['low']:+.4f} to {difference['high']:+.4f})"
-    )
-    return replace(verdict, verdict=BELOW, reason=reason)
+    value, low, high = (f"{found['difference'][key]:+.4g}" for key in ("value", "low", "high"))
+    return replace(verdict, verdict=BELOW, reason=f"{standing}; difference {value} ({low} to {high})")
 
 
 def _may_be_below(evidence: Evidence) -> bool:
@@ -84,7 +85,7 @@ def _may_be_below(evidence: Evidence) -> bool:
 
 
 def _not_worse(found: dict[str, Any], limit: float, most: bool) -> bool:
-    """Whether the champion misses the limit and the candidate is no worse; NaN or nothing is no evidence of either."""
+    """The champion misses the limit, and no whole interval says that the candidate is worse; NaN is no evidence."""
     champion_value, difference = found["champion"], found["difference"]
     if champion_value is None or difference["low"] is None:
         return False
@@ -94,30 +95,26 @@ def _not_worse(found: dict[str, Any], limit: float, most: bool) -> bool:
 
 def _slices(name: str, gate: Any, evidence: Evidence) -> Verdict:
     """The task's main metric in the worst of the slices that are large enough."""
-    metric, most = evidence.task.main, isinstance(gate, limits.AtMost)
+    metric, (limit, most) = evidence.task.main, _bound(gate)
     judged = [each for each in evidence.evaluation["slices"] if each["rows"] >= gate.rows]
     if not judged:
         if not evidence.model.slices:
             return Verdict(name, "-", "-", "pass", "model.yaml names no slices")
         return Verdict(name, f"slices of {gate.rows} rows", "none", "fail", "no slice is large enough to judge")
-    limit = (gate.at_most if most else gate.at_least) or 0.0
     for each in judged:
         if each[metric]["value"] is None or math.isnan(each[metric]["value"]):
             reason = f"{each['column']} {each['slice']} has one outcome only"
-            return Verdict(name, f"{'at most' if most else 'at least'} {limit:g}", "none", "fail", reason)
+            return Verdict(name, _limited(limit, most), "none", "fail", reason)
     worst = max(judged, key=lambda each: -evidence.task.sign(metric) * each[metric]["value"])
     reason = f"worst of {len(judged)} slices: {worst['column']} {worst['slice']} ({worst['rows']:,} rows)"
     verdict = within(name, worst[metric]["value"], limit, most, reason)
     if verdict.verdict == "pass" or not _may_be_below(evidence):
         return verdict
-    below = [
-        each for each in judged if not (each[metric]["value"] <= limit if most else each[metric]["value"] >= limit)
-    ]
     known = {(each["column"], each["slice"]): each for each in evidence.comparison["slices"]}
-    found = [known[each["column"], each["slice"]] for each in below]
-    if not all(_not_worse(each, limit, most) for each in found):
+    below = [each for each in judged if not _keeps(each[metric]["value"], limit, most)]
+    if not all(_not_worse(known[each["column"], each["slice"]], limit, most) for each in below):
         return verdict
-    return replace(verdict, verdict=BELOW, reason=f"{reason}; production is below it in the same {len(found)}")
+    return replace(verdict, verdict=BELOW, reason=f"{reason}; production is below it in the same {len(below)}")
 
 
 def _classes(name: str, gate: limits.LargeAtLeast, evidence: Evidence) -> Verdict:
@@ -125,8 +122,7 @@ def _classes(name: str, gate: limits.LargeAtLeast, evidence: Evidence) -> Verdic
     judged = [each for each in evidence.evaluation["classes"] if each["rows"] >= (gate.rows or 1)]
     if not judged:
         return Verdict(name, f"classes of {gate.rows} rows", "none", "fail", "no class is large enough to judge")
-    recalls = [each["recall"]["value"] for each in judged]
-    worst = judged[min(range(len(judged)), key=lambda place: (not math.isnan(recalls[place]), recalls[place]))]
+    worst = min(judged, key=lambda each: (not math.isnan(each["recall"]["value"]), each["recall"]["value"]))
     reason = f"worst of {len(judged)} classes: {worst['class']} ({worst['rows']:,} rows)"
     return within(name, worst["recall"]["value"], gate.at_least or 0.0, False, reason)
 
@@ -139,7 +135,7 @@ def _champion(name: str, gate: limits.Champion, evidence: Evidence) -> Verdict:
         return Verdict(name, verdict.limit, verdict.value, verdict.verdict, reason)
     metric = evidence.task.main
     title, difference = evidence.task.titles[metric], evidence.comparison["metrics"][metric]["difference"]
-    reason = f"{title} against {evidence.champion.version}: {difference['value']:+.4f}, on the same rows"
+    reason = f"{title} against {evidence.champion.version}: {difference['value']:+.4g}, on the same rows"
     if difference["low"] is None:
         return Verdict(name, "evidence", "none", "fail", "the test window has one outcome only")
     most, margin = evidence.task.sign(metric) < 0, gate.margin or 0.0
@@ -149,20 +145,26 @@ def _champion(name: str, gate: limits.Champion, evidence: Evidence) -> Verdict:
 def _shift(name: str, gate: limits.Gate, evidence: Evidence) -> Verdict:
     """Answers that change for callers, unless the team has said of this release that it is meant."""
     if evidence.champion is None:
-        limit = evidence.task.judge_shift(gate, 0.0, (0.0, 0.0), 1.0)[0]
+        limit = evidence.task.judge_shift(gate, 0.0, [0.0, 0.0], 1.0)[0]
         return Verdict(name, limit, "-", "pass", "first release: nobody has had an answer")
     found = evidence.comparison["shift"]
     spread = evidence.evaluation["spread"]
-    limit, value, good = evidence.task.judge_shift(gate, found["moved"], tuple(found["levels"]), spread)
+    limit, value, good = evidence.task.judge_shift(gate, found["moved"], found["levels"], spread)
     if good:
         return Verdict(name, limit, value, "pass")
-    where = f"serving.shift of {evidence.model.folder}/model.yaml"
-    if (meant := evidence.model.serving.shift) is None:
-        return Verdict(name, limit, value, "fail", f'if this is meant, say why: `shift: "<reason>"`, {where}')
-    if meant == evidence.champion.served.get("shift"):
-        why = f"{where} is still the reason of {evidence.champion.version}; give the one of this change"
-        return Verdict(name, limit, value, "fail", why)
-    return Verdict(name, limit, value, "pass", f"meant: {meant}")
+    meant = evidence.model.serving.shift
+    again = meant == evidence.champion.served.get("shift")
+    return _meant(Verdict(name, limit, value, "fail"), meant, again, "serving.shift", evidence)
+
+
+def _meant(verdict: Verdict, reason: str | None, again: bool, key: str, evidence: Evidence) -> Verdict:
+    """What is beyond its limit passes by a reason of this release's own."""
+    where = f"{key} of {evidence.model.folder}/model.yaml"
+    if reason and not again:
+        return replace(verdict, verdict="pass", reason=f"meant: {reason}")
+    version = evidence.champion.version if evidence.champion else ""
+    still = f"{where} is still the reason of {version}; give the one of this change"
+    return replace(verdict, reason=still if reason else f"if this is meant, say why: {where}")
 
 
 def _baseline(name: str, gate: Any, evidence: Evidence) -> Verdict:
@@ -173,8 +175,8 @@ def _baseline(name: str, gate: Any, evidence: Evidence) -> Verdict:
     stated = behaviour.chance(found) if stated is None else stated  # the gate is off, and this is a first release
     most = behaviour.sign(main) < 0
     value, loss = found["metrics"][main]["high" if most else "low"], found["metrics"][proper]["high"]
-    held = value <= stated if most else value >= stated
-    limit = f"{behaviour.titles[main]} {'at most' if most else 'at least'} {stated:g}, "
+    held = _keeps(value, stated, most)
+    limit = f"{behaviour.titles[main]} {_limited(stated, most)}, "
     limit += f"{behaviour.titles[proper]} under {trivial:.4g} ({behaviour.trivial_title})"
     shown = f"{value:.4g}, {loss:.4g} (at the worse ends)"
     verdict = Verdict(name, limit, shown, "pass" if held and loss < trivial else "fail")
@@ -195,11 +197,11 @@ def _plausible(name: str, gate: limits.Plausible, evidence: Evidence) -> Verdict
     limit = f"a feature alone at most {most:.4g} {title}"
     known = [each for each in evidence.evaluation["alone"] if each["feature"] not in gate.explained]
     shown = f"{known[0]['feature']} alone {known[0]['value']:.4g}" if known else "-"
-    where = f"gates.plausible of {evidence.model.folder}/model.yaml"
     if not math.isfinite(value):
         return Verdict(name, limit, "none", "fail", f"no data: {title} is not finite")
     if len(evidence.model.features) > 1 and known and not known[0]["value"] <= most:
-        why = f"is {known[0]['feature']} known beforehand? take it out of `features`, or say why: `explained`, {where}"
+        where = f"gates.plausible.explained of {evidence.model.folder}/model.yaml"
+        why = f"is {known[0]['feature']} known beforehand? take it out of `features`, or say why: {where}"
         return Verdict(name, limit, shown, "fail", why)
     if evidence.champion is None or evidence.model.gates.champion.off is not None:
         return Verdict(name, limit, shown, "pass")
@@ -207,22 +209,13 @@ def _plausible(name: str, gate: limits.Plausible, evidence: Evidence) -> Verdict
     limit, shown = f"{limit}, better by at most {gate.jump:g}", f"{shown}, better by {by:+.4f}"
     if by <= gate.jump:
         return Verdict(name, limit, shown, "pass")
-    if not gate.because:
-        return Verdict(name, limit, shown, "fail", f'too good to go unexplained: `because: "<reason>"`, {where}')
-    if f"meant: {gate.because}" in evidence.champion.reasons:
-        why = f"`because` is still the reason of {evidence.champion.version}; give the one of this change, {where}"
-        return Verdict(name, limit, shown, "fail", why)
-    return Verdict(name, limit, shown, "pass", f"meant: {gate.because}")
+    again = f"meant: {gate.because}" in evidence.champion.reasons
+    return _meant(Verdict(name, limit, shown, "fail"), gate.because, again, "gates.plausible.because", evidence)
 
 
 Judge = Callable[[str, Any, Evidence], Verdict]
-JUDGES: dict[str, Judge] = {
-    "class_recall": _classes,
-    "champion": _champion,
-    "baseline": _baseline,
-    "plausible": _plausible,
-    "shift": _shift,
-}
+JUDGES: dict[str, Judge] = {"class_recall": _classes, "champion": _champion, "baseline": _baseline}
+JUDGES |= {"plausible": _plausible, "shift": _shift}
 
 
 def find(name: str, evidence: Evidence) -> Judge:

@@ -63,9 +63,14 @@ class Plausible(Gate):
     alone: Share = 0.02
     explained: dict[str, Reason] = {}  # feature -> why it may know that much
     jump: Share = 0.05  # by which a candidate may be better than the champion without a word
-    because: Annotated[str, Field(pattern="^$|.{10}")] = (
-        ""  # why it is better by more; the next such release needs its own
-    )
+    # Why it is better by more; the next such release needs its own.
+    because: Annotated[str, Field(pattern="^$|.{10}")] = ""
+
+
+class LabelShift(Gate):
+    """What may change for callers without a word: beyond it `serving.shift` says that it is meant, and why."""
+
+    labels: Share = 0.25  # of rows that get another label than the champion gives
 
 
 class Latency(Gate):

@@ -4,6 +4,7 @@ A resample is a vector of counts: how often each row was drawn. One matrix of th
 both models of a comparison, which makes comparisons paired.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ TITLES = {
     "mae": "MAE",
     "r2": "R²",
 }
-DIGITS = 5  # printed and recorded: below that machines differ in the last bit of a float32
+DIGITS = 5  # of a figure that is recorded: after them machines differ by the last bit of a float32
 
 
 def resamples(rows: int, seed: int = 0) -> NDArray[np.float32]:
@@ -126,34 +127,38 @@ def share_of(part: NDArray[np.bool_], whole: NDArray[np.bool_], counts: NDArray[
         return np.asarray((counts @ part.astype(np.float32)) / (counts @ whole.astype(np.float32)), np.float64)
 
 
-def rounded_mean(values: Floats) -> float | None:
-    return round(float(values.mean()), DIGITS) if len(values) else None
+def rounded(value: float, size: float | None = None) -> float:
+    """With five digits, counted from the first one of `size` (default: of the value itself)."""
+    value, size = float(value), abs(float(value if size is None else size))
+    return round(value, DIGITS - 1 - math.floor(math.log10(size))) if 0 < size < math.inf else value
+
+
+def rounded_mean(values: Any, size: float | None = None) -> float | None:
+    return rounded(values.mean(), size) if len(values) else None
 
 
 def reliability(bins: NDArray[np.int64], value: Floats, target: Floats) -> list[dict[str, Any]]:
     """Mean value and mean outcome of the rows in each bin."""
-    return [
-        {"bin": place, "rows": int((bins == place).sum()), "score": rounded_mean(value[bins == place])}
-        | {"outcome": rounded_mean(target[bins == place])}
-        for place in range(BINS)
-    ]
+    found, spread = [], float(target.std())
+    for place, rows in enumerate(bins == each for each in range(BINS)):
+        score, outcome = (rounded_mean(each[rows], spread) for each in (value, target))
+        found.append({"bin": place, "rows": int(rows.sum()), "score": score, "outcome": outcome})
+    return found
 
 
-def reliability_chart(bins: list[dict[str, Any]], x: str, y: str, limits: tuple[float, float] | None) -> dict[str, Any]:
+def reliability_chart(bins: list[dict[str, Any]], x: str, y: str, limits: list[float] | None) -> dict[str, Any]:
     """Predicted against actual means as a chart of the report; the diagonal is perfect."""
     found = [each for each in bins if each["rows"]]
     xs, ys = [each["score"] for each in found], [each["outcome"] for each in found]
-    ends = list(limits or (min(xs + ys), max(xs + ys)))
-    return {
-        "title": "Reliability",
-        "kind": "lines",
-        "axes": [f"{x} (rows beside the point)", y],
-        "limits": limits and list(limits),
-        "series": [
-            {"name": "perfect", "x": ends, "y": ends},
-            {"name": "model", "x": xs, "y": ys, "notes": [f"{each['rows']:,}" for each in found]},
-        ],
-    }
+    ends = limits or [min(xs + ys), max(xs + ys)]
+    model = {"name": "model", "x": xs, "y": ys, "notes": [f"{each['rows']:,}" for each in found]}
+    axes, series = [f"{x} (rows beside the point)", y], [{"name": "perfect", "x": ends, "y": ends}, model]
+    return chart("Reliability", "lines", axes, series=series, limits=limits)
+
+
+def chart(title: str, kind: str, axes: list[str], **figures: Any) -> dict[str, Any]:
+    """Of evaluation.json, as models/lib/report/charts.py draws it; kinds are lines, steps and matrix."""
+    return {"title": title, "kind": kind, "axes": axes} | figures
 
 
 def score_bin(score: Floats) -> NDArray[np.int64]:
@@ -161,16 +166,15 @@ def score_bin(score: Floats) -> NDArray[np.int64]:
     return np.minimum((score * BINS).astype(np.int64), BINS - 1)
 
 
-def interval(draws: Floats) -> dict[str, float | None]:
-    """The value on the sample itself and the 95 % percentile interval of its resamples; None where it is undefined."""
+def interval(draws: Floats, size: float | None = None) -> dict[str, float | None]:
+    """The value on the sample itself and the 95 % percentile interval of its resamples; None where it is undefined.
+
+    `size`: that of which it is a difference, which has the digits.
+    """
     if np.isnan(draws[0]):
         return {"value": None, "low": None, "high": None}
     low, high = np.nanpercentile(draws[1:], [2.5, 97.5])
-    return {
-        "value": round(float(draws[0]), DIGITS),
-        "low": round(float(low), DIGITS),
-        "high": round(float(high), DIGITS),
-    }
+    return {"value": rounded(draws[0], size), "low": rounded(low, size), "high": rounded(high, size)}
 
 
 def _mean(values: Floats, counts: NDArray[np.float32]) -> Floats:

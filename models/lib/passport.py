@@ -37,10 +37,9 @@ def content(model: config.Model, onnx: str | None = None) -> dict[str, str]:
 
     `onnx`: the SHA-256 of model.onnx, where the file itself is not here.
     """
-    schema = Path("data_schemas") / model.dataset / "schema.py"
     return {
         "data": pointer.demand(model.dataset).hash,
-        "schema": sha256(schema),
+        "schema": sha256(Path("data_schemas", model.dataset, "schema.py")),
         "code": sha256_of_files(code(model)),
         "service": sha256_of_files(_files(SERVICE)),
         "requirements": sha256_of_files([Path("requirements/training.txt"), *_files([str(model.requirements)])]),
@@ -131,16 +130,13 @@ def refuse_stale(model: config.Model, recorded: Mapping[str, str], but: Sequence
     try:
         now = content(model)
     except FileNotFoundError as error:
-        raise Refusal(
-            f"{error.filename} is missing; restore it with `git checkout HEAD -- {error.filename}`."
-        ) from None
-    stale = [part for part in ("onnx", *now) if part not in but and recorded.get(part) != now[part]]
-    if stale:
-        what = model.onnx if stale[0] == "onnx" else f"the present {stale[0]}"
-        raise Refusal(
-            f"{model.build / 'passport.yaml'}: content.{stale[0]} is not the hash of {what}; "
-            f"run `python -m models run {model.name}`."
-        )
+        name = error.filename
+        raise Refusal(f"{name} is missing; restore it with `git checkout HEAD -- {name}`.") from None
+    for part in ("onnx", *now):
+        if part not in but and recorded.get(part) != now[part]:
+            what = model.onnx if part == "onnx" else f"the present {part}"
+            wrong = f"{model.build / 'passport.yaml'}: content.{part} is not the hash of {what}"
+            raise Refusal(f"{wrong}; run `python -m models run {model.name}`.")
 
 
 def slow_ms(model: config.Model) -> float:

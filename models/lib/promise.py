@@ -37,7 +37,11 @@ def every(model: config.Model, slow_ms: float) -> list[Entry]:
     for release in champion.standing_anywhere(model):
         if release.version not in found:
             its = {key: release.served[key] for key in SERVED if key in release.served}
-            found[release.version] = {"champion": release.version} | its | _about(model, release.onnx, rows, ours)
+            entry = found[release.version] = {"champion": release.version} | its
+            try:
+                entry["counts"] = table(_bins(model, champion.blob(model, release.onnx)[0], rows), ours)
+            except Refusal as refusal:
+                entry["fault"] = str(refusal)
     return list(found.values())
 
 
@@ -45,13 +49,6 @@ def between(model: config.Model, champion_file: Path, candidate_file: Path) -> l
     """The table of two files, of which the second need not be the model's own, on the model's test window."""
     rows = samples.rows(model, "test")
     return table(*(_bins(model, file, rows) for file in (champion_file, candidate_file)))
-
-
-def _about(model: config.Model, onnx: str, rows: Any, ours: Bins) -> Entry:
-    try:
-        return {"counts": table(_bins(model, champion.blob(model, onnx)[0], rows), ours)}
-    except Refusal as refusal:
-        return {"fault": str(refusal)}
 
 
 def _bins(model: config.Model, source: Path | bytes, rows: Any) -> Bins:
@@ -63,6 +60,6 @@ def _bins(model: config.Model, source: Path | bytes, rows: Any) -> Bins:
 
 def table(champion_bins: Bins, candidate_bins: Bins) -> list[list[int]]:
     """Rows counted by [bin of the champion's answer][bin of the candidate's]."""
-    counts = np.zeros((task.BINS, task.BINS), np.int64)
-    np.add.at(counts, (champion_bins, candidate_bins), 1)
-    return [[int(count) for count in row] for row in counts]
+    counts = np.bincount(champion_bins * task.BINS + candidate_bins, minlength=task.BINS**2)
+    found: list[list[int]] = counts.reshape(task.BINS, task.BINS).tolist()
+    return found

@@ -48,27 +48,22 @@ def table(model: config.Model, part: str) -> pl.DataFrame:
     """The raw feature columns and `target`, as the task has it, of a part's rows, in the data's order."""
     found = rows(model, part).select(*model.features, task.of(model).column())
     if nulls := found["target"].null_count():
-        raise Refusal(
-            f"{model.folder}/model.yaml: target: {nulls:,} rows of {model.span(part)} have no outcome that it names; "
-            "leave them out in source.py, or name what they have."
-        )
+        wrong = f"{model.folder}/model.yaml: target: {nulls:,} rows of {model.span(part)} have no outcome that it names"
+        raise Refusal(f"{wrong}; leave them out in source.py, or name what they have.")
     return found
 
 
 def slices(model: config.Model, table: pl.DataFrame) -> list[tuple[str, str, NDArray[np.bool_]]]:
     """(column, name, membership [rows]) of every slice of model.yaml that has rows; every row is in one per column."""
-    found = []
+    found: list[tuple[str, str, pl.Series]] = []
     for column, edges in model.slices.items():
         values = table[column]
         if edges == "categories":
-            names = values.unique().sort().drop_nulls()
-            found += [(column, str(name), (values == name).fill_null(False).to_numpy()) for name in names]
+            found += [(column, str(name), values == name) for name in values.unique().sort().drop_nulls()]
         else:
-            for low, high in pairwise(edges):
-                rows = ((values >= low) & (values < high)).fill_null(False).to_numpy()
-                found.append((column, f"{low:g} to {high:g}", rows))
-            outside = ((values < edges[0]) | (values >= edges[-1])).fill_null(False).to_numpy()
-            found.append((column, "outside", outside))
-        if values.null_count():
-            found.append((column, "null", values.is_null().to_numpy()))
-    return [each for each in found if each[2].any()]
+            bins = [(f"{low:g} to {high:g}", (values >= low) & (values < high)) for low, high in pairwise(edges)]
+            bins.append(("outside", (values < edges[0]) | (values >= edges[-1])))
+            found += [(column, name, rows) for name, rows in bins]
+        found.append((column, "null", values.is_null()))
+    members = ((column, name, rows.fill_null(False).to_numpy()) for column, name, rows in found)
+    return [each for each in members if each[2].any()]

@@ -20,17 +20,13 @@ def session(source: Path | bytes) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     if isinstance(source, Path) and not source.is_file():
         raise Refusal(f"{source} is missing; make it with `python -m models run {source.parent.name}`.")
     try:
-        return onnxruntime.InferenceSession(
-            source if isinstance(source, bytes) else str(source), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class of its own for every error, all without a common base
-        name = source if isinstance(source, Path) else "the model"
-        reason = " ".join(str(error).split())[:200]
+        name, reason = source if isinstance(source, Path) else "the model", " ".join(str(error).split())[:200]
         raise Refusal(f"{name} cannot be loaded ({reason}); export it again or check it out again.") from None
 
 
@@ -42,9 +38,8 @@ def feed(runtime: onnxruntime.InferenceSession, table: pl.DataFrame) -> dict[str
     arrays: dict[str, NDArray[Any]] = {}
     for each in runtime.get_inputs():
         if each.name not in table.columns:
-            raise Refusal(
-                f"the model's input {each.name!r} is not a column of the table; evaluate it on data that has it."
-            )
+            wrong = f"the model's input {each.name!r} is not a column of the table"
+            raise Refusal(f"{wrong}; evaluate it on data that has it.")
         column = table[each.name]
         if each.type == "tensor(string)":
             arrays[each.name] = column.fill_null("").to_numpy().astype(object)

@@ -130,7 +130,7 @@ def _figures(model: config.Model, made: bytes) -> dict[str, float | None]:
         raise Refusal(f"it {why}.")
     values, once = scoring.scores(scoring.session(made), rows), np.ones((1, rows.height), np.float32)
     found = {name: float(metric(target, values, once)[0]) for name, metric in behaviour.metrics.items()}
-    return {name: round(value, metrics.DIGITS) if np.isfinite(value) else None for name, value in found.items()}
+    return {name: metrics.rounded(value) if np.isfinite(value) else None for name, value in found.items()}
 
 
 def _spread(values: list[float | None]) -> dict[str, float | None]:

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import polars as pl
-
 from tests.support import trees
 from tests.support.forks import pack
+from tests.support.process import Answer
 from tests.support.repository import commit, git
-from tests.support.specimens import DATASET, NAME
+from tests.support.specimens import NAME
 
+Verb = Callable[..., Answer]  # runs `python -m models …` in this process
 OPTIONS = argparse.Namespace(model=NAME)
-READ = (
-    "pyproject.toml",
-    "requirements",
-    ".dvc/config",
-    ".gitignore",
-    "repo",
-    "models",
-    "data_schemas",
-)  # by verbs of models
+# by verbs of models
+READ = ("pyproject.toml", "requirements", ".dvc/config", ".gitignore", "repo", "models", "data_schemas")
 
 
 def make_plain(root: Path, workshop: Path) -> None:
@@ -67,9 +58,7 @@ def shrink(root: Path) -> None:
 def make_exchange(root: Path, fork: Path) -> None:
     """`origin`, with the branches main and work, and `here`, a clone of it; of the fork what landing needs."""
     source = root / "source"
-    for name in READ:
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if (fork / name).is_dir() else shutil.copy)(fork / name, source / name)
+    make_plain(source, fork)
     git("init", "--quiet", "--initial-branch=main", root=source)
     commit(source)
     git("branch", "work", root=source)
@@ -78,13 +67,10 @@ def make_exchange(root: Path, fork: Path) -> None:
     shutil.rmtree(source)
 
 
-def sample(rows: int, seed: int) -> pl.DataFrame:
-    """Rows as `fit` gets them, with a target that can be learned."""
-    source = importlib.import_module(f"data_schemas.{DATASET.name}.source")
-    table: pl.DataFrame = source.table(1 + seed).sample(rows, with_replacement=True, seed=seed)
-    late = np.random.default_rng(seed).random(rows) < table["humid"].to_numpy() / 120
-    features = [name for name in table.columns if name not in ("flight_date", "flight", "arr_delay")]
-    return table.select(features).with_columns(target=pl.Series(late.astype(np.int8)))
+def refused(answer: Answer, *words: str) -> None:
+    """In one sentence that holds these words, and with nothing before it."""
+    assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1), answer
+    assert [word for word in words if word not in answer.error] == [], answer.error
 
 
 class Verbs:

@@ -20,7 +20,6 @@ from tests.models.tiny import Tiny
 BAD = [
     ("binary", "roc_auc", 0.7, 0.9, 0.01),
     ("binary", "log_loss", 0.6, 0.3, 0.01),
-    ("binary", "calibration_error", 0.3, 0.1, 0.01),
     ("multiclass", "macro_f1", 0.5, 0.7, 0.01),
     ("regression", "rmse", 6500.0, 5000.0, 10.0),
     ("regression", "r2", 0.5, 0.7, 0.01),
@@ -89,12 +88,8 @@ def test_slices_are_excused_each_by_its_own(evidence: Evidence) -> None:
 
 def test_a_stated_baseline_that_production_misses_too_is_excused(evidence: Evidence) -> None:
     planted = plant(evidence, "evaluation.metrics.rmse.high", 8100.0)
-    for champion, low, high, expected in (
-        (8100.0, -1, 1, BELOW),
-        (7000.0, -1, 1, "fail"),
-        (8100.0, 1, 3, "fail"),
-    ):
-        assert verdict(against(planted, {"rmse": (champion, low, high)}), "baseline").verdict == expected
+    for champion, expected in (((8100.0, -1, 1), BELOW), ((7000.0, -1, 1), "fail"), ((8100.0, 1, 3), "fail")):
+        assert verdict(against(planted, {"rmse": champion}), "baseline").verdict == expected
     assert verdict(planted, "baseline").verdict == "fail"
 
 
@@ -126,10 +121,8 @@ def test_answers_that_change_more_than_stated_must_be_meant(
     found = verdict(evidence, "shift")
     assert found.verdict == ("pass" if good else "fail")
     assert good or "serving.shift of models/" in (found.reason or "")
-    meant = changed(
-        evidence,
-        model=evidence.model.model_copy(update={"serving": evidence.model.serving.model_copy(update={"shift": why})}),
-    )
+    serving = evidence.model.serving.model_copy(update={"shift": why})
+    meant = changed(evidence, model=evidence.model.model_copy(update={"serving": serving}))
     found = verdict(meant, "shift")
     assert (found.verdict, found.reason) == ("pass", None if good else f"meant: {why}")
     former = compared(meant, meant.comparison, replace(CHAMPION, served={"shift": why}))
@@ -141,12 +134,8 @@ def test_answers_that_change_more_than_stated_must_be_meant(
 @pytest.mark.parametrize("spread", [None, float("nan"), 0.0])
 def test_a_move_of_the_mean_is_held_against_a_spread_that_is_there(evidence: Evidence, spread: Any) -> None:
     still = against(evidence, shift=REGRESSION | {"levels": [40_000.0, 40_000.0]})
-    assert verdict(still, "shift").verdict == "pass"
+    assert (verdict(evidence, "shift").verdict, verdict(still, "shift").verdict) == ("pass", "pass")  # first release
     assert verdict(plant(still, "evaluation.spread", spread), "shift").verdict == "fail"
-
-
-def test_a_first_release_changes_nobodys_answers(evidence: Evidence) -> None:
-    assert verdict(evidence, "shift").verdict == "pass"
 
 
 def test_what_callers_notice_is_counted_by_each_models_own_threshold(model: config.Model) -> None:

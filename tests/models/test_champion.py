@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,9 @@ from models.lib import champion, config
 from models.lib.champion import Champion
 from repo.lib.files import write
 from repo.lib.refusal import Refusal
+from tests.models.scene import Verb, refused
 from tests.support import trees
 from tests.support.dvc import answer_here
-from tests.support.process import Answer
 from tests.support.repository import commit, git
 from tests.support.specimens import MODEL
 
@@ -43,53 +42,31 @@ def repository(tree: Path) -> Path:
 
 
 @pytest.mark.usefixtures("repository")
-def test_before_the_first_release_there_is_no_champion(model: config.Model) -> None:
-    assert champion.find(model) is None
-
-
-@pytest.mark.usefixtures("repository")
 def test_the_champion_is_found_in_history_by_its_bytes(model: config.Model) -> None:
-    older, newer = commit_model(b"older"), commit_model(b"newer")
+    assert champion.find(model) is None
+    first, newer = commit_model(b"older"), commit_model(b"newer")
+    again = commit_model(b"older")
     ONNX.unlink()
     commit()  # a commit without the file does not end the search
-    for content, where in ((b"older", older), (b"newer", newer)):
+    for content, where in ((b"older", again), (b"newer", newer)):
         onnx = hashlib.sha256(content).hexdigest()
         release(onnx)
         assert champion.find(model) == Champion(version="0123456789ab", onnx=onnx, commit=where)
         assert champion.blob(model, onnx) == (content, where)
+    assert again != first  # the newest commit with these bytes
 
 
 @pytest.mark.usefixtures("repository")
-def test_bytes_that_were_reverted_are_found_in_their_newest_commit(model: config.Model) -> None:
-    commit_model(b"good")
-    commit_model(b"bad")
-    again = commit_model(b"good")
-    assert champion.blob(model, hashlib.sha256(b"good").hexdigest()) == (b"good", again)
-
-
-@pytest.mark.usefixtures("repository")
-def test_uncommitted_bytes_are_no_champion_and_the_refusal_says_how_to_fetch(
-    model: config.Model, verb: Callable[..., Answer]
-) -> None:
+def test_uncommitted_bytes_are_no_champion_and_the_refusal_says_how_to_fetch(verb: Verb) -> None:
     release("f" * 64)
-    with pytest.raises(Refusal, match=r"the model ffffffffffff that deploy/releases/production/.* nowhere in the hist"):
-        champion.find(model)
-    answer = verb("gates", "specimen_delay")
-    assert (answer.code, len(answer.error.splitlines())) == (2, 1)
-    assert "fetch it with `git fetch --unshallow`" in answer.error
+    refused(
+        verb("gates", "specimen_delay"),
+        "the model ffffffffffff that deploy/releases/production/specimen_delay/passport.yaml names",
+        "fetch it with `git fetch --unshallow`",
+    )
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "version: a\n",
-        "content: {}\nversion: a\n",
-        "content: {onnx: a}\n",
-        "content: {onnx: 1731d5}\nversion: a\n",  # cut short
-        "[\n",
-    ],
-)
+@pytest.mark.parametrize("text", ["", "content: {}\nversion: a\n", "content: {onnx: 1731d5}\nversion: a\n", "[\n"])
 @pytest.mark.usefixtures("repository")
 def test_a_broken_passport_of_the_champion_is_refused(model: config.Model, text: str) -> None:
     write(champion.passport_path("specimen_delay"), text)

@@ -46,14 +46,29 @@ def test_what_a_stage_depends_on_is_what_its_verb_imports(graph: grimp.ImportGra
 
 
 @pytest.mark.usefixtures("tree")
-def test_a_stage_depends_on_the_task_of_its_model_alone() -> None:
+@pytest.mark.parametrize(
+    ("path", "stages"),
+    [
+        ("models/lib/tasks/regression.py", []),
+        ("models/lib/tasks/binary.py", ["train", "export", "evaluate"]),
+        ("models/lib/frameworks/sklearn.py", []),
+        ("models/lib/frameworks/torch.py", ["train", "export"]),
+        ("requirements/training.txt", ["train"]),
+        (f"{MODEL}/requirements.txt", ["train", "export", "evaluate"]),
+    ],
+)
+@pytest.mark.parametrize(
+    "line", ["from models.lib.frameworks.torch import A", "from models.lib.frameworks import b, torch"]
+)
+def test_a_stage_depends_on_its_models_own_task_base_classes_and_packages(
+    path: str, stages: list[str], line: str
+) -> None:
     model = config.load(MODEL.name, check_columns=False)
+    trees.append(MODEL / "network.py", f"\n{line}\n")
     before = engine.hashes(model)
-    trees.append("models/lib/tasks/regression.py")
-    assert engine.hashes(model) == before
-    trees.append("models/lib/tasks/binary.py")
+    trees.append(path)
     after = engine.hashes(model)
-    assert [stage for stage in before if before[stage] != after[stage]] == ["train", "export", "evaluate"]
+    assert [stage for stage in before if before[stage] != after[stage]] == stages
 
 
 @pytest.mark.usefixtures("tree")
@@ -75,18 +90,6 @@ def test_no_file_of_a_model_names_a_file_of_the_template(tree: Path) -> None:
     assert len(ours) > 20
     for path in (MODEL / "dvc.yaml", MODEL / "dvc.lock", MODEL / "model.yaml", MODEL / "resources.yaml"):
         assert [name for name in ours if name in path.read_text()] == [], path
-
-
-@pytest.mark.usefixtures("tree")
-def test_another_package_of_one_model_is_news_for_that_model_alone() -> None:
-    model = config.load(MODEL.name, check_columns=False)
-    before = engine.hashes(model)
-    model.requirements.write_text("tiny==1\n")
-    after = engine.hashes(model)
-    assert [stage for stage in before if before[stage] != after[stage]] == ["train", "export", "evaluate"]
-    trees.append("requirements/training.txt")
-    assert engine.hashes(model)["train"] != after["train"]
-    assert engine.hashes(model)["describe"] == after["describe"]
 
 
 @pytest.mark.usefixtures("tree")
@@ -128,18 +131,3 @@ def test_a_lock_knows_a_split_whatever_its_notation(tree: Path) -> None:
     trees.configure(tree, {"split.test": ["BOS"]})
     assert changed in lock.faults(MODEL.name, lock.here)
     assert changed in lock.faults(MODEL.name, lambda name: lock.here(name)), "of any commit, too"
-
-
-@pytest.mark.usefixtures("tree")
-@pytest.mark.parametrize(
-    "line", ["from models.lib.frameworks.torch import TorchModel", "from models.lib.frameworks import keras, torch"]
-)
-def test_another_base_class_is_news_for_those_who_inherit_it(line: str) -> None:
-    model = config.load(MODEL.name, check_columns=False)
-    trees.append(MODEL / "network.py", f"\n{line}\n")
-    before = engine.hashes(model)
-    trees.append("models/lib/frameworks/sklearn.py")
-    assert engine.hashes(model) == before
-    trees.append("models/lib/frameworks/torch.py")
-    after = engine.hashes(model)
-    assert [stage for stage in before if before[stage] != after[stage]] == ["train", "export"]

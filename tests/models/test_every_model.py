@@ -21,9 +21,9 @@ import polars as pl
 import pytest
 import yaml
 
-from data_schemas.lib import datasets
-from models import export
-from models.lib import artifacts, config, engine, lock, plugin, scoring
+from models import export, measure
+from models.lib import artifacts, config, lock, scoring
+from models.lib.behaviour import Asked
 from models.lib.onnx_front import TENSOR
 from models.lib.tasks import task
 from repo.lib import command
@@ -38,10 +38,7 @@ from tests.support.process import run
 from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.every_model
-METHODS = {"fit", "predict", "save", "load", "to_onnx"}
-STAGES = ["validate", "describe", "train", "export", "evaluate"]
 PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
-TYPES = {"tensor(string)": "string", "tensor(int64)": "integer", "tensor(float)": "number"}
 
 
 @pytest.fixture(params=found.parameters("models", "model.yaml"))
@@ -76,10 +73,6 @@ def test_the_lock_and_the_file_are_up_to_date(model: config.Model) -> None:
     assert stale(Path.cwd(), model.name) == []
 
 
-def test_the_pipeline_is_what_models_run_writes(model: config.Model) -> None:
-    assert (model.folder / "dvc.yaml").read_text() == engine.pipeline(model)
-
-
 def test_its_code_imports_no_other_model_and_no_verb(model: config.Model) -> None:
     """Of the template it may use what lies in lib/; a change of anything else does not run the model again."""
     own = (f"models.{model.name}", f"data_schemas.{model.dataset}")
@@ -90,68 +83,27 @@ def test_its_code_imports_no_other_model_and_no_verb(model: config.Model) -> Non
 
 def imported(path: Path) -> list[str]:
     """The modules of this repository that a file imports, whole names."""
+    return [name for name in imports(path) if name.partition(".")[0] in GROUND]
+
+
+def imports(path: Path) -> list[str]:
     names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names += [each.name for each in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [f"{node.module}.{each.name}" for each in node.names]
-    return [name for name in names if name.partition(".")[0] in GROUND]
+    return names
 
 
-def test_the_lock_belongs_to_this_model(model: config.Model) -> None:
-    lock = yaml.safe_load((model.folder / "dvc.lock").read_text())
-    assert list(lock["stages"]) == STAGES
-    assert f"python -m models train {model.name}" in lock["stages"]["train"]["cmd"]
-
-
-def test_the_network_has_the_five_methods(model: config.Model) -> None:
-    """As its class spells them out, or inherits them: only then it is loaded, with what may be seconds of torch."""
-    body = ast.parse((model.folder / "network.py").read_text()).body
-    written = {
-        each.name
-        for network in body
-        if isinstance(network, ast.ClassDef) and network.name == "Model"
-        for each in network.body
-        if isinstance(each, ast.FunctionDef)
-    }
-    missing = METHODS - written
-    assert [name for name in missing if not callable(getattr(plugin.network(model), name, None))] == []
-
-
-def test_the_files_inputs_are_the_features_and_its_output_is_the_tasks(model: config.Model) -> None:
-    runtime = scoring.session(model.onnx)
-    assert [each.name for each in runtime.get_inputs()] == model.features
-    assert [(each.name, each.type) for each in runtime.get_outputs()] == [(task.of(model).output, "tensor(float)")]
-    kinds = datasets.schema(model.dataset).to_schema().dtypes
-    for each in runtime.get_inputs():
-        kind = kinds[each.name].type
-        expected = "string" if kind == pl.String else "integer" if kind.is_integer() else "number"
-        assert TYPES[each.type] == expected, each.name
-        assert len(each.shape) == 1
-
-
-def generated(model: config.Model, rows: int = 500) -> pl.DataFrame:
-    """Rows from the contract's ranges and allowed values, limits, nulls and unknown names among them."""
-    random = np.random.default_rng(0)
-    schema = datasets.schema(model.dataset).to_schema()
-    columns = {}
-    for name in model.features:
-        column = schema.columns[name]
-        known = {check.name: check.statistics for check in column.checks}
-        if column.dtype.type == pl.String:
-            allowed = [*known.get("isin", {}).get("allowed_values", []), "", "never seen", "日本", None]
-            columns[name] = pl.Series(
-                [allowed[place % len(allowed)] for place in random.permutation(rows)], dtype=pl.String
-            )
-            continue
-        low, high = known["in_range"]["min_value"], known["in_range"]["max_value"]
-        values = pl.Series(random.uniform(low, high, rows)).set(pl.arange(0, rows, eager=True) % 10 == 0, low)
-        values = values.set(pl.arange(0, rows, eager=True) % 10 == 1, high)
-        if column.nullable:
-            values = values.to_frame("x").select(pl.when(pl.Series(random.random(rows) > 0.1)).then("x")).to_series()
-        columns[name] = values.cast(column.dtype.type)
-    return pl.DataFrame(columns)
+def generated(model: config.Model) -> pl.DataFrame:
+    """Rows that the contract allows, both ends of its ranges, nulls and unknown names among them."""
+    asked = Asked(model.name)
+    rows = measure.disturbed(asked.rows(500))
+    for name, column in asked.columns.items():
+        for ends in (check.statistics for check in column.checks if check.name == "in_range"):
+            rows[[0, 1], name] = pl.Series([ends["min_value"], ends["max_value"]], dtype=rows.schema[name])
+    return rows
 
 
 def test_every_row_that_the_contract_allows_is_answered(model: config.Model) -> None:
@@ -160,19 +112,15 @@ def test_every_row_that_the_contract_allows_is_answered(model: config.Model) -> 
     assert len(values) == table.height
     assert task.of(model).in_range(values)
     assert len(np.unique(values)) > 10  # not a constant
-
-
-def test_a_request_of_one_row_of_nothing_is_answered(model: config.Model) -> None:
-    whole = generated(model, rows=20).head(1)
-    nothing = whole.with_columns(
-        pl.lit(None, kind).alias(name) for name, kind in whole.schema.items() if not kind.is_integer()
-    )
+    kinds = {name: kind for name, kind in table.schema.items() if not kind.is_integer()}
+    nothing = table.head(1).with_columns(pl.lit(None, kind).alias(name) for name, kind in kinds.items())
     assert task.of(model).in_range(scoring.scores(scoring.session(model.onnx), nothing))
 
 
 def test_the_service_answers_the_largest_request(model: config.Model) -> None:
     """As many rows of its own example as a request may have fit its limit of bytes, and each is scored as if alone."""
     contract = derivation.derive(model, onnx_sha256=sha256(model.onnx))
+    assert [each.name for each in scoring.session(model.onnx).get_inputs()] == model.features
     example = {feature["name"]: feature["example"] for feature in contract["features"]}
     body = json.dumps({"rows": [example] * contract["max_rows"]}).encode()
     assert len(body) * 1.5 < contract["max_body_bytes"]
@@ -188,7 +136,7 @@ def test_the_file_is_valid_within_its_storage_and_tells_nothing(model: config.Mo
         weights = sum(path.stat().st_size for path in artifacts.files(model) if path != model.onnx)
         assert max(weights, model.onnx.stat().st_size) / 1e6 <= artifacts.GIT_LIMIT_MB
     graph = onnx.load(model.onnx)
-    noted = export.notes(model, model.weights)
+    noted = export.notes(model)
     assert export.strip(graph, noted).SerializeToString(deterministic=True) == model.onnx.read_bytes()
     assert {each.type.tensor_type.elem_type for each in graph.graph.input} <= set(TENSOR.values())
 
@@ -221,19 +169,9 @@ def test_its_behaviour_tests_by_themselves_have_the_environment_of_the_verbs(mod
     assert command.ENVIRONMENT.items() <= ast.literal_eval(done.stdout.splitlines()[-1]).items()
 
 
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {name.name.partition(".")[0] for name in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").partition(".")[0])
-    return found
-
-
 def test_nothing_is_pickled(model: config.Model) -> None:
     sources = [*(ROOT / "models").glob("*.py"), *model.folder.glob("*.py")]
-    assert [path for path in sources if imports(path) & PICKLES] == []
+    assert [path for path in sources if {name.partition(".")[0] for name in imports(path)} & PICKLES] == []
     assert [path for path in sources if "torch.save(" in path.read_text() or "torch.load(" in path.read_text()] == []
     stored: list[Any] = [path for path in model.weights.rglob("*") if path.is_file()]
     assert stored

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from models.lib import champion, compare, config, metrics, scoring
 from models.lib.judges import Evidence
 from repo.lib.files import read_json, sha256, write
 from tests.models.planted import verdict
+from tests.models.scene import Verb, refused
 from tests.support import trees
-from tests.support.process import Answer
 from tests.support.repository import commit, git
 from tests.support.specimens import MODEL
 
@@ -38,16 +37,12 @@ def behave(text: str) -> None:
 
 
 PASSING = "def test_one(): pass\ndef test_two(): pass\n"
-BEHAVIOURS = {
+BEHAVIOURS: dict[str, tuple[str | None, int, str, str | None]] = {
+    "missing": (None, 1, "none", "models/specimen_delay/test_behaviour.py is missing"),
     "fails": (PASSING + "def test_late_is_late(): assert False\n", 2, "2 of 3 passed", "test_late_is_late"),
     "skipped": (PASSING + "import pytest\n@pytest.mark.skip\ndef test_three(): pass\n", 2, "2 of 3 passed", None),
     "too few": (PASSING, 3, "2 of 2 passed", None),
-    "error": (
-        "import pytest\n@pytest.fixture\ndef x(): 1 / 0\ndef test_one(x): pass\n",
-        1,
-        "0 of 1 passed",
-        "test_one",
-    ),
+    "error": ("import pytest\n@pytest.fixture\ndef x(): 1 / 0\ndef test_a(x): pass\n", 1, "0 of 1 passed", "test_a"),
     "syntax": ("def test_one(: pass\n", 1, "0 of 1 passed", "test_behaviour"),
     "empty": ("", 1, "0 of 0 passed", None),
 }
@@ -57,7 +52,7 @@ BEHAVIOURS = {
 @pytest.mark.usefixtures("tiny")
 def test_behaviour_that_was_not_shown_fails(evidence: Evidence, fault: str) -> None:
     text, tests, value, named = BEHAVIOURS[fault]
-    behave(text)
+    (MODEL / "test_behaviour.py").unlink() if text is None else behave(text)
     found = verdict(evidence, "behaviour", tests=tests)
     assert (found.verdict, found.value) == ("fail", value)
     assert (named or "") in (found.reason or "")
@@ -78,36 +73,26 @@ def test_what_a_person_set_for_runs_of_their_own_hides_no_behaviour(
     assert (found.verdict, found.value, found.reason) == ("fail", "1 of 2 passed", "test_planted")
 
 
-def test_behaviour_tests_that_are_missing_fail(tiny: Path, evidence: Evidence) -> None:
-    (tiny / MODEL / "test_behaviour.py").unlink()
-    found = verdict(evidence, "behaviour")
-    assert (found.verdict, found.reason) == ("fail", "models/specimen_delay/test_behaviour.py is missing")
-
-
-def test_the_verb_writes_a_passport_that_passes_and_ends_with_0(tiny: Path, verb: Callable[..., Answer]) -> None:
+def test_the_verb_writes_a_passport_and_ends_with_0_or_with_1_where_a_gate_fails(tiny: Path, verb: Verb) -> None:
     answer = verb("gates", "specimen_delay")
     assert (answer.code, answer.error) == (0, "")
-    record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
+    record = passport(tiny)
     assert record["verdict"] == "pass"
     assert [gate["name"] for gate in record["gates"]] == config.load(MODEL.name).gate_names
     assert record["gates"][-1]["value"] == "1 of 1 passed"
     assert record["version"] in answer.out
-
-
-def test_one_gate_that_fails_fails_the_passport_and_ends_with_1(tiny: Path, verb: Callable[..., Answer]) -> None:
     trees.configure(tiny, {"gates.brier": {"at_most": 0.001}, "gates.behaviour": OFF})
     assert verb("gates", "specimen_delay").code == 1
-    record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
-    assert record["verdict"] == "fail"
-    assert [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"] == ["brier"]
+    assert (passport(tiny)["verdict"], failed(passport(tiny))) == ("fail", ["brier"])
 
 
-def test_a_gate_that_is_off_is_in_the_passport_with_its_reason(tiny: Path, verb: Callable[..., Answer]) -> None:
-    trees.configure(tiny, {"gates.brier": {"off": "log-loss says the same"}, "gates.behaviour": OFF})
-    assert verb("gates", "specimen_delay").code == 0
-    record = yaml.safe_load((tiny / MODEL / "build/passport.yaml").read_text())
-    brier = next(gate for gate in record["gates"] if gate["name"] == "brier")
-    assert (brier["verdict"], brier["reason"]) == ("off", "log-loss says the same")
+def passport(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((root / MODEL / "build/passport.yaml").read_text())
+    return found
+
+
+def failed(record: dict[str, Any]) -> list[str]:
+    return [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"]
 
 
 def compared(root: Path) -> dict[str, Any]:
@@ -118,9 +103,8 @@ def compared(root: Path) -> dict[str, Any]:
 @pytest.fixture
 def challenged(tiny: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`tiny` in Git, where production runs the worse model of `small`; the behaviour tests are not run again."""
-    trees.configure(
-        tiny, {"gates.behaviour": OFF, "serving.shift": "the worse model said too much", "gates.plausible": BETTER}
-    )
+    meant = {"serving.shift": "the worse model said too much", "gates.plausible": BETTER}
+    trees.configure(tiny, {"gates.behaviour": OFF} | meant)
     monkeypatch.setattr(metrics, "RESAMPLES", 40)
     shipped = (tiny / MODEL / "model.onnx").read_bytes()
     shutil.copy(small / MODEL / "model.onnx", tiny / MODEL / "model.onnx")
@@ -132,17 +116,14 @@ def challenged(tiny: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def release(onnx: str) -> None:
-    write(
-        champion.passport_path("specimen_delay"), yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": onnx}})
-    )
+    record = {"version": "0123456789ab", "content": {"onnx": onnx}}
+    write(champion.passport_path("specimen_delay"), yaml.safe_dump(record))
 
 
-def test_the_comparison_with_the_champion_has_every_metric_and_slice(
-    challenged: Path, small: Path, verb: Callable[..., Answer]
-) -> None:
+def test_the_comparison_with_the_champion_has_every_metric_and_slice(challenged: Path, small: Path, verb: Verb) -> None:
     assert verb("gates", "specimen_delay").code == 0
     found, evaluation = compared(challenged), read_json(challenged / MODEL / "build/evaluation.json", "")
-    record = yaml.safe_load((challenged / MODEL / "build/passport.yaml").read_text())
+    record = passport(challenged)
     assert found["champion"] == record["champion"]
     assert list(found["metrics"]) == sorted(record["metrics"])
     for name, each in found["metrics"].items():
@@ -151,75 +132,54 @@ def test_the_comparison_with_the_champion_has_every_metric_and_slice(
         assert each["difference"]["low"] < each["difference"]["value"] < each["difference"]["high"]
     gate = next(each for each in record["gates"] if each["name"] == "champion")
     assert gate["value"] == f"{found['metrics']['roc_auc']['difference']['low']:.4g}"  # one and the same figure
-    places = [(each["column"], each["slice"]) for each in evaluation["slices"]]
-    assert [(each["column"], each["slice"]) for each in found["slices"]] == places
     for each, before in zip(evaluation["slices"], found["slices"], strict=True):
-        if each["roc_auc"]["value"] is not None:
-            ours = before["champion"] + before["difference"]["value"]
-            assert ours == pytest.approx(each["roc_auc"]["value"], abs=3e-5)
+        assert (each["column"], each["slice"]) == (before["column"], before["slice"])
+        if (ours := each["roc_auc"]["value"]) is not None:
+            assert before["champion"] + before["difference"]["value"] == pytest.approx(ours, abs=3e-5)
     assert found["size_mb"] == round((small / MODEL / "model.onnx").stat().st_size / 1e6, 4)
 
 
-def test_a_comparison_of_before_does_not_outlive_its_champion(challenged: Path, verb: Callable[..., Answer]) -> None:
-    verb("gates", "specimen_delay")
+def test_a_champion_is_compared_where_its_gate_is_off_and_no_comparison_outlives_it(
+    challenged: Path, verb: Verb
+) -> None:
+    trees.configure(challenged, {"gates.champion": {"off": "another target since today"}})
+    assert verb("gates", "specimen_delay").code == 0
+    assert compared(challenged)["metrics"]["brier"]["difference"]["high"] < 0
     champion.passport_path("specimen_delay").unlink()
     assert verb("gates", "specimen_delay").code == 0
     assert compared(challenged) == compare.NONE
 
 
-def test_the_champion_is_compared_where_its_gate_is_off(challenged: Path, verb: Callable[..., Answer]) -> None:
-    trees.configure(challenged, {"gates.champion": {"off": "another target since today"}})
-    assert verb("gates", "specimen_delay").code == 0
-    assert compared(challenged)["metrics"]["brier"]["difference"]["high"] < 0
-
-
-@pytest.mark.parametrize("fault", ["no model", "NaN", "above 1"])
+@pytest.mark.parametrize("fault", ["cannot be loaded", "outside their range or not finite"])
 def test_a_champion_that_cannot_be_compared_is_a_failure_that_says_why(
-    challenged: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, fault: str
+    challenged: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    if fault == "no model":
+    if fault == "cannot be loaded":
         shipped = (challenged / MODEL / "model.onnx").read_bytes()
         (challenged / MODEL / "model.onnx").write_bytes(b"not a graph")
         commit()
         release(sha256(MODEL / "model.onnx"))
         (challenged / MODEL / "model.onnx").write_bytes(shipped)
     else:
-        real, asked = (
-            scoring.scores,
-            itertools.cycle([0.0, float("nan") if fault == "NaN" else 1.0]),
-        )  # candidate, champion
-        monkeypatch.setattr(scoring, "scores", lambda *given: real(*given) + next(asked))
+        real, added = scoring.scores, itertools.cycle([0.0, float("nan")])  # candidate, champion
+        monkeypatch.setattr(scoring, "scores", lambda *given: real(*given) + next(added))
     assert verb("gates", "specimen_delay").code == 1
-    found, printed = (
-        compared(challenged),
-        "cannot be loaded" if fault == "no model" else "outside their range or not finite",
-    )
-    assert printed in found["fault"]
+    found = compared(challenged)
+    assert fault in found["fault"]
     assert (found["metrics"], found["slices"], found["champion"]["version"]) == ({}, [], "0123456789ab")
-    record = yaml.safe_load((challenged / MODEL / "build/passport.yaml").read_text())
-    assert [gate["name"] for gate in record["gates"] if gate["verdict"] == "fail"] == ["champion", "plausible", "shift"]
+    assert failed(passport(challenged)) == ["champion", "plausible", "shift"]
     assert verb("report", "specimen_delay").code == 0
 
 
 @pytest.mark.parametrize("name", ["evaluation", "measured"])
-@pytest.mark.parametrize("fault", ["another file's", "missing", "broken"])
-def test_figures_of_another_file_are_refused_and_no_passport_is_written(
-    tree: Path, verb: Callable[..., Answer], name: str, fault: str
-) -> None:
-    path, passport = tree / MODEL / f"build/{name}.json", tree / MODEL / "build/passport.yaml"
-    before = passport.read_bytes()
-    if fault == "missing":
-        path.unlink()
-    else:
-        path.write_text("{" if fault == "broken" else '{"onnx": "0123"}')
-    answer = verb("gates", "specimen_delay")
-    assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
-    assert f"{MODEL}/build/{name}.json" in answer.error
-    assert "`python -m models run specimen_delay`" in answer.error
-    assert passport.read_bytes() == before
+def test_figures_of_another_file_are_refused_and_no_passport_is_written(tree: Path, verb: Verb, name: str) -> None:
+    before = passport(tree)
+    (tree / MODEL / f"build/{name}.json").write_text('{"onnx": "0123"}')
+    refused(verb("gates", "specimen_delay"), f"{MODEL}/build/{name}.json belongs to another model.onnx")
+    assert passport(tree) == before
 
 
-@pytest.mark.parametrize("name", ["test_a[fog]", "test_a[/]", "test_a[bold]"])
+@pytest.mark.parametrize("name", ["test_a[/]", "test_a[bold]"])
 def test_a_tests_parameters_are_shown_as_they_are(capsys: pytest.CaptureFixture[str], name: str) -> None:
     gate = {"name": "behaviour", "limit": "[1]", "value": "[0]", "verdict": "fail", "reason": name}
     gates.show({"model": "m", "version": "v", "gates": [gate]})

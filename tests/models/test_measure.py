@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,8 @@ import pytest
 
 from models import measure
 from models.lib import config, plugin, samples
-from repo.lib.files import sha256
 from repo.lib.refusal import Refusal
-from tests.support.process import Answer
+from tests.models.scene import Verb, refused
 from tests.support.repository import ROOT
 from tests.support.specimens import MODEL
 
@@ -42,91 +39,61 @@ def test_a_third_of_the_rows_are_disturbed_each_in_one_column(table: pl.DataFram
             assert (unseen > 60) == (kind == pl.String)
 
 
-@pytest.mark.usefixtures("tree")
-def test_the_file_scores_like_the_network_on_ten_thousand_disturbed_rows(table: pl.DataFrame) -> None:
-    found = measure.parity(config.load("specimen_delay"), table)
+def test_the_file_scores_like_the_network_on_disturbed_rows_and_that_of_another_does_not(
+    tree: Path, small: Path, table: pl.DataFrame
+) -> None:
+    model = config.load("specimen_delay")
+    found = measure.parity(model, table)
     assert found["rows"] >= 10_000
     assert 0 < found["largest_difference"] <= 1e-5
-
-
-def test_parity_finds_a_file_of_another_network(tree: Path, small: Path, table: pl.DataFrame) -> None:
     shutil.copy(small / MODEL / "model.onnx", tree / MODEL / "model.onnx")
-    assert measure.parity(config.load("specimen_delay"), table)["largest_difference"] > 0.01
+    assert measure.parity(model, table)["largest_difference"] > 0.01
 
 
 @pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("wrong", [0.01, float("nan")])
 def test_parity_looks_at_rows_with_nulls_and_unknown_names(
-    table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+    table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch, wrong: float
 ) -> None:
-    """A network that differs from its file on such rows only is found out."""
+    """A network that differs from its file on such rows only is found out, and one that gives no number is refused."""
     model = config.load("specimen_delay")
     real = plugin.network(model)
 
     class Lenient(real):  # type: ignore[misc, valid-type]
         def predict(self, rows: pl.DataFrame) -> object:
             odd = rows["carrier"].fill_null("").is_in(["", "never seen"]).to_numpy()
-            return super().predict(rows) + 0.01 * odd
+            return super().predict(rows) + np.where(odd, wrong, 0.0)
 
     monkeypatch.setattr(plugin, "network", lambda _: Lenient)
-    assert measure.parity(model, table)["largest_difference"] == pytest.approx(0.01, abs=1e-4)
+    if wrong == 0.01:
+        assert measure.parity(model, table)["largest_difference"] == pytest.approx(0.01, abs=1e-4)
+    else:
+        with pytest.raises(Refusal, match=r"network\.py: nulls or unknown names give scores that are not finite"):
+            measure.parity(model, table)
 
 
 @pytest.mark.usefixtures("tree")
 def test_latency_is_timed_for_one_row_and_for_a_hundred(table: pl.DataFrame) -> None:
-    found = measure.latency(config.load("specimen_delay"), table)
+    found = measure.latency(config.load("specimen_delay"), table.head(9))  # fewer than a call has are taken again
     assert set(found) == {"one_row", "hundred_rows"}
     for each in found.values():
         assert 0 < each["p50_ms"] <= each["p99_ms"]
     assert found["hundred_rows"]["p50_ms"] > found["one_row"]["p50_ms"]
 
 
-@pytest.mark.usefixtures("tree")
-def test_a_call_of_a_hundred_rows_is_timed_on_fewer_of_them_too(table: pl.DataFrame) -> None:
-    assert measure.latency(config.load("specimen_delay"), table.head(9))["hundred_rows"]["p50_ms"] > 0
-
-
-def test_what_was_measured_names_the_bytes_it_is_about(tree: Path, verb: Callable[..., Answer]) -> None:
-    assert verb("measure", "specimen_delay").code == 0
-    found = json.loads((tree / MODEL / "build/measured.json").read_text())
-    assert found["onnx"] == sha256(tree / MODEL / "model.onnx")
-    assert found["size_mb"] == round((tree / MODEL / "model.onnx").stat().st_size / 1e6, 4)
-
-
 @pytest.mark.parametrize("name", ["evaluate", "measure", "gates"])
-def test_a_missing_or_broken_file_is_refused(tree: Path, verb: Callable[..., Answer], name: str) -> None:
+def test_a_missing_or_broken_file_is_refused(tree: Path, verb: Verb, name: str) -> None:
     onnx = tree / MODEL / "model.onnx"
     onnx.unlink()
-    answer = verb(name, "specimen_delay")
-    assert (answer.code, len(answer.error.splitlines())) == (2, 1)
-    assert (
-        "models/specimen_delay/model.onnx is missing; make it with `python -m models run specimen_delay`"
-        in answer.error
+    refused(
+        verb(name, "specimen_delay"),
+        f"{MODEL}/model.onnx is missing; make it with `python -m models run specimen_delay`",
     )
     onnx.write_bytes(b"not a graph")
-    answer = verb(name, "specimen_delay")
-    assert (answer.code, len(answer.error.splitlines())) == (2, 1)
-    assert "model.onnx" in answer.error
+    refused(verb(name, "specimen_delay"), "model.onnx")
 
 
 def test_a_tree_can_be_edited_without_touching_the_repository(tree: Path) -> None:
     """What every test here relies on."""
     assert not [path for path in tree.rglob("*") if path.is_symlink() or (path.stat().st_nlink > 1 and path.is_file())]
     assert ROOT not in [path.resolve() for path in tree.parents]
-
-
-@pytest.mark.usefixtures("tree")
-def test_scores_of_disturbed_rows_that_are_not_finite_are_refused(
-    table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Broken:
-        @classmethod
-        def load(cls, folder: Path) -> Broken:
-            assert folder.is_dir()
-            return cls()
-
-        def predict(self, rows: pl.DataFrame) -> object:
-            return np.full(rows.height, np.nan)
-
-    monkeypatch.setattr(plugin, "network", lambda _: Broken)
-    with pytest.raises(Refusal, match=r"network\.py: nulls or unknown names give scores that are not finite"):
-        measure.parity(config.load("specimen_delay"), table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,12 @@ import pytest
 import yaml
 
 from models.lib import pipeline
+from tests.models.scene import Verb
 from tests.support import trees
 from tests.support.dvc import answer_here
 from tests.support.process import Answer, run
 from tests.support.repository import git
-from tests.support.specimens import MODEL
+from tests.support.specimens import DATASET, MODEL
 
 DVC = MODEL / "dvc.yaml"
 ENGINE = "what the template or its packages make of it changed"
@@ -31,36 +31,11 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
 }
 EDITS: dict[str, tuple[Path, str, str, str]] = {
     "network": (MODEL / "network.py", "", "\n", "train: models/specimen_delay/network.py changed"),
-    "command": (
-        DVC,
-        "cmd: python -m models train",
-        "cmd: python -B -m models train",
-        "models/specimen_delay/dvc.yaml is not what `models run` writes",
-    ),
-    "schema": (
-        Path("data_schemas/specimen_trips/schema.py"),
-        "",
-        "\n",
-        "validate: data_schemas/specimen_trips/schema.py changed",
-    ),
-    "data": (
-        Path("data_schemas/specimen_trips/data.dvc"),
-        "md5: ",
-        "md5: 0",
-        "train: data_schemas/specimen_trips/data changed",
-    ),
-    "packages": (
-        Path("requirements/training.txt"),
-        "",
-        "\n",
-        f"train: {ENGINE}",
-    ),
-    "metrics": (
-        Path("models/lib/metrics.py"),
-        "",
-        "\n",
-        f"evaluate: {ENGINE}",
-    ),
+    "command": (DVC, "cmd: python -m models train", "cmd: python -B -m models train", WRITTEN),
+    "schema": (DATASET / "schema.py", "", "\n", f"validate: {DATASET}/schema.py changed"),
+    "data": (DATASET / "data.dvc", "md5: ", "md5: 0", f"train: {DATASET}/data changed"),
+    "packages": (Path("requirements/training.txt"), "", "\n", f"train: {ENGINE}"),
+    "metrics": (Path("models/lib/metrics.py"), "", "\n", f"evaluate: {ENGINE}"),
 }
 
 
@@ -72,7 +47,7 @@ def clone(cloned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path / "clone"
 
 
-def check(verb: Callable[..., Answer]) -> Answer:
+def check(verb: Verb) -> Answer:
     return verb("run", "specimen_delay", "--check")
 
 
@@ -88,9 +63,7 @@ def test_a_fresh_clone_without_data_and_cache_is_up_to_date(clone: Path) -> None
 
 
 @pytest.mark.parametrize("name", [*SETTINGS, *EDITS])
-def test_a_lock_older_than_its_inputs_is_named_with_the_stage_and_the_fix(
-    clone: Path, verb: Callable[..., Answer], name: str
-) -> None:
+def test_a_lock_older_than_its_inputs_is_named_with_the_stage_and_the_fix(clone: Path, verb: Verb, name: str) -> None:
     if name in SETTINGS:
         settings, words = SETTINGS[name]
         trees.configure(clone, settings)
@@ -108,7 +81,7 @@ def test_a_lock_older_than_its_inputs_is_named_with_the_stage_and_the_fix(
 @pytest.mark.parametrize("storage", ["git", "dvc"])
 @pytest.mark.parametrize(("path", "named"), [("model.onnx", "model.onnx"), ("weights/model.json", "weights")])
 def test_other_bytes_of_the_model_than_the_locks_are_found(
-    clone: Path, verb: Callable[..., Answer], storage: str, path: str, named: str
+    clone: Path, verb: Verb, storage: str, path: str, named: str
 ) -> None:
     trees.store(clone, storage)
     assert check(verb).code == 0
@@ -119,71 +92,59 @@ def test_other_bytes_of_the_model_than_the_locks_are_found(
     assert "changed" not in answer.out
 
 
-def test_with_dvc_storage_a_fresh_clone_has_neither_weights_nor_model(clone: Path, verb: Callable[..., Answer]) -> None:
+def test_with_dvc_storage_a_fresh_clone_has_neither_weights_nor_model(clone: Path, verb: Verb) -> None:
     trees.store(clone, "dvc")
     for name in ("weights", "model.onnx"):
         (clone / MODEL / name).rename(name)
     assert check(verb).code == 0
 
 
-@pytest.mark.parametrize("github", [True, False])
-def test_on_github_the_label_that_fixes_it_is_named(
-    clone: Path, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, github: bool
-) -> None:
-    monkeypatch.setenv("GITHUB_ACTIONS", "true" if github else "")
-    (clone / MODEL / "dvc.lock").unlink()
-    assert ("or give the pull request the label `train`." in check(verb).out) is github
-
-
+@pytest.mark.parametrize("github", ["true", ""])
 @pytest.mark.parametrize("name", ["dvc.lock", "model.onnx", "weights"])
-def test_a_missing_lock_or_model_is_found(clone: Path, verb: Callable[..., Answer], name: str) -> None:
-    (clone / MODEL / name).rename("elsewhere")
+def test_a_missing_lock_or_model_is_found_and_on_github_the_label_that_fixes_it_is_named(
+    verb: Verb, monkeypatch: pytest.MonkeyPatch, github: str, name: str
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", github)
+    (MODEL / name).rename("elsewhere")
     answer = check(verb)
     assert (answer.code, answer.error) == (1, "")
     assert f"models/specimen_delay/{name} is missing" in answer.out
     assert "run `python -m models run specimen_delay` and commit models/specimen_delay." in answer.out
+    assert ("or give the pull request the label `train`." in answer.out) is bool(github)
 
 
-def test_a_change_of_serving_or_gates_makes_no_stage_stale(clone: Path, verb: Callable[..., Answer]) -> None:
+def test_a_change_of_serving_or_gates_makes_no_stage_stale(clone: Path, verb: Verb) -> None:
     changes = {"serving.max_rows": 7, "serving.slow_ms": 0.7, "gates.roc_auc": {"at_least": 0.1}, "description": "New."}
     trees.configure(clone, changes)
     (clone / MODEL / "resources.yaml").write_text("[]\n")
     assert check(verb).code == 0
 
 
-def test_a_lock_that_dvc_cannot_read_is_refused_in_one_line(clone: Path, verb: Callable[..., Answer]) -> None:
+def test_a_lock_that_dvc_cannot_read_is_refused_in_one_line(clone: Path, verb: Verb) -> None:
     (clone / MODEL / "dvc.lock").write_text("stages: [\n")
     answer = check(verb)
     assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
     assert "restore it with `git checkout -- models/specimen_delay/dvc.lock`" in answer.error
 
 
-def hash_in_lock(clone: Path, stage: str, kind: str, path: str) -> None:
-    """Give one entry of the lock another hash, as a run that was cut short leaves it."""
-    lock = clone / MODEL / "dvc.lock"
-    content = yaml.safe_load(lock.read_text())
-    next(each for each in content["stages"][stage][kind] if each["path"] == path)["md5"] = "0" * 32
-    lock.write_text(yaml.safe_dump(content, sort_keys=False))
-
-
-def test_a_lock_of_a_run_that_ended_after_training_is_found(clone: Path, verb: Callable[..., Answer]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "path", "words"),
+    [("outs", f"{MODEL}/weights", f"export: {MODEL}/weights"), ("deps", f"{DATASET}/data", f"train: {DATASET}/data")],
+)
+def test_a_lock_of_a_run_that_was_cut_short_or_whose_stages_saw_different_data_is_found(
+    verb: Verb, kind: str, path: str, words: str
+) -> None:
     """The network is newer than the file that was exported from the one before."""
-    hash_in_lock(clone, "train", "outs", "models/specimen_delay/weights")
+    lock = MODEL / "dvc.lock"
+    content = yaml.safe_load(lock.read_text())
+    next(each for each in content["stages"]["train"][kind] if each["path"] == path)["md5"] = "0" * 32
+    lock.write_text(yaml.safe_dump(content, sort_keys=False))
     answer = check(verb)
-    assert answer.code == 1
-    assert "export: models/specimen_delay/weights changed" in answer.out
-
-
-def test_a_lock_whose_stages_saw_different_data_is_found(clone: Path, verb: Callable[..., Answer]) -> None:
-    hash_in_lock(clone, "train", "deps", "data_schemas/specimen_trips/data")
-    answer = check(verb)
-    assert answer.code == 1
-    assert answer.out.count("changed") == 1
-    assert "train: data_schemas/specimen_trips/data changed" in answer.out
+    assert (answer.code, f"{words} changed" in answer.out, answer.out.count("changed")) == (1, True, 1)
 
 
 @pytest.mark.parametrize("kind", ["cmd", "deps", "params"])
-def test_a_lock_of_other_stages_than_those_of_dvc_yaml_is_found(verb: Callable[..., Answer], kind: str) -> None:
+def test_a_lock_of_other_stages_than_those_of_dvc_yaml_is_found(verb: Verb, kind: str) -> None:
     """As after an update of the template that nobody ran."""
     lock = MODEL / "dvc.lock"
     content = yaml.safe_load(lock.read_text())
@@ -197,14 +158,14 @@ def test_a_lock_of_other_stages_than_those_of_dvc_yaml_is_found(verb: Callable[.
 
 
 @pytest.mark.parametrize("name", ["models/lib/metrics.py", "requirements/training.txt", f"{MODEL}/network.py"])
-def test_a_deleted_source_is_stale_and_not_a_fresh_clone(verb: Callable[..., Answer], name: str) -> None:
+def test_a_deleted_source_is_stale_and_not_a_fresh_clone(verb: Verb, name: str) -> None:
     Path(name).unlink()
     assert verb("run", "specimen_delay", "--check").code == 1
 
 
 @pytest.mark.parametrize("content", [None, "", "stages: 5"], ids=["missing", "empty", "a number"])
 def test_a_pipeline_that_somebody_edited_is_found_and_written_again(
-    verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, content: str | None
+    verb: Verb, monkeypatch: pytest.MonkeyPatch, content: str | None
 ) -> None:
     before = DVC.read_text()
     DVC.unlink() if content is None else DVC.write_text(content)

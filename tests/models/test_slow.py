@@ -13,9 +13,11 @@ from models.lib import champion, config, passport
 from models.lib.champion import Champion
 from serving.runtime import telemetry
 
+Timed = Callable[[float, float, float | None], float]
+
 
 @pytest.fixture
-def timed(model: config.Model, monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float, float | None], float]:
+def timed(model: config.Model, monkeypatch: pytest.MonkeyPatch) -> Timed:
     """The bound of a candidate whose calls take so long, beside a champion, with its own bound in milliseconds."""
 
     def found(ours: float, theirs: float, its_bound: float | None) -> float:
@@ -31,7 +33,7 @@ def timed(model: config.Model, monkeypatch: pytest.MonkeyPatch) -> Callable[[flo
 
 
 def test_a_heavier_model_is_slow_where_its_calls_take_more_than_the_champions(
-    timed: Callable[[float, float, float | None], float], model: config.Model
+    timed: Timed, model: config.Model
 ) -> None:
     budget = model.serving.latency_budget_ms
     assert timed(0.14 * budget, 0.04 * budget, 0.05 * budget) == pytest.approx(0.15 * budget)
@@ -39,9 +41,7 @@ def test_a_heavier_model_is_slow_where_its_calls_take_more_than_the_champions(
     assert timed(0.01 * budget, 0.04 * budget, 0.05 * budget) == pytest.approx(0.02 * budget)
 
 
-def test_a_first_model_is_given_what_a_request_takes_beside_its_call(
-    timed: Callable[[float, float, float | None], float], model: config.Model
-) -> None:
+def test_a_first_model_is_given_what_a_request_takes_beside_its_call(timed: Timed, model: config.Model) -> None:
     found = timed(0.1, 0.0, None)
     assert found >= 0.1 + measure.AROUND_MS
     assert found / model.serving.latency_budget_ms in [pytest.approx(share) for share in measure.BOUNDS]

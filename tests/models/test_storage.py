@@ -16,9 +16,9 @@ import yaml
 
 from models import run as run_verb
 from models.lib import config, pipeline
+from tests.models.scene import Verb
 from tests.support import trees
 from tests.support.dvc import answer_here
-from tests.support.process import Answer
 from tests.support.repository import git
 from tests.support.specimens import MODEL
 
@@ -80,9 +80,7 @@ def repros(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return calls
 
 
-def test_a_model_that_is_in_the_remote_is_judged_and_nothing_is_trained(
-    clone: Path, shop: Path, verb: Callable[..., Answer]
-) -> None:
+def test_a_model_that_is_in_the_remote_is_judged_and_nothing_is_trained(clone: Path, shop: Path, verb: Verb) -> None:
     answer = verb("run", "specimen_delay", "--no-train")
     assert answer.code == 0, answer.error
     assert "run specimen_delay: nothing changed.\n" in answer.out
@@ -96,39 +94,25 @@ def tampered(clone: Path, what: str, mode: int) -> str:
     """The name of the object, which has other bytes in the remote now."""
     name = next(name for name, each in objects(clone).items() if each == what)
     path = REMOTE / name
-    content = path.read_bytes()
     path.chmod(0o644)
-    path.write_bytes(b"[]" if what == "listing" else content[:-1] + bytes([content[-1] ^ 1]))
+    path.write_bytes(b"[]" if what == "listing" else path.read_bytes() + b"x")
     path.chmod(mode)
     return name
 
 
 @pytest.mark.parametrize("what", ["listing", "weights.safetensors", "model.onnx"])
-@pytest.mark.parametrize("word", [[], ["--no-train"]], ids=["run", "no-train"])
-def test_other_bytes_in_the_remote_are_refused(
-    clone: Path, verb: Callable[..., Answer], repros: list[bool], what: str, word: list[str]
-) -> None:
-    """DVC believes in a file that is read-only, and takes its name for its hash."""
-    name = tampered(clone, what, 0o444)
-    answer = verb("run", "specimen_delay", *word)
-    assert (answer.code, answer.out, repros, len(answer.error.splitlines())) == (2, "", [], 1)
-    assert "in the DVC remote or cache than the lock names" in answer.error
-    assert f"delete files/md5/{name} in the remote, then `dvc push`" in answer.error
-    assert not WEIGHTS.exists()
-    assert not ONNX.exists()
-    assert not (CACHE / name).exists()
-
-
-@pytest.mark.usefixtures("repros")
-@pytest.mark.parametrize("what", ["listing", "weights.safetensors", "model.onnx"])
-def test_what_dvc_itself_finds_to_be_altered_is_not_taken(clone: Path, verb: Callable[..., Answer], what: str) -> None:
-    """In a folder it deletes what it finds so, and it is missing then."""
-    name = tampered(clone, what, 0o644)
-    answer = verb("run", "specimen_delay", "--no-train")
-    assert (answer.code, answer.out, len(answer.error.splitlines())) == (2, "", 1)
-    assert "`dvc push` on the machine that has" in answer.error
-    assert not (CACHE / name).exists()
-    assert not (WEIGHTS.exists() and ONNX.exists())
+def test_other_bytes_in_the_remote_are_not_taken(clone: Path, verb: Verb, repros: list[bool], what: str) -> None:
+    """DVC takes the name of a read-only file for its hash; any other that is altered it deletes, and it is missing."""
+    for mode, words in (
+        (0o444, "in the DVC remote or cache than the lock names; delete files/md5/"),
+        (0o644, "`dvc push`"),
+    ):
+        name = tampered(clone, what, mode)
+        answer = verb("run", "specimen_delay", "--no-train")
+        assert (answer.code, answer.out, repros, len(answer.error.splitlines())) == (2, "", [], 1)
+        assert words + (name if mode == 0o444 else " on the machine that has") in answer.error
+        assert not (CACHE / name).exists()
+        assert not (WEIGHTS.exists() and ONNX.exists())
 
 
 def out_of_reach(_: Path) -> None:
@@ -152,7 +136,7 @@ def without_one_file(clone: Path) -> None:
     ],
 )
 def test_what_the_remote_has_not_got_is_made_again_or_refused(
-    clone: Path, verb: Callable[..., Answer], repros: list[bool], fault: Callable[[Path], None], reason: str
+    clone: Path, verb: Verb, repros: list[bool], fault: Callable[[Path], None], reason: str
 ) -> None:
     fault(clone)
     lock = (MODEL / "dvc.lock").read_bytes()

@@ -32,9 +32,8 @@ STYLE: Any = {
 def draw(task: Task, evaluation: dict[str, Any], comparison: dict[str, Any] | None = None) -> dict[str, Markup]:
     """Title -> SVG: what evaluation.json lists under `charts`, and the slices. `comparison` is that of compare.py."""
     champion = {(each["column"], each["slice"]): each["champion"] for each in (comparison or {}).get("slices", [])}
-    kinds = {"lines": _lines, "steps": _steps, "matrix": _matrix}
     with matplotlib.rc_context(STYLE):
-        found = {each["title"]: _svg(partial(kinds[each["kind"]], chart=each)) for each in evaluation["charts"]}
+        found = {each["title"]: _svg(partial(_chart, chart=each)) for each in evaluation["charts"]}
         if evaluation["slices"]:
             slices = partial(_slices, task=task, evaluation=evaluation, champion=champion)
             found[f"{task.titles[task.main]} by slice"] = _svg(slices, max(4.0, 0.22 * len(evaluation["slices"])))
@@ -49,6 +48,11 @@ def _svg(drawing: Callable[[Axes], None], height: float = 4.0) -> Markup:
     return Markup(file.getvalue()[file.getvalue().index("<svg") :])  # noqa: S704 - drawn here; matplotlib escapes text
 
 
+def _chart(axes: Axes, chart: dict[str, Any]) -> None:
+    axes.set(xlabel=chart["axes"][0], ylabel=chart["axes"][1])
+    {"lines": _lines, "steps": _steps, "matrix": _matrix}[chart["kind"]](axes, chart)
+
+
 def _lines(axes: Axes, chart: dict[str, Any]) -> None:
     """The first series is what the others are read against."""
     for place, each in enumerate(chart["series"]):
@@ -57,7 +61,6 @@ def _lines(axes: Axes, chart: dict[str, Any]) -> None:
         axes.plot(each["x"], each["y"], marker="o" if noted else "", label=each["name"], **style)
         for x, y, note in zip(each["x"], each["y"], noted, strict=False):
             axes.annotate(note, (x, y), (4, -10), textcoords="offset points", size=7)
-    _labelled(axes, chart)
     if chart["limits"]:
         axes.set(xlim=chart["limits"], ylim=chart["limits"])
     axes.legend(frameon=False)
@@ -66,7 +69,6 @@ def _lines(axes: Axes, chart: dict[str, Any]) -> None:
 def _steps(axes: Axes, chart: dict[str, Any]) -> None:
     for each, colour in zip(chart["series"], (BLUE, ORANGE), strict=False):
         axes.stairs(each["y"], chart["edges"], fill=True, color=colour, alpha=0.55, label=each["name"])
-    _labelled(axes, chart)
     if len(chart["series"]) > 1:
         axes.legend(frameon=False)
 
@@ -82,11 +84,6 @@ def _matrix(axes: Axes, chart: dict[str, Any]) -> None:
     for row, column in product(places, places) if len(cells) <= ROOM else ():
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{int(cells[row, column]):,}", size=7, color=colour, ha="center", va="center")
-    _labelled(axes, chart)
-
-
-def _labelled(axes: Axes, chart: dict[str, Any]) -> None:
-    axes.set(xlabel=chart["axes"][0], ylabel=chart["axes"][1])
 
 
 def _slices(axes: Axes, task: Task, evaluation: dict[str, Any], champion: dict[tuple[str, str], float | None]) -> None:
@@ -97,7 +94,7 @@ def _slices(axes: Axes, task: Task, evaluation: dict[str, Any], champion: dict[t
         axes.plot([figure["low"], figure["high"]], [place, place], color=BLUE if large else GREY, linewidth=1.5)
         axes.plot(figure["value"], place, "o", color=BLUE if large else GREY, markersize=4)
     before = [(champion.get((each["column"], each["slice"])), place) for place, each in enumerate(found)]
-    if points := [(value, place) for value, place in before if value is not None]:
+    if points := [each for each in before if each[0] is not None]:
         axes.plot(*zip(*points, strict=True), "|", color=RED, markersize=8, markeredgewidth=1.5, label="champion")
     axes.axvline(evaluation["metrics"][metric]["value"], color=ORANGE, linewidth=1, label="all rows")
     names = [f"{_short(each['column'])} {_short(each['slice'])} ({each['rows']:,})" for each in found]

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from models.lib.report.figures import SHOWN, number, readable, word
+from models.lib.report.figures import differences, readable, word
 from models.lib.tasks.task import Task
 
 MOST = 3  # gates that a sentence names
@@ -29,25 +29,20 @@ def _compared(task: Task, passport: dict[str, Any], comparison: dict[str, Any]) 
         return "The same model.onnx as production's"
     if not comparison["metrics"]:
         return f"Not compared with production ({str(comparison['fault'] or 'no figures').rstrip('.')})"
-    differences = {name: each["difference"] for name, each in comparison["metrics"].items()}
-    title, found = task.titles[task.main], differences[task.main]
-    if found["value"] is None:
+    found = comparison["metrics"][task.main]
+    if found["difference"]["value"] is None:
         return "Not compared with production (the test window has one outcome only)"
-    by_main = word(task, task.main, found)
-    others = {task.titles[name]: word(task, name, each) for name, each in differences.items() if name != task.main}
-    also = [
-        f", {each} in {_and(others, each)}" for each in ("better", "worse") if each != by_main and _and(others, each)
-    ]
-    if by_main in ("better", "worse"):
-        low, high = sorted(abs(found[key]) for key in ("low", "high"))
-        by = f"{number(abs(found['value']), SHOWN)} {title} ({number(low, SHOWN)} to {number(high, SHOWN)})"
-        return f"{by_main.capitalize()} than production by {by}{''.join(also)}"
-    value, low, high = (number(found[key], SHOWN, "+") for key in ("value", "low", "high"))
-    return f"Neither better nor worse than production by {title} ({value}, {low} to {high}){''.join(also)}"
-
-
-def _and(words: dict[str, str], wanted: str) -> str:
-    return " and ".join(title for title, each in words.items() if each == wanted)
+    words = {name: word(task, name, each) for name, each in comparison["metrics"].items()}
+    by_main, title, also = words[task.main], task.titles[task.main], ""
+    for said in ("better", "worse"):
+        others = [task.titles[name] for name, each in words.items() if each == said]
+        also += f", {said} in {' and '.join(others)}" if others and said != by_main else ""
+    value, low, high = differences(found)
+    if by_main not in ("better", "worse"):
+        return f"Neither better nor worse than production by {title} ({value}, {low} to {high}){also}"
+    ends = (low, high) if found["difference"]["low"] > 0 else (high, low)
+    value, low, high = (each[1:] for each in (value, *ends))  # the word says which way
+    return f"{by_main.capitalize()} than production by {value} {title} ({low} to {high}){also}"
 
 
 def _failed(passport: dict[str, Any]) -> list[str]:

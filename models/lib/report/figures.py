@@ -3,6 +3,7 @@
 Where there is no champion to compare with, its columns are not there.
 """
 
+import math
 import re
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from models.lib.tasks.task import BINS, Task
 
 SHOWN = 4  # digits of a difference
 LEAST, LEAST_MS = 0.000001, 0.01  # below them the digits of a figure say nothing
+SMALL = 0.001  # of a metric: below it, it has more decimals
 NOTE = (
     "Difference: candidate minus champion on the same rows, with the 95 % interval of a paired bootstrap; where it "
     "contains 0 there is no evidence of a difference. "
@@ -29,7 +31,7 @@ def gates(passport: dict[str, Any]) -> Table:
         same = baseline and [gate["limit"], gate["value"]] == [baseline["limit"], baseline["value"]]
         if passport["champion"] is None and gate["name"] == "champion" and same:
             value, limit = "as the baseline", "-"
-        rows.append([gate["name"], gate["verdict"], value, limit, gate["reason"] or ""])
+        rows.append([gate["name"], gate["verdict"], value, limit, readable(gate["reason"] or "", exact=True)])
     return ["gate", "verdict", "value", "limit", ""], rows
 
 
@@ -67,15 +69,10 @@ def slices(task: Task, found: list[dict[str, Any]], comparison: dict[str, Any]) 
 
 def classes(evaluation: dict[str, Any]) -> Table:
     """Recall and precision by class; no rows where there are none."""
-    rows = [
-        [each["class"], f"{each['rows']:,}"]
-        + [
-            cell
-            for name in ("recall", "precision")
-            for cell in (number(each[name]["value"], 3), interval(each[name], 3))
-        ]
-        for each in evaluation.get("classes", [])
-    ]
+    rows = []
+    for each in evaluation.get("classes", []):
+        shares = [(number(each[name]["value"], 3), interval(each[name], 3)) for name in ("recall", "precision")]
+        rows.append([each["class"], f"{each['rows']:,}", *shares[0], *shares[1]])
     return ["class", "rows", "recall", "95 % interval", "precision", "95 % interval"], rows
 
 
@@ -114,11 +111,8 @@ def costs(model: config.Model, measured: dict[str, Any], comparison: dict[str, A
     champion = f" (champion {comparison['size_mb']:g} MB)" if "size_mb" in comparison else ""
     file = f"{measured['size_mb']:g} MB{champion}"
     rows = [["ONNX file", file, "gate is off" if size.at_most is None else f"at most {size.at_most:g} MB"]]
-    for name, batch, most in (
-        ("one_row", "1 row", latency.one_row_ms),
-        ("hundred_rows", "100 rows", latency.hundred_rows_ms),
-    ):
-        found = measured["latency"][name]
+    for name, batch in (("one_row", "1 row"), ("hundred_rows", "100 rows")):
+        found, most = measured["latency"][name], getattr(latency, f"{name}_ms")
         limit = "gate is off" if most is None else f"p99 at most {most:g} ms"
         times = f"p50 {milliseconds(found['p50_ms'])}, p99 {milliseconds(found['p99_ms'])}"
         rows.append([f"processor time of a call, {batch}", times, limit])
@@ -154,27 +148,36 @@ def interval(figure: dict[str, Any], digits: int) -> str:
     return f"{number(figure['low'], digits)} to {number(figure['high'], digits)}"
 
 
-def word(task: Task, name: str, difference: dict[str, Any]) -> str:
+def word(task: Task, name: str, against: dict[str, Any]) -> str:
     """`better` or `worse` only where the whole interval says so, as it is shown."""
-    if difference["value"] is None:
+    found, decimals = against["difference"], _decimals(against["champion"] or 0, SHOWN)
+    if found["value"] is None:
         return ""
-    low, high = (round(difference[key], SHOWN) for key in ("low", "high"))
+    low, high = (round(found[key], decimals) for key in ("low", "high"))
     if low <= 0 <= high:
         return "no evidence of a difference"
     return "better" if (low > 0) == (name in task.higher) else "worse"
 
 
+def differences(against: dict[str, Any]) -> list[str]:
+    """A difference from the champion and both ends of its interval, with the decimals of the champion's figure."""
+    decimals = _decimals(against["champion"], SHOWN)
+    return [f"{against['difference'][key]:+,.{decimals}f}" for key in ("value", "low", "high")]
+
+
 def _difference(task: Task, name: str, against: dict[str, Any]) -> list[str]:
-    found = against["difference"]
-    if found["value"] is None:
+    if against["difference"]["value"] is None:
         return ["", ""]
-    value, low, high = (number(found[key], SHOWN, "+") for key in ("value", "low", "high"))
-    return [f"{value} ({low} to {high})", word(task, name, found)]
+    value, low, high = differences(against)
+    return [f"{value} ({low} to {high})", word(task, name, against)]
 
 
-def number(value: float | None, digits: int, sign: str = "") -> str:
-    """With so many decimals, and fewer the larger it is: the fourth one of 40,000 says nothing."""
-    if value is None:
-        return ""
-    decimals = max(0, digits + 1 - len(f"{abs(value):.0f}"))
-    return f"{value:{sign},.{decimals}f}"
+def number(value: float | None, digits: int) -> str:
+    """With so many decimals, fewer of what is large, and more of what is small."""
+    return "" if value is None else f"{value:,.{_decimals(value, digits)}f}"
+
+
+def _decimals(value: float, digits: int) -> int:
+    """The fourth decimal of 40,000 says nothing, and that of a millionth neither."""
+    zeros = -math.floor(math.log10(abs(value))) - 1 if 0 < abs(value) < SMALL else 0
+    return max(0, digits + zeros + 1 - len(f"{abs(value):.0f}"))

@@ -1,4 +1,5 @@
 """A yes or no: the file gives the calibrated probability of a yes, and a threshold makes a label of it."""
+# ruff: noqa: ARG002 - what one task asks for the others may leave
 
 from __future__ import annotations
 
@@ -17,8 +18,6 @@ from models.lib.tasks.task import BINS, Counts, Floats, Metric
 
 if TYPE_CHECKING:
     import polars as pl
-
-EDGES = [place / BINS for place in range(1, BINS)]
 
 
 class Target(config.Target):
@@ -40,10 +39,7 @@ class Baseline(Gate):
     roc_auc: float | None = None
 
 
-class Shift(Gate):
-    """What may change for callers without a word: beyond it `serving.shift` says that it is meant, and why."""
-
-    labels: Share = 0.25  # of rows that get another label than the champion gives
+class Shift(limits.LabelShift):
     positives: float = Field(default=1.5, ge=1)  # times as many, or as few, rows labelled positive
 
 
@@ -80,6 +76,9 @@ class Behaviour(task.Task):
     trivial_title = "base rate"
     level_title, moved_title = "positive", "labels that change"
     answered_title = "labelled positive"
+    described = "Calibrated probability of a positive, one a row in the order sent."
+    fixed_edges: ClassVar[list[float]] = [place / BINS for place in range(1, BINS)]
+    nothing = 0.5
     model: Settings
 
     def column(self) -> pl.Expr:
@@ -107,94 +106,43 @@ class Behaviour(task.Task):
         elif target.above is None and kind != pl.Boolean:
             task.refuse_target(where, f"{target.column!r} is {kind}, not Boolean; add `above` or `equals`")
 
-    def measurable(self, target: Floats) -> str | None:
-        return "have one outcome only, on which nothing is measured" if target.min() == target.max() else None
-
     def in_range(self, values: Floats) -> bool:
         return bool(values.ndim == 1 and np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)
 
     def bins(self, values: Floats, edges: list[float] | None) -> NDArray[np.int64]:
-        del edges
         return metrics.score_bin(values)
-
-    def answer(self, edges: list[float] | None) -> dict[str, Any]:
-        del edges
-        return {
-            "output": self.output,
-            "field": self.field,
-            "description": "Calibrated probability of a positive, one a row in the order sent.",
-            "names": None,
-            "minimum": 0.0,
-            "maximum": 1.0,
-            "threshold": self.model.serving.threshold,
-            "edges": EDGES,
-            "unit": None,
-        }
-
-    def level(self, target: Floats) -> float | None:
-        return metrics.rounded_mean(target)
-
-    def shown(self, level: float | None) -> str:
-        return "" if level is None else f"{level:.1%}"
 
     def trivial(self, target: Floats) -> float:
         rate = float(target.mean())
         return -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0)
 
-    nothing = 0.5
-
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
         """Reliability by bin, the ROC curve at 101 false positive rates and the score histogram of each outcome."""
-        del counts
         bins = metrics.reliability(self.bins(values, None), values, target)
         order = np.argsort(-values, kind="stable")
         hits = np.r_[0, np.cumsum(target[order])] / max(target.sum(), 1)
         alarms = np.r_[0, np.cumsum(1 - target[order])] / max((1 - target).sum(), 1)
-        grid = np.linspace(0, 1, 101)
-        edges = np.linspace(0, 1, 41)
-        curve = [round(float(each), 4) for each in np.interp(grid, alarms, hits)]
-        return {
-            "reliability": bins,
-            "charts": [
-                metrics.reliability_chart(bins, "mean score of the bin", "share positive", (0.0, 1.0)),
-                {
-                    "title": "ROC curve",
-                    "kind": "lines",
-                    "axes": ["false positive rate", "true positive rate"],
-                    "limits": [0, 1],
-                    "series": [
-                        {"name": "chance", "x": [0, 1], "y": [0, 1]},
-                        {"name": "model", "x": [round(float(each), 2) for each in grid], "y": curve},
-                    ],
-                },
-                {
-                    "title": "Scores by outcome",
-                    "kind": "steps",
-                    "axes": ["score", "rows"],
-                    "edges": [round(float(each), 3) for each in edges],
-                    "series": [
-                        {"name": name, "y": np.histogram(values[target == outcome], edges)[0].tolist()}
-                        for name, outcome in (("negative", 0), ("positive", 1))
-                    ],
-                },
-            ],
-        }
+        grid, edges = np.linspace(0, 1, 101).round(2), np.linspace(0, 1, 41).round(3)
+        chance = {"name": "chance", "x": [0, 1], "y": [0, 1]}
+        model = {"name": "model", "x": grid.tolist(), "y": np.interp(grid, alarms, hits).round(4).tolist()}
+        axes = ["false positive rate", "true positive rate"]
+        counted = [np.histogram(values[target == outcome], edges)[0].tolist() for outcome in (0, 1)]
+        named = [{"name": "negative", "y": counted[0]}, {"name": "positive", "y": counted[1]}]
+        charts = [
+            metrics.reliability_chart(bins, "mean score of the bin", "share positive", [0.0, 1.0]),
+            metrics.chart("ROC curve", "lines", axes, limits=[0, 1], series=[chance, model]),
+            metrics.chart("Scores by outcome", "steps", ["score", "rows"], edges=edges.tolist(), series=named),
+        ]
+        return {"reliability": bins, "charts": charts}
 
     def shift(self, before: Floats, now: Floats, target: Floats, served: Mapping[str, Any]) -> tuple[Any, Floats]:
-        del target
         ours = self.model.serving.threshold
         old, new = before >= served.get("threshold", ours), now >= ours
         return old != new, np.stack([old, new]).astype(np.float64)
 
-    def judge_shift(
-        self, gate: Shift, moved: float, levels: tuple[float, float], spread: float
-    ) -> tuple[str, str, bool]:
-        del spread
+    def judge_shift(self, gate: Shift, moved: float, levels: list[float], spread: float) -> tuple[str, str, bool]:
         before, now = levels
         times = now / before if before else math.inf if now else 1.0
         limit = f"at most {gate.labels:.0%} of labels change, positives {gate.positives:g} times as many or as few"
         value = f"{moved:.1%} of labels change, positives {times:.2f} times as many"
         return limit, value, moved <= gate.labels and 1 / gate.positives <= times <= gate.positives
-
-    def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
-        return task.of_group(codes, target, fresh)

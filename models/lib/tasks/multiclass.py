@@ -1,4 +1,5 @@
 """One of several classes: the file gives a probability for each, and the largest is the label."""
+# ruff: noqa: ARG002 - what one task asks for the others may leave
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from models.lib import config, limits, metrics
-from models.lib.limits import AtLeast, AtMost, Gate, LargeAtLeast, Share
+from models.lib.limits import AtLeast, AtMost, Gate, LargeAtLeast
 from models.lib.tasks import task
 from models.lib.tasks.task import BINS, Counts, Floats, Metric
 
@@ -39,12 +40,6 @@ class Baseline(Gate):
     macro_f1: float | None = None
 
 
-class Shift(Gate):
-    """What may change for callers without a word: beyond it `serving.shift` says that it is meant, and why."""
-
-    labels: Share = 0.25  # of rows that get another label than the champion gives
-
-
 class Gates(limits.Gates):
     macro_f1: AtLeast
     balanced_accuracy: AtLeast
@@ -52,7 +47,7 @@ class Gates(limits.Gates):
     class_recall: LargeAtLeast  # of every class with so many rows
     slice_macro_f1: LargeAtLeast
     baseline: Baseline
-    shift: Shift = Shift()
+    shift: limits.LabelShift = limits.LabelShift()
 
 
 class Settings(config.Model):
@@ -72,11 +67,16 @@ class Behaviour(task.Task):
     trivial_title = "shares of the classes"
     level_title, moved_title = "largest class", "labels that change"
     answered_title = "labelled as the largest class"
+    described = "Probability of each class, one object a row in the order sent."
     model: Settings
 
     @property
     def names(self) -> list[str]:
         return [str(each) for each in self.model.target.classes]
+
+    @property
+    def nothing(self) -> float:
+        return 1 / len(self.names)
 
     def column(self) -> pl.Expr:
         """The index of the class; null, which `samples` refuses, for a value that is none of them."""
@@ -94,100 +94,52 @@ class Behaviour(task.Task):
             wrong = f"{self.model.target.column!r} is {kind}; give its values in that type (text or whole numbers)"
             task.refuse_target(f"{where}.classes", wrong)
 
-    def measurable(self, target: Floats) -> str | None:
-        return "have one class only, on which nothing is measured" if target.min() == target.max() else None
-
     def in_range(self, values: Floats) -> bool:
         right = values.ndim == 2 and values.shape[1] == len(self.names) and np.isfinite(values).all()
         return bool(right and values.min() >= 0 and np.abs(values.sum(axis=1) - 1).max() <= SUM)
 
     def bins(self, values: Floats, edges: list[float] | None) -> NDArray[np.int64]:
-        del edges
         label: NDArray[np.int64] = values.argmax(axis=1)
         return np.minimum(label, BINS - 1)
 
-    def notes(self, edges: list[float] | None) -> dict[str, Any]:
-        del edges
-        return {"names": self.names}
-
-    def answer(self, edges: list[float] | None) -> dict[str, Any]:
-        del edges
-        return {
-            "output": self.output,
-            "field": self.field,
-            "description": "Probability of each class, one object a row in the order sent.",
-            "names": self.names,
-            "minimum": 0.0,
-            "maximum": 1.0,
-            "threshold": None,
-            "edges": None,
-            "unit": None,
-        }
-
     def level(self, target: Floats) -> float | None:
-        if not len(target):
-            return None
-        return round(float(np.bincount(target.astype(np.int64)).max() / len(target)), metrics.DIGITS)
-
-    def shown(self, level: float | None) -> str:
-        return "" if level is None else f"{level:.1%}"
+        return metrics.rounded(_shares(target).max()) if len(target) else None
 
     def trivial(self, target: Floats) -> float:
-        shares = np.bincount(target.astype(np.int64)) / len(target)
-        return float(-sum(share * np.log(share) for share in shares if share > 0))
-
-    @property
-    def nothing(self) -> float:
-        return 1 / len(self.names)
+        return float(-sum(share * np.log(share) for share in _shares(target) if share > 0))
 
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
         """Recall, precision and mean probability of each class, and the confusion matrix."""
-        label, classes = values.argmax(axis=1), []
+        label, size, classes, bins = values.argmax(axis=1), len(self.names), [], []
         for place, name in enumerate(self.names):
             true, said = target == place, label == place
-            classes.append(
-                {
-                    "class": name,
-                    "rows": int(true.sum()),
-                    "recall": metrics.interval(metrics.share_of(true & said, true, counts)),
-                    "precision": metrics.interval(metrics.share_of(true & said, said, counts)),
-                }
-            )
-        size = len(self.names)
+            shares = {"recall": true, "precision": said}
+            found = {key: metrics.interval(metrics.share_of(true & said, of, counts)) for key, of in shares.items()}
+            classes.append({"class": name, "rows": int(true.sum())} | found)
+            score, outcome = (metrics.rounded_mean(each) for each in (values[:, place], true))
+            bins.append({"bin": name, "rows": int(true.sum()), "score": score, "outcome": outcome})
         matrix = np.bincount((target.astype(np.int64) * size + label), minlength=size * size).reshape(size, size)
-        bins = [
-            {"bin": name, "rows": each["rows"], "score": metrics.rounded_mean(values[:, place])}
-            | {"outcome": metrics.rounded_mean((target == place).astype(np.float64))}
-            for place, (name, each) in enumerate(zip(self.names, classes, strict=True))
+        charts = [
+            metrics.reliability_chart(bins, "mean probability of the class", "share of the class", [0.0, 1.0]),
+            metrics.chart("Confusion", "matrix", ["label", "outcome"], names=self.names, cells=matrix.tolist()),
         ]
-        return {
-            "classes": classes,
-            "reliability": bins,
-            "charts": [
-                metrics.reliability_chart(bins, "mean probability of the class", "share of the class", (0.0, 1.0)),
-                {
-                    "title": "Confusion",
-                    "kind": "matrix",
-                    "axes": ["label", "outcome"],
-                    "names": self.names,
-                    "cells": matrix.tolist(),
-                },
-            ],
-        }
+        return {"classes": classes, "reliability": bins, "charts": charts}
 
     def shift(self, before: Floats, now: Floats, target: Floats, served: Mapping[str, Any]) -> tuple[Any, Floats]:
         """The level is the share of the class that the outcomes have most often."""
-        del served
         old, new = before.argmax(axis=1), now.argmax(axis=1)
-        largest = np.bincount(target.astype(np.int64)).argmax()
+        largest = _shares(target).argmax()
         return old != new, np.stack([old == largest, new == largest]).astype(np.float64)
 
     def judge_shift(
-        self, gate: Shift, moved: float, levels: tuple[float, float], spread: float
+        self, gate: limits.LabelShift, moved: float, levels: list[float], spread: float
     ) -> tuple[str, str, bool]:
-        del levels, spread
         return f"at most {gate.labels:.0%} of labels change", f"{moved:.1%} of labels change", moved <= gate.labels
 
     def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
         places = range(len(self.names))
         return np.stack([task.of_group(codes, (target == place).astype(np.float64), fresh) for place in places], axis=1)
+
+
+def _shares(target: Floats) -> Floats:
+    return np.bincount(target.astype(np.int64)) / len(target)

@@ -1,4 +1,5 @@
 """A number: the file gives the expected value of the target, in its unit."""
+# ruff: noqa: ARG002 - what one task asks for the others may leave
 
 from __future__ import annotations
 
@@ -55,6 +56,9 @@ class Behaviour(task.Task):
     trivial_title = "the mean"
     level_title, moved_title = "mean", "predictions that move"
     answered_title = "mean prediction"
+    described = "Expected {target}, one a row in the order sent."
+    bounds = (None, None)
+    nothing = 0.0
     model: Settings
 
     def column(self) -> pl.Expr:
@@ -65,9 +69,6 @@ class Behaviour(task.Task):
     def check_target(self, kind: Any, where: str) -> None:
         if not kind.is_numeric():
             task.refuse_target(f"{where}.column", f"{self.model.target.column!r} is {kind}, not a number")
-
-    def measurable(self, target: Floats) -> str | None:
-        return "have one outcome only, on which nothing is measured" if target.min() == target.max() else None
 
     def in_range(self, values: Floats) -> bool:
         return bool(values.ndim == 1 and np.isfinite(values).all())
@@ -81,65 +82,34 @@ class Behaviour(task.Task):
         chosen = self.edges(lambda: values) if edges is None else edges
         return np.searchsorted(np.asarray(chosen), values, side="right").astype(np.int64)
 
-    def answer(self, edges: list[float] | None) -> dict[str, Any]:
-        return {
-            "output": self.output,
-            "field": self.field,
-            "description": f"Expected {self.model.target.column}, one a row in the order sent.",
-            "names": None,
-            "minimum": None,
-            "maximum": None,
-            "threshold": None,
-            "edges": edges,
-            "unit": None,
-        }
-
-    def level(self, target: Floats) -> float | None:
-        return metrics.rounded_mean(target)
-
     def shown(self, level: float | None) -> str:
         return "" if level is None else f"{level:.4g}" if abs(level) < 10_000 else f"{level:,.0f}"
 
     def trivial(self, target: Floats) -> float:
         return float(target.std())
 
-    nothing = 0.0
-
     def chance(self, evaluation: dict[str, Any]) -> float:
         return float(evaluation["trivial"])
 
     def figures(self, target: Floats, values: Floats, counts: Counts) -> dict[str, Any]:
         """Mean outcome by tenth of the prediction, and how far predictions are off."""
-        del counts
         bins = metrics.reliability(self.bins(values, None), values, target)
         error = values - target
         low, high = np.quantile(error, [0.005, 0.995])
         edges = np.linspace(low, high if high > low else low + 1, 41)
-        return {
-            "reliability": bins,
-            "charts": [
-                metrics.reliability_chart(bins, "mean prediction of the tenth", "mean outcome", None),
-                {
-                    "title": "Errors",
-                    "kind": "steps",
-                    "axes": ["prediction minus outcome", "rows"],
-                    "edges": [round(float(each), 5) for each in edges],
-                    "series": [{"name": "rows", "y": np.histogram(error, edges)[0].tolist()}],
-                },
-            ],
-        }
+        counted = {"name": "rows", "y": np.histogram(error, edges)[0].tolist()}
+        shown = [metrics.rounded(each, np.ptp(edges)) for each in edges]
+        charts = [
+            metrics.reliability_chart(bins, "mean prediction of the tenth", "mean outcome", None),
+            metrics.chart("Errors", "steps", ["prediction minus outcome", "rows"], edges=shown, series=[counted]),
+        ]
+        return {"reliability": bins, "charts": charts}
 
     def shift(self, before: Floats, now: Floats, target: Floats, served: Mapping[str, Any]) -> tuple[Any, Floats]:
-        del served
         return np.abs(now - before) > NOTICED * target.std(), np.stack([before, now])
 
-    def judge_shift(
-        self, gate: Shift, moved: float, levels: tuple[float, float], spread: float
-    ) -> tuple[str, str, bool]:
+    def judge_shift(self, gate: Shift, moved: float, levels: list[float], spread: float) -> tuple[str, str, bool]:
         by = (levels[1] - levels[0]) / (spread or math.nan)  # which is within nothing
         limit = f"at most {gate.predictions:.0%} of predictions move, their mean by {gate.mean:g} standard deviations"
         value = f"{moved:.1%} of predictions move, their mean by {by:+.3f}"
         return limit, value, moved <= gate.predictions and abs(by) <= gate.mean
-
-    def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
-        return task.of_group(codes, target, fresh)

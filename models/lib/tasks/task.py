@@ -3,6 +3,7 @@
 Nothing else knows a task by its name: settings come from `settings`, behaviour from `of`, and what the service and the
 stages after it need stands in contract.json, under `answer`.
 """
+# ruff: noqa: ARG002 - what one task asks for the others may leave
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.lib import config
-from models.lib.metrics import TITLES
+from models.lib.metrics import TITLES, rounded_mean
 from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -54,8 +55,17 @@ class Task(ABC):
     moved_title: ClassVar[str]  # what `shift` counts
     answered_title: ClassVar[str]  # and the level of what is answered
 
+    described: ClassVar[str]  # what a value is, of `{target}`
+    bounds: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)  # of a value
+    fixed_edges: ClassVar[list[float] | None] = None  # of the bins, where they are not taken from the network
+
     def __init__(self, model: config.Model) -> None:
         self.model = model
+
+    @property
+    def names(self) -> list[str] | None:
+        """Of the classes, in the order of the file's output."""
+        return None
 
     @property
     def titles(self) -> dict[str, str]:
@@ -78,9 +88,9 @@ class Task(ABC):
     def check_target(self, kind: Any, where: str) -> None:
         """Refuse a target column of a polars type, or with nulls, that this task cannot be judged by."""
 
-    @abstractmethod
     def measurable(self, target: Floats) -> str | None:
         """Why nothing can be measured on these outcomes."""
+        return "have one outcome only, on which nothing is measured" if target.min() == target.max() else None
 
     @abstractmethod
     def in_range(self, values: Floats) -> bool:
@@ -90,25 +100,35 @@ class Task(ABC):
     def bins(self, values: Floats, edges: list[float] | None) -> NDArray[np.int64]:
         """The bin of every row [rows], 0 to 9, as the service counts it; `edges` are those of the ONNX file."""
 
-    def edges(self, values: Callable[[], Any]) -> list[float] | None:  # noqa: ARG002 - of one task alone
+    def edges(self, values: Callable[[], Any]) -> list[float] | None:
         """Bin edges from a network's values on the validation rows; None where the task has fixed ones."""
         return None
 
     def notes(self, edges: list[float] | None) -> dict[str, Any]:
         """What the ONNX file carries in its metadata beside the graph, key -> JSON."""
-        return {} if edges is None else {"edges": edges}
+        return {key: each for key, each in (("names", self.names), ("edges", edges)) if each is not None}
 
-    @abstractmethod
-    def answer(self, edges: list[float] | None) -> dict[str, Any]:
+    def answer(self, edges: list[float] | None = None) -> dict[str, Any]:
         """`answer` of contract.json: all that the service, the rehearsal and the monitoring know of the task."""
+        return {
+            "output": self.output,
+            "field": self.field,
+            "description": self.described.format(target=self.model.target.column),
+            "names": self.names,
+            "minimum": self.bounds[0],
+            "maximum": self.bounds[1],
+            "threshold": getattr(self.model.serving, "threshold", None),
+            "edges": self.fixed_edges or edges,
+            "unit": None,
+        }
 
-    @abstractmethod
     def level(self, target: Floats) -> float | None:
         """The outcomes in one figure: share of positives, of the largest class, or the mean."""
+        return rounded_mean(target, float(target.std()) if len(target) else None)
 
-    @abstractmethod
     def shown(self, level: float | None) -> str:
         """That figure in words."""
+        return "" if level is None else f"{level:.1%}"
 
     @abstractmethod
     def trivial(self, target: Floats) -> float:
@@ -119,7 +139,7 @@ class Task(ABC):
     def nothing(self) -> float:
         """`scale` of an answer that knows nothing."""
 
-    def chance(self, evaluation: dict[str, Any]) -> float:  # noqa: ARG002 - of one task alone
+    def chance(self, evaluation: dict[str, Any]) -> float:
         """`main` of the answer that looks at nothing: a first baseline."""
         return self.nothing
 
@@ -135,12 +155,12 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def judge_shift(self, gate: Any, moved: float, levels: tuple[float, float], spread: float) -> tuple[str, str, bool]:
+    def judge_shift(self, gate: Any, moved: float, levels: list[float], spread: float) -> tuple[str, str, bool]:
         """(limit, value, within) of the gate `shift`; `spread` is the standard deviation of the outcome."""
 
-    @abstractmethod
     def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
         """Values for rows of which one feature's bin is known (`fresh`), learnt from `codes` and their outcomes."""
+        return of_group(codes, target, fresh)
 
 
 def of_group(codes: NDArray[np.int64], weights: Floats, fresh: NDArray[np.int64]) -> Floats:
