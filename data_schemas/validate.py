@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from data_schemas.lib import datasets, pointer
-from data_schemas.lib.tables import READ, decode, parse, sniff
+from data_schemas.lib.tables import cells, decode, parse, sniff
 from data_schemas.lib.violations import Case, Violation, check
 from repo.lib import files
 from repo.lib.refusal import Refusal
@@ -39,6 +39,8 @@ def main(options: argparse.Namespace) -> int:
         table = Path(options.table)
         if not table.is_file():
             raise Refusal(f"{table} is not a file; give --table the path of a CSV or Parquet file.")
+        if table.suffix not in (".csv", ".parquet"):
+            raise Refusal(f"{table} is neither .csv nor .parquet; give a file of these types.")
         report = build / f"validation-{table.stem}.json"
         inspection = inspect(dataset, [table])
     else:
@@ -64,10 +66,8 @@ def inspect(dataset: str, paths: Sequence[Path]) -> Inspection:
     for path in paths:
         try:
             parts.append((path, read(dataset, path)))
-        except READ as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            reason = "".join(letter for letter in reason[:120] if letter.isprintable())
-            violations.append(Violation("", f"{path.name} can be read ({reason})", 1))
+        except Refusal as refusal:
+            violations.append(Violation("", str(refusal).replace(str(path), path.name), 1))
     alike = len({tuple(table.schema.items()) for _, table in parts}) == 1
     empty = [path for path, table in parts if table.height == 0]
     for group in [parts] if alike and not empty else [[part] for part in parts]:
@@ -79,12 +79,10 @@ def inspect(dataset: str, paths: Sequence[Path]) -> Inspection:
 def read(dataset: str, path: Path) -> pl.DataFrame:
     """A Parquet file as it is; of a CSV file each column as its type in the schema, or as text where a cell is not."""
     if path.suffix == ".parquet":
-        return pl.read_parquet(path, glob=False, hive_partitioning=False)
-    if path.suffix != ".csv":
-        raise Refusal(f"{path} is neither .csv nor .parquet; give a file of these types.")
+        return cells(path)
     with path.open("rb") as file:
         separator, _ = sniff(decode(file.read(1_000_000)))
-    table = pl.read_csv(path, separator=separator, infer_schema=False, glob=False)
+    table = cells(path, separator, nulls=())
     for name, column in datasets.schema(dataset).to_schema().columns.items():
         if name in table.columns:
             typed = parse(table[name], column.dtype.type)

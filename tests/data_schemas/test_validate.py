@@ -149,11 +149,6 @@ def test_an_empty_table_is_a_violation(trips: pl.DataFrame) -> None:
     assert named(check(DATASET_NAME, trips.clear())) == [("", "at least one row", 1, [])]
 
 
-def test_a_lazy_table_is_checked_like_an_eager_one(trips: pl.DataFrame) -> None:
-    bad = put("distance", -1)(trips)
-    assert check(DATASET_NAME, bad.lazy()) == check(DATASET_NAME, bad) != []
-
-
 def test_cases_are_capped_and_counts_are_not(trips: pl.DataFrame) -> None:
     bad = pl.concat([trips] * 50).with_columns(carrier=pl.lit("Z" * 500), arr_delay=pl.lit(None, dtype=pl.Int64))
     found = check(DATASET_NAME, bad)
@@ -226,7 +221,7 @@ def test_files_that_differ_in_shape_are_each_named() -> None:
     (DATA / "2013-04.parquet").write_bytes(b"PAR1 but no more")
     assert run() == 1
     rules = [violation["rule"] for violation in json.loads(REPORT.read_text())["violations"]]
-    assert any("2013-04.parquet can be read" in rule for rule in rules)
+    assert any("2013-04.parquet cannot be read" in rule for rule in rules)
     assert "column is missing (2013-02.parquet)" in rules
     assert "at least one row (2013-03.parquet)" in rules
 

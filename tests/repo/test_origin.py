@@ -318,6 +318,7 @@ def test_a_person_without_gh_opens_it_by_hand(
         subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
     )
     monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("GITHUB_REPOSITORY", "me/mine")
     assert origin.propose("main", "promote/x", add()) == "promote/x"
     assert "gh is not on PATH" in capsys.readouterr().out
 

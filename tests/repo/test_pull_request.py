@@ -124,7 +124,7 @@ def test_the_host_is_named_in_every_call(hub: Hub, monkeypatch: pytest.MonkeyPat
         asked.append(words)
         return real(words, **options)
 
-    monkeypatch.setattr("repo.lib.pull_request.subprocess.run", run)
+    monkeypatch.setattr("repo.lib.process.subprocess.run", run)
     pull_request.open_or_renew("main", "promote/x", "title", "text", "")
     assert [words[:4] for words in asked] == [["gh", "api", "--hostname", "github.com"]] * len(asked)
     assert hub.calls() == ["POST pulls"]
