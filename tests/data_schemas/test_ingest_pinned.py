@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -18,10 +17,6 @@ from tests.support.specimens import DATASET_NAME as DATASET
 
 Give = Callable[..., None]
 pytestmark = pytest.mark.usefixtures("tree")
-
-
-def bring() -> int:
-    return ingest.main(argparse.Namespace(dataset=DATASET, accept=False, pinned=True))
 
 
 @pytest.fixture
@@ -41,11 +36,11 @@ def test_a_source_that_still_gives_it_is_enough(
 ) -> None:
     before = POINTER.read_bytes()
     source_gives(m01=make_trips(1), m02=make_trips(2), m03=make_trips(3))
-    assert bring() == 0
+    assert run_ingest(pinned=True) == 0
     assert (pointer.measure(DATA), POINTER.read_bytes()) == (pinned, before)
     assert run_ingest() == 1, "`ingest` itself still says that there is a new version"
     monkeypatch.setattr(ingest, "pull", lambda _: pytest.fail("DVC was asked for what is here"))
-    assert bring() == 0
+    assert run_ingest(pinned=True) == 0
 
 
 def test_other_rows_in_a_month_that_is_pinned_cannot_stand_for_it(
@@ -55,16 +50,16 @@ def test_other_rows_in_a_month_that_is_pinned_cannot_stand_for_it(
     with pytest.raises(
         Refusal, match=rf"the pinned data {pinned.short} of {DATASET} cannot be brought: DVC has not got"
     ):
-        bring()
+        run_ingest(pinned=True)
     monkeypatch.setenv("STRANGER", "yes")
     with pytest.raises(Refusal, match=r"a pull request of a fork gets no credentials, so nothing is proven here"):
-        bring()
+        run_ingest(pinned=True)
     assert not DATA.exists()
 
 
 def test_without_a_pin_there_is_nothing_to_bring() -> None:
     with pytest.raises(Refusal, match=r"data\.dvc is missing; pin the data with `python -m data_schemas ingest"):
-        bring()
+        run_ingest(pinned=True)
 
 
 def test_the_remote_has_it_where_the_source_has_gone_on(source_gives: Give) -> None:
@@ -77,5 +72,5 @@ def test_the_remote_has_it_where_the_source_has_gone_on(source_gives: Give) -> N
     shutil.rmtree(DATA)
     shutil.rmtree(".dvc/cache")
     source_gives(m01=make_trips(1, rows=30))
-    assert bring() == 0
+    assert run_ingest(pinned=True) == 0
     assert pointer.measure(DATA) == version
