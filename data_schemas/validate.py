@@ -1,10 +1,11 @@
 """Hold every row of a dataset, or of any file, against the contract: `python -m data_schemas validate flights`."""
 
 import argparse
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from rich.console import Console
@@ -49,7 +50,15 @@ def main(options: argparse.Namespace) -> int:
         inspection = inspect(dataset, [data / f"{part}.parquet" for part in datasets.parts(dataset)])
         inspection.violations.extend(_unpinned(dataset))
     report = Path(options.report or report)
-    files.write_json(report, summary(inspection))
+    # A function of the data and the contract alone, so that a repeated pass has the same bytes.
+    summary = {
+        "dataset": dataset,
+        "verdict": "fail" if inspection.violations else "pass",
+        "rows": inspection.total,
+        "files": inspection.rows,
+        "violations": [asdict(violation) for violation in inspection.violations],
+    }
+    files.write_json(report, summary)
     console = Console()
     show(inspection, console)
     if not options.table and (pinned := pointer.pinned(dataset)) and pinned.quarantined:
@@ -91,17 +100,6 @@ def read(dataset: str, path: Path) -> pl.DataFrame:
     return table
 
 
-def summary(inspection: Inspection) -> dict[str, Any]:
-    """The report: a function of the data and the contract alone, so that a repeated pass has the same bytes."""
-    return {
-        "dataset": inspection.dataset,
-        "verdict": "fail" if inspection.violations else "pass",
-        "rows": inspection.total,
-        "files": inspection.rows,
-        "violations": [asdict(violation) for violation in inspection.violations],
-    }
-
-
 def show(inspection: Inspection, console: Console) -> None:
     """Print the violations as a table, or the sentence that there are none."""
     where = "1 file" if len(inspection.rows) == 1 else f"{len(inspection.rows)} files"
@@ -125,14 +123,11 @@ def show(inspection: Inspection, console: Console) -> None:
 
 def _located(violation: Violation, group: Sequence[tuple[Path, pl.DataFrame]]) -> Violation:
     """Row numbers of the joined table as rows of the file that each came from."""
+    starts = list(accumulate((table.height for _, table in group), initial=0))
     cases = []
     for case in violation.cases:
-        row = case.row
-        for path, table in group:
-            if row < table.height:
-                cases.append(replace(case, row=row, file=path.name))
-                break
-            row -= table.height
+        at = bisect(starts, case.row) - 1
+        cases.append(replace(case, row=case.row - starts[at], file=group[at][0].name))
     if len(group) == 1 and not cases:
         return replace(violation, rule=f"{violation.rule} ({group[0][0].name})")
     return replace(violation, cases=tuple(cases))

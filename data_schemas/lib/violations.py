@@ -113,7 +113,7 @@ def _rule(error: SchemaError) -> str:
     names = [getattr(error.check, name, None) for name in ("description", "error", "name")]
     if names[2] == "isin":
         names[1] = f"isin({datasets.listed(error.check.statistics['allowed_values'])})"
-    return str(next((name for name in names if name), error.check))
+    return str(next(filter(None, names), error.check))
 
 
 def _mistyped(column: str, expected: pl.DataType, table: pl.DataFrame) -> Violation:

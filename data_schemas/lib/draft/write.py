@@ -40,7 +40,7 @@ def source(name: str, table: pl.DataFrame, file: str, separator: str | None, nul
         name=name,
         file=file,
         options=options,
-        columns=[(column.name, _dtype(column.dtype)) for column in table],
+        columns=[(column.name, f"pl.{column.dtype!r}".replace("'", '"')) for column in table],
         month=month,
         month_attribute=month and guess.attributes([month])[month],
     )
@@ -100,18 +100,12 @@ def _limits(present: pl.Series) -> tuple[float, float]:
     low: Any = present.min() if len(present) else 0
     high: Any = present.max() if len(present) else 1
     whole, span = present.dtype.is_integer(), float(high - low) or float(abs(high)) or 1.0
-    if span > 1e17:  # round numbers there are no longer exact
+    if span > 1e18:  # round numbers there are no longer exact
         return low, high
     digits, spare = 1 - math.floor(math.log10(span)), max(span / 4, 0.51 * whole)
     lowest, highest = (round(limit, min(digits, 0) if whole else digits) for limit in (low - spare, high + spare))
     lowest, highest = min(max(lowest, 0.0) if low >= 0 else lowest, low), max(highest, high)
     return (int(lowest), int(highest)) if whole else (float(lowest), float(highest))
-
-
-def _dtype(dtype: pl.DataType) -> str:
-    if isinstance(dtype, pl.Datetime):
-        return f'pl.Datetime("us", {_literal(dtype.time_zone)})' if dtype.time_zone else 'pl.Datetime("us")'
-    return f"pl.{type(dtype).__name__}"
 
 
 def _literal(value: Any) -> str:
