@@ -1,6 +1,7 @@
 """Reference distributions that drift is measured against: `python -m data_schemas describe flights --last 2013-06`."""
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,8 @@ def distributions(dataset: str, table: pl.DataFrame) -> dict[str, Any]:
     columns: dict[str, dict[str, Any]] = {}
     for name, column in schema.columns.items():
         if not table[name].dtype.is_temporal():
-            allowed = [
-                datasets.listed(each.statistics["allowed_values"]) for each in column.checks if each.name == "isin"
-            ]
-            columns[name] = _column(table[name], allowed[0] if allowed else None)
+            sets = (each.statistics["allowed_values"] for each in column.checks if each.name == "isin")
+            columns[name] = _column(table[name], next(map(datasets.listed, sets), None))
             columns[name]["unit"] = (column.metadata or {}).get("unit")
     return {"rows": table.height, "columns": columns}
 
@@ -67,12 +66,12 @@ def _column(values: pl.Series, allowed: list[Any] | None) -> dict[str, Any]:
 def _bins(present: pl.Series) -> list[dict[str, Any]]:
     """Quantile bins with open ends. Edges that coincide are one, and none leaves the last bin empty."""
     quantiles = (present.quantile(step / BINS, interpolation="lower") for step in range(1, BINS))
-    top = present.max()
-    edges = sorted({edge for edge in quantiles if edge is not None and edge != top})
-    up_to = [int((present <= edge).sum()) for edge in edges]
-    counts = [after - before for before, after in zip([0, *up_to], [*up_to, len(present)], strict=True)]
-    limits = zip([None, *edges], [*edges, None], counts, strict=True)
-    return [{"above": above, "up_to": edge, "count": count} for above, edge, count in limits]
+    edges = sorted({edge for edge in quantiles if edge not in (None, present.max())})
+    bins: list[dict[str, Any]] = []
+    for above, up_to in itertools.pairwise([None, *edges, None]):
+        below = len(present) if up_to is None else int((present <= up_to).sum())
+        bins.append({"above": above, "up_to": up_to, "count": below - sum(each["count"] for each in bins)})
+    return bins
 
 
 def _categories(present: pl.Series, allowed: list[Any] | None) -> list[dict[str, Any]]:
@@ -85,13 +84,10 @@ def _categories(present: pl.Series, allowed: list[Any] | None) -> list[dict[str,
     return [*listed, {"value": OTHER, "count": len(present) - sum(counts.values())}]
 
 
-def _right(heading: str) -> Column:
-    return Column(heading, justify="right")
-
-
 def _show(profile: dict[str, Any], console: Console) -> None:
     """One line a column: its bins as a strip of bars, tallest where most rows are."""
-    table = Table("column", "unit", _right("bins"), _right("nulls"), _right("samples"), "shape")
+    numbers = (Column(heading, justify="right") for heading in ("bins", "nulls", "samples"))
+    table = Table("column", "unit", *numbers, "shape")
     for name, column in profile["columns"].items():
         bars = "".join("▁▂▃▄▅▆▇█"[min(7, int(part["ratio"] * 16))] for part in column["bins"])
         nulls, samples = f"{column['null_rate']:.1%}", f"{column['samples']:,}"
@@ -99,5 +95,4 @@ def _show(profile: dict[str, Any], console: Console) -> None:
     console.print(table)
     window = profile["window"]
     span = f"{window['first']} to {window['last']}" if window else "one table"
-    sentence = f"{profile['dataset']}: {profile['rows']:,} rows, {span}."
-    console.print(sentence, soft_wrap=True)
+    console.print(f"{profile['dataset']}: {profile['rows']:,} rows, {span}.", soft_wrap=True)

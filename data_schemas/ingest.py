@@ -61,24 +61,21 @@ def bring(dataset: str) -> int:
 
     A source that has gone on by now is not the fault of a change that is checked against the pinned version.
     """
-    pinned, data, console = pointer.demand(dataset), datasets.data(dataset), Console()
+    pinned, data, console, origin = pointer.demand(dataset), datasets.data(dataset), Console(), "here"
     with files.exclusive(datasets.build(dataset) / "ingest.lock", f"ingest {dataset}"):
-        if pointer.measure(data) == pinned:
-            console.print(f"{dataset}: version {pinned.short} is here, as pinned.", soft_wrap=True)
-            return 0
-        reason = pull(dataset)
-        if pointer.measure(data) == pinned:
-            console.print(f"{dataset}: version {pinned.short}, from DVC, as pinned.", soft_wrap=True)
-            return 0
-        with _staging(dataset) as staged:
-            for part in _write(dataset, staged, console)[pinned.nfiles :]:  # that the source has gained since
-                (staged / f"{part}.parquet").unlink()
-            if pinned.quarantined:
-                quarantine.sift(dataset, staged)
-            if (found := pointer.measure(staged)) != pinned:
-                raise Refusal(_unproven(dataset, pinned, found, reason))
-            _place(staged, data)
-    console.print(f"{dataset}: version {pinned.short}, from the source, as pinned.", soft_wrap=True)
+        if pointer.measure(data) != pinned:
+            reason, origin = pull(dataset), "from DVC"
+        if pointer.measure(data) != pinned:
+            origin = "from the source"
+            with _staging(dataset) as staged:
+                for part in _write(dataset, staged, console)[pinned.nfiles :]:  # that the source has gained since
+                    (staged / f"{part}.parquet").unlink()
+                if pinned.quarantined:
+                    quarantine.sift(dataset, staged)
+                if (found := pointer.measure(staged)) != pinned:
+                    raise Refusal(_unproven(dataset, pinned, found, reason))
+                _place(staged, data)
+    console.print(f"{dataset}: version {pinned.short}, {origin}, as pinned.", soft_wrap=True)
     return 0
 
 
@@ -90,17 +87,16 @@ def pull(dataset: str) -> str:
 
 
 def _unproven(dataset: str, pinned: Version, found: Version, reason: str) -> str:
-    gives = f"{reason}, and its source gives {found.short}"
+    todo = (
+        "`dvc push` it from a machine that has it to a remote that this one reaches, or take what the source gives "
+        f"with `python -m data_schemas ingest {dataset} --accept`"
+    )
     if os.environ.get("STRANGER"):  # set by ci.yml
         todo = (
             "a pull request of a fork gets no credentials, so nothing is proven here; somebody who may write to this "
             "repository pushes the branch to it"
         )
-    else:
-        todo = (
-            "`dvc push` it from a machine that has it to a remote that this one reaches, or take what the source gives "
-            f"with `python -m data_schemas ingest {dataset} --accept`"
-        )
+    gives = f"{reason}, and its source gives {found.short}"
     return f"the pinned data {pinned.short} of {dataset} cannot be brought: {gives}; {todo}."
 
 
@@ -118,29 +114,19 @@ def _staging(dataset: str) -> Iterator[Path]:
 
 def _write(dataset: str, folder: Path, console: Console) -> list[str]:
     """Write what the source gives as Parquet, a file each month or one in all; the names of the files."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     source, path = datasets.module(dataset, "source"), datasets.folder(dataset) / "source.py"
     monthly = hasattr(source, "months")
     if not monthly and not hasattr(source, "table"):
         raise Refusal(f"{path} defines neither months() nor table(); write one of them (see data_schemas/README.md).")
-    shown = (
-        TextColumn(f"reading {dataset}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("months" if monthly else "table"),
-    )
     parts: list[str] = []
-    quiet = not console.is_terminal
-    with Progress(*shown, TimeElapsedColumn(), console=console, transient=True, disable=quiet) as progress:
-        task = progress.add_task("", total=None)
+    with console.status(f"reading {dataset}") as status:
         try:
             for part, table in source.months() if monthly else [(datasets.WHOLE, source.table())]:
                 if monthly and (not re.fullmatch(MONTH, part) or part in parts):
                     raise ValueError(f"months() yields {part!r}, which is not a month or not new")
                 datasets.write(table, folder / f"{part}.parquet")
                 parts.append(part)
-                progress.advance(task)
+                status.update(f"reading {dataset}: {part}")
         except (Refusal, Ended):
             raise
         except (Exception, SystemExit) as error:  # a team's file: any error in it is one sentence
@@ -183,19 +169,13 @@ def _show_change(dataset: str, staged: Path, pinned: Version, version: Version, 
     table = Table("file", "pinned", "new", "change")
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
-            change = (
-                "added"
-                if name not in old
-                else "gone"
-                if name not in new
-                else _change_of_rows(data / name, staged / name)
-            )
+            change = "added" if name not in old else "gone" if name not in new else ""
+            change = change or _change_of_rows(data / name, staged / name)
             table.add_row(Path(name).stem, old.get(name, "")[:12], new.get(name, "")[:12], change)
     console.print(table)
 
 
 def _change_of_rows(old: Path, new: Path) -> str:
-    """How the rows of a file differ from those that were ingested before."""
     import polars as pl
 
     before, after = pl.read_parquet(old, glob=False), pl.read_parquet(new, glob=False)

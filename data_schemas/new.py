@@ -7,8 +7,6 @@ import re
 import shutil
 from pathlib import Path
 
-import polars as pl
-
 from data_schemas import ingest
 from data_schemas.lib import datasets, tables
 from data_schemas.lib.draft import guess, write
@@ -30,54 +28,43 @@ def main(options: argparse.Namespace) -> int:
         raise Refusal(f"{given} is not a file; give --from the path of a CSV or Parquet file.")
     if given.suffix.lower() not in (*TEXT, ".parquet"):
         raise Refusal(f"{given} is neither .csv nor .parquet; give a file of these types.")
+    copy = folder / ("table.csv" if given.suffix.lower() in TEXT else "table.parquet")
     folder.mkdir()
     try:
-        copied = _draft(name, given, folder)
+        _draft(name, given, copy)
         importlib.invalidate_caches()
         if ingest.main(argparse.Namespace(dataset=name, accept=False, pinned=False)):
             raise Refusal(f"the draft does not hold for {given}, as the lines above say; mend the file, and run again.")
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder)
+        if isinstance(error, Refusal):  # it names the copy, which is gone
+            raise Refusal(str(error).replace(str(copy), str(given))) from None
         raise
     print(f"Read the guesses in {folder}/schema.py and {folder}/source.py, describe the columns, and commit {folder}.")
-    if copied > LARGEST:
+    if (size := copy.stat().st_size) > LARGEST:
+        files.write(folder / ".gitignore", f"/{copy.name}\n")
         print(
-            f"{given.name} has {copied / 1e6:,.0f} MB, too many for Git, which ignores the copy: `dvc push` the "
+            f"{given.name} has {size / 1e6:,.0f} MB, too many for Git, which ignores the copy: `dvc push` the "
             f"rows to a remote that CI reaches, or let {folder}/source.py fetch the file from where CI reaches it."
         )
     return 0
 
 
-def _draft(name: str, given: Path, folder: Path) -> int:
-    """Copy the table, as UTF-8 where it is text, and write both files; the bytes of the copy."""
-    is_text = given.suffix.lower() in TEXT
-    copy, separator, nulls = folder / ("table.csv" if is_text else "table.parquet"), None, [""]
-    if is_text:
+def _draft(name: str, given: Path, copy: Path) -> None:
+    """Copy the table, as UTF-8 where it is text, and write both files beside it."""
+    separator, names, nulls = None, None, [""]
+    if is_text := copy.suffix == ".csv":
         text = tables.decode(given.read_bytes())
         separator, names = tables.sniff(text)
-        guess.refuse_names(str(given), names)
         files.write(copy, text)
-        cells = _read(given, copy, separator, [])
-        nulls = guess.null_words(cells)
+        nulls = guess.null_words(tables.cells(copy, separator, []))
     else:
         files.write(copy, given.read_bytes())
-    cells = _read(given, copy, separator or ",", nulls)
-    guess.refuse_names(str(given), cells.columns)
+    cells = tables.cells(copy, separator or ",", nulls)
+    guess.refuse_names(str(given), names or cells.columns)
     if not cells.height:
         raise Refusal(f"{given} holds no rows; give a table that has some.")
     kinds = {column.name: guess.kind(str(given), column, declared=not is_text) for column in cells}
     table = tables.read(copy, kinds, separator or ",", nulls)
-    files.write(folder / "schema.py", write.schema(name, table))
-    files.write(folder / "source.py", write.source(name, table, copy.name, separator, nulls))
-    size = copy.stat().st_size
-    if size > LARGEST:
-        files.write(folder / ".gitignore", f"/{copy.name}\n")
-    return size
-
-
-def _read(given: Path, copy: Path, separator: str, nulls: list[str]) -> pl.DataFrame:
-    """The copy, named as the file that a person gave."""
-    try:
-        return tables.cells(copy, separator, nulls)
-    except Refusal as refusal:
-        raise Refusal(str(refusal).replace(str(copy), str(given))) from None
+    files.write(copy.with_name("schema.py"), write.schema(name, table))
+    files.write(copy.with_name("source.py"), write.source(name, table, copy.name, separator, nulls))

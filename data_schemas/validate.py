@@ -1,10 +1,11 @@
 """Hold every row of a dataset, or of any file, against the contract: `python -m data_schemas validate flights`."""
 
 import argparse
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from data_schemas.lib import datasets, pointer
-from data_schemas.lib.tables import READ, decode, parse, sniff
+from data_schemas.lib.tables import cells, decode, parse, sniff
 from data_schemas.lib.violations import Case, Violation, check
 from repo.lib import files
 from repo.lib.refusal import Refusal
@@ -39,6 +40,8 @@ def main(options: argparse.Namespace) -> int:
         table = Path(options.table)
         if not table.is_file():
             raise Refusal(f"{table} is not a file; give --table the path of a CSV or Parquet file.")
+        if table.suffix not in (".csv", ".parquet"):
+            raise Refusal(f"{table} is neither .csv nor .parquet; give a file of these types.")
         report = build / f"validation-{table.stem}.json"
         inspection = inspect(dataset, [table])
     else:
@@ -47,7 +50,15 @@ def main(options: argparse.Namespace) -> int:
         inspection = inspect(dataset, [data / f"{part}.parquet" for part in datasets.parts(dataset)])
         inspection.violations.extend(_unpinned(dataset))
     report = Path(options.report or report)
-    files.write_json(report, summary(inspection))
+    # A function of the data and the contract alone, so that a repeated pass has the same bytes.
+    summary = {
+        "dataset": dataset,
+        "verdict": "fail" if inspection.violations else "pass",
+        "rows": inspection.total,
+        "files": inspection.rows,
+        "violations": [asdict(violation) for violation in inspection.violations],
+    }
+    files.write_json(report, summary)
     console = Console()
     show(inspection, console)
     if not options.table and (pinned := pointer.pinned(dataset)) and pinned.quarantined:
@@ -64,10 +75,8 @@ def inspect(dataset: str, paths: Sequence[Path]) -> Inspection:
     for path in paths:
         try:
             parts.append((path, read(dataset, path)))
-        except READ as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            reason = "".join(letter for letter in reason[:120] if letter.isprintable())
-            violations.append(Violation("", f"{path.name} can be read ({reason})", 1))
+        except Refusal as refusal:
+            violations.append(Violation("", str(refusal).replace(str(path), path.name), 1))
     alike = len({tuple(table.schema.items()) for _, table in parts}) == 1
     empty = [path for path, table in parts if table.height == 0]
     for group in [parts] if alike and not empty else [[part] for part in parts]:
@@ -79,29 +88,16 @@ def inspect(dataset: str, paths: Sequence[Path]) -> Inspection:
 def read(dataset: str, path: Path) -> pl.DataFrame:
     """A Parquet file as it is; of a CSV file each column as its type in the schema, or as text where a cell is not."""
     if path.suffix == ".parquet":
-        return pl.read_parquet(path, glob=False, hive_partitioning=False)
-    if path.suffix != ".csv":
-        raise Refusal(f"{path} is neither .csv nor .parquet; give a file of these types.")
+        return cells(path)
     with path.open("rb") as file:
         separator, _ = sniff(decode(file.read(1_000_000)))
-    table = pl.read_csv(path, separator=separator, infer_schema=False, glob=False)
+    table = cells(path, separator, nulls=())
     for name, column in datasets.schema(dataset).to_schema().columns.items():
         if name in table.columns:
             typed = parse(table[name], column.dtype.type)
             if typed.null_count() == table[name].null_count():
                 table = table.with_columns(typed)
     return table
-
-
-def summary(inspection: Inspection) -> dict[str, Any]:
-    """The report: a function of the data and the contract alone, so that a repeated pass has the same bytes."""
-    return {
-        "dataset": inspection.dataset,
-        "verdict": "fail" if inspection.violations else "pass",
-        "rows": inspection.total,
-        "files": inspection.rows,
-        "violations": [asdict(violation) for violation in inspection.violations],
-    }
 
 
 def show(inspection: Inspection, console: Console) -> None:
@@ -127,14 +123,11 @@ def show(inspection: Inspection, console: Console) -> None:
 
 def _located(violation: Violation, group: Sequence[tuple[Path, pl.DataFrame]]) -> Violation:
     """Row numbers of the joined table as rows of the file that each came from."""
+    starts = list(accumulate((table.height for _, table in group), initial=0))
     cases = []
     for case in violation.cases:
-        row = case.row
-        for path, table in group:
-            if row < table.height:
-                cases.append(replace(case, row=row, file=path.name))
-                break
-            row -= table.height
+        at = bisect(starts, case.row) - 1
+        cases.append(replace(case, row=case.row - starts[at], file=group[at][0].name))
     if len(group) == 1 and not cases:
         return replace(violation, rule=f"{violation.rule} ({group[0][0].name})")
     return replace(violation, cases=tuple(cases))

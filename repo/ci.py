@@ -96,11 +96,13 @@ def main(options: argparse.Namespace) -> int:
 
 def planned(plan: dict[str, Any]) -> Iterator[Job]:
     """The jobs of a plan, in ci.yml's order."""
-    yield from (Job(name) for name in ("code",) if plan[name])
+    if plan["code"]:
+        yield Job("code")
     yield from (Job("tests", part) for part in plan["tests"])
     yield from (Job("data", name) for name in plan["datasets"])
     yield from (Job(stage, model["name"]) for model in plan["models"] for stage in model["stages"])
-    yield from (Job(name) for name in ("manifests",) if plan[name])
+    if plan["manifests"]:
+        yield Job("manifests")
 
 
 def commands(job: Job, since: str) -> list[list[str]]:
@@ -110,23 +112,24 @@ def commands(job: Job, since: str) -> list[list[str]]:
         names["dataset"] = change.dataset(job.part)
         if names["dataset"] is None:
             raise Refusal(f"models/{job.part}/model.yaml: dataset cannot be read; fix it there.")
-    own = job.name == "gates" and any(
-        each.name != BEHAVIOUR for each in Path("models", str(job.part)).glob("test_*.py")
-    )
-    lines = [*JOBS[job.name], *([OWN_TESTS] if own else [])]
+    lines = list(JOBS[job.name])
+    if job.name == "gates" and {path.name for path in Path(f"models/{job.part}").glob("test_*.py")} - {BEHAVIOUR}:
+        lines.append(OWN_TESTS)
     return [[word.format(**names) for word in shlex.split(line)] for line in lines]
 
 
 def run(job: Job, since: str) -> int:
     """0 when all of its commands pass; 1 names the first that does not."""
+    on_github = os.environ.get("GITHUB_ACTIONS")
     for command in commands(job, since):
         line = shlex.join(command)
-        _print(f"::group::{line}", f"ci {job}: {line}")
+        print(f"::group::{line}" if on_github else f"ci {job}: {line}", flush=True)
         code = subprocess.run(command, env=environment_of_tests(), check=False).returncode
-        _print("::endgroup::")
+        if on_github:
+            print("::endgroup::", flush=True)
         if code:
             failure = f"ci {job}: `{line}` failed ({code}); run it here and fix what it names."
-            _print(f"::error title=ci {job}::{failure}", failure)
+            print(f"::error title=ci {job}::{failure}" if on_github else failure, flush=True)
             return 1
     return 0
 
@@ -134,16 +137,10 @@ def run(job: Job, since: str) -> int:
 def _asked(name: str, part: str | None) -> Job:
     if name not in JOBS:
         raise Refusal(f"there is no job {name!r}; jobs: {', '.join(JOBS)}.")
-    kind = "model" if name in OF_MODEL else {"data": "dataset", "tests": "folder of tests"}.get(name)
-    if kind is None and part:
+    there = {"data": ("dataset", change.folders("data_schemas")), "tests": ("folder of tests", change.tested())}
+    kind, known = ("model", change.folders("models")) if name in OF_MODEL else there.get(name, ("", []))
+    if not kind and part:
         raise Refusal(f"the job {name} is about everything; leave {part!r} out.")
-    there = {"model": lambda: change.folders("models"), "dataset": lambda: change.folders("data_schemas")}
-    if kind and part not in (known := there.get(kind, change.tested)()):
+    if kind and part not in known:
         raise Refusal(f"the job {name} needs a {kind}; there are: {', '.join(known) or 'none'}.")
     return Job(name, part)
-
-
-def _print(on_github: str, here: str | None = None) -> None:
-    text = on_github if os.environ.get("GITHUB_ACTIONS") else here
-    if text is not None:
-        print(text, flush=True)

@@ -7,6 +7,7 @@ in a job without rights, since a package may run code as it is read, and another
 import argparse
 import datetime
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from repo.lib import origin
@@ -23,22 +24,16 @@ A change of `requirements/training.txt` makes every model stale: give this pull 
 def main(options: argparse.Namespace) -> int:
     clone = Path.cwd()
     if options.read:
-        return land(clone / options.read)
+        apply = partial(origin.carried, clone / options.read, ["requirements/*.txt"])
+        if address := origin.propose(origin.MAIN, BRANCH, apply):
+            print(f"relock: {address}")
+        return 0
     if not options.write:
         compile_locks(clone)
         return 0
     with origin.tree(origin.MAIN):
         compile_locks(clone)
         origin.carry(origin.Edit("Renew the locks", TEXT), clone / options.write)
-    return 0
-
-
-def land(folder: Path) -> int:
-    def apply() -> origin.Edit | None:
-        return origin.carried(folder, ["requirements/*.txt"])
-
-    if address := origin.propose(origin.MAIN, BRANCH, apply):
-        print(f"relock: {address}")
     return 0
 
 

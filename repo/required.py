@@ -7,7 +7,6 @@ import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from repo.lib.files import write
 from repo.lib.refusal import Refusal
@@ -45,23 +44,16 @@ def main(options: argparse.Namespace) -> int:
 def judged(needs: str) -> list[Job]:
     """Every job of `toJSON(needs)`, held against the plan that is among their outputs."""
     try:
-        results = {str(name): (str(job["result"]), job.get("outputs", {})) for name, job in json.loads(needs).items()}
-        plan = _plan(results.get("plan", ("missing", {})))
+        results = {str(name): str(job["result"]) for name, job in json.loads(needs).items()}
+        planned = json.loads(needs).get("plan", {}).get("outputs", {}).get("plan") or "{}"
+        found = json.loads(planned) if results.get("plan") == "success" else {}
+        plan = found if isinstance(found, dict) else {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refusal(f"--needs is not what `toJSON(needs)` gives ({error!r}); hand that over.") from None
-    # A job that no plan knows of, and every one where there is no plan, has to succeed.
-    jobs = [
-        Job(name, name not in ASKED or bool(plan.get(ASKED[name], True)), each[0]) for name, each in results.items()
-    ]
     if missing := [name for name in ("plan", *ASKED) if name not in results]:
         raise Refusal(f"--needs lacks the job {missing[0]}; add it to `needs:` of `required` in ci.yml.")
-    return jobs
-
-
-def _plan(job: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    result, outputs = job
-    plan = json.loads(outputs.get("plan") or "{}") if result == "success" else {}
-    return plan if isinstance(plan, dict) else {}
+    # A job that no plan knows of, and every one where there is no plan, has to succeed.
+    return [Job(name, bool(plan.get(ASKED.get(name, ""), True)), result) for name, result in results.items()]
 
 
 def markdown(jobs: list[Job]) -> str:

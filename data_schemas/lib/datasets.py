@@ -141,9 +141,7 @@ def read(dataset: str, months: list[str]) -> pl.DataFrame:
     """The rows of the named months ("2013-01"), one table in the schema's column order."""
     import polars as pl
 
-    fix = f"make it with `python -m data_schemas ingest {dataset}`"
-    order = columns(dataset)
-    tables = []
+    fix, order, tables = f"make it with `python -m data_schemas ingest {dataset}`", columns(dataset), []
     for month in months:
         path = data(dataset) / f"{month}.parquet"
         if not path.is_file():
@@ -151,8 +149,7 @@ def read(dataset: str, months: list[str]) -> pl.DataFrame:
         try:
             tables.append(pl.read_parquet(path, glob=False).select(order))
         except (pl.exceptions.PolarsError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise Refusal(f"{path} cannot be read ({reason}); {fix}.") from None
+            raise Refusal(f"{path} cannot be read ({' '.join(str(error).split())}); {fix}.") from None
     if not tables:
         raise Refusal(f"no month of {dataset} was asked for; name at least one, such as 2013-01.")
     return pl.concat(tables)

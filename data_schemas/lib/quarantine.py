@@ -7,13 +7,9 @@ is wrong with a file or a column as a whole, such as a missing column or another
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from data_schemas.lib import datasets
 from repo.lib.refusal import Refusal
-
-if TYPE_CHECKING:
-    import polars as pl
 
 FILE = "quarantine.parquet"  # in the dataset's build folder
 
@@ -48,27 +44,22 @@ def sift(dataset: str, staged: Path) -> int:
     if not masks:
         return 0
     broken = pl.select(pl.any_horizontal([failed for _, failed in masks]).alias("broken"))["broken"]
-    files = pl.Series([path.name for path, part in parts.items() for _ in range(part.height)], dtype=pl.String)
-    reasons: dict[str, pl.Series | pl.Expr] = {
-        "quarantine.file": files,
-        "quarantine.column": _joined([(each.column, failed) for each, failed in masks]),
-        "quarantine.rule": _joined([(each.rule, failed) for each, failed in masks]),
+    names = pl.Series([path.name for path, part in parts.items() for _ in range(part.height)], dtype=pl.String)
+    reasons = {
+        f"quarantine.{about}": pl.concat_str(
+            [pl.when(failed).then(pl.lit(getattr(each, about))) for each, failed in masks],
+            separator="; ",
+            ignore_nulls=True,
+        )
+        for about in ("column", "rule")
     }
-    table.with_columns(*(values.alias(name) for name, values in reasons.items())).filter(broken).write_parquet(aside)
+    table = table.with_columns(names.alias("quarantine.file"), **reasons)
+    table.filter(broken).write_parquet(aside)
     if len(masks) < len(found) or broken.sum() > allowed * table.height:
         return 0
-    first = 0
+    kept = table.filter(~broken)
     for path, part in parts.items():
-        kept = part.filter(~broken.slice(first, part.height))
-        first += part.height
-        if kept.height < part.height:
-            datasets.write(kept, path)
+        rows = kept.filter(pl.col("quarantine.file") == path.name).select(part.columns)
+        if rows.height < part.height:
+            datasets.write(rows, path)
     return int(broken.sum())
-
-
-def _joined(reasons: list[tuple[str, pl.Series]]) -> pl.Expr:
-    """What is wrong with each row, all of it; rows that are as they should be have nothing."""
-    import polars as pl
-
-    texts = [pl.when(failed).then(pl.lit(text)) for text, failed in reasons]
-    return pl.concat_str(texts, separator="; ", ignore_nulls=True)

@@ -36,11 +36,12 @@ def cells(path: Path, separator: str = ",", nulls: Iterable[str] = ("",)) -> pl.
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path, glob=False, hive_partitioning=False)
-        table = pl.read_csv(path, separator=separator, infer_schema=False, null_values=list(nulls), glob=False)
+        table = pl.read_csv(path, separator=separator, infer_schema=False, null_values=list(nulls) or None, glob=False)
         return table.rename({"": UNNAMED}) if "" in table.columns else table
     except READ as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise Refusal(f"{path} cannot be read ({reason[:200]}); correct the file.") from None
+        reason = "".join(letter for letter in reason[:200] if letter.isprintable())
+        raise Refusal(f"{path} cannot be read ({reason}); correct the file.") from None
 
 
 def decode(content: bytes) -> str:
@@ -55,18 +56,18 @@ def decode(content: bytes) -> str:
 def sniff(text: str) -> tuple[str, list[str]]:
     """Separator of a CSV file, by its first lines, and the names in its first one."""
     lines = list(islice(io.StringIO(text[:1_000_000], newline=""), LINES))
-    rows = {mark: _rows(lines, mark) for mark in SEPARATORS}
-    names = {mark: next(iter(found), []) for mark, found in rows.items()}
-    even = {mark: len({len(row) for row in found}) == 1 for mark, found in rows.items()}
-    mark = max(SEPARATORS, key=lambda each: (len(names[each]) > 1, even[each], len(names[each])))
+    found: dict[str, tuple[bool, bool, int]] = {}
+    names: dict[str, list[str]] = {}
+    for mark in SEPARATORS:
+        rows: list[list[str]] = []
+        with contextlib.suppress(csv.Error):  # a cell of more than 128 KB: what comes before it is enough
+            rows.extend(row for row in csv.reader(lines, delimiter=mark) if row)
+        if len(lines) == LINES:
+            rows = rows[:-1] or rows  # the last one may be cut off
+        names[mark] = rows[0] if rows else []
+        found[mark] = (len(names[mark]) > 1, len({len(row) for row in rows}) == 1, len(names[mark]))
+    mark = max(SEPARATORS, key=found.__getitem__)
     return mark, names[mark]
-
-
-def _rows(lines: list[str], mark: str) -> list[list[str]]:
-    found: list[list[str]] = []
-    with contextlib.suppress(csv.Error):  # a cell of more than 128 KB: what comes before it is enough
-        found.extend(row for row in csv.reader(lines, delimiter=mark) if row)
-    return (found[:-1] or found) if len(lines) == LINES else found  # the last one may be cut off
 
 
 def _typed(path: Path, found: pl.Series, kind: Any) -> pl.Series:
@@ -99,14 +100,12 @@ def parse(cells: pl.Series, expected: pl.DataType) -> pl.Series:
             return _whole(_only(cells, clock)).str.to_time("%H:%M:%S%.f", strict=False)
         if isinstance(expected, pl.Datetime):
             text = _whole(_only(cells.str.replace("T", " "), f"{date} {clock}{offset}?"))
-            unit, zone = expected.time_unit, expected.time_zone
-            local = text.str.to_datetime(
-                "%Y-%m-%d %H:%M:%S%.f", time_unit=unit, time_zone=zone, strict=False, ambiguous="null"
-            )
+            form, unit, zone = "%Y-%m-%d %H:%M:%S%.f", expected.time_unit, expected.time_zone
+            local = text.str.to_datetime(form, time_unit=unit, time_zone=zone, strict=False, ambiguous="null")
             if zone is None:
                 return local
-            shifted = text.str.replace("Z$", "+00:00")
-            shifted = shifted.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%:z", time_unit=unit, time_zone="UTC", strict=False)
+            text = text.str.replace("Z$", "+00:00")
+            shifted = text.str.to_datetime(f"{form}%:z", time_unit=unit, time_zone="UTC", strict=False)
             return local.fill_null(shifted.dt.convert_time_zone(zone))
         if expected == pl.Boolean:
             words = {"true": True, "false": False}

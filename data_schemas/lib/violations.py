@@ -44,12 +44,12 @@ class Violation:
 Found = tuple[Violation, pl.Series | None]  # and which rows of the table break it, True for each
 
 
-def check(dataset: str, table: pl.DataFrame | pl.LazyFrame) -> list[Violation]:
+def check(dataset: str, table: pl.DataFrame) -> list[Violation]:
     """Hold a table against the dataset's schema; an empty list is a pass."""
     return [violation for violation, _ in find(dataset, table)]
 
 
-def find(dataset: str, table: pl.DataFrame | pl.LazyFrame) -> list[Found]:
+def find(dataset: str, table: pl.DataFrame) -> list[Found]:
     """Every violation, and for a rule of rows which of them break it (all of them, where a violation shows a few).
 
     Refuses to answer while pandera's validation is switched off: silence would read as a pass.
@@ -61,8 +61,6 @@ def find(dataset: str, table: pl.DataFrame | pl.LazyFrame) -> list[Found]:
             "pandera's validation is switched off, so nothing can be checked; "
             "unset PANDERA_VALIDATION_ENABLED and PANDERA_VALIDATION_DEPTH and run again."
         )
-    if isinstance(table, pl.LazyFrame):
-        table = table.collect()  # pandera checks the schema of a lazy frame, never its rows
     found: list[Found] = [(each, None) for each in _structure(datasets.columns(dataset), table)]
     schema = model.to_schema()
     for each in (*schema.checks, *(check for column in schema.columns.values() for check in column.checks)):
@@ -115,7 +113,7 @@ def _rule(error: SchemaError) -> str:
     names = [getattr(error.check, name, None) for name in ("description", "error", "name")]
     if names[2] == "isin":
         names[1] = f"isin({datasets.listed(error.check.statistics['allowed_values'])})"
-    return str(next((name for name in names if name), error.check))
+    return str(next(filter(None, names), error.check))
 
 
 def _mistyped(column: str, expected: pl.DataType, table: pl.DataFrame) -> Violation:

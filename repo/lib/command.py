@@ -124,7 +124,8 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
         for ending in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(ending) != signal.SIG_IGN:  # as under nohup
                 signal.signal(ending, end_on_signal)
-        with _alone(stage, lock if alone else None):
+        below = "DVC_STAGE" in os.environ  # DVC sets it for every stage
+        with _exclusive(lock, stage) if lock and alone and not below else nullcontext():
             return int(importlib.import_module(f"{stage}.{options.verb}").main(options))
     except Refusal as refusal:
         print(f"{stage} {options.verb}: {refusal}", file=sys.stderr)
@@ -132,10 +133,8 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
     except OSError as error:
         if error.filename is None:
             raise
-        print(
-            f"{stage} {options.verb}: {error.filename}: {error.strerror}; fix that path and run again.",
-            file=sys.stderr,
-        )
+        text = f"{error.filename}: {error.strerror}; fix that path and run again."
+        print(f"{stage} {options.verb}: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{stage} {options.verb}: interrupted; nothing half-written was left.", file=sys.stderr)
@@ -146,8 +145,7 @@ def end_on_signal(number: int, _: object) -> None:
     raise Ended(128 + number)
 
 
-def _alone(stage: str, lock: Path | None) -> AbstractContextManager[None]:
+def _exclusive(lock: Path, stage: str) -> AbstractContextManager[None]:
     from repo.lib.files import exclusive  # it imports yaml, which `--help` need not
 
-    below = "DVC_STAGE" in os.environ  # DVC sets it for every stage
-    return nullcontext() if lock is None or below else exclusive(lock, f"`python -m {stage}`")
+    return exclusive(lock, f"`python -m {stage}`")

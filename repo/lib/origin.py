@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from repo.lib import pull_request
+from repo.lib import process, pull_request
 from repo.lib.files import read_json
 from repo.lib.git import git
 from repo.lib.refusal import Refusal
@@ -74,9 +74,9 @@ def push(branch: str, apply: Callable[[], Edit | None]) -> str | None:
             if not refused:
                 return commit
         if PROTECTED.search(refused):
-            raise Protected(f"origin lets nobody push to {branch} without its checks ({pull_request.first(refused)}).")
+            raise Protected(f"origin lets nobody push to {branch} without its checks ({process.reason(refused)}).")
         if not FASTER.search(refused):
-            raise Refusal(f"pushing to {branch} failed ({pull_request.first(refused)}); fix that and run again.")
+            raise Refusal(f"pushing to {branch} failed ({process.reason(refused)}); fix that and run again.")
     raise Refusal(f"{branch} moved on {TRIES} times while this was pushed; nothing was changed there; run again.")
 
 
@@ -93,11 +93,8 @@ def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | N
             print(f"{base} has all of it: nothing to propose.")
             return None
         standing = _fetch_tip(branch)
-        if (
-            edit.close_with
-            and _changes_of(standing) == _changes_of("HEAD")
-            and (address := pull_request.closed(base, branch))
-        ):
+        same = edit.close_with and _changes_of(standing) == _changes_of("HEAD")
+        if same and (address := pull_request.closed(base, branch)):
             print(f"{address} proposed the very same and was closed: nothing to propose.")
             return None
         if standing and not _quietly("merge-base", "--is-ancestor", f"{standing}~1", f"origin/{base}"):
@@ -106,10 +103,10 @@ def propose(base: str, branch: str, apply: Callable[[], Edit | None]) -> str | N
                 f"or drop them with `git push origin --delete {branch}`, then run again."
             )
         # Unless it is the very same: a new commit would only dismiss approvals and run checks again.
-        if not standing or _commit(standing) != _commit("HEAD"):
+        if not standing or _content(standing) != _content("HEAD"):
             lease = f"--force-with-lease=refs/heads/{branch}:{standing}"
             if refused := push_head(branch, lease):
-                raise Refusal(f"pushing {branch} failed ({pull_request.first(refused)}); fix that and run again.")
+                raise Refusal(f"pushing {branch} failed ({process.reason(refused)}); fix that and run again.")
     return pull_request.open_or_renew(base, branch, edit.title, edit.body, edit.close_with)
 
 
@@ -127,7 +124,8 @@ def carry(edit: Edit, folder: Path) -> None:
 def carried(folder: Path, within: Sequence[str]) -> Edit:
     """Apply here what `carry` wrote. Code of a model ran beside it, so only files that match `within` may differ."""
     recorded = read_json(folder / EDIT, "the job that trains", Edit.__dataclass_fields__)
-    if not all(isinstance(recorded[key], str) for key in Edit.__dataclass_fields__):
+    edit = Edit(*(recorded[key] for key in Edit.__dataclass_fields__))
+    if not all(isinstance(text, str) for text in asdict(edit).values()):
         raise Refusal(f"{folder / EDIT}: title, body and close_with are texts; run the job that trains again.")
     git("apply", "--index", "--binary", str(folder / PATCH))
     for line in git("diff", "--cached", "--raw", "--no-renames", "-z", "HEAD").decode().split("\0:"):
@@ -135,7 +133,7 @@ def carried(folder: Path, within: Sequence[str]) -> Edit:
         mode = about.removeprefix(":").split()[1]
         if mode not in FILE_MODES or not any(fnmatch(path, each) for each in within):
             raise Refusal(f"{folder / PATCH} changes {path} (mode {mode}), which no training makes; look at that run.")
-    return Edit(*(recorded[key] for key in Edit.__dataclass_fields__))
+    return edit
 
 
 @contextlib.contextmanager
@@ -179,9 +177,9 @@ def _fetch(branch: str) -> None:
 
 def push_head(branch: str, *options: str) -> str:
     """Push HEAD; what Git prints when it is refused, or nothing."""
-    words = ["push", "--porcelain", *options, "origin", f"HEAD:refs/heads/{branch}"]
+    words = ["push", *options, "origin", f"HEAD:refs/heads/{branch}"]
     done = subprocess.run(["git", *NO_HOOKS, *credentials(), *words], capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).strip() or "it printed nothing" if done.returncode else ""
+    return done.stderr.strip() or "it printed nothing" if done.returncode else ""
 
 
 def _fetch_tip(branch: str) -> str:
@@ -206,9 +204,9 @@ def _quietly(*words: str) -> bool:
     return True
 
 
-def _commit(name: str) -> bytes:
+def _content(commit: str) -> bytes:
     """The files that a commit holds and where it starts, as two hashes."""
-    return git("rev-parse", f"{name}^{{tree}}", f"{name}~1")
+    return git("rev-parse", f"{commit}^{{tree}}", f"{commit}~1")
 
 
 def credentials() -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from repo.lib.refusal import Refusal
 
 LONGEST = 300  # characters of a reason
-MARK = re.compile(r"^(?:ERROR|Error|error|fatal): ")
+MARK = re.compile(r"^(?:remote: )?(?:ERROR|Error|error|fatal): |^! ")  # the last is Git's of a branch it did not push
 
 
 class NotInstalledError(Refusal):

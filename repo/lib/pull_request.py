@@ -8,10 +8,9 @@ import contextlib
 import json
 import os
 import re
-import shutil
-import subprocess
 from typing import Any
 
+from repo.lib import process
 from repo.lib.git import git
 from repo.lib.refusal import Refusal
 
@@ -31,7 +30,8 @@ def open_or_renew(base: str, branch: str, title: str, text: str, close_with: str
         if close_with:
             _close(number, close_with)
     except _NoGitHub as reason:
-        _warn(f"{branch} is pushed, but no pull request was opened: {reason} Or open it by hand with the text below.")
+        mark = "::warning::" if os.environ.get("GITHUB_ACTIONS") else ""
+        print(f"{mark}{branch} is pushed, but no pull request was opened: {reason} Or open it by hand with this text:")
         print(text)
         return branch
     if not close_with:
@@ -105,7 +105,6 @@ class _NoGitHub(Refusal):
 
 def _of(branch: str, state: str, base: str | None = None) -> list[dict[str, Any]]:
     """Pull requests that this repository's own branch has, the newest first."""
-    _demand_gh()
     owner = repository()[1].partition("/")[0]
     fields = {"head": f"{owner}:{branch}", "state": state, "sort": "created", "direction": "desc", "per_page": "100"}
     found = _api("GET", "pulls", fields | ({"base": base} if base else {}))
@@ -124,43 +123,22 @@ def _close(number: int, reason: str) -> None:
 
 def _api(method: str, path: str, fields: dict[str, str]) -> Any:
     """GitHub's answer by REST: `gh pr edit` reads reviewers, which a workflow's token may not where one is a team."""
-    _demand_gh()
     host, name = repository()
-    words = ["api", "--hostname", host, "--method", method, f"repos/{name}/{path}"]
-    given = ""
+    words, given = ["gh", "api", "--hostname", host, "--method", method, f"repos/{name}/{path}"], ""
     if method == "GET":
         words += [word for key, value in fields.items() for word in ("-f", f"{key}={value}")]
     else:
         words, given = [*words, "--input", "-"], json.dumps(fields)
-    return json.loads(_gh(*words, given=given) or "null")
-
-
-def _demand_gh() -> None:
-    if shutil.which("gh") is None:
-        raise _NoGitHub("gh is not on PATH; install it.")
-
-
-def _gh(*words: str, given: str = "") -> str:
-    done = subprocess.run(["gh", *words], input=given, capture_output=True, text=True, check=False)
-    if not done.returncode:
-        return done.stdout.strip()
-    output = first(done.stderr)
-    if "not permitted to create" in output:
-        raise _NoGitHub(
-            "this repository lets workflows open none; allow it in Settings, Actions, General, Workflow permissions, "
-            "and run this again."
-        )
-    if "gh auth login" in done.stderr or "GH_TOKEN" in done.stderr:
-        raise _NoGitHub(f"gh knows no GitHub account here ({output}); log in with `gh auth login`.")
-    raise Refusal(f"gh {words[0]} {' '.join(words[4:6])} failed ({output}); fix that and run again.")
-
-
-def _warn(text: str) -> None:
-    print(f"::warning::{text}" if os.environ.get("GITHUB_ACTIONS") else text)
-
-
-def first(output: str) -> str:
-    """What matters of an answer of Git or gh, in one line."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    marked = [line for line in lines if re.search(r"rejected|GH0\d\d|error|fatal", line)] or lines
-    return " ".join(" ".join(marked[:2]).split())[:300].rstrip(".")
+    try:
+        return json.loads(process.run(words, f"gh api {method} {path} failed", given=given.encode()) or "null")
+    except process.NotInstalledError as missing:
+        raise _NoGitHub(str(missing)) from None
+    except Refusal as refusal:
+        if "not permitted to create" in str(refusal):
+            raise _NoGitHub(
+                "this repository lets workflows open none; allow it in Settings, Actions, General, Workflow "
+                "permissions, and run this again."
+            ) from None
+        if "gh auth login" in str(refusal) or "GH_TOKEN" in str(refusal):
+            raise _NoGitHub(f"gh knows no GitHub account here ({refusal}); log in with `gh auth login`.") from None
+        raise

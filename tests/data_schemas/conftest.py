@@ -34,8 +34,8 @@ def tree(once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path()
 
 
-@pytest.fixture(scope="session")
-def whole(once: Once) -> Path:
+@pytest.fixture
+def inside(once: Once, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same with all twelve months, which DVC has recorded. Shared: change nothing in it but its build folder."""
 
     def make(root: Path) -> None:
@@ -43,14 +43,9 @@ def whole(once: Once) -> Path:
             patch.chdir(lay_out(root))
             assert run_ingest() == 0
 
-    return once("whole-data", make)
-
-
-@pytest.fixture
-def inside(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The whole dataset's repository as current directory."""
-    monkeypatch.chdir(whole)
-    return whole
+    root = once("whole-data", make)
+    monkeypatch.chdir(root)
+    return root
 
 
 @pytest.fixture
@@ -67,10 +62,8 @@ def source_gives(monkeypatch: pytest.MonkeyPatch, recorded: list[str]) -> Callab
     assert recorded == []
 
     def give(**months: pl.DataFrame) -> None:
-        def replacement() -> Iterator[tuple[str, pl.DataFrame]]:
-            yield from ((name.replace("m", "2013-"), table) for name, table in months.items())
-
-        monkeypatch.setattr(source, "months", replacement)
+        given = [(name.replace("m", "2013-"), table) for name, table in months.items()]
+        monkeypatch.setattr(source, "months", lambda: iter(given))
 
     return give
 

@@ -54,8 +54,8 @@ def lay_out(root: Path) -> Path:
     return root
 
 
-def run_ingest(accept: bool = False) -> int:
-    return ingest.main(argparse.Namespace(dataset=DATASET_NAME, accept=accept, pinned=False))
+def run_ingest(accept: bool = False, pinned: bool = False) -> int:
+    return ingest.main(argparse.Namespace(dataset=DATASET_NAME, accept=accept, pinned=pinned))
 
 
 def verb(*words: str) -> int:

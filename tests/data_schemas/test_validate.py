@@ -17,7 +17,7 @@ from pandera.config import ValidationDepth, config_context
 
 from data_schemas import validate
 from data_schemas.lib import pointer, tables, violations
-from data_schemas.lib.violations import Violation, check
+from data_schemas.lib.violations import check
 from repo.lib.refusal import Refusal
 from tests.data_schemas.examples import DATA, make_trips
 from tests.support import process
@@ -40,56 +40,38 @@ def put(column: str, value: object, row: int = 5) -> Plant:
     return plant
 
 
-def run(table: Path | None = None, report: Path | None = None) -> int:
-    options = {"dataset": DATASET_NAME, "table": table and str(table), "report": report and str(report)}
-    return validate.main(argparse.Namespace(**options))
+def run(table: str | None = None, report: str | None = None) -> int:
+    return validate.main(argparse.Namespace(dataset=DATASET_NAME, table=table, report=report))
 
 
-def store(**months: pl.DataFrame) -> None:
-    """Put months in place as ingest would, pinned."""
+def stored(**months: pl.DataFrame) -> list[dict[str, Any]]:
+    """Put months in place as ingest would, pinned; what `validate` finds in them."""
     DATA.mkdir(parents=True)
     for name, table in months.items():
         table.write_parquet(DATA / f"{name.replace('m', '2013-')}.parquet")
     pointer.pin(DATASET_NAME, pointer.measure(DATA))
+    return reported()
 
 
-def named(violations: list[Violation]) -> list[tuple[str, str, int, list[int]]]:
-    return [(v.column, v.rule, v.count, [case.row for case in v.cases]) for v in violations]
+def reported(table: str | None = None) -> list[dict[str, Any]]:
+    """The violations of the report, with which the exit code agrees."""
+    code, name = run(table), f"validation-{Path(table).stem}.json" if table else "validation.json"
+    found: list[dict[str, Any]] = json.loads((DATASET / "build" / name).read_text())["violations"]
+    assert code == bool(found)
+    return found
 
 
-def test_of_bad_rows_no_more_are_copied_than_are_shown(trips: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the schema says: without a limit pandera makes Python objects of them all."""
-    copied: list[int] = []
-    translate = violations._translate
-
-    def counting(errors: Any, *rest: Any) -> Any:
-        copied.extend(len(error.failure_cases) for error in errors)
-        return translate(errors, *rest)
-
-    monkeypatch.setattr(violations, "_translate", counting)
-    table = trips.with_columns(distance=pl.lit(-1, trips.schema["distance"]), dest="origin")
-    assert {violation.count for violation in check(DATASET_NAME, table)} == {trips.height}
-    assert max(copied) == violations.CASES
-
-
-def test_rows_that_hold_the_contract_pass(trips: pl.DataFrame) -> None:
-    assert check(DATASET_NAME, trips) == []
+def found_in(table: pl.DataFrame) -> list[tuple[str, str, int, list[int]]]:
+    return [(v.column, v.rule, v.count, [case.row for case in v.cases]) for v in check(DATASET_NAME, table)]
 
 
 # Planted fault -> the one violation that must be found: column, words of the rule, rows, shown value of the first.
 PLANTED: list[tuple[Plant, str, str, list[int], str]] = [
-    (put("distance", -1), "distance", "in_range(50", [5], "-1"),
-    (put("sched_dep_minute", 1440), "sched_dep_minute", "in_range(0, 1439)", [5], "1440"),
     (put("temp", float("nan")), "temp", "in_range", [5], "nan"),
-    (put("temp", float("inf")), "temp", "in_range", [5], "inf"),
     (put("carrier", "ZZ"), "carrier", "isin", [5], "'ZZ'"),
-    (put("origin", "BOS"), "origin", "isin", [5], "'BOS'"),
-    (put("dest", "Miami"), "dest", "str_matches", [5], "'Miami'"),
     (put("dest", "MIA\n"), "dest", "str_matches", [5], "'MIA\\n'"),
     (put("arr_delay", None), "arr_delay", "not null", [5], "null"),
-    (put("carrier", None), "carrier", "not null", [5], "null"),
     (put("weekday", 7, row=0), "flight_date, weekday", "weekday is that of flight_date", [0], "2013-01-01, 7"),
-    (put("dest", "JFK"), "origin, dest", "origin differs from dest", [5], "'JFK', 'JFK'"),
     (
         lambda table: put("distance", 2475, row=1)(put("origin", "LGA", row=1)(table)),
         "origin, dest, distance",
@@ -118,65 +100,65 @@ def test_a_planted_fault_is_the_one_violation(
     assert (found[0].count, found[0].cases[0].value) == (len(rows), value)
 
 
-def test_a_short_trip_from_laguardia_is_within_the_perimeter(trips: pl.DataFrame) -> None:
-    assert check(DATASET_NAME, put("origin", "LGA", row=1)(trips)) == []
+def test_what_holds_the_contract_passes(trips: pl.DataFrame) -> None:
+    """A short trip from LaGuardia is within its perimeter."""
+    assert found_in(trips) == found_in(put("origin", "LGA", row=1)(trips)) == []
 
 
-def test_every_missing_and_extra_column_is_named(trips: pl.DataFrame) -> None:
-    table = trips.drop("humid", "weekday").with_columns(tail=pl.lit("N1"), gate=1)
-    assert named(check(DATASET_NAME, table)) == [
+def test_what_is_wrong_with_the_columns_is_named(trips: pl.DataFrame) -> None:
+    assert found_in(trips.drop("humid", "weekday").with_columns(tail=pl.lit("N1"), gate=1)) == [
         ("weekday", "column is missing", 1, []),
         ("humid", "column is missing", 1, []),
         ("tail", "column is not in the schema", 1, []),
         ("gate", "column is not in the schema", 1, []),
     ]
-
-
-def test_columns_in_another_order_are_a_violation(trips: pl.DataFrame) -> None:
-    (found,) = check(DATASET_NAME, trips.select(reversed(trips.columns)))
-    assert "columns in the order flight_date, carrier" in found.rule
+    assert found_in(trips.clear()) == [("", "at least one row", 1, [])]
+    ((_, rule, *_),) = found_in(trips.select(reversed(trips.columns)))
+    assert "columns in the order flight_date, carrier" in rule
 
 
 def test_a_wrong_type_is_named_once_and_hides_no_other_fault(trips: pl.DataFrame) -> None:
-    table = put("distance", -1)(trips).with_columns(pl.col("flight").cast(pl.Int32), pl.col("weekday").cast(str))
-    found = {violation.column: violation for violation in check(DATASET_NAME, table)}
-    assert set(found) == {"flight", "weekday", "distance"}
-    assert (found["flight"].rule, found["flight"].count) == ("type Int64, not Int32", 40)
-    assert found["weekday"].rule == "type Int64, not String"
+    """A moment is no date."""
+    types = {"flight": pl.Int32, "weekday": pl.String, "flight_date": pl.Datetime}
+    found = found_in(put("distance", -1)(trips).cast(types))  # type: ignore[arg-type]
+    assert {column: (rule, count) for column, rule, count, _ in found} == {
+        "flight": ("type Int64, not Int32", 40),
+        "weekday": ("type Int64, not String", 40),
+        "flight_date": ("type Date, not Datetime(time_unit='us', time_zone=None)", 40),
+        "distance": ("in_range(50, 6000)", 1),
+    }
 
 
-def test_an_empty_table_is_a_violation(trips: pl.DataFrame) -> None:
-    assert named(check(DATASET_NAME, trips.clear())) == [("", "at least one row", 1, [])]
+def test_cases_are_capped_and_counts_are_not(trips: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the schema says: without a limit pandera makes Python objects of all bad rows."""
+    copied: list[int] = []
+    translate = violations._translate
 
+    def counting(errors: Any, *rest: Any) -> Any:
+        copied.extend(len(error.failure_cases) for error in errors)
+        return translate(errors, *rest)
 
-def test_a_lazy_table_is_checked_like_an_eager_one(trips: pl.DataFrame) -> None:
-    bad = put("distance", -1)(trips)
-    assert check(DATASET_NAME, bad.lazy()) == check(DATASET_NAME, bad) != []
-
-
-def test_cases_are_capped_and_counts_are_not(trips: pl.DataFrame) -> None:
-    bad = pl.concat([trips] * 50).with_columns(carrier=pl.lit("Z" * 500), arr_delay=pl.lit(None, dtype=pl.Int64))
+    monkeypatch.setattr(violations, "_translate", counting)
+    bad = pl.concat([trips] * 50).with_columns(carrier=pl.lit("Z" * 500), distance=pl.lit(-1, dtype=pl.Int64))
     found = check(DATASET_NAME, bad)
-    assert {violation.column for violation in found} >= {"carrier", "arr_delay"}
+    assert {violation.column for violation in found} >= {"carrier", "distance"}
     assert all(violation.count == 2000 and len(violation.cases) == 5 for violation in found)
     assert all(len(case.value) < 200 for violation in found for case in violation.cases)
+    assert max(copied) == violations.CASES
 
 
-@pytest.mark.parametrize(
-    "off", [{"validation_enabled": False}, {"validation_depth": ValidationDepth.SCHEMA_ONLY}], ids=["off", "no data"]
-)
-def test_a_switched_off_validation_is_refused(trips: pl.DataFrame, off: dict[str, object]) -> None:
-    with config_context(**off), pytest.raises(Refusal, match="switched off"):  # type: ignore[arg-type]
-        check(DATASET_NAME, put("distance", -1)(trips))
-
-
-def test_the_environment_cannot_switch_validation_off(tmp_path: Path, bare: Path, trips: pl.DataFrame) -> None:
+def test_validation_cannot_be_switched_off(tmp_path: Path, bare: Path, trips: pl.DataFrame) -> None:
     put("distance", -1)(trips).write_parquet(tmp_path / "bad.parquet")
     words = ("data_schemas", "validate", DATASET_NAME, "--table", str(tmp_path / "bad.parquet"))
     answer = process.run(*words, root=bare, PANDERA_VALIDATION_ENABLED="False")
     assert answer.code == 2
     assert "PANDERA_VALIDATION_ENABLED" in answer.error
     assert "Traceback" not in answer.error
+    with (
+        config_context(validation_depth=ValidationDepth.SCHEMA_ONLY),
+        pytest.raises(Refusal, match="switched off"),
+    ):
+        check(DATASET_NAME, trips)
 
 
 def test_the_whole_dataset_passes_with_the_same_report_each_time(inside: Path, capsys: Capture) -> None:
@@ -190,80 +172,59 @@ def test_the_whole_dataset_passes_with_the_same_report_each_time(inside: Path, c
 
 
 def test_a_violation_is_printed_reported_and_fails(trips: pl.DataFrame, capsys: Capture) -> None:
-    put("distance", -1)(trips).write_parquet("march.parquet")
-    assert run(Path("march.parquet"), Path("out/report.json")) == 1
-    report = json.loads(Path("out/report.json").read_text())
-    assert report["verdict"] == "fail"
-    (violation,) = report["violations"]
-    assert violation["cases"] == [{"row": 5, "value": "-1", "file": ""}]
-    printed = capsys.readouterr().out
-    assert all(word in printed for word in ("distance", "in_range(50, 6000)", "-1", "5", "out/report.json"))
-
-
-def test_another_table_leaves_the_report_of_the_dataset_alone(trips: pl.DataFrame) -> None:
-    trips.write_parquet("march.parquet")
-    assert run(Path("march.parquet")) == 0
+    """Another table leaves the report of the dataset alone, and what a row holds cannot act on the terminal."""
+    bad = put("carrier", "\x1b[31m[bold]")(put("distance", -1)(trips)).with_columns(pl.lit(1).alias("x\x1b[2J"))
+    bad.write_parquet("march.parquet")
+    distance = next(each for each in reported("march.parquet") if each["column"] == "distance")
+    assert distance["cases"] == [{"row": 5, "value": "-1", "file": ""}]
     assert not REPORT.exists()
-    assert REPORT.with_name("validation-march.json").exists()
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("distance", "in_range", "-1", "5", "[bold]", "validation-march.json"))
+    assert "\x1b" not in printed
+    assert run("march.parquet", "out/report.json") == 1
+    assert json.loads(Path("out/report.json").read_text())["verdict"] == "fail"
 
 
 def test_rows_are_located_in_the_file_they_came_from() -> None:
-    store(m01=make_trips(1), m02=put("distance", -1, row=9)(make_trips(2)))
-    assert run() == 1
-    (violation,) = json.loads(REPORT.read_text())["violations"]
-    assert violation["cases"] == [{"row": 9, "value": "-1", "file": "2013-02.parquet"}]
+    (found,) = stored(m01=make_trips(1), m02=put("distance", -1, row=9)(make_trips(2)))
+    assert found["cases"] == [{"row": 9, "value": "-1", "file": "2013-02.parquet"}]
 
 
 def test_a_month_stored_twice_is_found() -> None:
-    store(m01=make_trips(1), m02=make_trips(1))
-    assert run() == 1
-    (violation,) = json.loads(REPORT.read_text())["violations"]
-    assert (violation["rule"], violation["count"]) == ("a trip occurs once", 80)
+    (found,) = stored(m01=make_trips(1), m02=make_trips(1))
+    assert (found["rule"], found["count"]) == ("a trip occurs once", 80)
 
 
 def test_files_that_differ_in_shape_are_each_named() -> None:
-    store(m01=make_trips(1), m02=make_trips(2).drop("visib"), m03=make_trips(3).clear())
+    stored(m01=make_trips(1), m02=make_trips(2).drop("visib"), m03=make_trips(3).clear())
     (DATA / "2013-04.parquet").write_bytes(b"PAR1 but no more")
-    assert run() == 1
-    rules = [violation["rule"] for violation in json.loads(REPORT.read_text())["violations"]]
-    assert any("2013-04.parquet can be read" in rule for rule in rules)
-    assert "column is missing (2013-02.parquet)" in rules
-    assert "at least one row (2013-03.parquet)" in rules
+    rules = " ".join(found["rule"] for found in reported())
+    for words in ("2013-04.parquet cannot be read", "missing (2013-02.parquet)", "one row (2013-03.parquet)"):
+        assert words in rules
 
 
 def test_data_that_is_not_the_pinned_version_fails() -> None:
-    store(m01=make_trips(1))
-    assert run() == 0
+    assert stored(m01=make_trips(1)) == []
     make_trips(2).write_parquet(DATA / "2013-02.parquet")  # rows that hold the contract, put there by hand
-    assert run() == 1
-    (violation,) = json.loads(REPORT.read_text())["violations"]
-    assert "as data.dvc pins it" in violation["rule"]
+    assert ["as data.dvc pins it" in found["rule"] for found in reported()] == [True]
 
 
 def test_csv_holds_the_same_contract(trips: pl.DataFrame) -> None:
     table = Path("trips.csv")
-    trips.write_csv(table)
-    assert validate.read(DATASET_NAME, table).equals(trips)
-    trips.write_csv(table, separator=";")
-    assert validate.read(DATASET_NAME, table).equals(trips)
+    for separator in ",;":
+        trips.write_csv(table, separator=separator)
+        assert validate.read(DATASET_NAME, table).equals(trips)
     put("distance", -1)(trips).write_csv(table)
-    assert named(validate.inspect(DATASET_NAME, [table]).violations) == [("distance", "in_range(50, 6000)", 1, [5])]
+    (found,) = reported("trips.csv")
+    assert (found["column"], found["rule"], found["count"]) == ("distance", "in_range(50, 6000)", 1)
 
 
-@pytest.mark.parametrize(
-    ("column", "cell", "type_"),
-    [
-        ("distance", "far", "Int64"),
-        ("distance", "1.5", "Int64"),
-        ("temp", "warm", "Float64"),
-        ("flight_date", "x", "Date"),
-    ],
-)
-def test_a_csv_cell_of_the_wrong_type_is_located(trips: pl.DataFrame, column: str, cell: str, type_: str) -> None:
+@pytest.mark.parametrize(("column", "cell", "kind"), [("distance", "1.5", "Int64"), ("flight_date", "x", "Date")])
+def test_a_csv_cell_of_the_wrong_type_is_located(trips: pl.DataFrame, column: str, cell: str, kind: str) -> None:
     put(column, cell)(trips.with_columns(pl.col(column).cast(pl.String))).write_csv("trips.csv")
-    (found,) = validate.inspect(DATASET_NAME, [Path("trips.csv")]).violations
-    assert (found.column, found.rule, found.count) == (column, f"type {type_}", 1)
-    assert (found.cases[0].row, found.cases[0].value) == (5, f"'{cell}'")
+    (found,) = reported("trips.csv")
+    assert (found["column"], found["rule"], found["count"]) == (column, f"type {kind}", 1)
+    assert found["cases"] == [{"row": 5, "value": f"'{cell}'", "file": ""}]
 
 
 US, BERLIN = pl.Datetime("us"), pl.Datetime("us", "Europe/Berlin")
@@ -274,21 +235,17 @@ US, BERLIN = pl.Datetime("us"), pl.Datetime("us", "Europe/Berlin")
     [
         ("2013-01-31", pl.Date(), date(2013, 1, 31)),
         ("13-01-01", pl.Date(), None),
-        (" 2013-01-01", pl.Date(), None),
         ("+2013-01-01", pl.Date(), None),
         ("2013-02-30", pl.Date(), None),
         ("2013-01-02 10:00", US, datetime(2013, 1, 2, 10)),
         ("2013-01-02T10:00:00.25", US, datetime(2013, 1, 2, 10, 0, 0, 250_000)),
         ("2013-01-02T10:00:00.0000001", US, None),
-        ("01/02/2013 10:00:00", US, None),
         ("2013-01-02T10:00:00Z", US, None),
         ("2013-01-02T10:00:00Z", BERLIN, datetime(2013, 1, 2, 11, tzinfo=ZoneInfo("Europe/Berlin"))),
         ("2013-01-02 10:00:00", BERLIN, datetime(2013, 1, 2, 10, tzinfo=ZoneInfo("Europe/Berlin"))),
         ("10:30", pl.Time(), time(10, 30)),
         ("10:30:00.000000000", pl.Time(), time(10, 30)),
-        ("25:00:00", pl.Time(), None),
         ("True", pl.Boolean(), True),
-        ("false", pl.Boolean(), False),
         ("yes", pl.Boolean(), None),
         ("2.340", pl.Decimal(10, 2), Decimal("2.34")),
         ("2.345", pl.Decimal(10, 2), None),
@@ -300,44 +257,11 @@ def test_text_is_the_value_that_it_says_or_none(cell: str, kind: pl.DataType, va
 
 
 @pytest.mark.parametrize("name", ["trips.csv", "trips.parquet"])
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x81" * 500, b"PAR1" + b"\0" * 300 + b"PAR1"])
-def test_an_unreadable_file_is_a_violation(name: str, content: bytes, capsys: Capture) -> None:
-    Path(name).write_bytes(content)
-    assert run(Path(name)) == 1
-    assert "violate the contract" in capsys.readouterr().out
-
-
-def test_a_truncated_parquet_file_is_a_violation(trips: pl.DataFrame) -> None:
-    trips.write_parquet("trips.parquet")
-    whole = Path("trips.parquet").read_bytes()
-    for size in (len(whole) // 2, len(whole) - 3):
-        Path("trips.parquet").write_bytes(whole[:size])
-        assert run(Path("trips.parquet")) == 1
-
-
-def test_what_a_row_holds_cannot_act_on_the_terminal(trips: pl.DataFrame, capsys: Capture) -> None:
-    bad = put("carrier", "\x1b[31m[bold]")(trips).with_columns(pl.lit(1).alias("x\x1b[2J"))
-    bad.write_parquet("trips.parquet")
-    assert run(Path("trips.parquet")) == 1
-    printed = capsys.readouterr().out
-    assert "\x1b" not in printed
-    assert "[bold]" in printed
-
-
-def test_a_wrong_name_or_a_missing_file_is_refused() -> None:
-    with pytest.raises(Refusal, match=r"no dataset 'specimen_trains'.*datasets: specimen_trips"):
-        validate.main(argparse.Namespace(dataset="specimen_trains", table=None, report=None))
-    with pytest.raises(Refusal, match=f"python -m data_schemas ingest {DATASET_NAME}"):
-        run()
-    with pytest.raises(Refusal, match=r"nowhere\.csv is not a file"):
-        run(Path("nowhere.csv"))
-    with pytest.raises(Refusal, match="is not a file"):
-        run(Path("data_schemas"))
-    Path("trips.xlsx").write_text("")
-    with pytest.raises(Refusal, match=r"neither \.csv nor \.parquet"):
-        run(Path("trips.xlsx"))
-
-
-def test_a_date_is_a_date_and_not_a_moment(trips: pl.DataFrame) -> None:
-    table = trips.with_columns(pl.col("flight_date").cast(pl.Datetime))
-    assert [violation.column for violation in check(DATASET_NAME, table)] == ["flight_date"]
+def test_an_unreadable_file_is_a_violation(trips: pl.DataFrame, name: str) -> None:
+    contents = [b"", b"\xff\xfe\x00\x81" * 500, b"PAR1" + b"\0" * 300 + b"PAR1"]
+    if name.endswith(".parquet"):
+        trips.write_parquet(name)
+        contents += [Path(name).read_bytes()[:size] for size in (5_000, -3)]
+    for content in contents:
+        Path(name).write_bytes(content)
+        assert reported(name)

@@ -36,18 +36,8 @@ class Hub:
         script = f'exec {shlex.quote(sys.executable)} -ISE -c {shlex.quote(code)} {shlex.quote(str(self.file))} "$@"'
         (folder / "gh").write_text(f"#!/bin/sh\n{script}\n")
         (folder / "gh").chmod(0o755)
-        self.write(
-            {
-                "pulls": [],
-                "runs": [],
-                "statuses": [],
-                "calls": [],
-                "labels": [],
-                "attested": [],
-                "issues": [],
-                "fail": "",
-            }
-        )
+        kinds = ("pulls", "runs", "statuses", "calls", "labels", "attested", "issues")
+        self.write({"fail": "", **{kind: [] for kind in kinds}})
 
     @property
     def environment(self) -> dict[str, str]:
@@ -82,15 +72,11 @@ class Hub:
     def propose(self, branch: str, repository: str = REPOSITORY, state: str = "open", sha: str = "0" * 40) -> int:
         """A person's pull request; from `repository`, which may be a stranger's fork."""
         known = self.read()
-        number = _propose(known, branch, repository, {"title": "theirs", "body": "theirs", "base": "main"}, sha)[
-            "number"
-        ]
-        known["pulls"][-1] |= {
-            "state": "closed" if state == "merged" else state,
-            "merged_at": "now" * (state == "merged"),
-        }
+        made = _propose(known, branch, repository, {"title": "theirs", "body": "theirs", "base": "main"}, sha)
+        merged = state == "merged"
+        known["pulls"][-1] |= {"state": "closed" if merged else state, "merged_at": "now" * merged}
         self.write(known)
-        return int(number)
+        return int(made["number"])
 
     def artifact(self, attempt: int, path: str, text: str) -> Path:
         """A file of what an attempt of a run uploaded: artifact and its path below."""

@@ -1,4 +1,7 @@
-"""What every workflow keeps, one rule a function, from a file to the sentences that say where it breaks the rule."""
+"""What every workflow keeps, one rule a function, from a file to the sentences that say where it breaks the rule.
+
+Expressions inside scripts are left to zizmor (test_linters.py).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 from tests.github import trust
 from tests.github.commands import commands
 from tests.github.expressions import evaluate
-from tests.github.workflows import EXPRESSION, File, read
+from tests.github.workflows import File, read
 
 PINNED = re.compile(r"uses: (?:[\w.-]+/)+[\w.-]+@[0-9a-f]{40}  ?# v\d+\.\d+\.\d+$")
 OWN = "$/"  # GitHub's name for the commit that runs: needs no checkout, and a changed workspace does not change it
@@ -115,14 +118,6 @@ def shell(file: File) -> Iterator[str]:
             yield f"{step.place}: continue-on-error hides a failure"
 
 
-def expressions(file: File) -> Iterator[str]:
-    """An expression in a script is text that the shell runs; through `env:` it stays a value."""
-    for step in file.steps():
-        for text in (step.run, str(step.content.get("with", {}).get("script", ""))):
-            if found := EXPRESSION.search(text):
-                yield f"{step.place}: {found[0]} inside the script; hand it over through env:"
-
-
 def outputs(file: File) -> Iterator[str]:
     """An output that nobody sets is empty text, and a condition on it is quietly false."""
     for name, job in file.jobs.items():
@@ -191,7 +186,7 @@ def _own(uses: str, given: dict[str, str]) -> Iterator[str]:
 RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
-        pinned, permissions, timeouts, credentials, concurrency, triggers, shell, expressions, outputs, verbs, versions,
+        pinned, permissions, timeouts, credentials, concurrency, triggers, shell, outputs, verbs, versions,
         required,
     )
 }  # fmt: skip

@@ -81,27 +81,19 @@ def report(tmp_path: Path) -> Report:
 # What a branch rule counts
 
 
-def test_a_dispatched_run_alone_leaves_a_pull_request_waiting(report: Report) -> None:
-    """So `gh workflow run ci.yml` satisfies no rule, however green it is."""
-    report.hub.ran("ci.yml", SHA, event="workflow_dispatch", head_branch="work")
-    assert not report.hub.mergeable(report.hub.own()["number"])
-
-
 @pytest.mark.parametrize(("conclusion", "merges"), [("success", True), ("failure", False), ("timed_out", False)])
 def test_its_verdict_is_a_status_of_the_commit_that_the_rule_counts(
     report: Report, conclusion: str, merges: bool
 ) -> None:
+    """A dispatched run alone satisfies no rule, however green it is; a rerun takes a verdict back."""
+    report.hub.ran("ci.yml", SHA, event="workflow_dispatch", head_branch="work")
+    assert not report.hub.mergeable(report.hub.own()["number"])
+    report.deliver("workflow_dispatch", "success")
     assert report.deliver("workflow_dispatch", conclusion)["status"] == "success"
-    (status,) = report.hub.read()["statuses"]
+    status = report.hub.read()["statuses"][-1]
     assert (status["sha"], status["context"], status["state"]) == (SHA, "required", "success" if merges else "failure")
     assert status["target_url"] == "https://github.com/team/fork/actions/runs/7"
     assert report.hub.mergeable(report.hub.own()["number"]) is merges
-
-
-def test_a_rerun_takes_a_verdict_back(report: Report) -> None:
-    for conclusion in ("success", "failure"):
-        report.deliver("workflow_dispatch", conclusion)
-    assert not report.hub.mergeable(report.hub.own()["number"])
 
 
 @pytest.mark.parametrize(
@@ -142,15 +134,12 @@ def test_after_a_rerun_the_comment_has_the_new_verdict(report: Report, tmp_path:
 
 
 def test_of_several_with_that_commit_the_branchs_own_is_commented(report: Report) -> None:
+    """A stranger's is not at this commit, and another branch has none."""
+    assert report.deliver(branch="another")["comment"] == "success"
+    report.deliver(repository=STRANGER)
+    assert report.comments == {}
     report.deliver()
     assert list(report.comments) == [str(report.hub.own()["number"])]
-    report.deliver(repository=STRANGER)
-    assert len(report.comments) == 1, "a stranger's is not at this commit"
-
-
-def test_where_there_is_no_pull_request_nothing_is_posted(report: Report) -> None:
-    assert report.deliver(branch="another")["comment"] == "success"
-    assert report.comments == {}
 
 
 def test_the_verdict_stands_first_models_follow_and_manifests_come_last(report: Report) -> None:
@@ -196,16 +185,12 @@ def test_what_fits_is_not_cut(report: Report) -> None:
 # What a pull request wrote is only ever text
 
 
-def test_a_link_in_an_artifact_is_not_followed(report: Report, tmp_path: Path) -> None:
+def test_neither_a_link_nor_the_name_of_a_file_leads_elsewhere(report: Report, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret\n")
     report.hub.artifact(1, "report-0-required/more.md", "").unlink()
     (report.hub.folder / "artifacts/1/report-0-required/more.md").symlink_to(tmp_path / "secret")
     report.deliver()
     assert report.text() == ["verdict"]
-
-
-def test_the_name_of_a_file_names_no_other_one(report: Report, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("secret\n")
     report.hub.artifact(1, f"report-0-required/a\n{tmp_path}/secret\n.md", "more\n")
     report.deliver()
     assert "secret" not in report.text()

@@ -35,9 +35,9 @@ def _owners(path: str) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize(
-    ("path", "like"),
-    [
+def test_a_change_has_the_owner_who_answers_for_it() -> None:
+    """Whoever that is: of a path the same as of another one, and somebody; of a release to staging nobody."""
+    for path, like in (
         ("models/any/network.py", "models/any/model.yaml"),
         ("models/any/resources.yaml", "models/gates.py"),
         ("models/gates.py", "deploy/verify.py"),
@@ -45,25 +45,13 @@ def _owners(path: str) -> list[str]:
         ("data_schemas/validate.py", "deploy/verify.py"),
         ("deploy/releases/production/any/passport.yaml", "deploy/releases/production/any/kustomization.yaml"),
         (".github/CODEOWNERS", "deploy/verify.py"),
-    ],
-)
-def test_a_change_has_the_owner_who_answers_for_it(path: str, like: str) -> None:
-    """Whoever that is: of a path the same as of another one, and somebody."""
-    assert _owners(path) == _owners(like) != []
-
-
-def test_the_template_has_a_team_for_each_kind_of_change() -> None:
+    ):
+        assert _owners(path) == _owners(like) != []
+    assert _owners("deploy/releases/staging/any/passport.yaml") == []
     kinds = ("models/any/model.yaml", "data_schemas/any/schema.py", "deploy/releases/production/any/x", "README.md")
     assert FORKED or len({str(_owners(path)) for path in kinds}) == len(kinds)
-
-
-def test_a_release_to_staging_needs_no_owner() -> None:
-    assert _owners("deploy/releases/staging/any/passport.yaml") == []
-
-
-@pytest.mark.parametrize("pattern", [pattern for pattern, *_ in OWNERS if "releases/" not in pattern])
-def test_every_pattern_of_codeowners_fits_something(pattern: str) -> None:
-    assert any(ROOT.glob(pattern.strip("/"))) or (FORKED and pattern.strip("/").startswith(TEAMS_OWN))
+    for pattern in [pattern.strip("/") for pattern, *_ in OWNERS if "releases/" not in pattern]:
+        assert any(ROOT.glob(pattern)) or (FORKED and pattern.startswith(TEAMS_OWN)), pattern
 
 
 def test_the_branch_rules_ask_for_a_job_that_every_pull_request_has() -> None:
@@ -77,15 +65,12 @@ def test_the_branch_rules_ask_for_a_job_that_every_pull_request_has() -> None:
     assert {"deletion", "non_fast_forward"} <= rules.keys()
 
 
-def test_nobody_is_excepted_from_the_checks() -> None:
+def test_the_rules_are_active_on_main_and_nobody_is_excepted_from_the_checks() -> None:
     assert RULESETS["checks"]["bypass_actors"] == []
     assert all(actor["bypass_mode"] == "pull_request" for actor in RULESETS["review"]["bypass_actors"])
-
-
-@pytest.mark.parametrize("name", RULESETS)
-def test_a_ruleset_is_active_on_main_and_named_like_its_file(name: str) -> None:
-    assert (RULESETS[name]["name"], RULESETS[name]["enforcement"]) == (name, "active")
-    assert RULESETS[name]["conditions"]["ref_name"]["include"] == ["~DEFAULT_BRANCH"]
+    for name, rules in RULESETS.items():
+        assert (rules["name"], rules["enforcement"]) == (name, "active")
+        assert rules["conditions"]["ref_name"]["include"] == ["~DEFAULT_BRANCH"]
 
 
 def test_apply_replaces_the_rules_that_are_there_and_makes_the_others(tmp_path: Path) -> None:

@@ -149,16 +149,9 @@ def _starts(job: dict[str, Any], conclusion: str | None, repository: str = "team
     """Whether a job starts for a run of any event with this end, on a branch that is called `main`."""
     for event in ("push", "pull_request", "workflow_dispatch", "schedule"):
         login = "github-actions[bot]" if event == "workflow_dispatch" else "stranger"
-        run: dict[str, Any] = {
-            "event": event,
-            "conclusion": conclusion,
-            "head_branch": "main",
-            "actor": {"login": login},
-        }
-        run |= {
-            "actor": {"login": login},
-            "head_repository": {"full_name": repository, "fork": repository != "team/fork"},
-        }
+        run: dict[str, Any] = {"event": event, "conclusion": conclusion, "head_branch": "main"}
+        owner = {"full_name": repository, "fork": repository != "team/fork"}
+        run |= {"actor": {"login": login}, "head_repository": owner}
         github = {"event_name": "workflow_run", "repository": "team/fork", "ref": "refs/heads/main"}
         contexts = {"github": github | {"event": {"workflow_run": run}}, "inputs": None, "needs": {}, "vars": {}}
         if evaluate(_bare(str(job.get("if", "true"))), contexts | STATES):

@@ -18,6 +18,7 @@ from tests.support.process import Answer
 from tests.support.repository import ROOT
 from tests.support.specimens import MODEL
 
+Ask = Callable[..., Answer]
 PLAN: dict[str, Any] = {
     "since": "0" * 40,
     "changed": 2,
@@ -57,31 +58,24 @@ CONTRACT = "python -m serving contract specimen_delay --since {} --report models
 DIFF = "python -m deploy diff --since {} --report deploy/build/diff.md"
 
 
-def test_all_of_a_plan_is_run_in_the_order_of_the_jobs(called: list[str], verb: Callable[..., Answer]) -> None:
+def test_all_of_a_plan_is_run_in_the_order_of_the_jobs(called: list[str], verb: Ask) -> None:
     answer = verb("ci", "--since", "1")
     assert answer.code == 0
     assert answer.out.splitlines()[-1].startswith("ci: green, 8 jobs in ")
-    names = {
-        "model": "specimen_delay",
-        "dataset": "specimen_trips",
-        "part": "serving",
-        "since": "1" * 40,
-    }  # what the plan says
+    names = {"model": "specimen_delay", "dataset": "specimen_trips", "part": "serving", "since": "1" * 40}
     expected = [shlex.join(shlex.split(line.format(**names))) for lines in PLANNED.values() for line in lines]
     assert called == expected
 
 
-def test_what_the_plan_leaves_out_is_not_run(called: list[str], monkeypatch: pytest.MonkeyPatch, verb: Any) -> None:
-    left = {"code": False, "tests": [], "manifests": False}
-    models = [{"name": "specimen_delay", "stages": ["build", "rehearse"]}]
-    monkeypatch.setattr(plan, "plan", lambda _: PLAN | left | {"datasets": [], "models": models})
+def test_what_the_plan_leaves_out_is_not_run(called: list[str], monkeypatch: pytest.MonkeyPatch, verb: Ask) -> None:
+    left = {"code": False, "tests": [], "manifests": False, "datasets": []}
+    models = [{"name": "specimen_delay", "stages": ["build"]}]
+    monkeypatch.setattr(plan, "plan", lambda _: PLAN | left | {"models": models})
     assert verb("ci").code == 0
-    assert called[:2] == [CONTRACT.format("0" * 40), "python -m serving build specimen_delay"]
-    assert called[-1] == "python -m deploy rehearse specimen_delay"
-    assert len(called) == 4
+    assert called == [CONTRACT.format("0" * 40), "python -m serving build specimen_delay"]
 
 
-def test_a_red_stage_ends_its_model_and_nothing_else(called: list[str], verb: Callable[..., Answer]) -> None:
+def test_a_red_stage_ends_its_model_and_nothing_else(called: list[str], verb: Ask) -> None:
     FAIL.append("models reproduce")
     answer = verb("ci")
     assert answer.code == 1
@@ -91,31 +85,19 @@ def test_a_red_stage_ends_its_model_and_nothing_else(called: list[str], verb: Ca
     assert called[-1] == DIFF.format("main" * 40)
 
 
-def test_a_contract_that_breaks_callers_ends_its_model(called: list[str], verb: Callable[..., Answer]) -> None:
-    FAIL.append("serving contract")
-    answer = verb("ci")
-    assert (answer.code, "python -m serving build specimen_delay" in called) == (1, False)
-    assert "ci: RED: build specimen_delay, " in answer.out
-
-
-def test_one_job_is_a_step_of_the_workflow(
-    called: list[str], verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_job_is_a_step_of_the_workflow(called: list[str], verb: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     verify = "::group::python -m deploy verify\n::endgroup::\n"
     assert verb("ci", "manifests").out == f"{verify}::group::{DIFF.format('main')}\n::endgroup::\n"
     called.clear()
-    assert verb("ci", "build", "specimen_delay", "--since", "abc").code == 0
-    assert called == [CONTRACT.format("abc"), "python -m serving build specimen_delay"]
-    called[:] = ["before"]
-    FAIL.append("--check")
-    answer = verb("ci", "gates", "specimen_delay")
-    assert (answer.code, called[1:]) == (1, ["python -m models run specimen_delay --check"])
-    assert "::error title=ci gates specimen_delay::ci gates specimen_delay: `python -m models run" in answer.out
+    FAIL.append("serving contract")  # what breaks callers is not built
+    answer = verb("ci", "build", "specimen_delay", "--since", "abc")
+    assert (answer.code, called) == (1, [CONTRACT.format("abc")])
+    assert "::error title=ci build specimen_delay::ci build specimen_delay: `python -m serving contract" in answer.out
 
 
 def test_tests_beside_a_model_run_with_its_gates(
-    called: list[str], verb: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    called: list[str], verb: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of its behaviour ran as a gate; without others pytest would find none, which is red."""
     shutil.copytree(".", tmp_path / "tree")
@@ -128,30 +110,16 @@ def test_tests_beside_a_model_run_with_its_gates(
     assert called[-2:] == [every, "python -m pytest models/specimen_delay"]
 
 
-def test_a_release_judges_the_committed_model_and_trains_nothing(
-    called: list[str], verb: Callable[..., Answer]
-) -> None:
-    assert verb("ci", "release", "specimen_delay").code == 0
-    assert called == [
-        "python -m models run specimen_delay --check",
-        "python -m data_schemas ingest specimen_trips --pinned",
-        "python -m models run specimen_delay --no-train",
-    ]
-
-
 @pytest.mark.parametrize(
     ("words", "printed"),
     [
         (["nothing"], "there is no job 'nothing'; jobs: code, tests, data,"),
-        (["gates"], "the job gates needs a model; there are: "),
         (["release"], "the job release needs a model; there are: "),
         (["data", "../specimen_trips"], "the job data needs a dataset; there are: "),
         (["code", "specimen_trips"], "the job code is about everything; leave 'specimen_trips' out."),
     ],
 )
-def test_a_job_that_is_not_there_is_one_sentence(
-    called: list[str], verb: Callable[..., Answer], words: list[str], printed: str
-) -> None:
+def test_a_job_that_is_not_there_is_one_sentence(called: list[str], verb: Ask, words: list[str], printed: str) -> None:
     answer = verb("ci", *words)
     assert (answer.code, called) == (2, [])
     assert printed in answer.error

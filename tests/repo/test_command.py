@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,10 +19,9 @@ from repo.lib.files import exclusive, write
 from tests.support.specimens import DATASET_NAME
 
 pytestmark = pytest.mark.usefixtures("handlers_kept")
-ENDINGS = [signal.SIGTERM, signal.SIGHUP]
 
 
-def become(monkeypatch: pytest.MonkeyPatch, signals: list[signal.Signals]) -> list[str]:
+def become(monkeypatch: pytest.MonkeyPatch, *signals: signal.Signals) -> list[str]:
     """`validate` that is sent these; the list says whether it unwound."""
     unwound: list[str] = []
 
@@ -37,30 +37,30 @@ def become(monkeypatch: pytest.MonkeyPatch, signals: list[signal.Signals]) -> li
     return unwound
 
 
-@pytest.mark.parametrize("number", ENDINGS)
+def validate(verbs: Sequence[command.Verb] = VERBS, lock: Path | None = None) -> int:
+    return command.run("data_schemas", verbs, ["validate", DATASET_NAME], lock=lock)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_verb_that_is_told_to_end_unwinds(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
-    """SIGHUP is a terminal that was closed."""
-    unwound = become(monkeypatch, [number])
+    """SIGHUP is a terminal that was closed, which a verb under nohup outlives."""
+    unwound = become(monkeypatch, number)
     with pytest.raises(SystemExit) as ended:
-        command.run("data_schemas", VERBS, ["validate", DATASET_NAME])
-    assert ended.value.code == 128 + number
-    assert unwound == ["unwound"]
-
-
-def test_a_verb_under_nohup_outlives_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    become(monkeypatch, [signal.SIGHUP])
+        validate()
+    assert (ended.value.code, unwound) == (128 + number, ["unwound"])
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    assert command.run("data_schemas", VERBS, ["validate", DATASET_NAME]) == 0
+    become(monkeypatch, signal.SIGHUP)
+    assert validate() == 0
 
 
 def test_one_process_at_a_time_holds_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    become(monkeypatch, [])
+    become(monkeypatch)
     lock, alone = tmp_path / "lock", [dataclasses.replace(each, alone=True) for each in VERBS]
     with exclusive(lock, "this test"):
-        assert command.run("data_schemas", alone, ["validate", DATASET_NAME], lock=lock) == 2
-        assert command.run("data_schemas", alone, ["validate", DATASET_NAME]) == 0
-        assert command.run("data_schemas", VERBS, ["validate", DATASET_NAME], lock=lock) == 0, "it works beside others"
-    assert command.run("data_schemas", alone, ["validate", DATASET_NAME], lock=lock) == 0
+        assert validate(alone, lock) == 2
+        assert validate(alone) == 0
+        assert validate(VERBS, lock) == 0, "it works beside others"
+    assert validate(alone, lock) == 0
 
 
 @pytest.mark.parametrize("error", [ValueError("two\n  lines"), SystemExit("two\n  lines")])
@@ -76,9 +76,8 @@ def test_a_path_that_cannot_be_written_is_named(
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     target = tmp_path / path
-    verb = SimpleNamespace(main=lambda _: write(target, "report"))
-    monkeypatch.setitem(sys.modules, "data_schemas.validate", verb)
-    assert command.run("data_schemas", VERBS, ["validate", DATASET_NAME]) == 2
+    monkeypatch.setitem(sys.modules, "data_schemas.validate", SimpleNamespace(main=lambda _: write(target, "report")))
+    assert validate() == 2
     sentence = capsys.readouterr().err
     named = sentence.split(": ")[1]
     assert str(target).startswith(named)
@@ -86,20 +85,11 @@ def test_a_path_that_cannot_be_written_is_named(
     assert sorted(each.name for each in tmp_path.rglob("*")) == ["file", "folder"]
 
 
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("wait_time", "wait_time"),
-        ("wait_time/", "wait_time"),
-        ("models/wait_time/", "wait_time"),
-        ("wait-time", "wait_time"),
-        ("../models/wait_time", "../models/wait_time"),
-        ("elsewhere/wait_time", "elsewhere/wait_time"),
-        ("", ""),
-    ],
-)
-def test_a_folder_is_known_as_a_shell_completes_it_and_as_a_cluster_tells_it(text: str, name: str) -> None:
-    assert command.noun(text) == name
+def test_a_folder_is_known_as_a_shell_completes_it_and_as_a_cluster_tells_it() -> None:
+    for text in ("wait_time", "wait_time/", "models/wait_time/", "wait-time"):
+        assert command.noun(text) == "wait_time"
+    for text in ("../models/wait_time", "elsewhere/wait_time", ""):
+        assert command.noun(text) == text
 
 
 def test_no_garbage_is_looked_for_among_what_was_imported() -> None:

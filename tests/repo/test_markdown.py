@@ -9,7 +9,7 @@ import pytest
 from repo.lib import markdown
 
 
-@pytest.mark.parametrize("cell", ["a | b", "a \\| b", "a \\\\| b", "a\n| b", "|"])
+@pytest.mark.parametrize("cell", ["a | b", "a \\| b", "a \\\\| b", "a\n| b"])
 def test_a_cell_stays_one_cell(cell: str) -> None:
     head, line, row, end = markdown.table(["one", "two"], [[cell, "x"]])
     assert (head, line, end) == ("| one | two |", "| --- | --- |", "")

@@ -15,17 +15,13 @@ def run(script: str, **options: object) -> bytes:
     return process.run([sys.executable, "-c", script], "it failed", **options)  # type: ignore[arg-type]
 
 
-def test_what_it_prints_is_returned_as_bytes(tmp_path: Path) -> None:
-    script = "import os, sys; print(os.getcwd(), os.environ['WORD'], sys.stdin.read())"
-    assert run(script, at=tmp_path, given=b"given", environment={"WORD": "set"}) == f"{tmp_path} set given\n".encode()
-
-
 @pytest.mark.parametrize(
     ("printed", "reason"),
     [
         ("first\nlast.\n", "last"),
         ("warning\nERROR: no route\nlast\n", "no route"),
         ("fatal: bad revision\nUse -- to separate\n", "bad revision"),
+        ("To x\n ! [rejected] main (fetch first)\nerror: failed to push\n", "[rejected] main (fetch first)"),
         ("Traceback\n  raise ValueError\nValueError: error: x", "ValueError: error: x"),
         ("x" * 999, "x" * process.LONGEST),
         (" \n", "it printed nothing"),
@@ -40,8 +36,11 @@ def test_a_failure_is_a_refusal_with_what_matters_of_what_it_said(printed: str, 
 
 def test_a_program_that_leaves_no_result_has_failed(tmp_path: Path) -> None:
     made = tmp_path / "made"
-    with pytest.raises(Refusal, match=r"it failed \(done\); look"):
-        run("print('done')", fix="look", makes=made)
+    script = "import os, sys; print(os.getcwd(), os.environ['WORD'], sys.stdin.read())"
+    options = {"at": tmp_path, "given": b"given", "environment": {"WORD": "set"}}
+    assert run(script, **options) == f"{tmp_path} set given\n".encode()
+    with pytest.raises(Refusal, match=r"it failed \(.* given\); look"):
+        run(script, fix="look", makes=made, **options)
     run("open('made', 'w')", at=tmp_path, makes=made)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from repo.lib.change import GROUND
 from tests.support.process import run
 
 # ASCII as an 8-bit locale: Python would take C for UTF-8 if these two did not say otherwise.
@@ -48,55 +49,53 @@ def stage(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def german(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+@pytest.fixture
+def german(tmp_path: Path) -> dict[str, str]:
     """A locale of eight bits, made for the test."""
     if shutil.which("localedef") is None or not Path("/usr/share/i18n/locales/de_DE").exists():
         pytest.skip("no locales to choose from; apt-get install locales")
-    name, folder = "de_DE.ISO-8859-1", tmp_path_factory.mktemp("locales")
+    name, folder = "de_DE.ISO-8859-1", tmp_path
     subprocess.run(["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(folder / name)], check=True)
     return {"LOCPATH": str(folder), "LC_ALL": name, "PYTHONUTF8": "0"}
 
 
-def ask(stage: Path, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[bytes]:
+PATHS = {"PYTHONPATH": os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)}
+
+
+def ask(stage: Path, environment: dict[str, str], *options: str, **output: int) -> tuple[bytes, bytes]:
+    """What it prints, on both streams; what it read is in the copy."""
     command = [sys.executable, *options, "-m", "stage", "verb"]
-    path = {"PYTHONPATH": os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)}
-    done = subprocess.run(command, cwd=stage, env=os.environ | path | environment, capture_output=True, check=False)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | output
+    done = subprocess.run(command, cwd=stage, env=os.environ | PATHS | environment, check=False, **pipes)  # type: ignore[call-overload]
     assert done.returncode == 0, done.stderr.decode()
     assert (stage / "copy").read_bytes() == TEXT.encode()
-    return done
+    return done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("environment", [ASCII, {"LC_ALL": "C"}])
 def test_a_log_is_utf8_whatever_the_locale(stage: Path, environment: dict[str, str]) -> None:
-    done = ask(stage, environment)
-    assert done.stdout.decode() == done.stderr.decode() == f"{TEXT}\n"
-
-
-def test_a_real_locale_of_eight_bits_is_one_of_them(stage: Path, german: dict[str, str]) -> None:
-    assert ask(stage, german).stdout.decode() == f"{TEXT}\n"
+    assert ask(stage, environment) == (f"{TEXT}\n".encode(), f"{TEXT}\n".encode())
 
 
 def test_a_log_of_a_chosen_encoding_shows_what_it_can(stage: Path) -> None:
-    done = ask(stage, LATIN)
-    assert done.stdout.decode("latin-1") == done.stderr.decode("latin-1") == "ü ?? ??\n"
+    shown = "ü ?? ??\n".encode("latin-1")
+    assert ask(stage, LATIN) == (shown, shown)
 
 
 def test_whoever_switches_the_mode_of_utf8_off_for_this_process_ends_in_no_loop(stage: Path) -> None:
-    assert ask(stage, {}, "-X", "utf8=0").stdout.decode() == f"{TEXT}\n"
+    assert ask(stage, {}, "-X", "utf8=0")[0] == f"{TEXT}\n".encode()
 
 
-def test_a_terminal_gets_the_letters_of_its_locale(stage: Path, german: dict[str, str]) -> None:
+def test_a_terminal_gets_the_letters_of_its_locale_and_a_log_those_of_utf8(stage: Path, german: dict[str, str]) -> None:
+    assert ask(stage, german)[0] == f"{TEXT}\n".encode()
     ours, its = pty.openpty()
-    path = {"PYTHONPATH": os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)}
-    command = [sys.executable, "-m", "stage", "verb"]
-    subprocess.run(command, cwd=stage, env=os.environ | path | german, stdout=its, stderr=subprocess.PIPE, check=True)
+    ask(stage, german, stdout=its)
     os.close(its)
     assert os.read(ours, 100).decode("latin-1").split() == ["ü", "??", "??"]
     os.close(ours)
 
 
-@pytest.mark.parametrize("stage_name", ["repo", "data_schemas", "models", "serving", "deploy"])
+@pytest.mark.parametrize("stage_name", GROUND)
 def test_every_stage_starts_so(stage_name: str, tmp_path: Path) -> None:
     note = "import atexit, sys\natexit.register(lambda: print(sys.flags.utf8_mode, sys.stdout.errors))\n"
     (tmp_path / "sitecustomize.py").write_text(note)

@@ -41,11 +41,7 @@ def refuse_names(file: str, names: Iterable[str]) -> None:
 
 def null_words(table: pl.DataFrame) -> list[str]:
     """Which of the words that mean a null stand in a table of text."""
-    found: set[str] = set()
-    for column in table:
-        if column.dtype == pl.String:
-            found.update(column.filter(column.is_in(NULLS)).unique())
-    return [word for word in NULLS if word in found or not word]
+    return [word for word in NULLS if not word or any((column == word).any() for column in table)]
 
 
 def kind(file: str, found: pl.Series, declared: bool) -> Any:
@@ -78,20 +74,18 @@ def kind(file: str, found: pl.Series, declared: bool) -> Any:
 def _of_text(file: str, present: pl.Series, declared: bool) -> pl.DataType:
     if not len(present):
         return pl.String()
-    dates: list[pl.DataType] = [pl.Date(), pl.Datetime("us"), pl.Datetime("us", "UTC")]
-    if declared:
-        return next((kind for kind in dates if parse(present, kind).null_count() == 0), pl.String())
-    for kind, form in ((pl.Int64(), WHOLE), (pl.Float64(), NUMBER)):
-        if present.str.contains(form).all():
-            return kind
-    if present.str.contains(COMMA).all():
-        raise Refusal(
-            f"{file}: {present.name}: {present[0]!r} has a decimal comma; write numbers with a decimal point and "
-            "nothing between thousands, and run again."
-        )
-    return next(
-        (kind for kind in [pl.Boolean(), *dates, pl.Time()] if parse(present, kind).null_count() == 0), pl.String()
-    )
+    kinds: list[pl.DataType] = [pl.Date(), pl.Datetime("us"), pl.Datetime("us", "UTC")]
+    if not declared:
+        for kind, form in ((pl.Int64(), WHOLE), (pl.Float64(), NUMBER)):
+            if present.str.contains(form).all():
+                return kind
+        if present.str.contains(COMMA).all():
+            raise Refusal(
+                f"{file}: {present.name}: {present[0]!r} has a decimal comma; write numbers with a decimal point and "
+                "nothing between thousands, and run again."
+            )
+        kinds = [pl.Boolean(), *kinds, pl.Time()]
+    return next((kind for kind in kinds if not parse(present, kind).null_count()), pl.String())
 
 
 def attributes(names: Iterable[str]) -> dict[str, str]:
@@ -135,13 +129,12 @@ def key(table: pl.DataFrame) -> list[str]:
 
 
 def _identifies(column: pl.Series) -> bool:
-    """Not a measure of which no two happen to be alike."""
+    """Not a measure of which no two happen to be alike: numbers without a gap, or a name that says so."""
     if not column.dtype.is_integer():
         return True
-    low, high = column.min(), column.max()
-    assert isinstance(low, int)
-    assert isinstance(high, int)
-    return high - low + 1 == len(column) or bool(IDENTIFIER.search(attributes([column.name])[column.name]))
+    low: Any = column.min()
+    gapless = column.max() == low + len(column) - 1
+    return gapless or bool(IDENTIFIER.search(attributes([column.name])[column.name]))
 
 
 def month_column(table: pl.DataFrame) -> str | None:
@@ -149,8 +142,7 @@ def month_column(table: pl.DataFrame) -> str | None:
     for column in table:
         if isinstance(column.dtype, pl.Date | pl.Datetime) and not column.null_count():
             months = column.dt.strftime("%Y-%m").n_unique()
-            years = column.dt.year()
-            usual = years.is_between(1000, 9999).all()
+            usual = column.dt.year().is_between(1000, 9999).all()
             if usual and MONTHS[0] <= months <= MONTHS[1] and table.height >= ROWS * months:
                 return column.name
     return None
