@@ -200,7 +200,7 @@ def _number(text: str) -> float:
 
 def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
     from models.lib import windows
-    from models.lib.split import Spans
+    from models.lib.split import Windows
 
     name, branch = before.model.name, f"retrain/{before.model.name}"
     report = (before.model.build / "report.md").read_text()
@@ -217,7 +217,7 @@ def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
         report,
     ]
     close_with = f"{verdict.sentence} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
-    newest = f"data up to {new.test.last}" if isinstance(new, Spans) else "its newest data"
+    newest = f"data up to {new.test.last}" if isinstance(new, Windows) else "its newest data"
     return origin.Edit(f"Retrain {name} on {newest}", "\n".join(lines)[:LONGEST], close_with)
 
 

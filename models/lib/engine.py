@@ -24,7 +24,7 @@ TEMPLATE = Path("models/lib/pipeline.yaml")
 # What can change the bytes that a stage makes, of all that its verb imports; tests/models/test_engine.py holds it
 # against the imports.
 ROWS = "data_schemas/lib/datasets.py"
-CHOSEN = ("samples", "split", "window")
+CHOSEN = ("samples", "split")
 SOURCES = {
     "validate": (
         "data_schemas/validate.py",
@@ -37,7 +37,7 @@ SOURCES = {
     "train": ("models/train.py", *_lib("columns", "packages", "plugin", *CHOSEN, "tasks/task"), ROWS, PACKAGES),
     "export": (
         "models/export.py",
-        *_lib("columns", "onnx_front", "onnx_order", "packages", "plugin", "scikit", "tasks/task"),
+        *_lib("columns", "onnx_front", "packages", "plugin", "tasks/task"),
         ROWS,
     ),
     "evaluate": ("models/evaluate.py", *_lib("alone", "metrics", "scoring", *CHOSEN, "tasks/task"), ROWS),
@@ -56,11 +56,15 @@ def hashes(model: config.Model) -> dict[str, str]:
 
 
 def _frameworks(model: config.Model) -> list[Path]:
-    """The base classes that its network.py imports."""
-    network = model.folder / "network.py"
-    text = network.read_text() if network.is_file() else ""
-    named = r"(?s)\bframeworks(?:\.| import .*\b){}\b"
-    return [path for path in Path("models/lib/frameworks").glob("*.py") if re.search(named.format(path.stem), text)]
+    """The base classes that its network.py imports, and what of their folder these import."""
+    network, found = model.folder / "network.py", list[Path]()
+    texts = [network.read_text()] if network.is_file() else []
+    for text in texts:
+        for path in set(Path("models/lib/frameworks").glob("*.py")).difference(found):
+            if re.search(rf"(?s)\bframeworks(?:\.| import .*\b){path.stem}\b", text):
+                found.append(path)
+                texts.append(path.read_text())
+    return found
 
 
 def path(model: config.Model) -> Path:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models.lib import config, windows
-from models.lib.split import Spans
+from models.lib import config
+from models.lib.split import Windows
 from models.lib.tasks import task
 from repo.lib.command import working
 from repo.lib.files import read_json, sha256, write_json
@@ -42,12 +42,12 @@ def measure(model: config.Model, count: int, make: Callable[[config.Model], byte
     own = read_json(model.build / "evaluation.json", fix, ("onnx", "metrics"))["metrics"]
     found = [_window(model, {name: figure["value"] for name, figure in own.items()})]
     left_out = []
-    there = model.parts.there(model.dataset) if isinstance(model.parts, Spans) else ()
+    there = model.parts.there(model.dataset) if isinstance(model.parts, Windows) else ()
     behaviour = task.of(model)
     for place, parts in enumerate(model.parts.others(count - 1), 2):
         other = model.model_copy(update={parts.setting: parts})
         try:
-            if isinstance(parts, Spans) and (lack := windows.lacking(parts, there)):
+            if isinstance(parts, Windows) and (lack := parts.lacking(there)):
                 raise Refusal(f"the data have no {lack[1]}, which its {lack[0]} window needs.")
             with working(f"training {model.name} on window {place} of {count} ({other.span('train')})"):
                 found.append(_window(other, _figures(other, make(other))))

@@ -16,7 +16,7 @@ from data_schemas.lib import pointer
 from data_schemas.lib.pointer import Version
 from models import retrain
 from models.lib import champion, config, windows, worktree
-from models.lib.split import Parts, Spans
+from models.lib.split import Parts, Windows
 from repo.lib.files import sha256, write
 from tests.github.hub import Hub
 from tests.models.scene import Verbs, shrink
@@ -33,8 +33,8 @@ NEW = Version("0" * 32 + ".dir", 1, 1)
 BETTER = {"verdict": "pass", "value": "0.0123", "reason": "ROC AUC against 0123456789ab: +0.0200, on the same rows"}
 
 
-def later(model: config.Model) -> Spans:
-    assert isinstance(model.parts, Spans)
+def later(model: config.Model) -> Windows:
+    assert isinstance(model.parts, Windows)
     return model.parts.moved(1)
 
 

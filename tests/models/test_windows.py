@@ -14,7 +14,7 @@ import pytest
 
 from data_schemas.lib import datasets
 from models.lib import config, windows
-from models.lib.split import PARTS, Spans
+from models.lib.split import PARTS, Windows
 from repo.lib.refusal import Refusal
 from tests.support import trees
 from tests.support.specimens import DATASET, MODEL, SPECIMENS
@@ -77,13 +77,19 @@ def lay_out(text: str) -> None:
     FILE.write_text(FILE.read_text().replace(WINDOWS, text))
 
 
-@pytest.mark.usefixtures("here")
-def test_all_three_windows_move_by_as_many_months() -> None:
+def test_all_three_windows_move_by_as_many_months_and_stay_at_the_newest_one(here: Path) -> None:
     assert slide() == [
         "train: 2013-01 to 2013-06 -> 2013-05 to 2013-10",
         "valid: 2013-07 -> 2013-11",
         "test: 2013-08 -> 2013-12",
     ]
+    before = (here / FILE).stat().st_mtime_ns
+    assert slide() == slide("2013-12") == []
+    assert (here / FILE).stat().st_mtime_ns == before
+    for month in ("2014-01", "2014-02"):
+        (here / f"data_schemas/specimen_trips/data/{month}.parquet").touch()
+    slide()
+    assert months() == ["2013-07 to 2013-12", "2014-01", "2014-02"]
 
 
 def test_only_the_months_change(here: Path) -> None:
@@ -101,27 +107,22 @@ def test_only_the_months_change(here: Path) -> None:
     assert after.count(b"\r\n") == before.count(b"\r\n") == after.count(b"\n")
 
 
-def test_a_year_ends(here: Path) -> None:
-    for month in ("2014-01", "2014-02"):
-        (here / f"data_schemas/specimen_trips/data/{month}.parquet").touch()
-    slide()
-    assert months() == ["2013-07 to 2013-12", "2014-01", "2014-02"]
-
-
-def test_quotes_comments_and_order_stay(here: Path) -> None:
-    lay_out(IN_LINES)
-    slide("2013-09")
-    text = (here / FILE).read_text()
-    assert all(each in text for each in ("# ours", 'last: "2013-08"  # one month', "first: '2013-08'"))
-    assert text.index("valid:") < text.index("test: {") < text.index("train:")
-    assert months() == ["2013-02 to 2013-07", "2013-08", "2013-09"]
-
-
-def test_months_by_a_merge_key_are_moved(here: Path) -> None:
-    lay_out(ALIAS)
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (
+            IN_LINES,
+            r"# ours\n  valid:\n    last: \"2013-08\"  # one month\n    first: '2013-08'\n\n  test: {(?s:.*)  train:\n",
+        ),
+        (ALIAS, r"valid: (&all )?{first: 2013-08, last: 2013-08}\n"),
+    ],
+    ids=["in lines", "by a merge key"],
+)
+def test_quotes_comments_and_order_stay(here: Path, text: str, kept: str) -> None:
+    lay_out(text)
     slide("2013-09")
     assert months() == ["2013-02 to 2013-07", "2013-08", "2013-09"]
-    assert (here / FILE).read_text().count("2013-08, last: 2013-08") == 1
+    assert re.search(kept, (here / FILE).read_text())
 
 
 def test_an_edit_that_would_change_more_is_refused_with_what_to_write(here: Path) -> None:
@@ -138,37 +139,21 @@ def test_an_edit_that_would_change_more_is_refused_with_what_to_write(here: Path
     assert (here / FILE).read_bytes() == before
 
 
-def test_windows_at_the_newest_month_stay(here: Path) -> None:
-    slide()
-    before = (here / FILE).stat().st_mtime_ns
-    assert slide() == slide("2013-12") == []
-    assert (here / FILE).stat().st_mtime_ns == before
-
-
 @pytest.mark.parametrize(
     ("gone", "to", "printed"),
     [
-        (
-            "",
-            "2014-02",
-            "specimen_trips has no month 2014-01, which the valid window of specimen_delay would need",
-        ),
-        (
-            "2013-07",
-            None,
-            "specimen_trips has no month 2013-07, which the train window of specimen_delay would need (2013-05 to",
-        ),
-        ("", "2013-07", "--to 2013-07 lies before 2013-08, where the windows of specimen_delay end"),
-        ("2013-08 2013-09 2013-10 2013-11 2013-12", None, "the newest month (2013-07) lies before 2013-08, where the"),
-        ("", "2013-13", "--to 2013-13 is not a month; write it as 2013-12."),
-        ("", "12", "--to 12 is not a month; write it as 2013-12."),
+        ([], "2014-02", "specimen_trips has no month 2014-01, which the valid window of specimen_delay would need"),
+        ([7], None, "has no month 2013-07, which the train window of specimen_delay would need (2013-05 to 2013-10)"),
+        ([], "2013-07", "--to 2013-07 lies before 2013-08, where the windows of specimen_delay end"),
+        ([8, 9, 10, 11, 12], None, "the newest month (2013-07) lies before 2013-08, where the"),
+        ([], "2013-13", "--to 2013-13 is not a month; write it as 2013-12."),
     ],
 )
 def test_months_that_are_not_there_or_lie_before_are_refused(
-    here: Path, gone: str, to: str | None, printed: str
+    here: Path, gone: list[int], to: str | None, printed: str
 ) -> None:
-    for month in gone.split():
-        (here / f"data_schemas/specimen_trips/data/{month}.parquet").unlink()
+    for month in gone:
+        (here / f"data_schemas/specimen_trips/data/2013-{month:02}.parquet").unlink()
     before = (here / FILE).read_bytes()
     with pytest.raises(Refusal, match=re.escape(printed)):
         slide(to)
@@ -239,9 +224,9 @@ def test_a_training_window_that_begins_before_the_data_takes_all_there_is(dated:
     dated(DAYS.replace("first: 2013-01-01", "first: 2000-01-01"), "2013-01-24")
     assert slide()[0] == "train: 2000-01-01 to 2013-01-10 -> 2000-01-11 to 2013-01-20"
     model = config.load("specimen_delay", check_columns=False)
-    assert isinstance(model.parts, Spans)
+    assert isinstance(model.parts, Windows)
     there = model.parts.there(model.dataset)
-    assert [windows.lacking(each, there) for each in model.parts.others(2)] == [None, None]
+    assert [each.lacking(there) for each in model.parts.others(2)] == [None, None]
 
 
 def test_a_hash_moves_nothing_and_says_so(here: Path, dated: Dated) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from models.lib import exportable, onnx_front
+from models.lib import onnx_front
 from models.lib.columns import Columns, to_polars
+from models.lib.frameworks.exportable import answer, try_export
 
 
 class BoosterModel:
@@ -33,7 +35,7 @@ class BoosterModel:
             estimator.set_params(deterministic=True, force_col_wise=by_column, force_row_wise=not by_column)
         short = {"n_estimators": 3} | ({"early_stopping_rounds": None} if _xgboost(estimator) else {})
         few = clone(estimator).set_params(**short)
-        exportable.try_export(lambda rows: cls(columns, _whole(cls._fit(few, columns, rows))), train)
+        try_export(lambda rows: cls(columns, _whole(cls._fit(few, columns, rows))), train)
         if valid is not None:
             rows, target = columns.matrix(valid), to_polars(valid)["target"].to_numpy()
             if _xgboost(estimator):
@@ -47,7 +49,7 @@ class BoosterModel:
         return estimator.fit(columns.matrix(table), to_polars(table)["target"].to_numpy(), **options)
 
     def predict(self, table: Any) -> NDArray[np.float32]:
-        return exportable.answer(self.booster, self.columns.matrix(table))
+        return answer(self.booster, self.columns.matrix(table))
 
     def save(self, folder: Path) -> None:
         if _xgboost(self.booster):
@@ -66,8 +68,17 @@ class BoosterModel:
 
         return cls(columns, lightgbm.Booster(model_str=(folder / "booster.txt").read_text()))
 
-    def to_onnx(self) -> Any:
-        return onnx_front.from_booster(self.booster, self.columns.kinds, self.columns.vocabulary)
+    def to_onnx(self) -> onnx.ModelProto:
+        import onnxmltools
+        from onnxmltools.convert.common.data_types import FloatTensorType
+
+        convert = onnxmltools.convert_xgboost if _xgboost(self.booster) else onnxmltools.convert_lightgbm
+        types = [("matrix", FloatTensorType([None, len(self.columns.kinds)]))]
+        options = {} if _xgboost(self.booster) else {"zipmap": False}
+        core = convert(self.booster, initial_types=types, target_opset=15, **options)
+        if any(each.domain == "" for each in core.opset_import):
+            core = onnx.version_converter.convert_version(core, onnx_front.OPSETS[0].version)
+        return onnx_front.attach(onnx_front.only_output(core), self.columns.kinds, self.columns.vocabulary)
 
 
 def _xgboost(model: Any) -> bool:
