@@ -277,17 +277,10 @@ class ByHash(Parts):
     def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
         import polars as pl
 
-        keys = rows.select(list(dict.fromkeys(self.key))).unique()
         train, valid = self.shares.train, self.shares.train + self.shares.valid
         low, high = {"train": (0.0, train), "valid": (train, valid), "test": (valid, 1.0)}[part]
-        chosen = [low <= _draw(self.salt, key) < high for key in keys.iter_rows()]
-        return rows.join(
-            keys.filter(pl.Series(chosen, dtype=pl.Boolean)),
-            on=keys.columns,
-            how="semi",
-            nulls_equal=True,
-            maintain_order="left",
-        )
+        keys = rows.select(list(dict.fromkeys(self.key))).iter_rows()
+        return rows.filter(pl.Series([low <= _draw(self.salt, key) < high for key in keys], dtype=pl.Boolean))
 
     def span(self, part: str) -> str:
         salt = f", salt {self.salt}" if self.salt else ""

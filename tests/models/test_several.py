@@ -105,7 +105,12 @@ def test_the_report_shows_them_of_this_very_model_alone() -> None:
     metrics = {"roc_auc": 0.712, "log_loss": 0.6, "brier": 0.2, "calibration_error": 0.1}
     windows = [{"test": each, "train": "2013-01 to 2013-06", "metrics": metrics} for each in ("2013-08", "2013-07")]
     left_out = [{"test": "2013-06", "why": "the data have no <2012-11>."}]
-    record = {"onnx": sha256(model.onnx), "windows": windows, "left_out": left_out, "sentence": "All in line."}
+    record: dict[str, Any] = {
+        "onnx": sha256(model.onnx),
+        "windows": windows,
+        "left_out": left_out,
+        "sentence": "All in line.",
+    }
     record["spread"] = dict.fromkeys(metrics, SPREAD["roc_auc"])
     pages = [MODEL / "build/report.html", MODEL / "build/report.md"]
     for change in ({"onnx": "0"}, {"windows": windows[1:]}, {}):  # of another model, of other rows, its own
