@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.support.specimens import MODEL
 INGEST, RUN = "data_schemas ingest specimen_trips --accept", "models run specimen_delay --windows 4"
 BRANCH = "retrain/specimen_delay"
 CHANGED = ["data_schemas/specimen_trips/data.dvc", f"{MODEL}/dvc.lock", f"{MODEL}/model.yaml"]
+SLIDE = windows.slide
 NEW = Version("0" * 32 + ".dir", 1, 1)
 BETTER = {"verdict": "pass", "value": "0.0123", "reason": "ROC AUC against 0123456789ab: +0.0200, on the same rows"}
 
@@ -41,10 +43,6 @@ def move(model: config.Model, _: str | None) -> Parts:
     """As `windows.slide`, whose months this tree has not got."""
     windows.edit(model, later(model))
     return later(model)
-
-
-def stay(model: config.Model, _: str | None) -> Parts:
-    return model.parts
 
 
 def judge(gate: dict[str, str], others: str = "pass", against: str | None = "0123456789ab") -> Callable[[], None]:
@@ -62,51 +60,55 @@ def judge(gate: dict[str, str], others: str = "pass", against: str | None = "012
     return run
 
 
-@pytest.fixture
-def children(verbs: Verbs, monkeypatch: pytest.MonkeyPatch) -> Verbs:
+@dataclass
+class Scene:
     """The source has new data, the windows move, and the model is better."""
+
+    remote: Path
+    children: Verbs
+    verb: Callable[..., Answer]
+    slide: Callable[[config.Model, str | None], Parts] = move
+
+    def propose(self) -> dict[str, Any]:
+        """Retrain the specimen; its pull request."""
+        answer = self.verb("retrain", "specimen-delay", "--propose")
+        assert (answer.code, answer.error) == (0, "")
+        assert answer.out.splitlines()[-1] == f"retrain specimen_delay: {self.proposed()['html_url']}"
+        return self.proposed()
+
+    def proposed(self) -> dict[str, Any]:
+        return Hub(self.remote / "hub").own()
+
+    def asked(self) -> list[str]:
+        return Hub(self.remote / "hub").calls()
+
+    def changed(self) -> list[str]:
+        """The files of what is proposed."""
+        return git("show", "--name-only", "--format=", BRANCH, root=self.remote / "origin").splitlines()
+
+    def demand_untouched(self) -> None:
+        branches = git("branch", "--format=%(refname:short)", root=self.remote / "origin").splitlines()
+        assert (self.asked(), branches) == ([], ["main", "work"])
+
+
+@pytest.fixture
+def scene(remote: Path, verbs: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> Scene:
     verbs.effects = {INGEST: lambda: pointer.pin("specimen_trips", NEW), RUN: judge(BETTER)}
-    monkeypatch.setattr(windows, "slide", move)
-    return verbs
+    made = Scene(remote, verbs, verb)
+    monkeypatch.setattr(windows, "slide", lambda model, to: made.slide(model, to))
+    return made
 
 
-def release(name: str = "specimen_delay", onnx: str = "0" * 64) -> None:
-    content = {"version": "0123456789ab", "content": {"onnx": onnx}}
-    write(champion.passport_path(name), yaml.safe_dump(content))
-
-
-def asked(remote: Path) -> list[str]:
-    return Hub(remote / "hub").calls()
-
-
-def proposed(remote: Path) -> dict[str, Any]:
-    return Hub(remote / "hub").own()
-
-
-def branches(remote: Path) -> list[str]:
-    return git("branch", "--format=%(refname:short)", root=remote / "origin").splitlines()
-
-
-def changed(remote: Path) -> list[str]:
-    """The files of what is proposed."""
-    return git("show", "--name-only", "--format=", BRANCH, root=remote / "origin").splitlines()
-
-
-def test_a_better_model_is_a_pull_request_with_the_verdict_first(
-    remote: Path, children: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_better_model_is_a_pull_request_with_the_verdict_first(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[tuple[str, list[str]]] = []  # bytes that Git does not hold, before the proposal
-    monkeypatch.setattr(worktree, "keep", lambda name: kept.append((name, asked(remote))))
+    monkeypatch.setattr(worktree, "keep", lambda name: kept.append((name, scene.asked())))
     model = config.load("specimen_delay", check_columns=False)
     old, new, data = model.parts, later(model), pointer.pinned("specimen_trips")
     assert data
-    answer = verb("retrain", "specimen-delay", "--propose")
-    assert (answer.code, answer.error) == (0, "")
-    moves = "".join(f"retrain specimen_delay: {line}\n" for line in windows.changes(old, new))
-    assert answer.out == f"{moves}retrain specimen_delay: {proposed(remote)['html_url']}\n"
-    assert (children.called, children.shared) == ([INGEST, RUN], [remote / "here"])
+    found = scene.propose()
+    assert (scene.children.called, scene.children.shared) == ([INGEST, RUN], [scene.remote / "here"])
     assert kept == [("specimen_delay", [])]
-    assert proposed(remote)["body"].splitlines() == [
+    assert found["body"].splitlines() == [
         "**Better than the champion `0123456789ab`. ROC AUC against 0123456789ab: +0.0200, on the same rows; lower "
         "bound of the paired 95 % interval: 0.0123, above 0; no gate fails.**",
         "",
@@ -115,10 +117,10 @@ def test_a_better_model_is_a_pull_request_with_the_verdict_first(
         "",
         "## the report",
     ]
-    assert asked(remote) == ["POST pulls"]
-    assert proposed(remote)["head"]["ref"] == BRANCH
-    assert proposed(remote)["title"] == f"Retrain specimen_delay on data up to {new.test.last}"
-    assert changed(remote) == CHANGED
+    assert scene.asked() == ["POST pulls"]
+    assert found["head"]["ref"] == BRANCH
+    assert found["title"] == f"Retrain specimen_delay on data up to {new.test.last}"
+    assert scene.changed() == CHANGED
     assert git("status", "--porcelain") == "", "the clone was touched"
 
 
@@ -137,39 +139,35 @@ NOT_COMPARED = {
 
 @pytest.mark.parametrize("case", [*NOT_BETTER, *NOT_COMPARED])
 def test_one_that_is_not_better_is_closed_with_the_reason_and_what_was_not_compared_is_for_a_person(
-    remote: Path, children: Verbs, verb: Callable[..., Answer], case: str
+    scene: Scene, case: str
 ) -> None:
-    children.effects[RUN], message = (NOT_BETTER | NOT_COMPARED)[case]
-    children.codes[RUN] = int("fail" in message)
-    assert verb("retrain", "specimen_delay", "--propose").code == 0
-    found = proposed(remote)
+    scene.children.effects[RUN], message = (NOT_BETTER | NOT_COMPARED)[case]
+    scene.children.codes[RUN] = int("fail" in message)
+    found = scene.propose()
     assert message in found["body"]
     assert ("A person decides by this report." in found["body"]) is (case in NOT_COMPARED)
-    assert asked(remote)[0] == "POST pulls"
     if case in NOT_COMPARED:
-        assert (found["state"], found["comments"], len(asked(remote))) == ("open", [], 1)
+        assert (found["state"], found["comments"], scene.asked()) == ("open", [], ["POST pulls"])
     else:
         (closed,) = found["comments"]
-        assert found["state"] == "closed"
+        assert (found["state"], scene.asked()[0]) == ("closed", "POST pulls")
         assert closed.startswith("Not better than the champion `0123456789ab`. ")
+        assert message in closed
         assert closed.endswith(f" The branch `{BRANCH}` is kept with all of it.")
-        assert BRANCH in branches(remote)
+        assert scene.changed() == CHANGED
 
 
 @pytest.mark.parametrize("new", ["data", "windows"])
-def test_data_or_windows_alone_are_enough(
-    remote: Path, children: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, new: str
-) -> None:
+def test_data_or_windows_alone_are_enough(scene: Scene, new: str) -> None:
     if new == "data":
-        monkeypatch.setattr(windows, "slide", stay)
+        scene.slide = lambda model, _: model.parts
     else:
-        del children.effects[INGEST]
-    assert verb("retrain", "specimen_delay", "--propose").code == 0
-    body, data = proposed(remote)["body"], pointer.pinned("specimen_trips")
+        del scene.children.effects[INGEST]
+    body, data = scene.propose()["body"], pointer.pinned("specimen_trips")
     assert data
     assert ("- The windows stayed.\n" in body) is (new == "data")
     assert (f"- data: specimen_trips `{data.short}`\n" in body) is (new == "windows")
-    assert children.called[-1] == RUN
+    assert scene.children.called[-1] == RUN
 
 
 SPLITS: dict[str, dict[str, Any]] = {
@@ -179,78 +177,70 @@ SPLITS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("option", SPLITS, ids=["by a hash", "by a column"])
-def test_without_windows_new_data_join_the_parts_there_are(
-    remote: Path, verbs: Verbs, verb: Callable[..., Answer], option: str
-) -> None:
+def test_without_windows_new_data_join_the_parts_there_are(scene: Scene, option: str) -> None:
     """And a column has no other division to try."""
     trees.configure(Path(), {"windows": None, "split": SPLITS[option]})
     commit(Path())
     git("push", "--quiet", "origin", "HEAD:main")
-    run = f"models run specimen_delay{option}"
-    verbs.effects = {INGEST: lambda: pointer.pin("specimen_trips", NEW), run: judge(BETTER)}
-    assert verb("retrain", "specimen_delay", "--propose").code == 0
-    assert verbs.called == [INGEST, run]
-    assert proposed(remote)["title"] == "Retrain specimen_delay on its newest data"
-    assert "- The split stayed.\n" in proposed(remote)["body"]
-    assert changed(remote) == CHANGED[:2]
+    scene.slide, run = SLIDE, f"models run specimen_delay{option}"
+    scene.children.effects[run] = judge(BETTER)
+    found = scene.propose()
+    assert scene.children.called == [INGEST, run]
+    assert found["title"] == "Retrain specimen_delay on its newest data"
+    assert "- The split stayed.\n" in found["body"]
+    assert scene.changed() == CHANGED[:2]
 
 
-@pytest.mark.parametrize("propose", [["--propose"], []], ids=["proposed", "here"])
-def test_without_anything_new_nothing_is_trained_or_proposed(
-    remote: Path, verbs: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, propose: list[str]
-) -> None:
-    monkeypatch.setattr(windows, "slide", stay)
-    answer = verb("retrain", "specimen_delay", *propose)
-    assert (answer.code, answer.error, verbs.called) == (0, "", [INGEST])
-    assert "neither the data nor the windows have anything new: nothing to train on." in answer.out
-    assert (asked(remote), branches(remote)) == ([], ["main", "work"])
+STOPS = {
+    "data that breaks its contract": (INGEST, 1, f"`python -m {INGEST}` ended with 1 (see above)"),
+    "refused": (RUN, 2, f"`python -m {RUN}` ended with 2 (see above)"),
+    "nothing new": (INGEST, 0, "neither the data nor the windows have anything new: nothing to train on."),
+}
 
 
-@pytest.mark.parametrize("propose", [["--propose"], []], ids=["proposed", "here"])
-@pytest.mark.parametrize(("child", "code"), [(INGEST, 1), (RUN, 2)], ids=["data that breaks its contract", "refused"])
-def test_a_step_that_fails_ends_it_before_anything_is_proposed(
-    remote: Path, children: Verbs, verb: Callable[..., Answer], propose: list[str], child: str, code: int
-) -> None:
-    children.codes = {child: code}
-    answer = verb("retrain", "specimen_delay", *propose)
-    assert (answer.code, len(answer.error.splitlines())) == (2, 1)
-    assert f"`python -m {child}` ended with {code} (see above)" in answer.error
-    assert (asked(remote), branches(remote)) == ([], ["main", "work"])
+@pytest.mark.parametrize("option", [["--propose"], []], ids=["proposed", "here"])
+@pytest.mark.parametrize("case", STOPS)
+def test_without_a_verdict_or_anything_new_nothing_is_proposed(scene: Scene, case: str, option: list[str]) -> None:
+    child, code, message = STOPS[case]
+    scene.children.codes = {child: code}
+    if not code:
+        scene.children.effects, scene.slide = {}, lambda model, _: model.parts
+    answer = scene.verb("retrain", "specimen_delay", *option)
+    assert (answer.code, len(answer.error.splitlines())) == ((2, 1) if code else (0, 0))
+    assert message in answer.error + answer.out
+    assert scene.children.called[-1] == child
+    scene.demand_untouched()
 
 
-def test_a_text_is_cut_to_what_a_pull_request_holds(remote: Path, children: Verbs, verb: Callable[..., Answer]) -> None:
+def test_a_text_is_cut_to_what_a_pull_request_holds(scene: Scene) -> None:
     def run() -> None:
         judge(BETTER)()
         write(MODEL / "build/report.md", "x" * 100_000)
 
-    children.effects[RUN] = run
-    assert verb("retrain", "specimen_delay", "--propose").code == 0
-    assert 50_000 < len(proposed(remote)["body"]) < 65_536
+    scene.children.effects[RUN] = run
+    assert 50_000 < len(scene.propose()["body"]) < 65_536
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_here_it_leaves_a_change_for_a_person_and_ends_like_the_run(
-    remote: Path, children: Verbs, verb: Callable[..., Answer], code: int
-) -> None:
-    children.effects[RUN], children.codes[RUN] = judge(BETTER, "fail" if code else "pass"), code
-    answer = verb("retrain", "specimen_delay")
-    assert (answer.code, answer.error, children.called[:2]) == (code, "", [INGEST, RUN])
+def test_here_it_leaves_a_change_for_a_person_and_ends_like_the_run(scene: Scene, code: int) -> None:
+    scene.children.effects[RUN], scene.children.codes[RUN] = judge(BETTER, "fail" if code else "pass"), code
+    answer = scene.verb("retrain", "specimen_delay")
+    assert (answer.code, answer.error, scene.children.called[:2]) == (code, "", [INGEST, RUN])
     assert f"retrain specimen_delay: {'Not better' if code else 'Better'} than the champion" in answer.out
-    assert (asked(remote), branches(remote)) == ([], ["main", "work"])
+    scene.demand_untouched()
     assert len(git("status", "--porcelain").splitlines()) == 3
 
 
-@pytest.mark.usefixtures("remote")
-def test_unfinished_work_is_not_mixed_with_it(children: Verbs, verb: Callable[..., Answer]) -> None:
+def test_unfinished_work_is_not_mixed_with_it(scene: Scene) -> None:
     for path in (MODEL / "network.py", MODEL / "new.py", Path("data_schemas/specimen_trips/data.dvc")):
         trees.append(path)
-        answer = verb("retrain", "specimen_delay")
-        assert (answer.code, answer.out, children.called, answer.error.count("\n")) == (2, "", [], 1)
+        answer = scene.verb("retrain", "specimen_delay")
+        assert (answer.code, answer.out, scene.children.called, answer.error.count("\n")) == (2, "", [], 1)
         assert f"{path} is not committed, and retraining would mix with that; commit or restore it" in answer.error
         path.unlink()
         git("checkout", "--quiet", "--", ".")
     trees.append(MODEL / "network.py")
-    assert verb("retrain", "specimen_delay", "--propose").code == 0, "a tree of its own has none of it"
+    scene.propose()  # in a tree of its own, which has none of it
 
 
 def listed(verb: Callable[..., Answer], *arguments: str) -> dict[str, Any]:
@@ -264,7 +254,7 @@ def listed(verb: Callable[..., Answer], *arguments: str) -> dict[str, Any]:
 def test_the_list_is_what_a_matrix_takes(verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
     assert listed(verb) == {"models": ["specimen_delay", "specimen_tip"], "skipped": {}}
     assert listed(verb, "specimen-tip") == {"models": ["specimen_tip"], "skipped": {}}
-    release("specimen_tip")
+    write(champion.passport_path("specimen_tip"), yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": "0"}}))
     found = listed(verb, "--scheduled")
     reason = "production has no release of it, so nothing that runs has aged"
     assert found == {"models": ["specimen_tip"], "skipped": {"specimen_delay": reason}}
@@ -318,42 +308,35 @@ def test_all_of_it_for_real(remote: Path, cloned: Path) -> None:
     git("push", "--quiet", "--force", "origin", "HEAD:main", root=clone)
     answer = run("models", "retrain", "specimen_delay", "--propose", root=clone)
     assert answer.code == 0, answer.error
-    body = proposed(remote)["body"]
+    found = Hub(remote / "hub").own()
+    body = found["body"]
     assert body.startswith("**Not better than the champion `0123456789ab`. ROC AUC against 0123456789ab: -0.")
     assert "- train: 2013-01 -> 2013-10\n- valid: 2013-02 -> 2013-11\n- test: 2013-03 -> 2013-12\n" in body
     assert ": specimen_delay `" in body
     assert "### Gates" in body
-    assert proposed(remote)["comments"][0].startswith("Not better")
+    assert found["comments"][0].startswith("Not better")
     git("fetch", "--quiet", "origin", root=clone)
     git("checkout", "--quiet", "--detach", f"origin/{BRANCH}", root=clone)
     checked = run("models", "run", "specimen_delay", "--check", root=clone)
     assert checked.code == 0, checked.out
 
 
-def test_what_one_job_trained_another_proposes_without_training(
-    remote: Path, children: Verbs, verb: Callable[..., Answer]
-) -> None:
-    """The first has no token; the second runs nothing of the model and proposes the very same."""
-    assert verb("retrain", "specimen_delay", "--write", "out").code == 0
-    assert (asked(remote), branches(remote)) == ([], ["main", "work"])
-    called = list(children.called)
-    answer = verb("retrain", "--read", "out", "--propose")
-    assert (answer.code, answer.out) == (0, f"retrain specimen_delay: {proposed(remote)['html_url']}\n")
-    assert children.called == called
-    assert proposed(remote)["body"].startswith("**Better than the champion `0123456789ab`.")
-    assert changed(remote) == CHANGED
+def test_what_one_job_trained_another_proposes_without_training(scene: Scene) -> None:
+    """The first has no token; the second runs nothing of the model, and takes nothing beside what training makes."""
 
-
-def test_a_change_beside_what_training_makes_is_not_proposed(
-    remote: Path, children: Verbs, verb: Callable[..., Answer]
-) -> None:
-    def run() -> None:
+    def intrude() -> None:
         judge(BETTER)()
         trees.append(MODEL / "network.py")
-        trees.append(Path(".github/workflows/ci.yml"))
 
-    children.effects[RUN] = run
-    assert verb("retrain", "specimen_delay", "--write", "out").code == 0
-    answer = verb("retrain", "--read", "out", "--propose")
+    for effect, folder in ((intrude, "theirs"), (judge(BETTER), "out")):
+        scene.children.effects[RUN] = effect
+        assert scene.verb("retrain", "specimen_delay", "--write", folder).code == 0
+    called = list(scene.children.called)
+    answer = scene.verb("retrain", "--read", "theirs", "--propose")
     assert (answer.code, "which no training makes" in answer.out) == (1, True)
-    assert (asked(remote), branches(remote)) == ([], ["main", "work"])
+    scene.demand_untouched()
+    answer = scene.verb("retrain", "--read", "out", "--propose")
+    assert (answer.code, answer.out) == (0, f"retrain specimen_delay: {scene.proposed()['html_url']}\n")
+    assert scene.children.called == called
+    assert scene.proposed()["body"].startswith("**Better than the champion `0123456789ab`.")
+    assert scene.changed() == CHANGED
