@@ -60,30 +60,6 @@ def test_each_model_whose_lock_is_stale_is_run(remote: Path, verbs: Verbs, verb:
     assert git("log", "-1", "--format=%s", "work", root=remote / "origin") == "Train specimen_tip"
 
 
-@pytest.mark.parametrize(
-    ("model", "called", "message"),
-    [
-        ([], [f"{RUN} --check", "models run specimen_tip --check"], "on work every model is what its sources make"),
-        (["specimen-delay"], [RUN], "on work specimen_delay is what its sources make"),
-    ],
-)
-def test_where_nothing_is_stale_nothing_is_pushed(
-    remote: Path,
-    verbs: Verbs,
-    verb: Callable[..., Answer],
-    monkeypatch: pytest.MonkeyPatch,
-    model: list[str],
-    called: list[str],
-    message: str,
-) -> None:
-    monkeypatch.setenv("DISPATCH", "ci.yml")
-    before = tip(remote)
-    answer = verb("run", *model, "--push", "work")
-    assert (answer.code, verbs.called, tip(remote)) == (0, called, before)
-    assert f"run: {message}: nothing to push." in answer.out
-    assert Hub(remote / "hub").calls() == []
-
-
 def test_a_gate_that_fails_is_for_the_checks_to_say(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
     before = tip(remote)
     verbs.effects[RUN], verbs.codes[RUN] = train, 1
@@ -92,30 +68,33 @@ def test_a_gate_that_fails_is_for_the_checks_to_say(remote: Path, verbs: Verbs, 
     assert tip(remote) != before
 
 
-@pytest.mark.parametrize(
-    ("words", "codes", "message"),
-    [
-        ([MODEL.name, "--push", "work"], {RUN: -9}, f"`python -m {RUN}` ended with -9 (see above)"),
-        ([MODEL.name, "--push", "work"], {RUN: 1, f"{RUN} --check": 1}, f"`python -m {RUN}` came to no verdict (see"),
-        (
-            ["--push", "work"],
-            {f"{RUN} --check": 2},
-            f"{RUN} --check` ended with 2 (see above); fix that and run again.",
-        ),
-        ([MODEL.name, "--push", "main"], {}, "main takes pull requests, not pushes; name the branch of one by --push."),
-        (["--push", "elsewhere"], {}, "origin's elsewhere cannot be fetched"),
-    ],
-    ids=["killed", "data that breaks its contract", "a check refuses", "main", "no branch"],
-)
-def test_what_comes_to_no_verdict_or_no_branch_is_not_pushed(
-    remote: Path, verbs: Verbs, verb: Callable[..., Answer], words: list[str], codes: dict[str, int], message: str
+NOT_PUSHED = {  # the words, the codes of the children or none where nothing changes, what is called, and what is said
+    "all up to date": ("--push work", None, 2, "run: on work every model is what its sources make: nothing to push."),
+    "the same": (f"{MODEL.name} --push work", None, 1, "on work specimen_delay is what its sources make: nothing to"),
+    "killed": (f"{MODEL.name} --push work", {RUN: -9}, 1, f"`python -m {RUN}` ended with -9 (see above)"),
+    "broken data": (
+        f"{MODEL.name} --push work",
+        {RUN: 1, f"{RUN} --check": 1},
+        2,
+        f"`python -m {RUN}` came to no verd",
+    ),
+    "a check refuses": ("--push work", {f"{RUN} --check": 2}, 1, f"{RUN} --check` ended with 2 (see above); fix that"),
+    "main": (f"{MODEL.name} --push main", {}, 0, "main takes pull requests, not pushes; name the branch of one by"),
+    "no branch": ("--push elsewhere", {}, 0, "origin's elsewhere cannot be fetched"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_PUSHED)
+def test_what_changes_nothing_or_comes_to_no_verdict_is_not_pushed(
+    remote: Path, verbs: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    before = tip(remote)
-    verbs.effects[RUN], verbs.codes = train, codes
-    answer = verb("run", *words)
-    assert (answer.code, len(answer.error.splitlines()), tip(remote)) == (2, 1, before)
-    assert message in answer.error
-    assert len(verbs.called) == len(codes)
+    monkeypatch.setenv("DISPATCH", "ci.yml")
+    words, codes, called, message = NOT_PUSHED[case]
+    verbs.effects, verbs.codes, before = ({} if codes is None else {RUN: train}), codes or {}, tip(remote)
+    answer = verb("run", *words.split())
+    assert (answer.code, answer.error.count("\n")) == ((0, 0) if codes is None else (2, 1))
+    assert message in answer.out + answer.error
+    assert (len(verbs.called), tip(remote), Hub(remote / "hub").calls()) == (called, before, [])
 
 
 def test_a_child_works_in_this_folder_and_has_no_token(
