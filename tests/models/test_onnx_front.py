@@ -47,10 +47,6 @@ REFUSED: dict[str, tuple[Way, str]] = {
         lambda w: w.columns((w.filled(), NAMES)),
         "^SimpleImputer drops a column without a value: set keep_empty_features=True",
     ),
-    "histogram with categories": (
-        lambda w: w.trees(w.ensemble.HistGradientBoostingClassifier(categorical_features=[0])),
-        "^HistGradientBoostingClassifier with categorical_features is exported as another model",
-    ),
     "no converter": (lambda w: w.linear(w.lightgbm.LGBMClassifier()), "^LGBMClassifier has no way to ONNX"),
     "mixed": (
         lambda w: w.make_pipeline(w.one_hot(), w.linear_model.LogisticRegression()),

@@ -47,7 +47,7 @@ def table(seed: int, task: str = "binary") -> pl.DataFrame:
             "day": day,
             "variable": pl.Series(variable, dtype=pl.Float64).set(pl.arange(0, ROWS, eager=True) % 15 == 0, None),
             "concat_result": random.normal(size=ROWS),
-            "target": found.astype(np.float64) if task == "regression" else found.astype(np.int64),
+            "target": found.astype({"regression": np.float64}.get(task, np.int64)),
         }
     )
 
