@@ -9,6 +9,7 @@ verdict. One that is not better than the champion is opened, too, so that the ev
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -64,10 +65,7 @@ def main(options: argparse.Namespace) -> int:
     apply = partial(_retrained, options.model, clone := Path.cwd(), options.to)
     if not options.write:
         return _propose(options.model, apply)
-    with origin.tree(origin.MAIN):  # by a job that runs the model's code and so has no token
-        if edit := apply():
-            origin.carry(edit, clone / options.write / options.model)
-    return 0
+    return worktree.write(origin.MAIN, apply, clone / options.write / options.model)
 
 
 def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
@@ -75,18 +73,13 @@ def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
     due: list[str] = []
     skipped = {}
     for each in [name] if name else folders("models"):
-        if scheduled and (reason := reason_to_skip(each)):
-            skipped[each] = reason
+        if scheduled and not champion.standing(each):
+            skipped[each] = "production has no release of it, so nothing that runs has aged"
         elif len(due) == JOBS:
             skipped[each] = f"{JOBS} models come before it, as many as one run takes; name it in a run of its own"
         else:
             due.append(each)
     return {"models": due, "skipped": skipped}
-
-
-def reason_to_skip(name: str) -> str | None:
-    """Why nobody waits for this model to be retrained; None where production runs it."""
-    return None if champion.standing(name) else "production has no release of it, so nothing that runs has aged"
 
 
 def here(name: str, to: str | None = None) -> int:
@@ -109,18 +102,17 @@ def land(folder: Path) -> int:
     failed = []
     for name in sorted(path.name for path in folder.glob("*/")):
         try:
-            _propose(name, partial(_carried, name, folder / name))
+            _propose(name, partial(_carried, folder / name))
         except Refusal as refusal:
             failed.append(name)
             print(f"retrain {name}: {refusal}")
     return 1 if failed else 0
 
 
-def _carried(name: str, folder: Path) -> origin.Edit:
-    pin = str(pointer.path(_state(name).model.dataset))
-    return origin.carried(
-        folder, [*(each.format(model=name) for each in worktree.MADE), f"models/{name}/model.yaml", pin]
-    )
+def _carried(folder: Path) -> origin.Edit:
+    pin = str(pointer.path(_state(folder.name).model.dataset))
+    made = (each.format(model=folder.name) for each in (*worktree.MADE, "models/{model}/model.yaml"))
+    return origin.carried(folder, [*made, pin])
 
 
 def _propose(name: str, apply: Callable[[], origin.Edit | None]) -> int:
@@ -152,9 +144,7 @@ def _prepare(before: State, to: str | None) -> bool:
     from models.lib import windows
 
     name = before.model.name
-    words = ("data_schemas", "ingest", before.model.dataset, "--accept")
-    if code := worktree.verb(*words):
-        raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); fix that and run again.")
+    worktree.demand("data_schemas", "ingest", before.model.dataset, "--accept", answers=(0,))
     now = windows.slide(before.model, to)
     for line in windows.changes(before.model.parts, now) if now != before.model.parts else ():
         print(f"retrain {name}: {line}")
@@ -184,41 +174,30 @@ def _verdict(model: Model) -> Comparison:
     against = f"the champion `{record['champion']['version']}`"
     if gate["verdict"] == "off":
         return Comparison(f"Not compared with {against}: that gate is off ({gate['reason']}); {gates}.", None)
-    low = _number(gate["value"])
+    low = math.nan
+    with contextlib.suppress(ValueError):  # of a gate that had no evidence
+        low = float(gate["value"])
     better = record["verdict"] == "pass" and low > 0  # NaN is above nothing
     evidence = f"{gate['reason']}; lower bound of the paired 95 % interval: {gate['value']}"
     bound = "above 0" if low > 0 else "not above 0"
     return Comparison(f"{'Better' if better else 'Not better'} than {against}. {evidence}, {bound}; {gates}.", better)
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:  # of a gate that had no evidence
-        return math.nan
-
-
 def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
     from models.lib import windows
-    from models.lib.split import Spans
+    from models.lib.split import Windows
 
     name, branch = before.model.name, f"retrain/{before.model.name}"
     report = (before.model.build / "report.md").read_text()
     old, new = before.model.parts, after.model.parts
     listed = windows.changes(old, new) if old != new else [f"The {new.setting} stayed."]
     data = f"{_version(before.data)} -> {_version(after.data)}" if before.data != after.data else _version(after.data)
-    lines = [
-        f"**{verdict.sentence}**",
-        "",
-        *[f"- {line}" for line in listed],
-        f"- data: {before.model.dataset} {data}",
-        "",
-        *(["A person decides by this report.", ""] if verdict.better is None else []),
-        report,
-    ]
+    person = "A person decides by this report.\n\n" if verdict.better is None else ""
+    changes = "".join(f"- {line}\n" for line in (*listed, f"data: {before.model.dataset} {data}"))
+    body = f"**{verdict.sentence}**\n\n{changes}\n{person}{report}"
     close_with = f"{verdict.sentence} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
-    newest = f"data up to {new.test.last}" if isinstance(new, Spans) else "its newest data"
-    return origin.Edit(f"Retrain {name} on {newest}", "\n".join(lines)[:LONGEST], close_with)
+    newest = f"data up to {new.test.last}" if isinstance(new, Windows) else "its newest data"
+    return origin.Edit(f"Retrain {name} on {newest}", body[:LONGEST], close_with)
 
 
 def _version(data: pointer.Version | None) -> str:

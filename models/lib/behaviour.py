@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from data_schemas.lib import datasets
 from models.lib import config, scoring
 from models.lib.tasks import task
-
-if TYPE_CHECKING:
-    import polars as pl
 
 ROWS = 64
 
@@ -26,18 +24,15 @@ class Asked:
         self.model = config.load(name)
         columns = datasets.schema(self.model.dataset).to_schema().columns
         self.columns = {feature: columns[feature] for feature in self.model.features}
-        self.texts = [name for name, column in self.columns.items() if _is_text(column)]
+        self.texts = [name for name, column in self.columns.items() if _kind(column) == pl.String]
         self.nullable = [name for name, column in self.columns.items() if column.nullable]
         self._runtime = scoring.session(self.model.onnx)
 
     def rows(self, many: int = ROWS) -> pl.DataFrame:
         """Rows drawn from the allowed values and ranges of the schema; the same ones every time."""
-        import polars as pl
-
         dice = np.random.default_rng(0)
         drawn = {name: _values(column, dice, many) for name, column in self.columns.items()}
-        kinds = {name: getattr(column.dtype, "type", column.dtype) for name, column in self.columns.items()}
-        return pl.DataFrame(drawn, schema=kinds, strict=False)
+        return pl.DataFrame(drawn, {name: _kind(column) for name, column in self.columns.items()}, strict=False)
 
     def answer(self, rows: pl.DataFrame) -> task.Floats:
         """float64 [rows], or [rows, classes]; AssertionError for what the task may not answer."""
@@ -47,10 +42,8 @@ class Asked:
         return values
 
 
-def _is_text(column: Any) -> bool:
-    import polars as pl
-
-    return bool(getattr(column.dtype, "type", column.dtype) == pl.String)
+def _kind(column: Any) -> Any:
+    return getattr(column.dtype, "type", column.dtype)
 
 
 def _values(column: Any, dice: np.random.Generator, many: int) -> list[Any]:
@@ -60,9 +53,8 @@ def _values(column: Any, dice: np.random.Generator, many: int) -> list[Any]:
         allowed = list(found["allowed_values"])
         return [allowed[place] for place in dice.integers(0, len(allowed), many)]
     example = (column.metadata or {}).get("example")
-    if _is_text(column):
+    if _kind(column) == pl.String:
         return [example or "text"] * many
     low, high = found.get("min_value", example or 0), found.get("max_value", example or 1)
     values = dice.uniform(min(low, high), max(low, high), many)
-    kind = getattr(column.dtype, "type", column.dtype)
-    return [round(value) for value in values] if kind.is_integer() else values.tolist()
+    return [round(value) for value in values] if _kind(column).is_integer() else values.tolist()

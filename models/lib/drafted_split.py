@@ -6,7 +6,7 @@ from typing import Any
 
 from data_schemas.lib import datasets
 from models.lib.draft import Column
-from models.lib.window import UNITS
+from models.lib.split import UNITS
 from repo.lib.refusal import Refusal
 
 LEAST = 4  # units of time that make windows; fewer say nothing of tomorrow

@@ -25,14 +25,14 @@ TEMPLATE = Path("models/lib/pipeline.yaml")
 # against the imports.
 ROWS = "data_schemas/lib/datasets.py"
 CHECKED = ("pointer", "violations", "tables")
-CHOSEN = ("samples", "split", "window")
+CHOSEN = ("samples", "split")
 SOURCES = {
     "validate": ("data_schemas/validate.py", *(f"data_schemas/lib/{name}.py" for name in CHECKED), ROWS),
     "describe": ("data_schemas/describe.py", ROWS),
     "train": ("models/train.py", *_lib("columns", "packages", "plugin", *CHOSEN, "tasks/task"), ROWS, PACKAGES),
     "export": (
         "models/export.py",
-        *_lib("columns", "onnx_front", "onnx_order", "packages", "plugin", "scikit", "tasks/task"),
+        *_lib("columns", "onnx_front", "packages", "plugin", "tasks/task"),
         ROWS,
     ),
     "evaluate": ("models/evaluate.py", *_lib("alone", "metrics", "scoring", *CHOSEN, "tasks/task"), ROWS),
@@ -43,11 +43,22 @@ COPIED = ("split",)  # settings that DVC reads in FILE: of a date in model.yaml 
 def hashes(model: config.Model) -> dict[str, str]:
     """Stage -> one hash of the template's files for it, of its task and framework, and of packages that are its own."""
     network, own = model.folder / "network.py", [model.requirements, Path("models/lib/tasks", f"{model.task}.py")]
-    text, named = network.read_text() if network.is_file() else "", r"(?s)\bframeworks(?:\.| import .*\b){}\b"
-    bases = [path for path in Path("models/lib/frameworks").glob("*.py") if re.search(named.format(path.stem), text)]
+    bases = _frameworks(network)
     more = {"train": [*own, *bases], "export": [*own, *bases], "evaluate": own}
     found = {stage: [*map(Path, sources), *more.get(stage, [])] for stage, sources in SOURCES.items()}
     return {stage: sha256_of_files(path for path in paths if path.is_file())[:32] for stage, paths in found.items()}
+
+
+def _frameworks(network: Path) -> list[Path]:
+    """The base classes that a network.py imports, and what of their folder these import."""
+    found = list[Path]()
+    texts = [network.read_text()] if network.is_file() else []
+    for text in texts:
+        for path in set(Path("models/lib/frameworks").glob("*.py")).difference(found):
+            if re.search(rf"(?s)\bframeworks(?:\.| import .*\b){path.stem}\b", text):
+                found.append(path)
+                texts.append(path.read_text())
+    return found
 
 
 def path(model: config.Model) -> Path:

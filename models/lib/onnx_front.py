@@ -1,141 +1,23 @@
-"""The way to ONNX for each framework: raw columns in, strings included, and the one output of the task.
+"""What every ONNX file has around its network: raw columns in, strings included, and the one output of the task.
 
-Every file has one input [rows] a column, in their order: a text column's null is the empty string, a number's is NaN.
-The output is `score` [rows], `probabilities` [rows, classes] or `prediction` [rows]. A model gives the same file twice.
+models/lib/frameworks/ makes the network between them. A file has one input [rows] a column, in their order: a text
+column's null is the empty string, a number's is NaN. The output is `score` [rows], `probabilities` [rows, classes] or
+`prediction` [rows]. A model gives the same file twice.
 """
 
 from __future__ import annotations
 
-import logging
-import tempfile
-import warnings
-from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
 from models.lib.columns import Kind
-from models.lib.onnx_order import canonical
-from models.lib.plugin import Misuse
 
 TENSOR = {"string": TensorProto.STRING, "integer": TensorProto.INT64, "number": TensorProto.FLOAT}
 OPSETS = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)]
 Kinds = dict[str, Kind]
 Names = dict[str, list[str]]
-
-
-def from_torch(network: Any, columns: Kinds, vocabulary: Names, output: str = "score") -> onnx.ModelProto:
-    """A torch.nn.Module that takes `ids` int64 [rows, names] and `numbers` float32 [rows, numbers]; see `attach`."""
-    import torch
-
-    rows = torch.export.Dim("rows")
-    names, numbers = len(vocabulary), len(columns) - len(vocabulary)
-    example = (torch.zeros(2, names, dtype=torch.int64), torch.zeros(2, numbers))
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it announces every optional package that is absent
-    with warnings.catch_warnings(action="ignore"):  # its own deprecations, nothing a reader can act on
-        program: Any = torch.onnx.export(
-            network.eval(),
-            example,
-            input_names=["ids", "numbers"],
-            output_names=[output],
-            dynamic_shapes=({0: rows}, {0: rows}),
-            opset_version=20,
-            dynamo=True,
-            verbose=False,
-        )
-    return attach(program.model_proto, columns, vocabulary)
-
-
-def from_keras(model: Any, columns: Kinds, vocabulary: Names, output: str = "score") -> onnx.ModelProto:
-    """A Keras model of inputs named `ids` and `numbers`, as for `from_torch`, on the backend torch or tensorflow.
-
-    It gives [rows, classes], or [rows, 1] for `score` and `prediction`.
-    """
-    import keras
-
-    if keras.backend.backend() == "torch":
-        import torch
-
-        class Network(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.model = model
-
-            def forward(self, ids: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-                found: torch.Tensor = self.model({"ids": ids, "numbers": numbers}, training=False)
-                return found if output == "probabilities" else found[:, 0]
-
-        return from_torch(Network(), columns, vocabulary, output)
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    ids, numbers = np.zeros((1, len(vocabulary)), np.int64), np.zeros((1, len(columns) - len(vocabulary)), np.float32)
-    model({"ids": ids, "numbers": numbers})  # its export asks that it was called once
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
-        path = Path(folder, "model.onnx")
-        model.export(path, format="onnx", opset_version=18, verbose=False)  # the newest of tf2onnx
-        core = onnx.version_converter.convert_version(onnx.load(path), OPSETS[0].version)
-    return attach(_of_task(canonical(core), output), columns, vocabulary)
-
-
-def from_booster(model: Any, columns: Kinds, vocabulary: Names) -> onnx.ModelProto:
-    """LightGBM's Booster or scikit-learn class, or XGBoost's scikit-learn class, fitted to `Columns.matrix`."""
-    from onnxmltools.convert.common.data_types import FloatTensorType
-
-    types = [("matrix", FloatTensorType([None, len(columns)]))]
-    if type(model).__module__.startswith("lightgbm"):
-        from onnxmltools import convert_lightgbm
-
-        core = convert_lightgbm(model, initial_types=types, target_opset=15, zipmap=False)
-    else:
-        from onnxmltools import convert_xgboost
-
-        core = convert_xgboost(model, initial_types=types, target_opset=15)
-    if any(each.domain == "" for each in core.opset_import):
-        core = onnx.version_converter.convert_version(core, OPSETS[0].version)
-    return attach(_of_task(core), columns, vocabulary)
-
-
-def from_sklearn(pipeline: Any, columns: Kinds) -> onnx.ModelProto:
-    """A fitted classifier or regressor over tables of pandas: a ColumnTransformer first, or columns of one kind."""
-    from skl2onnx import convert_sklearn
-    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-    from sklearn.base import is_classifier
-    from sklearn.compose import ColumnTransformer
-
-    from models.lib import scikit
-
-    places = {name: f"column_{place}" for place, name in enumerate(columns)}  # no converter calls a tensor so
-    fitted = scikit.as_the_file_sees(pipeline, places)
-    transformers = any(isinstance(each, ColumnTransformer) for each in scikit.parts(fitted))
-    if not transformers and "string" in columns.values() and len(set(columns.values())) > 1:
-        raise Misuse("text and numbers go different ways: let the pipeline begin with a ColumnTransformer")
-    width = 1 if transformers else len(columns)
-    types = [
-        (places[name], (StringTensorType if kind == "string" else FloatTensorType)([None, width]))
-        for name, kind in columns.items()
-    ]
-    with mock.patch.object(helper, "make_attribute", scikit.make_attribute):
-        core = convert_sklearn(
-            fitted,
-            "model",
-            types if transformers else [("matrix", types[0][1])],
-            target_opset={each.domain: each.version for each in OPSETS},
-            options={"zipmap": False} if is_classifier(fitted) else None,
-        )
-    core = onnx.compose.add_prefix(_of_task(core), "core/", rename_outputs=False)
-    nodes, flat, taken = [], {}, {each.name for each in core.graph.input}
-    for name, kind in columns.items():
-        flat[name] = f"{name}/float" if kind == "integer" else name
-        if kind == "integer":
-            nodes.append(helper.make_node("Cast", [name], [flat[name]], to=TensorProto.FLOAT))
-        if (wide := f"core/{places[name]}") in taken:
-            nodes.append(helper.make_node("Reshape", [flat[name], "column/shape"], [wide]))
-    if not transformers:
-        nodes += _side_by_side(list(flat.values()), "core/matrix")
-    shapes = {"column/shape": [-1, 1]} if transformers else {"core/matrix/shape": [len(columns), -1]}
-    return _join(nodes, shapes, core, columns)
 
 
 def attach(core: onnx.ModelProto, columns: Kinds, vocabulary: Names) -> onnx.ModelProto:
@@ -174,7 +56,7 @@ def attach(core: onnx.ModelProto, columns: Kinds, vocabulary: Names) -> onnx.Mod
         elif taken in takes:
             nodes += _no_column(next(iter(columns)), taken, taken == "ids")
             shapes["none/shape"] = [0]
-    return _join(nodes, shapes, core, columns)
+    return join(nodes, shapes, core, columns)
 
 
 def _side_by_side(columns: list[str], name: str) -> list[onnx.NodeProto]:
@@ -196,7 +78,7 @@ def _no_column(column: str, name: str, whole: bool) -> list[onnx.NodeProto]:
     ]
 
 
-def _join(
+def join(
     nodes: list[onnx.NodeProto], shapes: dict[str, list[int]], core: onnx.ModelProto, columns: Kinds
 ) -> onnx.ModelProto:
     """The raw columns, nodes that make the core's inputs of them, and the core."""
@@ -221,7 +103,7 @@ def _join(
     return merged
 
 
-def _of_task(core: onnx.ModelProto, output: str = "") -> onnx.ModelProto:
+def only_output(core: onnx.ModelProto, output: str = "") -> onnx.ModelProto:
     """Leave of a converter's outputs, some [rows, n], the one of the task; without a name n tells which."""
     last = core.graph.output[-1]  # of a classifier: its label, then probabilities
     width = last.type.tensor_type.shape.dim[-1].dim_value

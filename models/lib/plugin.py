@@ -26,12 +26,8 @@ def network(model: config.Model) -> Any:
         raise Refusal(f"{path} is missing; write its class `Model` (see models/README.md).")
     packages.activate(model)
     _choose_backend(model)
-    try:
+    with _loading(path, "fix the file"):
         module = importlib.import_module(f"models.{model.name}.network")
-    except (Refusal, Ended):
-        raise
-    except (Exception, SystemExit) as error:  # a team's file: any error in it is one sentence
-        raise Refusal(f"{path} cannot be loaded ({described(error)}); fix the file.") from error
     if not hasattr(module, "Model"):
         raise Refusal(f"{path} defines no class `Model`; name it so.")
     return module.Model
@@ -52,15 +48,21 @@ def _choose_backend(model: config.Model) -> None:
 
 def load(model: config.Model) -> Any:
     """The fitted network of weights/."""
-    weights, fix = model.weights, f"make it again with `python -m models train {model.name}`"
-    if not weights.is_dir():
-        raise Refusal(f"{weights} is missing; make it with `python -m models run {model.name}`.")
+    if not model.weights.is_dir():
+        raise Refusal(f"{model.weights} is missing; make it with `python -m models run {model.name}`.")
+    with _loading(model.weights, f"make it again with `python -m models train {model.name}`"):
+        return network(model).load(model.weights)
+
+
+@contextmanager
+def _loading(path: Path, fix: str) -> Iterator[None]:
+    """Any error in a team's file, or whatever a damaged one brings up, is one sentence."""
     try:
-        return network(model).load(weights)
+        yield
     except (Refusal, Ended):
         raise
-    except (Exception, SystemExit) as error:  # whatever a damaged file, or a network.py that it does not fit, brings up
-        raise Refusal(f"{weights} cannot be loaded ({described(error)}); {fix}.") from error
+    except (Exception, SystemExit) as error:
+        raise Refusal(f"{path} cannot be loaded ({described(error)}); {fix}.") from error
 
 
 @contextmanager

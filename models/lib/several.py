@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models.lib import config, windows
-from models.lib.split import Spans
+from models.lib import config
+from models.lib.split import Windows
 from models.lib.tasks import task
 from repo.lib.command import working
 from repo.lib.files import read_json, sha256, write_json
@@ -38,28 +38,28 @@ def measure(model: config.Model, count: int, make: Callable[[config.Model], byte
 
     Nothing of the model is touched but build/windows.json.
     """
-    fix = f"python -m models run {model.name}"
-    own = read_json(model.build / "evaluation.json", fix, ("onnx", "metrics"))["metrics"]
+    own = read_json(model.build / "evaluation.json", f"python -m models run {model.name}", ("onnx", "metrics"))[
+        "metrics"
+    ]
     found = [_window(model, {name: figure["value"] for name, figure in own.items()})]
     left_out = []
-    there = model.parts.there(model.dataset) if isinstance(model.parts, Spans) else ()
-    behaviour = task.of(model)
+    there = model.parts.there(model.dataset) if isinstance(model.parts, Windows) else ()
+    main, title = task.of(model).main, task.of(model).titles[task.of(model).main]
     for place, parts in enumerate(model.parts.others(count - 1), 2):
         other = model.model_copy(update={parts.setting: parts})
+        here = f"run {model.name}: window {place} of {count}, {other.span('test')}"
         try:
-            if isinstance(parts, Spans) and (lack := windows.lacking(parts, there)):
+            if isinstance(parts, Windows) and (lack := parts.lacking(there)):
                 raise Refusal(f"the data have no {lack[1]}, which its {lack[0]} window needs.")
             with working(f"training {model.name} on window {place} of {count} ({other.span('train')})"):
                 found.append(_window(other, _figures(other, make(other))))
+            print(f"{here}: {title} {_shown(found[-1]['metrics'][main])}", flush=True)
         except Refusal as why:
             left_out.append({"test": other.span("test"), "why": str(why)})
-            print(f"run {model.name}: window {place} of {count}, {other.span('test')}, is left out: {why}")
-            continue
-        value = _shown(found[-1]["metrics"][behaviour.main])
-        print(f"run {model.name}: window {place} of {count}, {other.span('test')}: {_title(model)} {value}", flush=True)
-    spread = {name: _spread([each["metrics"][name] for each in found]) for name in behaviour.metrics}
+            print(f"{here}, is left out: {why}")
+    spread = {name: _spread([each["metrics"][name] for each in found]) for name in task.of(model).metrics}
     record = {"onnx": sha256(model.onnx), "windows": found, "left_out": left_out, "spread": spread}
-    record["sentence"] = sentence(model, own[behaviour.main], record)
+    record["sentence"] = sentence(model, own[main], record)
     write_json(_path(model), record)
     _print(model, record)
 
@@ -75,18 +75,17 @@ def recorded(model: config.Model) -> dict[str, Any] | None:
 
 def sentence(model: config.Model, own: dict[str, Any], record: dict[str, Any]) -> str:
     """Whether the model's own figure, with its 95 % interval, is in line with those of the other windows."""
-    name, title = task.of(model).main, _title(model)
+    name = task.of(model).main
+    here = f"{task.of(model).titles[name]} {_shown(own['value'])} here"
     others = [each["metrics"][name] for each in record["windows"][1:] if each["metrics"][name] is not None]
-    count = len(record["windows"])
     if own["value"] is None or not others:
-        return f"{title} {_shown(own['value'])} here, and no other window to hold it against."
-    spread = record["spread"][name]
+        return f"{here}, and no other window to hold it against."
     word = "in line with the others"
     if own["low"] > max(others) or own["high"] < min(others):
         better = (own["value"] > max(others)) == (task.of(model).sign(name) > 0)
         word = "better than all others, so expect less" if better else "worse than all others"
-    over = f"{_shown(spread['min'])} to {_shown(spread['max'])} over {count} windows"
-    return f"{title} {_shown(own['value'])} here; {over}: {word}."
+    low, high = (_shown(record["spread"][name][key]) for key in ("min", "max"))
+    return f"{here}; {low} to {high} over {len(record['windows'])} windows: {word}."
 
 
 def table(model: config.Model, record: dict[str, Any] | None) -> tuple[list[str], list[list[str]]]:
@@ -139,11 +138,6 @@ def _spread(values: list[float | None]) -> dict[str, float | None]:
         return dict.fromkeys(SPREAD)
     deviation = statistics.stdev(known) if len(known) > 1 else None
     return {"min": min(known), "mean": statistics.fmean(known), "max": max(known), "deviation": deviation}
-
-
-def _title(model: config.Model) -> str:
-    behaviour = task.of(model)
-    return behaviour.titles[behaviour.main]
 
 
 def _shown(value: float | None) -> str:

@@ -2,22 +2,89 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from data_schemas.lib import datasets
 from models.lib.limits import Share, Strict
-from models.lib.window import UNITS, Window
 
 if TYPE_CHECKING:
     import polars as pl
 
 Value = str | bool | int
 PARTS = ("train", "valid", "test")  # valid: early stopping and calibration; test: every number and every gate
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Of time, counted from the year 1."""
+
+    written: str  # as strftime has it
+    number: Callable[[date], int]
+    first: Callable[[int], date]  # the first day of the unit with this number
+
+    def name(self, number: int) -> str:
+        return self.first(number).strftime(self.written)
+
+    def read(self, text: str) -> int | None:
+        """The number of a unit by its name; None where it is no such name."""
+        for day in (text, f"{text}-01"):
+            with contextlib.suppress(ValueError):
+                if self.name(found := self.number(date.fromisoformat(day))) == text:
+                    return found
+        return None
+
+
+UNITS = {
+    "day": Unit("%Y-%m-%d", date.toordinal, date.fromordinal),
+    "week": Unit("%G-W%V", lambda day: (day.toordinal() - 1) // 7, lambda n: date.fromordinal(7 * n + 1)),
+    "month": Unit("%Y-%m", lambda day: 12 * day.year + day.month - 1, lambda n: date(n // 12, n % 12 + 1, 1)),
+}
+
+
+class Window(Strict):
+    """A span of days, weeks or months by their names (2024-03-01, 2024-W09, 2024-03), both ends inclusive."""
+
+    first: str
+    last: str
+
+    @field_validator("first", "last", mode="before")
+    @classmethod
+    def _named(cls, limit: Any) -> str:
+        text = str(limit)  # PyYAML makes a date of 2024-03-01 without quotes, and a text of 2024-03
+        if isinstance(limit, (str, date)) and any(unit.read(text) is not None for unit in UNITS.values()):
+            return text
+        raise ValueError(f"{text!r} is not a day, week or month; write it as 2024-03-01, 2024-W09 or 2024-03")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Window:
+        if UNITS[self.unit].read(self.last) is None:
+            raise ValueError(f"first ({self.first}) and last ({self.last}) are not in the same unit")
+        if self.first > self.last:
+            raise ValueError(f"first ({self.first}) lies after last ({self.last})")
+        return self
+
+    def __str__(self) -> str:
+        return self.first if self.first == self.last else f"{self.first} to {self.last}"
+
+    @property
+    def unit(self) -> str:
+        return next(name for name, unit in UNITS.items() if unit.read(self.first) is not None)
+
+    @property
+    def numbers(self) -> range:
+        low, high = (UNITS[self.unit].read(limit) or 0 for limit in (self.first, self.last))
+        return range(low, high + 1)
+
+    def moved(self, by: int) -> Window:
+        name = UNITS[self.unit].name
+        return Window(first=name(self.numbers[0] + by), last=name(self.numbers[-1] + by))
 
 
 class Parts(Strict):
@@ -35,9 +102,9 @@ class Parts(Strict):
         column = getattr(self, "column", None)
         return {"column": [column]} if column else {}
 
-    def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
+    def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:  # noqa: ARG002
         """The rows of a part, in their order."""
-        raise NotImplementedError
+        return rows
 
     def span(self, part: str) -> str:
         """Which rows a part has, in words."""
@@ -52,15 +119,16 @@ class Parts(Strict):
         return None
 
 
-class Spans(Parts):
-    """Windows one after the other."""
+class Windows(Parts):
+    """One after the other; months as the dataset has them, a file each."""
 
+    setting: ClassVar[str] = "windows"
     train: Window
     valid: Window
     test: Window
 
     @model_validator(mode="after")
-    def _one_after_the_other(self) -> Spans:
+    def _one_after_the_other(self) -> Windows:
         for earlier, later in (("train", "valid"), ("valid", "test")):
             before, after = self.of(earlier), self.of(later)
             if before.unit != after.unit:
@@ -69,50 +137,44 @@ class Spans(Parts):
                 raise ValueError(f"the {earlier} window ({before.last}) overlaps or follows {later}")
         return self
 
-    def of(self, part: str) -> Window:
-        found: Window = getattr(self, part)
-        return found
-
-    def span(self, part: str) -> str:
-        return str(self.of(part))
-
-    def others(self, count: int) -> Sequence[Spans]:
-        """Earlier ones, each by the length of the test window."""
-        return [self.moved(-turn * len(self.test.numbers)) for turn in range(1, count + 1)]
-
-    def moved(self, by: int) -> Spans:
-        """All of them, by so many units."""
-        return self.model_copy(update={part: self.of(part).moved(by) for part in PARTS})
-
-    def there(self, dataset: str) -> Sequence[int]:
-        """The units that the data has, by number, from the oldest to the newest."""
-        raise NotImplementedError
-
-
-class Windows(Spans):
-    """Months as the dataset has them: a file each."""
-
-    setting: ClassVar[str] = "windows"
-
     @model_validator(mode="after")
-    def _months(self) -> Windows:
+    def _in_its_unit(self) -> Windows:
         if self.train.unit != "month":
             raise ValueError(f"{self.train} is in {self.train.unit}s, not months; `split` with `by: time` takes those")
         return self
 
-    def months(self, part: str) -> list[str]:
+    def of(self, part: str) -> Window:
+        found: Window = getattr(self, part)
+        return found
+
+    def months(self, part: str) -> list[str] | None:
         return [UNITS["month"].name(number) for number in self.of(part).numbers]
 
-    def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:  # noqa: ARG002 - `months` has chosen them
-        return rows
+    def span(self, part: str) -> str:
+        return str(self.of(part))
+
+    def others(self, count: int) -> Sequence[Windows]:
+        """Earlier ones, each by the length of the test window."""
+        return [self.moved(-turn * len(self.test.numbers)) for turn in range(1, count + 1)]
+
+    def moved(self, by: int) -> Windows:
+        """All of them, by so many units."""
+        return self.model_copy(update={part: self.of(part).moved(by) for part in PARTS})
 
     def there(self, dataset: str) -> Sequence[int]:
+        """The units of time that the data has, by number, from the oldest to the newest."""
         return [UNITS["month"].read(name) or 0 for name in datasets.months(dataset)]
 
+    def lacking(self, there: Sequence[int]) -> tuple[str, str] | None:
+        """(part, unit): the first unit of time that a window needs and the data lacks."""
+        units = ((part, number) for part in PARTS for number in self.of(part).numbers if number not in there)
+        return next(((part, UNITS[self.test.unit].name(number)) for part, number in units), None)
 
-class ByTime(Spans):
+
+class ByTime(Windows):
     """Days, weeks or months of a column."""
 
+    setting: ClassVar[str] = "split"
     by: Literal["time"]
     column: str
     unit: Literal["day", "week", "month"]
@@ -122,6 +184,9 @@ class ByTime(Spans):
         if self.train.unit != self.unit:
             raise ValueError(f"the windows are in {self.train.unit}s, and `unit` is {self.unit}")
         return self
+
+    def months(self, part: str) -> None:  # noqa: ARG002
+        return None
 
     def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
         import polars as pl
@@ -145,18 +210,14 @@ class ByTime(Spans):
         return None if kind in (pl.Date, pl.Datetime) else ("column", f"{self.column!r} is {kind}, not a date")
 
 
-def _values(*default: Value) -> Any:
-    return Field(default_factory=lambda: list(default), min_length=1)
-
-
 class ByColumn(Parts):
     """Values of a column that says which part a row is in; a row with any other value is in none."""
 
     by: Literal["column"]
     column: str
-    train: list[Value] = _values("train")
-    valid: list[Value] = _values("valid")
-    test: list[Value] = _values("test")
+    train: list[Value] = Field(default=["train"], min_length=1)
+    valid: list[Value] = Field(default=["valid"], min_length=1)
+    test: list[Value] = Field(default=["test"], min_length=1)
 
     @model_validator(mode="after")
     def _once(self) -> ByColumn:
@@ -216,17 +277,10 @@ class ByHash(Parts):
     def select(self, rows: pl.DataFrame, part: str) -> pl.DataFrame:
         import polars as pl
 
-        keys = rows.select(list(dict.fromkeys(self.key))).unique()
         train, valid = self.shares.train, self.shares.train + self.shares.valid
         low, high = {"train": (0.0, train), "valid": (train, valid), "test": (valid, 1.0)}[part]
-        chosen = [low <= _draw(self.salt, key) < high for key in keys.iter_rows()]
-        return rows.join(
-            keys.filter(pl.Series(chosen, dtype=pl.Boolean)),
-            on=keys.columns,
-            how="semi",
-            nulls_equal=True,
-            maintain_order="left",
-        )
+        keys = rows.select(list(dict.fromkeys(self.key))).iter_rows()
+        return rows.filter(pl.Series([low <= _draw(self.salt, key) < high for key in keys], dtype=pl.Boolean))
 
     def span(self, part: str) -> str:
         salt = f", salt {self.salt}" if self.salt else ""

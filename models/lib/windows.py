@@ -6,8 +6,7 @@ import io
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from models.lib.split import PARTS, Spans
-from models.lib.window import UNITS
+from models.lib.split import PARTS, UNITS, Windows
 from repo.lib.files import write
 from repo.lib.refusal import Refusal
 
@@ -22,42 +21,32 @@ def slide(model: config.Model, to: str | None = None) -> Parts:
     All move by as many units, so that the model is trained and judged as before, only later. Where model.yaml splits by
     a column or a hash nothing moves: new rows join the parts there are.
     """
-    if not isinstance(model.parts, Spans):
+    windows, path = model.parts, model.folder / "model.yaml"
+    if not isinstance(windows, Windows):
         if to:
-            raise Refusal(f"--to {to} moves windows, and {model.folder}/model.yaml has none; leave it out.")
-        return model.parts
-    windows = model.parts
-    unit, name = UNITS[windows.test.unit], windows.test.unit
-    there = windows.there(model.dataset)
-    newest = unit.name(there[-1]) if there else windows.test.last
+            raise Refusal(f"--to {to} moves windows, and {path} has none; leave it out.")
+        return windows
+    name, there = windows.test.unit, windows.there(model.dataset)
+    newest = UNITS[name].name(there[-1]) if there else windows.test.last
     what = f"--to {to}" if to else f"the newest {name} ({newest})"
-    if (end := unit.read(to or newest)) is None:
+    if (end := UNITS[name].read(to or newest)) is None:
         raise Refusal(f"{what} is not a {name}; write it as {newest}.")
     by = end - windows.test.numbers[-1]
     if by < 0:
         raise Refusal(
             f"{what} lies before {windows.test.last}, where the windows of {model.name} end; they only move "
-            f"forward, so edit {model.folder}/model.yaml if that is wanted."
+            f"forward, so edit {path} if that is wanted."
+        )
+    windows = windows.moved(by)
+    if by and (lack := windows.lacking(there)):
+        raise Refusal(
+            f"{model.dataset} has no {name} {lack[1]}, which the {lack[0]} window of {model.name} would need "
+            f"({windows.of(lack[0])}); bring it with `python -m data_schemas ingest {model.dataset}`, or end "
+            "earlier with --to."
         )
     if by:
-        windows = windows.moved(by)
-        if lack := lacking(windows, there):
-            raise Refusal(
-                f"{model.dataset} has no {name} {lack[1]}, which the {lack[0]} window of {model.name} would need "
-                f"({windows.of(lack[0])}); bring it with `python -m data_schemas ingest {model.dataset}`, or end "
-                "earlier with --to."
-            )
         edit(model, windows)
     return windows
-
-
-def lacking(windows: Spans, there: Any) -> tuple[str, str] | None:
-    """The first unit that the data lacks, with its window; `there`: those that it has, by number."""
-    for part in PARTS:
-        for number in windows.of(part).numbers:
-            if number not in there:
-                return part, UNITS[windows.of(part).unit].name(number)
-    return None
 
 
 def changes(old: Parts, new: Parts) -> list[str]:
@@ -65,7 +54,7 @@ def changes(old: Parts, new: Parts) -> list[str]:
     return [f"{part}: {old.span(part)} -> {new.span(part)}" for part in PARTS]
 
 
-def edit(model: config.Model, windows: Spans) -> None:
+def edit(model: config.Model, windows: Windows) -> None:
     """Write the limits into model.yaml: comments, order and quotes stay, and so does every other setting."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError

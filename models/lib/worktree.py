@@ -28,8 +28,6 @@ def push(options: argparse.Namespace) -> int:
     branch, clone = options.push, Path.cwd()
     if branch == origin.MAIN:
         raise Refusal(f"{branch} takes pull requests, not pushes; name the branch of one by --push.")
-    if options.read:
-        return land(branch, Path(options.read).absolute())
 
     def apply() -> origin.Edit | None:
         share_cache(clone)
@@ -42,26 +40,25 @@ def push(options: argparse.Namespace) -> int:
             return None
         return origin.Edit(f"Train {', '.join(names)}")
 
+    def landed() -> origin.Edit:
+        """What `--write` left in the folder: by a job that has a token and runs nothing of the branch."""
+        return origin.carried(clone / options.read, [each.format(model="*") for each in MADE])
+
     if options.write:
-        with origin.tree(branch):
-            if edit := apply():
-                origin.carry(edit, clone / options.write)
-        return 0
-    return _push(branch, apply)
-
-
-def land(branch: str, folder: Path) -> int:
-    """Push what `--write` left in the folder: by a job that has a token and runs nothing of the branch."""
-    if not folder.is_dir():
+        return write(branch, apply, clone / options.write)
+    if options.read and not Path(options.read).is_dir():
         print("run: nothing was trained: nothing to push.")
-        return 0
-    return _push(branch, lambda: origin.carried(folder, [each.format(model="*") for each in MADE]))
-
-
-def _push(branch: str, apply: Callable[[], origin.Edit | None]) -> int:
-    if commit := origin.push(branch, apply):
+    elif commit := origin.push(branch, landed if options.read else apply):
         print(f"pushed to {branch}: {commit}")
         pull_request.dispatch(branch)
+    return 0
+
+
+def write(branch: str, apply: Callable[[], origin.Edit | None], folder: Path) -> int:
+    """Write what `apply` would push to a folder: by a job that runs a model's code and so has no token."""
+    with origin.tree(branch):
+        if edit := apply():
+            origin.carry(edit, folder)
     return 0
 
 
@@ -113,9 +110,9 @@ def share_cache(clone: Path) -> None:
     dvc("config", "--local", "cache.dir", str(clone / place))
 
 
-def demand(*words: str) -> int:
-    """0 or 1; all else ended without an answer."""
-    if (code := verb(*words)) not in (0, 1):
+def demand(*words: str, answers: tuple[int, ...] = (0, 1)) -> int:
+    """The exit code of a verb, which is one of the answers; all else ended without one."""
+    if (code := verb(*words)) not in answers:
         raise Refusal(f"`python -m {' '.join(words)}` ended with {code} (see above); fix that and run again.")
     return code
 

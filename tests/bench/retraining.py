@@ -31,9 +31,8 @@ from deploy.canary import judge  # noqa: E402
 from deploy.canary.judge import Array, Counters, Verdict  # noqa: E402
 from models.lib import compare, config, judges, metrics, plugin, promise, samples  # noqa: E402
 from models.lib.champion import Champion  # noqa: E402
-from models.lib.split import Windows  # noqa: E402
+from models.lib.split import Window, Windows  # noqa: E402
 from models.lib.tasks import task  # noqa: E402
-from models.lib.window import Window  # noqa: E402
 
 LOOK = 100  # requests between two looks
 WEIGHTS = (0.25, 0.5, 0.75)
@@ -138,7 +137,7 @@ def cases(model: config.Model) -> Iterator[Case]:
     weakest = model.features[-1]
     without = [name for name in model.features if name != weakest]
     ours = windows(model)
-    month = ours.months("train")[2]
+    month = (ours.months("train") or [])[2]
     edits = {
         "another seed": edited(model, seed=model.training["seed"] + 1),
         "hidden: 32": edited(model, hidden=32),

@@ -22,12 +22,10 @@ VERBS |= {stage: f"data_schemas.{stage}" for stage in ("validate", "describe")}
 # They carry words, settings and files, and change no byte of what a stage makes of the same input.
 CARRIERS = {"repo.lib.command", "repo.lib.files", "repo.lib.refusal", "models.lib.config", "models.lib.artifacts"}
 CARRIERS |= {"models.lib.limits"}
-BY_NETWORK = {
-    f"models.lib.{each}" for each in ("columns", "onnx_front", "onnx_order", "scikit", "exportable")
-}  # to export itself
+BY_NETWORK = {"models.lib.columns", "models.lib.onnx_front"}  # to export itself
 # Every verb imports them with settings and tasks; these stages neither choose rows nor measure by them.
 IDLE = {"train": {"models.lib.metrics"}}
-IDLE["export"] = {"models.lib.split", "models.lib.window", "models.lib.metrics"}
+IDLE["export"] = {"models.lib.split", "models.lib.metrics"}
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,9 @@ def tip(remote: Path, branch: str = "work") -> str:
     return git("rev-parse", branch, root=remote / "origin")
 
 
-def test_what_a_run_makes_is_pushed_to_its_branch(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
+def test_what_a_run_makes_is_pushed_to_its_branch(
+    remote: Path, verbs: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     before, verbs.effects[RUN] = tip(remote, "main"), train
     answer = verb("run", "specimen_delay", "--push", "work")
     assert (answer.code, answer.error) == (0, "")
@@ -45,6 +47,9 @@ def test_what_a_run_makes_is_pushed_to_its_branch(remote: Path, verbs: Verbs, ve
     assert tip(remote, "main") == before
     assert git("status", "--porcelain") == "", "the clone was touched"
     assert Hub(remote / "hub").calls() == [], "nobody asked for checks"
+    monkeypatch.setenv("DISPATCH", "ci.yml")  # GitHub starts none for what its own token pushed
+    assert verb("run", "specimen_delay", "--push", "work").code == 0
+    assert Hub(remote / "hub").dispatched() == ["work"]
 
 
 def test_each_model_whose_lock_is_stale_is_run(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
@@ -55,22 +60,6 @@ def test_each_model_whose_lock_is_stale_is_run(remote: Path, verbs: Verbs, verb:
     assert git("log", "-1", "--format=%s", "work", root=remote / "origin") == "Train specimen_tip"
 
 
-@pytest.mark.parametrize(
-    ("model", "called", "message"),
-    [
-        ([], [f"{RUN} --check", "models run specimen_tip --check"], "on work every model is what its sources make"),
-        (["specimen-delay"], [RUN], "on work specimen_delay is what its sources make"),
-    ],
-)
-def test_where_nothing_is_stale_nothing_is_pushed(
-    remote: Path, verbs: Verbs, verb: Callable[..., Answer], model: list[str], called: list[str], message: str
-) -> None:
-    before = tip(remote)
-    answer = verb("run", *model, "--push", "work")
-    assert (answer.code, verbs.called, tip(remote)) == (0, called, before)
-    assert f"run: {message}: nothing to push." in answer.out
-
-
 def test_a_gate_that_fails_is_for_the_checks_to_say(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
     before = tip(remote)
     verbs.effects[RUN], verbs.codes[RUN] = train, 1
@@ -79,79 +68,33 @@ def test_a_gate_that_fails_is_for_the_checks_to_say(remote: Path, verbs: Verbs, 
     assert tip(remote) != before
 
 
-@pytest.mark.parametrize(
-    ("codes", "message"),
-    [
-        ({RUN: 2}, "`python -m models run specimen_delay` ended with 2 (see above)"),
-        ({RUN: -9}, "`python -m models run specimen_delay` ended with -9 (see above)"),
-        ({RUN: 1, f"{RUN} --check": 1}, "`python -m models run specimen_delay` came to no verdict (see above)"),
-    ],
-    ids=["refused", "killed", "data that breaks its contract"],
-)
-def test_a_run_without_a_verdict_is_not_pushed(
-    remote: Path, verbs: Verbs, verb: Callable[..., Answer], codes: dict[str, int], message: str
+NOT_PUSHED = {  # the words, the codes of the children or none where nothing changes, what is called, and what is said
+    "all up to date": ("--push work", None, 2, "run: on work every model is what its sources make: nothing to push."),
+    "the same": (f"{MODEL.name} --push work", None, 1, "on work specimen_delay is what its sources make: nothing to"),
+    "killed": (f"{MODEL.name} --push work", {RUN: -9}, 1, f"`python -m {RUN}` ended with -9 (see above)"),
+    "broken data": (
+        f"{MODEL.name} --push work",
+        {RUN: 1, f"{RUN} --check": 1},
+        2,
+        f"`python -m {RUN}` came to no verd",
+    ),
+    "a check refuses": ("--push work", {f"{RUN} --check": 2}, 1, f"{RUN} --check` ended with 2 (see above); fix that"),
+    "main": (f"{MODEL.name} --push main", {}, 0, "main takes pull requests, not pushes; name the branch of one by"),
+    "no branch": ("--push elsewhere", {}, 0, "origin's elsewhere cannot be fetched"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_PUSHED)
+def test_what_changes_nothing_or_comes_to_no_verdict_is_not_pushed(
+    remote: Path, verbs: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    before = tip(remote)
-    verbs.effects[RUN], verbs.codes = train, codes
-    answer = verb("run", "specimen_delay", "--push", "work")
-    assert (answer.code, len(answer.error.splitlines()), tip(remote)) == (2, 1, before)
-    assert message in answer.error
-
-
-@pytest.mark.usefixtures("remote")
-def test_a_check_that_refuses_stops_it(verbs: Verbs, verb: Callable[..., Answer]) -> None:
-    verbs.codes[f"{RUN} --check"] = 2
-    answer = verb("run", "--push", "work")
-    assert answer.code == 2
-    assert "run specimen_delay --check` ended with 2 (see above); fix that and run again." in answer.error
-
-
-@pytest.mark.usefixtures("remote")
-def test_main_takes_pull_requests(verbs: Verbs, verb: Callable[..., Answer]) -> None:
-    answer = verb("run", "specimen_delay", "--push", "main")
-    assert (answer.code, answer.out, verbs.called) == (2, "", [])
-    assert "main takes pull requests, not pushes; name the branch of one by --push." in answer.error
-
-
-@pytest.mark.usefixtures("remote")
-@pytest.mark.parametrize("gone", ["branch", "remote"])
-def test_a_branch_or_an_origin_that_is_not_there_is_one_sentence(
-    verbs: Verbs, verb: Callable[..., Answer], gone: str
-) -> None:
-    if gone == "remote":
-        git("remote", "remove", "origin")
-    answer = verb("run", "--push", "elsewhere")
-    assert (answer.code, verbs.called, len(answer.error.splitlines())) == (2, [], 1)
-    assert "origin's elsewhere cannot be fetched" in answer.error
-
-
-def test_checks_are_started_for_what_was_pushed_alone(
-    remote: Path, verbs: Verbs, verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """GitHub starts none for what its own token pushed."""
     monkeypatch.setenv("DISPATCH", "ci.yml")
-    verb("run", "--push", "work")
-    assert Hub(remote / "hub").calls() == []
-    verbs.effects[RUN] = train
-    verb("run", "specimen_delay", "--push", "work")
-    assert Hub(remote / "hub").dispatched() == ["work"]
-
-
-def test_a_branch_that_moved_on_meanwhile_is_run_again(remote: Path, verbs: Verbs, verb: Callable[..., Answer]) -> None:
-    git("clone", "--quiet", "--branch=work", str(remote / "origin"), str(remote / "other"))
-
-    def be_late() -> None:
-        train()
-        if len(verbs.called) == 1:
-            trees.append(remote / "other" / MODEL / "network.py")
-            commit(remote / "other")
-            git("push", "--quiet", "origin", "work", root=remote / "other")
-
-    verbs.effects[RUN] = be_late
-    assert verb("run", "specimen_delay", "--push", "work").code == 0
-    assert verbs.called == [RUN, RUN]
-    subjects = git("log", "-2", "--format=%s", "work", root=remote / "origin").splitlines()
-    assert subjects == ["Train specimen_delay", "change"]
+    words, codes, called, message = NOT_PUSHED[case]
+    verbs.effects, verbs.codes, before = ({} if codes is None else {RUN: train}), codes or {}, tip(remote)
+    answer = verb("run", *words.split())
+    assert (answer.code, answer.error.count("\n")) == ((0, 0) if codes is None else (2, 1))
+    assert message in answer.out + answer.error
+    assert (len(verbs.called), tip(remote), Hub(remote / "hub").calls()) == (called, before, [])
 
 
 def test_a_child_works_in_this_folder_and_has_no_token(

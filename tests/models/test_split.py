@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,53 +12,43 @@ import pytest
 import yaml
 
 from models.lib import config, samples
-from models.lib.split import PARTS, ByColumn, ByHash, ByTime, Windows
-from models.lib.window import UNITS, Window
+from models.lib.split import PARTS, UNITS, ByColumn, ByHash, ByTime, Window, Windows
 from repo.lib.files import read_json, read_yaml
 from repo.lib.refusal import Refusal
 from tests.support import trees
 from tests.support.process import Answer
-from tests.support.repository import ROOT
 from tests.support.specimens import MODEL, NAME
 
 FILE = MODEL / "model.yaml"
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
 HASH = {"by": "hash", "key": ["flight"], "shares": SHARES}
 COLUMN = {"by": "column", "column": "flight_date"}
+CUSTOMERS = pl.DataFrame({"customer": [f"c{number % 1000}" for number in range(3000)], "order": range(3000)})
+DRAWN = {"train": ["c0", "c1", "c11", "c3", "c4", "c5", "c7", "c8", "c9"], "valid": ["c10", "c6"], "test": ["c2"]}
 
 
 def by_hash(**more: Any) -> ByHash:
     return ByHash(**{"by": "hash", "key": ["customer"], "shares": SHARES, **more})
 
 
-def in_part(split: ByHash, rows: pl.DataFrame) -> dict[str, set[Any]]:
-    return {part: set(split.select(rows, part)[split.key[0]]) for part in PARTS}
+def windows(*limits: str) -> dict[str, Any]:
+    """Of each part the first and the last."""
+    return {
+        part: dict(zip(("first", "last"), each.split(), strict=True)) for part, each in zip(PARTS, limits, strict=True)
+    }
 
 
-def by_time(unit: str, *limits: tuple[Any, Any]) -> ByTime:
-    windows = {part: {"first": first, "last": last} for part, (first, last) in zip(PARTS, limits, strict=True)}
-    return ByTime.model_validate({"by": "time", "column": "day", "unit": unit, **windows})
-
-
-CUSTOMERS = pl.DataFrame({"customer": [f"c{number % 1000}" for number in range(3000)], "order": range(3000)})
-
-
-def test_every_row_is_in_one_part_and_a_key_on_one_side() -> None:
-    split = by_hash()
-    found = in_part(split, CUSTOMERS)
-    assert sum(split.select(CUSTOMERS, part).height for part in PARTS) == 3000
-    assert sum(map(len, found.values())) == len(set.union(*found.values())) == 1000
-    assert [round(len(found[part]) / 1000, 2) for part in PARTS] == pytest.approx([0.7, 0.15, 0.15], abs=0.04)
-
-
-def test_rows_keep_their_part_and_their_order_when_others_come() -> None:
+def test_a_key_is_in_one_part_and_stays_there_when_other_rows_come() -> None:
     split, more = by_hash(), pl.DataFrame({"customer": ["new", "c7", "newer"] * 50, "order": range(3000, 3150)})
-    for part in PARTS:
-        before = split.select(CUSTOMERS, part)
-        after = split.select(pl.concat([CUSTOMERS, more]).sample(fraction=1, shuffle=True, seed=1), part)
-        assert set(before["order"]) <= set(after["order"])
+    found = {part: split.select(CUSTOMERS, part) for part in PARTS}
+    keys = [set(rows["customer"]) for rows in found.values()]
+    assert sum(map(len, keys)) == len(set.union(*keys)) == 1000
+    assert [len(each) / 1000 for each in keys] == pytest.approx([0.7, 0.15, 0.15], abs=0.04)
+    assert sum(map(len, found.values())) == 3000
+    mixed = pl.concat([CUSTOMERS, more]).sample(fraction=1, shuffle=True, seed=1)
+    for part, before in found.items():
         assert before["order"].is_sorted()
-        assert set(after["order"]) - set(before["order"]) <= set(more["order"])
+        assert set(split.select(mixed, part)["order"]) - set(before["order"]) <= set(more["order"])
 
 
 def test_a_key_of_several_columns_of_any_type_has_a_part_of_its_own_nulls_included() -> None:
@@ -69,47 +57,26 @@ def test_a_key_of_several_columns_of_any_type_has_a_part_of_its_own_nulls_includ
     assert sum(split.select(rows, part).height for part in PARTS) == 3
 
 
-DRAWN = {"train": ["c0", "c1", "c11", "c3", "c4", "c5", "c7", "c8", "c9"], "valid": ["c10", "c6"], "test": ["c2"]}
-
-
-def test_the_draw_is_the_same_in_each_process_and_version() -> None:
+def test_the_draw_is_the_same_in_each_process_and_another_salt_is_another_one() -> None:
     """Python's own hash of a text is not."""
-    drawn = {part: sorted(values) for part, values in in_part(by_hash(), CUSTOMERS.head(12)).items()}
-    assert drawn == DRAWN
-    code = (
-        "import polars as pl; from models.lib.split import ByHash\n"
-        f"split = ByHash(by='hash', key=['customer'], shares={SHARES})\n"
-        "rows = pl.DataFrame({'customer': [f'c{number}' for number in range(12)]})\n"
-        "print({part: sorted(split.select(rows, part)['customer']) for part in ('train', 'valid', 'test')})"
-    )
-    environment = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "1"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(DRAWN)
-
-
-def test_another_salt_is_another_draw_and_is_named() -> None:
-    first, second = by_hash(), by_hash(salt="1")
-    assert in_part(first, CUSTOMERS) != in_part(second, CUSTOMERS)
-    assert (first.span("test"), second.span("test")) == (
-        "15 % by a hash of customer",
-        "15 % by a hash of customer, salt 1",
-    )
-    assert [each.salt for each in first.others(2)] == ["1", "2"]
+    few, first, second = CUSTOMERS.head(12), by_hash(), by_hash(salt="1")
+    assert {part: sorted(first.select(few, part)["customer"]) for part in PARTS} == DRAWN
+    assert not first.select(CUSTOMERS, "test").equals(second.select(CUSTOMERS, "test"))
+    assert [each.span("test").removeprefix("15 % by a hash of ") for each in (first, *first.others(2))] == [
+        "customer",
+        "customer, salt 1",
+        "customer, salt 2",
+    ]
 
 
 @pytest.mark.parametrize("values", [["train", "valid", "test", "later", None], [1, 2, 3, 4, None], [True, False]])
 def test_values_of_a_column_choose_the_rows_and_others_are_in_no_part(values: list[Any]) -> None:
-    rows = pl.DataFrame({"part": values * 2, "place": range(2 * len(values))})
+    rows = pl.DataFrame({"part": values * 2})
     parts = {"train": values[:1], "valid": values[1:2], "test": values[2:3] or ["unused"]}
-    split = ByColumn(by="column", column="part", **parts)
-    for part in PARTS[: len(values)]:
-        assert split.select(rows, part)["part"].to_list() == parts[part] * 2
+    split = ByColumn(by="column", column="part", **({} if values[0] == "train" else parts))
+    for part, value in zip(PARTS, values, strict=False):
+        assert split.select(rows, part)["part"].to_list() == [value] * 2
     assert split.span("train") == f"part {values[0]}"
-
-
-def test_without_values_the_column_says_train_valid_and_test() -> None:
-    split = ByColumn(by="column", column="part")
-    assert split.select(pl.DataFrame({"part": ["test", "train", "test"]}), "test").height == 2
     assert list(split.others(3)) == []
 
 
@@ -117,35 +84,34 @@ DAYS = pl.DataFrame({"day": pl.date_range(date(2023, 12, 1), date(2024, 3, 31), 
 
 
 @pytest.mark.parametrize(
-    ("split", "first", "last"),
+    ("unit", "limits", "days"),
     [
         (
-            by_time("day", ("2023-12-30", "2024-01-02"), ("2024-01-03", "2024-01-03"), ("2024-01-05", "2024-01-06")),
-            ["2023-12-30", "2024-01-03", "2024-01-05"],
-            ["2024-01-02", "2024-01-03", "2024-01-06"],
+            "day",
+            windows("2023-12-30 2024-01-02", "2024-01-03 2024-01-03", "2024-01-05 2024-01-06"),
+            ["2023-12-30 2024-01-02", "2024-01-03 2024-01-03", "2024-01-05 2024-01-06"],
         ),
         (
-            by_time("week", ("2023-W52", "2024-W01"), ("2024-W02", "2024-W02"), ("2024-W03", "2024-W04")),
-            ["2023-12-25", "2024-01-08", "2024-01-15"],
-            ["2024-01-07", "2024-01-14", "2024-01-28"],
+            "week",
+            windows("2023-W52 2024-W01", "2024-W02 2024-W02", "2024-W03 2024-W04"),
+            ["2023-12-25 2024-01-07", "2024-01-08 2024-01-14", "2024-01-15 2024-01-28"],
         ),
         (
-            by_time("month", ("2023-12", "2024-01"), ("2024-02", "2024-02"), ("2024-03", "2024-03")),
-            ["2023-12-01", "2024-02-01", "2024-03-01"],
-            ["2024-01-31", "2024-02-29", "2024-03-31"],
+            "month",
+            windows("2023-12 2024-01", "2024-02 2024-02", "2024-03 2024-03"),
+            ["2023-12-01 2024-01-31", "2024-02-01 2024-02-29", "2024-03-01 2024-03-31"],
         ),
     ],
 )
 @pytest.mark.parametrize("kind", ["date", "time of day", "time zone"])
-def test_a_window_has_its_days_both_ends_included(kind: str, split: ByTime, first: list[str], last: list[str]) -> None:
-    rows = DAYS
+def test_a_window_has_its_days_both_ends_included(kind: str, unit: str, limits: Any, days: list[str]) -> None:
+    split, rows = ByTime.model_validate({"by": "time", "column": "day", "unit": unit} | limits), DAYS
     if kind != "date":
         zone = "America/New_York" if kind == "time zone" else None  # there late in the evening UTC is the next day
         late = pl.col("day").cast(pl.Datetime).dt.offset_by("23h59m")
         rows = DAYS.with_columns(late.dt.replace_time_zone(zone))
     found = [split.select(rows, part)["day"].dt.date() for part in PARTS]
-    assert [str(each.min()) for each in found] == first
-    assert [str(each.max()) for each in found] == last
+    assert [[str(each.min()), str(each.max())] for each in found] == [each.split() for each in days]
 
 
 def test_a_date_without_quotes_is_a_date_to_pyyaml_and_the_same_window() -> None:
@@ -172,44 +138,33 @@ def test_a_unit_finds_each_of_its_names_again(unit: str) -> None:
 
 
 def test_windows_go_back_by_the_length_of_the_test_window() -> None:
-    months = {"train": ("2023-11", "2024-01"), "valid": ("2024-02", "2024-02"), "test": ("2024-03", "2024-04")}
-    windows = Windows.model_validate({part: {"first": low, "last": high} for part, (low, high) in months.items()})
-    assert [[each.span(part) for part in PARTS] for each in windows.others(2)] == [
+    months = Windows.model_validate(windows("2023-11 2024-01", "2024-02 2024-02", "2024-03 2024-04"))
+    assert [[each.span(part) for part in PARTS] for each in months.others(2)] == [
         ["2023-09 to 2023-11", "2023-12", "2024-01 to 2024-02"],
         ["2023-07 to 2023-09", "2023-10", "2023-11 to 2023-12"],
     ]
-    assert windows.months("train") == ["2023-11", "2023-12", "2024-01"]
+    assert months.months("train") == ["2023-11", "2023-12", "2024-01"]
 
 
-def time(unit: str = "month", **windows: list[Any]) -> dict[str, Any]:
-    months = {"train": ["2013-01", "2013-06"], "valid": ["2013-07", "2013-07"], "test": ["2013-08", "2013-08"]}
-    limits = {part: {"first": low, "last": high} for part, (low, high) in (months | windows).items()}
-    return {"by": "time", "column": "flight_date", "unit": unit} | limits
+def time(unit: str = "month", **changed: str) -> dict[str, Any]:
+    limits = {"train": "2013-01 2013-06", "valid": "2013-07 2013-07", "test": "2013-08 2013-08"} | changed
+    return {"by": "time", "column": "flight_date", "unit": unit} | windows(*limits.values())
 
 
-FAULTS: list[tuple[dict[str, Any] | str, str, str]] = [
+FAULTS: list[tuple[dict[str, Any], str, str]] = [
     # split, the field that is named, the message
-    (time(valid=["2013-06", "2013-07"]), "split", "the train window (2013-06) overlaps or follows valid"),
-    (time(test=["2012-12", "2012-12"]), "split", "the valid window (2013-07) overlaps or follows test"),
-    (time(valid=["2013-08", "2013-07"]), "split.valid", "first (2013-08) lies after last (2013-07)"),
-    (time(valid=["2013-W28", "2013-W28"]), "split", "train window (2013-01 to 2013-06) is in months, valid in weeks"),
-    (time(valid=["2013-07-01", "2013-07"]), "split.valid", "first (2013-07-01) and last (2013-07) are not in the same"),
+    (time(valid="2013-08 2013-07"), "split.valid", "first (2013-08) lies after last (2013-07)"),
+    (time(valid="2013-W28 2013-W28"), "split", "train window (2013-01 to 2013-06) is in months, valid in weeks"),
     (time("week"), "split", "the windows are in months, and `unit` is week"),
-    (time("year"), "split.unit", "'day', 'week' or 'month'"),
     (time() | {"column": "carrier"}, "split.column", "'carrier' is String, not a date"),
     (time() | {"column": "nothing"}, "split.column", "'nothing' is not a column of specimen_trips"),
     (COLUMN | {"column": "origin"}, "split.column", "'origin' is a feature"),
     (COLUMN | {"column": "arr_delay"}, "split.column", "'arr_delay' is the target"),
     (COLUMN | {"column": "flight"}, "split.train", "'train' is not a value of 'flight', which is Int64"),
     (COLUMN | {"train": ["a", "b"], "test": ["b"]}, "split", "'b' is listed twice, and a row is in one part"),
-    (COLUMN | {"train": []}, "split.train", "at least 1 item"),
     (HASH | {"key": ["nothing"]}, "split.key", "'nothing' is not a column of specimen_trips"),
-    (HASH | {"key": ["flight", "arr_delay"]}, "split.key", "'arr_delay' is the target"),
     (HASH | {"key": []}, "split.key", "at least 1 item"),
     (HASH | {"shares": SHARES | {"test": 0.2}}, "split.shares", "they sum to 1.05, not to 1"),
-    (HASH | {"shares": SHARES | {"train": 0.85, "test": 0}}, "split.shares.test", "greater than 0"),
-    (HASH | {"by": "chance"}, "split", "'chance'"),
-    ("hash", "split", "dictionary"),
 ]
 
 
@@ -221,7 +176,6 @@ def test_a_fault_is_one_sentence_that_names_file_and_field(split: Any, field: st
         config.load(NAME)
     assert str(refused.value).startswith(f"{FILE}: {field}: ")
     assert words in str(refused.value)
-    assert str(refused.value).endswith("; fix it there.") or "columns: " in str(refused.value) or "target" in words
 
 
 @pytest.mark.usefixtures("tree")
@@ -238,7 +192,7 @@ def test_windows_and_a_split_are_one_too_many_and_neither_too_few() -> None:
     ("split", "message"),
     [
         (
-            time(test=["2014-08", "2014-08"]),
+            time(test="2014-08 2014-08"),
             "split.test: holds no rows (2014-08); choose some that the data has.",
         ),
         (

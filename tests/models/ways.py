@@ -14,10 +14,10 @@ import polars as pl
 import torch
 import xgboost
 import yaml
+from sklearn import ensemble as ensemble
+from sklearn import linear_model
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
@@ -31,7 +31,6 @@ from tests.support.repository import ROOT
 ROWS = 400
 NAMES, NUMBERS = ["label", "void"], ["day", "variable", "concat_result"]  # as converters call tensors of their own
 OUTPUTS = {"binary": ("score", 1), "multiclass": ("probabilities", 2), "regression": ("prediction", 1)}
-KERAS = {"seed": 7, "hidden": 4, "learning_rate": 0.01, "batch": 64, "max_epochs": 2}
 
 
 def table(seed: int, task: str = "binary") -> pl.DataFrame:
@@ -48,28 +47,35 @@ def table(seed: int, task: str = "binary") -> pl.DataFrame:
             "day": day,
             "variable": pl.Series(variable, dtype=pl.Float64).set(pl.arange(0, ROWS, eager=True) % 15 == 0, None),
             "concat_result": random.normal(size=ROWS),
-            "target": found.astype(np.float64) if task == "regression" else found.astype(np.int64),
+            "target": found.astype({"regression": np.float64}.get(task, np.int64)),
         }
     )
 
 
-def unseen(seed: int = 9) -> pl.DataFrame:
+def unseen() -> pl.DataFrame:
     """Rows of another day: names that training never saw, also where it saw null only, and empty text."""
     place = pl.int_range(pl.len())
     label = pl.when(place % 7 == 0).then(pl.lit("日本")).when(place % 7 == 1).then(pl.lit("")).otherwise("label")
     void = pl.when(place % 5 == 0).then(pl.lit("now")).otherwise("void")
-    return table(seed).drop("target").with_columns(label.alias("label"), void.alias("void"))
+    return table(9).drop("target").with_columns(label.alias("label"), void.alias("void"))
 
 
 def one_hot() -> OneHotEncoder:
     return OneHotEncoder(handle_unknown="ignore")
 
 
+def filled() -> Any:
+    return make_pipeline(SimpleImputer(strategy="most_frequent"), one_hot())
+
+
+def columns(*transformers: Any) -> Any:
+    return make_pipeline(make_column_transformer(*transformers), linear_model.LogisticRegression())
+
+
 def linear(last: Any) -> Any:
     """Of one kind after the other: names that may be null, names filled in, whole numbers beside others."""
-    filled = make_pipeline(SimpleImputer(strategy="most_frequent"), one_hot())
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
-    return make_pipeline(make_column_transformer((one_hot(), NAMES), (filled, ["label"]), (numbers, NUMBERS)), last)
+    return make_pipeline(make_column_transformer((one_hot(), NAMES), (filled(), ["label"]), (numbers, NUMBERS)), last)
 
 
 def trees(last: Any) -> Any:
@@ -77,103 +83,19 @@ def trees(last: Any) -> Any:
     return make_pipeline(make_column_transformer((ids, NAMES), (SimpleImputer(strategy="median"), NUMBERS)), last)
 
 
-def sklearn(make: Callable[[], Any], only: list[str] | None = None) -> Callable[[pl.DataFrame, pl.DataFrame], Any]:
-    return lambda train, _: SklearnModel.fitted(make(), train.select([*(only or NAMES + NUMBERS), "target"]))
+def fit(estimator: Any, train: pl.DataFrame, valid: pl.DataFrame | None = None, **options: Any) -> Any:
+    if isinstance(estimator, lightgbm.LGBMModel | xgboost.XGBModel):
+        estimator.set_params(n_estimators=12)
+        return BoosterModel.fitted(estimator, train, valid, **options)
+    return SklearnModel.fitted(estimator, train)
 
 
-def booster(kind: Any, *drop: str, early: bool = True, **options: Any) -> Callable[[pl.DataFrame, pl.DataFrame], Any]:
-    settings: dict[str, Any] = {"n_estimators": 12}
-    if kind.__module__.startswith("xgboost"):
-        settings |= {"early_stopping_rounds": 2} if early else {}
-    else:
-        settings |= {"verbosity": -1}
-        options |= {"callbacks": [lightgbm.early_stopping(2, verbose=False)]} if early else {}
-
-    def fit(train: pl.DataFrame, valid: pl.DataFrame) -> Any:
-        return BoosterModel.fitted(kind(**settings), train.drop(drop), valid.drop(drop) if early else None, **options)
-
-    return fit
-
-
-def specimen(name: str, **params: Any) -> Callable[[pl.DataFrame, pl.DataFrame], Any]:
-    return lambda train, valid: network(name).fit(train, valid, params)
-
-
-def template(like: str) -> Callable[[pl.DataFrame, pl.DataFrame], Any]:
+def template(like: str, train: pl.DataFrame, valid: pl.DataFrame) -> Any:
     """As `models new` copies it."""
-
-    def fit(train: pl.DataFrame, valid: pl.DataFrame) -> Any:
-        folder = ROOT / "models/lib/templates" / like
-        settings = yaml.safe_load((folder / "training.yaml").read_text())
-        frame = FRAMES[settings.get("frame", "polars")]
-        model = importlib.import_module(f"models.lib.templates.{like}.network").Model
-        return model.fit(frame(train), frame(valid), settings["training"])
-
-    return fit
-
-
-def network(name: str) -> Any:
-    return importlib.import_module(f"tests.frameworks.specimen_{name}.network").Model
-
-
-WAYS: dict[str, tuple[str, Callable[[pl.DataFrame, pl.DataFrame], Any]]] = {
-    "sklearn": ("binary", sklearn(lambda: linear(LogisticRegression()))),
-    "sklearn, classes": ("multiclass", sklearn(lambda: linear(LogisticRegression()))),
-    "sklearn, regression": ("regression", sklearn(lambda: linear(LinearRegression()))),
-    "forest": ("multiclass", sklearn(lambda: trees(RandomForestClassifier(n_estimators=5)))),
-    "histogram": ("binary", sklearn(lambda: trees(HistGradientBoostingClassifier(max_iter=5)))),
-    "histogram alone": ("regression", sklearn(lambda: HistGradientBoostingRegressor(max_iter=5), NUMBERS)),
-    "text alone": ("binary", sklearn(lambda: make_pipeline(one_hot(), LogisticRegression()), NAMES)),
-    "whole numbers as names": (
-        "binary",
-        sklearn(
-            lambda: make_pipeline(make_column_transformer((one_hot(), ["label", "day"])), LogisticRegression()),
-        ),
-    ),
-    "lightgbm": ("binary", booster(lightgbm.LGBMClassifier)),
-    "lightgbm, classes": ("multiclass", booster(lightgbm.LGBMClassifier, early=False, categorical_feature=[0, 1])),
-    "lightgbm, regression": ("regression", booster(lightgbm.LGBMRegressor, *NAMES)),
-    "xgboost": ("binary", booster(xgboost.XGBClassifier)),
-    **{
-        f"drafted {like}, {task}": (task, template(like))
-        for like in ("lightgbm", "sklearn", "torch", "keras")
-        for task in OUTPUTS
-    },
-    "specimen_sklearn": ("binary", specimen("sklearn", C=0.5)),
-    "specimen_xgboost": ("multiclass", specimen("xgboost", n_estimators=12)),
-    "xgboost, classes": ("multiclass", booster(xgboost.XGBClassifier)),
-    "xgboost, regression": ("regression", booster(xgboost.XGBRegressor, *NUMBERS, early=False)),
-}
-
-
-REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "empty column": (
-        lambda: make_pipeline(
-            make_column_transformer((make_pipeline(SimpleImputer(strategy="most_frequent"), one_hot()), NAMES)),
-            LogisticRegression(),
-        ),
-        "^SimpleImputer drops a column without a value: set keep_empty_features=True",
-    ),
-    "histogram with categories": (
-        lambda: trees(HistGradientBoostingClassifier(categorical_features=[0])),
-        "^HistGradientBoostingClassifier with categorical_features is exported as another model",
-    ),
-    "no converter": (lambda: linear(lightgbm.LGBMClassifier()), "^LGBMClassifier has no way to ONNX"),
-    "mixed": (
-        lambda: make_pipeline(one_hot(), LogisticRegression()),
-        "^text and numbers go different ways",
-    ),
-    "unknown names": (
-        lambda: make_pipeline(make_column_transformer((OneHotEncoder(), ["label"])), LogisticRegression()),
-        "^it cannot predict rows with names that training has not seen .*'never seen'",
-    ),
-    "another answer": (
-        lambda: make_pipeline(
-            make_column_transformer((SimpleImputer(add_indicator=True), NUMBERS)), LogisticRegression()
-        ),
-        "^its ONNX file would answer otherwise by up to .*add_indicator",
-    ),
-}
+    settings = yaml.safe_load((ROOT / "models/lib/templates" / like / "training.yaml").read_text())
+    frame = FRAMES[settings.get("frame", "polars")]
+    model = importlib.import_module(f"models.lib.templates.{like}.network").Model
+    return model.fit(frame(train), frame(valid), settings["training"])
 
 
 def prove(fit: Callable[[], Any], task: str, folder: Path) -> bytes:

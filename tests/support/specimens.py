@@ -16,7 +16,8 @@ from tests.support.process import run, signals_kept
 from tests.support.repository import ROOT, commit, git
 
 SPECIMENS = ROOT / "tests/specimens"
-FRAMEWORKS = ROOT / "tests/frameworks"  # a model in each, on the specimen's dataset
+FRAMEWORKS = ROOT / "tests/frameworks"  # settings of a model in each, on the specimen's dataset
+TEMPLATES = ROOT / "models/lib/templates"
 NAME, DATASET_NAME = "specimen_delay", "specimen_trips"
 MODEL, DATASET = Path("models", NAME), Path("data_schemas", DATASET_NAME)  # in every tree
 KUBERNETES_NAME = NAME.replace("_", "-")
@@ -68,7 +69,7 @@ def make_frameworks(root: Path, workshop: Path) -> None:
     shutil.copytree(workshop, root, symlinks=True)
     for folder in sorted(FRAMEWORKS.iterdir()):
         shutil.copytree(folder, root / "models" / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
-        for path in (ROOT / "models/lib/templates").glob("*.*"):
+        for path in (*TEMPLATES.glob("*.*"), *TEMPLATES.glob(f"{folder.name.removeprefix('specimen_')}/network.py")):
             shutil.copy(path, root / "models" / folder.name)
         answer = run("models", "run", folder.name, root=root)
         assert answer.code == 0, answer.out + answer.error

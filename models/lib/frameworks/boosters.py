@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from models.lib import exportable, onnx_front
+from models.lib import onnx_front
 from models.lib.columns import Columns, to_polars
+from models.lib.frameworks.exportable import answer, try_export
 
 
 class BoosterModel:
@@ -33,59 +35,61 @@ class BoosterModel:
             estimator.set_params(deterministic=True, force_col_wise=by_column, force_row_wise=not by_column)
         short = {"n_estimators": 3} | ({"early_stopping_rounds": None} if _xgboost(estimator) else {})
         few = clone(estimator).set_params(**short)
-        exportable.try_export(lambda rows: cls(columns, _whole(cls._fit(few, columns, rows))), train)
+        try_export(lambda rows: cls(columns, _read(_written(cls._fit(few, columns, rows)))), train)
         if valid is not None:
             rows, target = columns.matrix(valid), to_polars(valid)["target"].to_numpy()
             if _xgboost(estimator):
                 options |= {"eval_set": [(rows, target)], "verbose": False}
             else:
                 options |= {"eval_X": rows, "eval_y": target}
-        return cls(columns, _whole(cls._fit(estimator, columns, train, **options)))
+        return cls(columns, _read(_written(cls._fit(estimator, columns, train, **options))))
 
     @classmethod
     def _fit(cls, estimator: Any, columns: Columns, table: Any, **options: Any) -> Any:
         return estimator.fit(columns.matrix(table), to_polars(table)["target"].to_numpy(), **options)
 
     def predict(self, table: Any) -> NDArray[np.float32]:
-        return exportable.answer(self.booster, self.columns.matrix(table))
+        return answer(self.booster, self.columns.matrix(table))
 
     def save(self, folder: Path) -> None:
-        if _xgboost(self.booster):
-            self.columns.save(folder, framework="xgboost")
-            (folder / "booster.json").write_bytes(self.booster.get_booster().save_raw("json"))
-        else:
-            self.columns.save(folder, framework="lightgbm")
-            (folder / "booster.txt").write_text(self.booster.model_to_string())
+        self.columns.save(folder, framework="xgboost" if _xgboost(self.booster) else "lightgbm")
+        (folder / f"booster.{'json' if _xgboost(self.booster) else 'txt'}").write_bytes(_written(self.booster))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        columns, described = Columns.load(folder)
-        if described["framework"] == "xgboost":
-            return cls(columns, _xgboost_of((folder / "booster.json").read_bytes()))
-        import lightgbm
+        (path,) = folder.glob("booster.*")
+        return cls(Columns.load(folder)[0], _read(path.read_bytes()))
 
-        return cls(columns, lightgbm.Booster(model_str=(folder / "booster.txt").read_text()))
+    def to_onnx(self) -> onnx.ModelProto:
+        import onnxmltools
+        from onnxmltools.convert.common.data_types import FloatTensorType
 
-    def to_onnx(self) -> Any:
-        return onnx_front.from_booster(self.booster, self.columns.kinds, self.columns.vocabulary)
+        convert = onnxmltools.convert_xgboost if _xgboost(self.booster) else onnxmltools.convert_lightgbm
+        types = [("matrix", FloatTensorType([None, len(self.columns.kinds)]))]
+        options = {} if _xgboost(self.booster) else {"zipmap": False}
+        core = convert(self.booster, initial_types=types, target_opset=15, **options)
+        if any(each.domain == "" for each in core.opset_import):
+            core = onnx.version_converter.convert_version(core, onnx_front.OPSETS[0].version)
+        return onnx_front.attach(onnx_front.only_output(core), self.columns.kinds, self.columns.vocabulary)
 
 
 def _xgboost(model: Any) -> bool:
     return type(model).__module__.startswith("xgboost")
 
 
-def _whole(estimator: Any) -> Any:
-    """The booster up to its best iteration, as `load` makes it."""
-    if _xgboost(estimator):
-        booster = estimator.get_booster()
-        best = getattr(estimator, "best_iteration", None) if estimator.early_stopping_rounds else None
-        return _xgboost_of((booster if best is None else booster[: best + 1]).save_raw("json"))
-    import lightgbm
-
-    return lightgbm.Booster(model_str=estimator.booster_.model_to_string())
+def _written(model: Any) -> bytes:
+    """The booster up to its best iteration."""
+    if not _xgboost(model):
+        return bytes(getattr(model, "booster_", model).model_to_string().encode())
+    booster, best = model.get_booster(), getattr(model, "best_iteration", None) if model.early_stopping_rounds else None
+    return bytes((booster if best is None else booster[: best + 1]).save_raw("json"))
 
 
-def _xgboost_of(content: bytes | bytearray) -> Any:
+def _read(content: bytes) -> Any:
+    if not content.startswith(b"{"):
+        import lightgbm
+
+        return lightgbm.Booster(model_str=content.decode())
     import xgboost
 
     objective = json.loads(content)["learner"]["objective"]["name"]

@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import tempfile
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import keras
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from models.lib import onnx_front
 from models.lib.columns import Columns, to_polars
-
-if TYPE_CHECKING:
-    import onnx
 
 BATCH = 4096  # rows of a prediction
 
@@ -54,7 +56,19 @@ class KerasModel:
         return model
 
     def to_onnx(self) -> onnx.ModelProto:
-        return onnx_front.from_keras(self.network, self.columns.kinds, self.columns.vocabulary, self.output)
+        if keras.backend.backend() == "torch":
+            from models.lib.frameworks.torch import export
+
+            return export(_as_torch(self.network, self.output), self.columns, self.output)
+        logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+        names, numbers = len(self.columns.vocabulary), len(self.columns.numbers)
+        self.network({"ids": np.zeros((1, names), np.int64), "numbers": np.zeros((1, numbers), np.float32)})
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
+            path = Path(folder, "model.onnx")
+            self.network.export(path, format="onnx", opset_version=18, verbose=False)  # the newest of tf2onnx
+            core = onnx.version_converter.convert_version(onnx.load(path), onnx_front.OPSETS[0].version)
+        core = onnx_front.only_output(in_order(core), self.output)
+        return onnx_front.attach(core, self.columns.kinds, self.columns.vocabulary)
 
     def inputs(self, table: Any) -> dict[str, NDArray[Any]]:
         return {"ids": self.columns.ids(table), "numbers": self.columns.floats(table)}
@@ -77,3 +91,52 @@ def _reproducible(seed: int) -> None:
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()
+
+
+def _as_torch(network: Any, output: str) -> Any:
+    """A torch.nn.Module of what is one within, on this backend."""
+    import torch
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = network
+
+        def forward(self, ids: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.model({"ids": ids, "numbers": numbers}, training=False)
+            return found if output == "probabilities" else found[:, 0]
+
+    return Network()
+
+
+def in_order(core: onnx.ModelProto) -> onnx.ModelProto:
+    """In place: weights and nodes are named by a hash of their content, ordered by depth and name, each there once.
+
+    The exporter of TensorFlow counts through a process, and orders by the names that come of it.
+    """
+    graph = core.graph
+    names, depth = {each.name: each.name for each in graph.input}, dict[str, int]()
+    weights, nodes = dict[str, bytes](), dict[tuple[int, str], bytes]()
+    for weight in graph.initializer:
+        made, weight.name = weight.name, ""
+        names[made] = weight.name = _digest(weight)
+        weights[weight.name] = weight.SerializeToString()
+    for node in graph.node:
+        made, node.name = list(node.output), ""
+        node.input[:] = [names.get(name, name) for name in node.input]
+        del node.output[:]
+        key = 1 + max((depth.get(name, 0) for name in node.input), default=0), _digest(node)
+        node.output[:] = [f"{key[1]}/{place}" for place in range(len(made))]
+        names |= zip(made, node.output, strict=True)
+        depth |= dict.fromkeys(node.output, key[0])
+        nodes[key] = node.SerializeToString()
+    for output in graph.output:
+        output.name = names[output.name]
+    del graph.initializer[:], graph.node[:], graph.value_info[:]
+    graph.initializer.extend(onnx.TensorProto.FromString(each) for _, each in sorted(weights.items()))
+    graph.node.extend(onnx.NodeProto.FromString(each) for _, each in sorted(nodes.items()))
+    return core
+
+
+def _digest(part: onnx.TensorProto | onnx.NodeProto) -> str:
+    return hashlib.sha256(part.SerializeToString(deterministic=True)).hexdigest()[:16]

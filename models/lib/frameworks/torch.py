@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -71,11 +73,30 @@ class TorchModel:
         return model
 
     def to_onnx(self) -> onnx.ModelProto:
-        return onnx_front.from_torch(self.network, self.columns.kinds, self.columns.vocabulary, self.output)
+        return export(self.network, self.columns, self.output)
 
     def tensors(self, table: Any) -> tuple[Tensor, Tensor]:
         """ids int64 [N, names], numbers float32 [N, numbers] with NaN for null."""
         return torch.from_numpy(self.columns.ids(table)), torch.from_numpy(self.columns.floats(table).copy())
+
+
+def export(network: Any, columns: Columns, output: str) -> onnx.ModelProto:
+    """The file of a torch.nn.Module that takes `ids` int64 [N, names] and `numbers` float32 [N, numbers]."""
+    rows = torch.export.Dim("rows")
+    example = (torch.zeros(2, len(columns.vocabulary), dtype=torch.int64), torch.zeros(2, len(columns.numbers)))
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it announces every optional package that is absent
+    with warnings.catch_warnings(action="ignore"):  # its own deprecations, nothing a reader can act on
+        program: Any = torch.onnx.export(
+            network.eval(),
+            example,
+            input_names=["ids", "numbers"],
+            output_names=[output],
+            dynamic_shapes=({0: rows}, {0: rows}),
+            opset_version=20,
+            dynamo=True,
+            verbose=False,
+        )
+    return onnx_front.attach(program.model_proto, columns.kinds, columns.vocabulary)
 
 
 def target(table: Any) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -33,28 +34,30 @@ def try_export(fit: Callable[[Any], Any], train: Any) -> None:
         if gaps := [place for place, value in enumerate(seen) if place != value]:
             raise Misuse(f"class {gaps[0]} of the target has no row to train on")
     table = table.head(TRIED)
-    odd = pl.int_range(pl.len()) % 5 == 0
-    rows = table.drop("target").with_columns(
-        pl.when(odd).then(pl.lit("never seen")).otherwise(pl.col(pl.String)).name.keep()
-    )
+    unseen = pl.when(pl.int_range(pl.len()) % 5 == 0).then(pl.lit("never seen")).otherwise(pl.col(pl.String))
+    rows = table.drop("target").with_columns(unseen.name.keep())
     try:
         with warnings.catch_warnings(action="ignore"):  # the training will say it again
             model = fit(table)
     except Exception:  # too few rows for it, perhaps: the training will tell
         return
-    try:
+    with _or("it cannot predict rows with names that training has not seen"):
         network = model.predict(rows)
-    except Exception as error:
-        raise Misuse(f"it cannot predict rows with names that training has not seen ({described(error)})") from error
-    try:
+    with _or("it cannot be exported to ONNX"):
         runtime = scoring.session(model.to_onnx().SerializeToString())
         file = runtime.run(None, scoring.feed(runtime, rows))[0]
-    except Misuse:
-        raise
-    except Exception as error:
-        raise Misuse(f"it cannot be exported to ONNX ({described(error)})") from error
     if not np.allclose(file, network, rtol=1e-4, atol=1e-4):
         raise Misuse(
             f"its ONNX file would answer otherwise by up to {np.abs(file - network).max():.1e}: take another estimator "
             "or option (known to differ: trees after a scaler, add_indicator, linear_tree)"
         )
+
+
+@contextmanager
+def _or(words: str) -> Iterator[None]:
+    try:
+        yield
+    except Misuse:
+        raise
+    except Exception as error:
+        raise Misuse(f"{words} ({described(error)})") from error
