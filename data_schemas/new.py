@@ -7,6 +7,8 @@ import re
 import shutil
 from pathlib import Path
 
+import polars as pl
+
 from data_schemas import ingest
 from data_schemas.lib import datasets, tables
 from data_schemas.lib.draft import guess, write
@@ -66,5 +68,7 @@ def _draft(name: str, given: Path, copy: Path) -> None:
         raise Refusal(f"{given} holds no rows; give a table that has some.")
     kinds = {column.name: guess.kind(str(given), column, declared=not is_text) for column in cells}
     table = tables.read(copy, kinds, separator or ",", nulls)
+    flags = [name for name, kind in kinds.items() if kind == pl.Boolean]
+    table = table.cast({name: pl.Float64 if table[name].null_count() else pl.Int64 for name in flags})
     files.write(copy.with_name("schema.py"), write.schema(name, table))
-    files.write(copy.with_name("source.py"), write.source(name, table, copy.name, separator, nulls))
+    files.write(copy.with_name("source.py"), write.source(name, table, kinds, copy.name, separator, nulls))

@@ -6,6 +6,7 @@ import argparse
 import gc
 import math
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from models.lib import champion, columns, config, lock, plugin, samples, scoring
@@ -120,11 +121,16 @@ def _time(runtime: onnxruntime.InferenceSession, feeds: list[dict[str, NDArray[A
 def parity(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
     """The largest difference of scores between network and file, on real rows of which a third are disturbed.
 
-    In a third of the rows one column after the other is null, or, if it is a name, a name that training never saw.
+    In a third of the rows one column after the other is null, where its contract allows that, or, if it is a name, a
+    name that training never saw. `worst` is what the row of the largest difference has of these.
     """
     import numpy as np
 
-    rows = disturbed(table.sample(PARITY_ROWS, with_replacement=table.height < PARITY_ROWS, seed=0))
+    from data_schemas.lib import datasets
+
+    schema = datasets.schema(model.dataset).to_schema().columns
+    whole = table.sample(PARITY_ROWS, with_replacement=table.height < PARITY_ROWS, seed=0)
+    rows = disturbed(whole, [name for name in table.columns if not schema[name].nullable])
     fitted = plugin.load(model)
     with plugin.guarded(model):
         network = np.asarray(fitted.predict(columns.FRAMES[model.frame](rows)))
@@ -132,23 +138,30 @@ def parity(model: config.Model, table: pl.DataFrame) -> dict[str, Any]:
     path = model.folder / "network.py"
     if found.shape != network.shape:
         raise Refusal(f"{path}: predict() gives {network.shape}, and the file {found.shape}; fix it.")
-    largest = float(np.abs(found - network).max())  # NaN if there is one
+    apart = np.abs(found - network).reshape(rows.height, -1).max(axis=1)
+    largest, worst = float(apart.max()), int(apart.argmax())  # NaN if there is one
+    planted = [name for name in table.columns if rows.item(worst, name) != whole.item(worst, name)]
+    named = (
+        f"{planted[0]} {'null' if rows.item(worst, planted[0]) is None else 'unknown'}" if planted else "a row as it is"
+    )
     if not math.isfinite(largest):
-        raise Refusal(f"{path}: nulls or unknown names give scores that are not finite; fix it.")
-    return {"rows": rows.height, "largest_difference": largest}
+        raise Refusal(f"{path}: {named} gives an answer that is not finite; fix it.")
+    return {"rows": rows.height, "largest_difference": largest, "worst": named}
 
 
-def disturbed(table: pl.DataFrame) -> pl.DataFrame:
-    """The table with nulls and unknown names in a third of its rows, every column in turn.
+def disturbed(table: pl.DataFrame, filled: Collection[str] = ()) -> pl.DataFrame:
+    """The table with nulls and unknown names in a third of its rows, every column in turn; no nulls in `filled`.
 
-    But for whole numbers: they cannot carry NaN into the file, and the contract of a request forbids null there.
+    Nor in whole numbers: they cannot carry NaN into the file, and the contract of a request forbids null there.
     """
     import polars as pl
 
-    names = [name for name, kind in table.schema.items() if not kind.is_integer()]
-    place = pl.int_range(pl.len()) % (6 * len(names))
+    texts = [name for name, kind in table.schema.items() if kind == pl.String]
+    names = [name for name, kind in table.schema.items() if name in texts or not (kind.is_integer() or name in filled)]
+    place = pl.int_range(pl.len()) % (6 * max(1, len(names)))
     columns = []
     for turn, name in enumerate(names):
-        other = pl.lit("never seen") if table.schema[name] == pl.String else None
-        columns.append(pl.when(place == 6 * turn).then(None).when(place == 6 * turn + 3).then(other).otherwise(name))
+        other = pl.lit("never seen") if name in texts else pl.lit(None)
+        first = other if name in filled else pl.lit(None)
+        columns.append(pl.when(place == 6 * turn).then(first).when(place == 6 * turn + 3).then(other).otherwise(name))
     return table.with_columns(column.alias(name) for name, column in zip(names, columns, strict=True))

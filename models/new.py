@@ -38,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
     split, keys = drafted_split.choose(options.dataset, found, options.target, options.split)
     names, left = draft.features(found, options.target, keys)
     settings: dict[str, Any] = {
-        "description": f"What is {options.target} of a row of {options.dataset}?",
+        "description": f"Predicts {options.target} from a row of {options.dataset}.",
         "task": word,
         "dataset": options.dataset,
         **split,
@@ -61,7 +61,12 @@ def main(options: argparse.Namespace) -> int:
         write(folder / "model.yaml", draft.text(settings, draft.gates_off(word), left))
         _limit(name, settings, left)
     code = run.run(config.load(name, check_columns=False))
-    print(f"new {name}: read what is drafted in {folder}/model.yaml, then commit {folder}.")
+    if code:
+        print(f"new {name}: not ready yet: see the gates that fail. Where a column gives the target away, mark it")
+        print(f'  `"known": "after"` in the metadata of its schema, delete {folder}, and run this again.')
+    else:
+        print(f"new {name}: read what is drafted in {folder}/model.yaml, rehearse it with")
+        print(f"  `python -m deploy rehearse {name}`, and commit {folder}.")
     return code
 
 
@@ -72,6 +77,9 @@ def _whole(folder: Path) -> Iterator[None]:
     importlib.invalidate_caches()
     try:
         yield
+    except Refusal as refusal:
+        shutil.rmtree(folder)
+        raise Refusal(f"{str(refusal).rstrip('.')} (of the draft, which was not kept).") from None
     except BaseException:
         shutil.rmtree(folder)
         raise
@@ -86,7 +94,7 @@ def _limit(name: str, settings: dict[str, Any], left: dict[str, str]) -> None:
     engine.declare(model)
     engine.hash_sources(model)
     if pipeline.repro(model.folder / "dvc.yaml"):
-        raise Refusal(f"{name} could not be trained (see above); nothing was kept.")
+        raise Refusal(f"{name} could not be trained (see above).")
     evaluation = read_json(model.build / "evaluation.json", f"python -m models run {name}")
     with working(f"measuring {name}"):
         measured = measure.measure(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -149,14 +150,29 @@ def load(name: str, check_columns: bool = True) -> Model:
     except TypeError:
         raise Refusal(f"{path}: name is the folder's name, not a key; delete it.") from None
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        first = next(
+            (each for each in errors if each["type"] == "extra_forbidden"), errors[0]
+        )  # a typo, not what it lacks
         where, why = [str(part) for part in first["loc"]], first["msg"].removeprefix("Value error, ")
         if where[:1] == ["split"]:  # pydantic puts what `by` says behind it
             del where[1:2]
+        if first["type"] == "extra_forbidden":
+            lacking = [str(each["loc"][-1]) for each in errors if each["type"] == "missing"]
+            meant = difflib.get_close_matches(where[-1], [*lacking, *gate_and_setting_names(word)], 1)
+            why = "is no setting" + (f"; did you mean {meant[0]}" if meant else "")
         raise Refusal(f"{path}: {'.'.join(where) or 'the file'}: {why}; fix it there.") from None
     if check_columns:
         _check_columns(model, path)
     return model
+
+
+def gate_and_setting_names(word: str) -> list[str]:
+    """What model.yaml and its gates may say for this task."""
+    from models.lib.tasks import task
+
+    kinds = task.settings(word).model_fields
+    return [*kinds, *getattr(kinds["gates"].annotation, "model_fields", {}), *Serving.model_fields]
 
 
 def _check_columns(model: Model, path: Path) -> None:

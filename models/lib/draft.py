@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MOST_CLASSES = 200
+ROWS = 10  # of a class, on average, below which values are no classes
 CLASSES = 20  # distinct values up to which whole numbers are classes and not amounts
 NAMES = 1_000  # distinct texts in a feature above which it is a name of a row, not a category
 SLICED = 30  # and below which it makes slices
@@ -64,14 +65,14 @@ def target(column: Column, wanted: str | None) -> tuple[str, dict[str, Any]]:
     elif listed and counts.height == 2:
         rarer = counts[column.name][1] if column.text else max(counts[column.name].to_list())
         fits["binary"] = named | {"equals": rarer}
-    if listed and 2 < counts.height <= (MOST_CLASSES if wanted else CLASSES):
+    if listed and 2 < counts.height <= (MOST_CLASSES if wanted else min(CLASSES, len(values) // ROWS)):
         fits["multiclass"] = named | {"classes": sorted(counts[column.name].to_list())}
     if values.dtype.is_numeric() and (wanted or counts.height > 2):
         fits["regression"] = named
     if (word := wanted or next(iter(fits), "task")) in fits:
         return word, fits[word]
-    what = f"{column.name!r} has {counts.height:,} different values of {values.dtype}"
-    raise Refusal(f"--target: {what}, which make no {word}; name another target.")
+    what = f"{column.name!r} has {counts.height:,} different values of {values.dtype} in {len(values):,} rows"
+    raise Refusal(f"--target: {what}, which fit no {word}; name another target, or the task with --task.")
 
 
 def features(found: dict[str, Column], wanted: str, read: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -135,12 +136,12 @@ def gates_off(word: str) -> list[str]:
 
 
 def gates(model: config.Model, evaluation: dict[str, Any], measured: dict[str, Any], tests: int) -> Iterator[str]:
-    """Limits just beyond what the first model reaches: the measured value less its interval."""
+    """Limits just beyond what the first model reaches, with room for the interval of each figure."""
     behaviour, least = task.of(model), max(30, int(evaluation["rows"]) // 50)
     main = behaviour.main
     for name in behaviour.metrics:
         figure = evaluation["metrics"][name]
-        yield f"  {name}: {{{_limit(behaviour, name, figure)}}}  {DRAFTED}: {figure['value']:.4g} less its interval"
+        yield f"  {name}: {{{_limit(behaviour, name, figure)}}}  {DRAFTED}: {figure['value']:.4g}, with room for its interval"
     large = [each for each in evaluation["slices"] if each["rows"] >= least and each[main]["value"]]
     if large:
         worst = min(large, key=lambda each: behaviour.sign(main) * each[main]["value"])

@@ -17,6 +17,7 @@ from typing import Any
 
 from repo.lib.refusal import Ended, Refusal
 
+STAGES = ("repo", "data_schemas", "models", "serving", "deploy")
 # The one place where the environment of every verb, and of every process it starts, is set.
 ENVIRONMENT = {
     # Telemetry is off unless a person sets these otherwise.
@@ -129,6 +130,12 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
             return int(importlib.import_module(f"{stage}.{options.verb}").main(options))
     except Refusal as refusal:
         print(f"{stage} {options.verb}: {refusal}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in STAGES:
+            raise
+        text = f"the package {error.name} is missing; `make env`, then `source .venv/bin/activate`, and run again."
+        print(f"{stage} {options.verb}: {text}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.filename is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,10 @@ def schema(name: str, table: pl.DataFrame) -> str:
     return _rendered("schema.py.jinja", model=model, fields=fields, key=key)
 
 
-def source(name: str, table: pl.DataFrame, file: str, separator: str | None, nulls: Sequence[str]) -> str:
-    """Where the rows come from: the file beside it. `separator` is of a CSV file only."""
+def source(
+    name: str, table: pl.DataFrame, kinds: Mapping[str, Any], file: str, separator: str | None, nulls: Sequence[str]
+) -> str:
+    """Where the rows come from: the file beside it, read as `kinds`. `separator` is of a CSV file only."""
     month = guess.month_column(table)
     options = [f"separator={json.dumps(separator)}"] if separator not in (None, ",") else []
     options += [f"nulls={json.dumps(nulls)}"] if separator and len(nulls) > 1 else []
@@ -40,7 +42,8 @@ def source(name: str, table: pl.DataFrame, file: str, separator: str | None, nul
         name=name,
         file=file,
         options=options,
-        columns=[(column.name, f"pl.{column.dtype!r}".replace("'", '"')) for column in table],
+        columns=[(column, f"pl.{dtype!r}".replace("'", '"')) for column, dtype in kinds.items()],
+        flags=[(column, f"pl.{table[column].dtype}") for column, dtype in kinds.items() if dtype == pl.Boolean],
         month=month,
         month_attribute=month and guess.attributes([month])[month],
     )
@@ -64,11 +67,13 @@ def _field(column: pl.Series, attribute: str, key: list[str]) -> dict[str, Any]:
     """What the template says of a column; each argument with what is guessed in it."""
     present, dtype, names_row = column.drop_nulls(), column.dtype, key == [column.name]
     allowed = _categories(present, len(column))
-    facts: dict[str, Any] = {"unit": "unknown"}
+    facts: dict[str, Any] = {}
     arguments = [(f"alias={_literal(column.name)}", "")] if attribute != column.name else []
     if dtype.is_numeric():
         low, high = _limits(present)
         high = 1000 * max(high, 1) if names_row and high < 2**53 else high  # names go on
+        if set(present.unique()) == {0, 1}:
+            low, high = present.min(), present.max()
         found = f"{present.min()!r} to {present.max()!r}" if len(present) else "no value"
         arguments.append((f"in_range=({_literal(low)}, {_literal(high)})", f"the file holds {found}"))
     if allowed:
@@ -81,7 +86,8 @@ def _field(column: pl.Series, attribute: str, key: list[str]) -> dict[str, Any]:
     facts |= {"key": True} if names_row else {}
     told = ", ".join(f'"{name}": {_literal(value)}' for name, value in facts.items())
     arguments.append(('description="To be described"', ""))
-    arguments.append((f"metadata={{{told}}}", "it names the row, so it is no feature" if names_row else ""))
+    if told:
+        arguments.append((f"metadata={{{told}}}", "it names the row, so it is no feature" if names_row else ""))
     annotation = ANNOTATIONS.get(type(dtype)) or f"pl.{type(dtype).__name__}"
     if isinstance(dtype, pl.Datetime) and dtype.time_zone:
         annotation = f'Annotated[pl.Datetime, "us", {_literal(dtype.time_zone)}]'
