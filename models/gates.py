@@ -90,7 +90,8 @@ def _parity(name: str, gate: limits.AtMost, evidence: Evidence) -> Verdict:
     if not found["rows"] >= measure.PARITY_ROWS:  # NaN is not a number of rows
         few = f"measured on {found['rows']:,} rows, fewer than {measure.PARITY_ROWS:,}"
         return Verdict(name, f"at most {gate.at_most:g}", "none", "fail", few)
-    reason = f"on {found['rows']:,} rows, a third of them with nulls and unknown names; the largest: {found['worst']}"
+    the_largest = f"; the largest: {found['worst']}" if "worst" in found else ""
+    reason = f"on {found['rows']:,} rows, a third of them with nulls and unknown names{the_largest}"
     return within(name, found["largest_difference"], gate.at_most or 0.0, True, reason)
 
 

@@ -24,6 +24,9 @@ WHOLE = "all"  # the one file of a dataset without months
 MENDING = ("coerce", "default", "drop_invalid_rows", "add_missing_columns", "parsers", "raise_warning")
 
 
+UNKNOWN = "unknown"  # the unit of a drafted column
+
+
 def names() -> list[str]:
     """Every dataset: the folders that hold a `schema.py`. Nothing else lists datasets."""
     return sorted(path.parent.name for path in DATASETS.glob("*/schema.py"))

@@ -159,7 +159,7 @@ def load(name: str, check_columns: bool = True) -> Model:
             del where[1:2]
         if first["type"] == "extra_forbidden":
             lacking = [str(each["loc"][-1]) for each in errors if each["type"] == "missing"]
-            meant = difflib.get_close_matches(where[-1], [*lacking, *gate_and_setting_names(word)], 1)
+            meant = difflib.get_close_matches(where[-1], [*lacking, *gate_and_setting_names(word)], 1, 0.75)
             why = "is no setting" + (f"; did you mean {meant[0]}" if meant else "")
         raise Refusal(f"{path}: {'.'.join(where) or 'the file'}: {why}; fix it there.") from None
     if check_columns:

@@ -141,7 +141,8 @@ def gates(model: config.Model, evaluation: dict[str, Any], measured: dict[str, A
     main = behaviour.main
     for name in behaviour.metrics:
         figure = evaluation["metrics"][name]
-        yield f"  {name}: {{{_limit(behaviour, name, figure)}}}  {DRAFTED}: {figure['value']:.4g}, with room for its interval"
+        room = f"{DRAFTED}: {figure['value']:.4g}, with room for its interval"
+        yield f"  {name}: {{{_limit(behaviour, name, figure)}}}  {room}"
     large = [each for each in evaluation["slices"] if each["rows"] >= least and each[main]["value"]]
     if large:
         worst = min(large, key=lambda each: behaviour.sign(main) * each[main]["value"])

@@ -28,10 +28,8 @@ def rows(model: config.Model, part: str) -> pl.DataFrame:
         found = datasets.read_all(model.dataset)
     else:
         there = datasets.months(model.dataset)  # refuses a dataset that has none
-        # A month between two others may be one without rows; one at the end of a window is refused where it is not there.
-        found = datasets.read(
-            model.dataset, [each for each in months if each in there or each in (months[0], months[-1])]
-        )
+        ends = (months[0], months[-1])  # refused where they are not there; a month between them may be one without rows
+        found = datasets.read(model.dataset, [each for each in months if each in there or each in ends])
     if names := [name for each in parts.columns.values() for name in each]:
         nowhere = found.select(pl.all_horizontal(pl.col(name).is_null() for name in names)).to_series().sum()
         if nowhere:

@@ -53,7 +53,7 @@ def derive(
     features = [_feature(model.dataset, name, columns[name]) for name in model.features]
     answer = task.of(model).answer(edges)
     if answer["maximum"] is None:  # values as the target has them, in its unit; a probability has none
-        answer["unit"] = (columns[model.target.column].metadata or {}).get("unit")
+        answer["unit"] = _unit(columns[model.target.column])
     return {
         "model": model.name,
         "description": model.description,
@@ -70,6 +70,12 @@ def derive(
     }
 
 
+def _unit(column: Column) -> str | None:
+    """None where a draft's was not filled in."""
+    unit: str | None = (column.metadata or {}).get("unit")
+    return None if unit == datasets.UNKNOWN else unit
+
+
 def _feature(dataset: str, name: str, column: Column) -> dict[str, Any]:
     """One column as a feature; a type or a check that the service could not enforce is refused, never dropped."""
     where = f"data_schemas/{dataset}/schema.py: {name}"
@@ -79,7 +85,7 @@ def _feature(dataset: str, name: str, column: Column) -> dict[str, Any]:
         "nullable": column.nullable,
         **dict.fromkeys(("min", "max", "above", "below", "allowed", "pattern")),
         "description": column.description or column.title or name,
-        "unit": (column.metadata or {}).get("unit"),
+        "unit": _unit(column),
     }
     if feature["type"] == "integer" and column.nullable:
         raise Refusal(f"{where}: an integer of a request has no null; make the column a float or not nullable.")

@@ -34,8 +34,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 TEST = "{first: 2013-08, last: 2013-08}"
 FAULTS = [
     # what stands in the file, what replaces it, the field that is named, the message
-    ("storage: git", "storage: git\nstorrage: dvc", "storrage", "not permitted"),
-    ("  parity: {", "  fairness: {at_most: 1}\n  parity: {", "gates.fairness", "not permitted"),
+    ("storage: git", "storage: git\nstorrage: dvc", "storrage", "is no setting"),
+    ("  parity: {", "  fairness: {at_most: 1}\n  parity: {", "gates.fairness", "is no setting"),
     ("{at_least: 0.70}", "{at_least: high}", "gates.roc_auc.at_least", "valid number"),
     ("storage: git", "", "storage", "required"),
     ("  - carrier\n", "  - carier\n", "features", "'carier' is not a column of specimen_trips"),
@@ -94,8 +94,8 @@ OF_A_TASK: list[tuple[str, dict[str, Any], str, str]] = [
     ("multiclass", {"target": {"column": "amount", "classes": [1, 2, 3]}}, "target.classes", "'amount' is Float64"),
     ("regression", {"target.column": "kind"}, "target.column", "'kind' is String, not a number"),
     ("regression", {"target.column": "late"}, "target.column", "'late' is Boolean, not a number"),
-    ("regression", {"serving.threshold": 0.5}, "serving.threshold", "not permitted"),
-    ("regression", {"gates.roc_auc": {"at_least": 0.5}}, "gates.roc_auc", "not permitted"),
+    ("regression", {"serving.threshold": 0.5}, "serving.threshold", "is no setting"),
+    ("regression", {"gates.roc_auc": {"at_least": 0.5}}, "gates.roc_auc", "is no setting"),
     ("regression", {"features": ["late"]}, "features", "'late' is Boolean, and a request has text"),
     ("regression", {"features": ["day"]}, "features", "'day' is Date, and a request has text"),
     ("regression", {"features": ["maybe"]}, "features", "'maybe' is a whole number that may be null"),

@@ -30,8 +30,8 @@ def column(values: list[Any], nullable: bool = False, **metadata: Any) -> Column
         ([True, False, True], None, "binary", {}),
         (["no", "no", "yes"], None, "binary", {"equals": "yes"}),
         ([0, 0, 1], None, "binary", {"equals": 1}),
-        (["a", "b", "c", "a"], None, "multiclass", {"classes": ["a", "b", "c"]}),
-        ([3, 1, 2], None, "multiclass", {"classes": [1, 2, 3]}),
+        (["a", "b", "c"] * 10, None, "multiclass", {"classes": ["a", "b", "c"]}),
+        ([3, 1, 2] * 10, None, "multiclass", {"classes": [1, 2, 3]}),
         ([3, 1, 2], "regression", "regression", {}),
         (list(range(30)), None, "regression", {}),
         (list(range(30)), "multiclass", "multiclass", {"classes": list(range(30))}),
@@ -46,8 +46,12 @@ def test_the_values_of_the_target_suggest_a_task(values: list[Any], wanted: Any,
     ("target", "wanted", "words"),
     [
         (column(["a", "a"]), None, "one value only"),
-        (column([f"t{place}" for place in range(40)]), None, "40 different values of String, which make no task"),
-        (column([True, False]), "regression", "which make no regression"),
+        (
+            column([f"t{place}" for place in range(40)]),
+            None,
+            "40 different values of String in 40 rows, which fit no task",
+        ),
+        (column([True, False]), "regression", "which fit no regression"),
     ],
 )
 def test_a_target_that_makes_no_task_is_refused(target: Column, wanted: Any, words: str) -> None:

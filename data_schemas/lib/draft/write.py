@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import polars as pl
 
+from data_schemas.lib import datasets
 from data_schemas.lib.draft import guess
 
 WIDTH = 120  # of a line, as the linter has it
@@ -67,13 +68,13 @@ def _field(column: pl.Series, attribute: str, key: list[str]) -> dict[str, Any]:
     """What the template says of a column; each argument with what is guessed in it."""
     present, dtype, names_row = column.drop_nulls(), column.dtype, key == [column.name]
     allowed = _categories(present, len(column))
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"unit": datasets.UNKNOWN}
     arguments = [(f"alias={_literal(column.name)}", "")] if attribute != column.name else []
     if dtype.is_numeric():
         low, high = _limits(present)
         high = 1000 * max(high, 1) if names_row and high < 2**53 else high  # names go on
         if set(present.unique()) == {0, 1}:
-            low, high = present.min(), present.max()
+            low, high = 0, 1
         found = f"{present.min()!r} to {present.max()!r}" if len(present) else "no value"
         arguments.append((f"in_range=({_literal(low)}, {_literal(high)})", f"the file holds {found}"))
     if allowed:
@@ -86,8 +87,7 @@ def _field(column: pl.Series, attribute: str, key: list[str]) -> dict[str, Any]:
     facts |= {"key": True} if names_row else {}
     told = ", ".join(f'"{name}": {_literal(value)}' for name, value in facts.items())
     arguments.append(('description="To be described"', ""))
-    if told:
-        arguments.append((f"metadata={{{told}}}", "it names the row, so it is no feature" if names_row else ""))
+    arguments.append((f"metadata={{{told}}}", "it names the row, so it is no feature" if names_row else ""))
     annotation = ANNOTATIONS.get(type(dtype)) or f"pl.{type(dtype).__name__}"
     if isinstance(dtype, pl.Datetime) and dtype.time_zone:
         annotation = f'Annotated[pl.Datetime, "us", {_literal(dtype.time_zone)}]'
