@@ -42,12 +42,7 @@ class Server:
     def __init__(self, process: subprocess.Popen[bytes], host: str, port: int, home: Path) -> None:
         self.host, self.port, self.home = host, port, home
         self.log = home / "server.log"
-        self._process = process
-
-    @property
-    def pid(self) -> int:
-        """Of the supervisor."""
-        return self._process.pid
+        self._process = process  # the supervisor
 
     @property
     def address(self) -> str:

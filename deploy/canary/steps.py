@@ -1,7 +1,5 @@
 """The canary of a Rollout, as a rehearsal walks it: weights, pauses, analyses."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

@@ -4,8 +4,6 @@ A copy, because a rendering is asked for origins (`buildMetadata`), and because 
 although nobody released it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

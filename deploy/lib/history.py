@@ -3,8 +3,6 @@
 `git log -- deploy/releases/production/flight_delay` shows the same to a person.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """A promotion: the release that staging or production gets, all that refuses it, and what a person reads of it."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import math

@@ -1,7 +1,5 @@
 """What every release must be: promote refuses what breaks a rule, and `python -m deploy verify` names it."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Collection

@@ -1,7 +1,5 @@
 """Where the two Bentos of a rehearsal come from."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import sys

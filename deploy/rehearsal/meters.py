@@ -1,7 +1,5 @@
 """What both servers count, scraped from /metrics as Prometheus would."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections import defaultdict

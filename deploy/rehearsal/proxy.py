@@ -1,7 +1,5 @@
 """A real weighted split: HAProxy in front of both servers, its weights changed while requests are under way."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import shutil
@@ -13,7 +11,6 @@ from deploy.rehearsal import tool
 from repo.lib.refusal import Refusal
 from serving import serve
 
-INSTALL = "HAProxy is not on PATH (Debian: `apt-get install haproxy`)"
 ARM, ANSWERED = "x-rehearsal-arm", "x-rehearsal-answered"
 SERVER_SECONDS = 4  # without an answer by then HAProxy answers, and names the arm, before the client gives up
 # Nothing is tried again and nobody else is asked: a fault of an arm must be seen. Idle connections to a server are
@@ -76,15 +73,12 @@ def find() -> str | None:
 @contextlib.contextmanager
 def start(champion: str, candidate: str, folder: Path) -> Iterator[Proxy]:
     """Start one in front of two servers (http://host:port), all weight on the champion; `folder` is its own."""
-    program = find()
-    if program is None:
-        raise Refusal(f"{INSTALL}.")
     folder.mkdir()
     port, admin = serve.free_port(), serve.free_port()
     servers = {"champion": champion.removeprefix("http://"), "candidate": candidate.removeprefix("http://")}
     text = CONFIGURATION.format(admin=admin, port=port, arm=ARM, answered=ANSWERED, seconds=SERVER_SECONDS, **servers)
     (folder / "haproxy.cfg").write_text(text)
-    command = [program, "-db", "-f", str(folder / "haproxy.cfg")]
+    command = [find() or "haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
     with tool.running(command, folder / "haproxy.log", lambda: _listens(port) and _listens(admin)):
         yield Proxy(f"http://127.0.0.1:{port}", admin)
 

@@ -1,7 +1,5 @@
 """The report of a rehearsal: one self-contained HTML file, Markdown for a pull request, and everything as JSON."""
 
-from __future__ import annotations
-
 import math
 import os
 import shutil
@@ -12,7 +10,6 @@ import jinja2
 
 from deploy.canary.judge import Result, Verdict
 from deploy.rehearsal import charts
-from deploy.rehearsal.advice import advice
 from deploy.rehearsal.record import Rehearsal
 from deploy.rehearsal.screen import counts, measured, percent, quantiles, servers, share, title
 from repo.lib.files import write as write_file
@@ -21,6 +18,24 @@ from repo.lib.markdown import plain
 
 FOLDER = Path("deploy/build/rehearsals")
 KEPT = 30  # reports of one model
+SERVE = "Start the candidate with `python -m serving serve {model}`"
+READ = f"{SERVE}, send it what callers send, and read its log."
+NEXT = {  # what to do next, by the check that aborted
+    "errors": READ,
+    "success": READ,
+    "refusals": "Compare what both versions accept with `python -m serving contract {model} --since REV`; if it is to "
+    "refuse more, warn the callers first and raise serving.api in models/{model}/model.yaml.",
+    "latency": "Compare p50 and p99 of both, and run it again on an idle machine; then time the model alone with "
+    "`python -m models measure {model}`.",
+    "budget": "Compare p50 and p99 of both; if callers can wait longer, raise serving.latency_budget_ms in "
+    "models/{model}/model.yaml, or else make the model smaller.",
+    "score-shift": "The served answers are not those of the evaluated model.onnx: build it again with "
+    "`python -m serving build {model}`; if the data differs by now from the test window's, evaluate on newer months.",
+    "downtime": f"{SERVE} and look for a crash, or for memory that runs out.",
+}
+LOST = "Run it again; if requests fail again, the service drops what it is working on when it stops."
+CAUGHT = "The fault was planted on purpose and caught: nothing to do."
+FEW = "Too little was seen to decide: run it again on an idle machine."
 LEAST_SLOW = 0.05  # share of the champion's requests above the slow bound, for a check with sharp eyes
 
 
@@ -102,11 +117,24 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
                 "share": _finite(share(each)),
                 "way": _way(rehearsal, each),
                 "verdict": each.verdict.value,
-                "catches": each.catches.removeprefix("Catches "),
+                "catches": each.catches,
             }
             for each in last
         ],
     }
+
+
+def advice(rehearsal: Rehearsal) -> str:
+    """A sentence or two; nothing after a promotion."""
+    if rehearsal.verdict != "abort":
+        return FEW if rehearsal.verdict == "inconclusive" else ""
+    if rehearsal.fault:
+        return CAUGHT
+    if rehearsal.kept:
+        return LOST
+    last = rehearsal.ticks[-1].results if rehearsal.ticks else []
+    failed = (each.name for each in last if each.verdict == Verdict.ABORT)
+    return NEXT.get(next(failed, ""), f"{SERVE} and read its log.").format(model=rehearsal.model)
 
 
 def _blind(rehearsal: Rehearsal) -> list[str]:

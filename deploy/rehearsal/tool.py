@@ -1,7 +1,5 @@
 """A tool of the machine that runs for the length of a rehearsal: Prometheus, HAProxy."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import time

@@ -1,7 +1,5 @@
 """The load of a rehearsal: real rows, sent through a weighted split."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import random

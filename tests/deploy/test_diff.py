@@ -1,7 +1,5 @@
 """`deploy diff`: what a change does in the cluster, each difference once, and a report that fits into a comment."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ from deploy.checks.difference import Difference
 from deploy.lib import fork, kustomization, release
 from deploy.lib.release import Release
 from tests.deploy.manifests import plant, releases, renders, specimen, with_programs
-from tests.deploy.tree import Tree
+from tests.deploy.tree import Tree, passed
 from tests.support import specimens
 from tests.support.repository import ROOT
 
@@ -91,8 +89,7 @@ def test_what_is_released_in_the_same_way_changes_once_and_specimens_stand_for_t
     text = Mock(wraps=kustomize.text)
     monkeypatch.setattr(kustomize, "text", text)
     plant(Path(), *PERIOD)
-    answer = four.deploy(*ASKED)
-    assert answer.code == 0
+    answer = passed(four.deploy(*ASKED))
     assert text.call_count == 2, "each side is rendered by one call"
     assert titles(answer.out) == [
         "staging/specimen_0 (canary), and the same in staging/specimen_1 (bluegreen), production/specimen_0 (canary), "

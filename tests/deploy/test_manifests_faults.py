@@ -5,8 +5,6 @@ The faults are in faults/*.yaml. Each replaces the text `old` of `file` (and of 
 Those with `proves`, the rules that must name it, are enough to see every rule work; the others are slow.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

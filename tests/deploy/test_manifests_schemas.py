@@ -1,20 +1,20 @@
 """Schemas of custom kinds: where they come from, that each file is the one that was pinned, and how strict they are."""
 
-from __future__ import annotations
-
 import hashlib
+import io
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import pytest
 
-from deploy.checks import catalog, kustomize
+from deploy.checks import catalog, check
 from deploy.checks.rendering import Object
 from deploy.checks.schemas import KUBERNETES, Schemas, strict
 from repo.lib.refusal import Refusal
-from tests.deploy.manifests import need_schemas, schemas
+from tests.deploy.manifests import need_schemas, plant, renders, schemas
 
 SCHEMA = b"""{
   "type": "object",
@@ -35,19 +35,10 @@ def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(catalog, "sums", lambda: {NAME: hashlib.sha256(SCHEMA).hexdigest()})
     asked: list[str] = []
 
-    class Answer:
-        def __enter__(self) -> Answer:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def read(self) -> bytes:
-            return SCHEMA
-
-    def urlopen(address: str, timeout: float) -> Answer:
+    def urlopen(address: str, timeout: float) -> io.BytesIO:
         assert timeout <= 10
         asked.append(address)
-        return Answer()
+        return io.BytesIO(SCHEMA)
 
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
     return asked
@@ -148,29 +139,12 @@ def test_an_object_without_a_kind_is_no_crash() -> None:
     assert "apiVersion, kind" in str(found[0])
 
 
-def test_what_argo_cd_is_given_keeps_its_schemas(tmp_path: Path) -> None:
-    from deploy.checks import check
-    from tests.deploy.manifests import LACKING
-
-    if LACKING or not check.ARGOCD.is_dir():
-        pytest.skip(str(LACKING))
+@renders
+def test_what_argo_cd_is_given_keeps_its_schemas_and_a_misspelt_field_is_named(tmp_path: Path) -> None:
     need_schemas()
-    assert kustomize.renderer()
-    (tmp_path / "deploy").mkdir()
-    assert [str(each) for each in check.of_argocd(Path(), tmp_path, schemas())] == []
-
-
-def test_a_misspelt_field_of_argo_cd_is_named(tmp_path: Path) -> None:
-    import shutil
-
-    from deploy.checks import check
-    from tests.deploy.manifests import LACKING, plant
-
-    if LACKING:
-        pytest.skip(LACKING)
-    need_schemas()
-    (tmp_path / "root/deploy").mkdir(parents=True)
-    (tmp_path / "tree/deploy").mkdir(parents=True)
+    for name in ("root", "sound", "tree"):
+        (tmp_path / name / "deploy").mkdir(parents=True)
+    assert [str(each) for each in check.of_argocd(Path(), tmp_path / "sound", schemas())] == []
     shutil.copytree(check.ARGOCD, tmp_path / "root" / check.ARGOCD)
     plant(tmp_path / "root", "deploy/argocd/applicationset.yaml", "preserveResourcesOnDeletion", "preserveOnDeletion")
     (found,) = check.of_argocd(tmp_path / "root", tmp_path / "tree", schemas())

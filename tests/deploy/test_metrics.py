@@ -1,7 +1,5 @@
 """Every metric and label that a query of the cluster names is on /metrics of the real, running service."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re
@@ -11,7 +9,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -42,15 +39,8 @@ def metrics(once: Once, rehearsed: Path) -> str:
             bento = rehearsed / build.build(NAME)
         with serve.start(bento, serve.free_port(), folder) as server:
             server.wait_ready(60)
-            smoke = [
-                sys.executable,
-                str(bento / "src/serving/runtime/smoke.py"),
-                "--url",
-                server.address,
-                "--requests",
-                "50",
-            ]
-            subprocess.run(smoke, check=True, capture_output=True)
+            smoke = [sys.executable, str(bento / "src/serving/runtime/smoke.py"), "--url", server.address]
+            subprocess.run([*smoke, "--requests", "50"], check=True, capture_output=True)
             with urllib.request.urlopen(f"{server.address}/metrics", timeout=10) as answer:  # noqa: S310 - our own
                 (folder / "metrics").write_bytes(answer.read())
 
@@ -87,35 +77,11 @@ def rendered(rehearsed: Path) -> list[Rendering]:
 
 
 def queries(rendered: list[Rendering]) -> Iterator[tuple[str, str]]:
-    """Where, and the query: of analysis, of recording and alerting rules, of dashboards."""
+    """Where, and the query."""
     for of in rendered:
         for run in runs(of):
             for template, metric in run.metrics():
                 yield f"{of.strategy}, {template.name}", metric.query
-    for path in sorted(Path("deploy").rglob("*.json")):
-        if "build" not in path.parts:
-            for expression in expressions(json.loads(path.read_text())):
-                yield str(path), re.sub(r"\$\{?[a-z_]+\}?", "5m", expression)
-    for rule, path in alerts():
-        yield str(path), str(rule["expr"])
-
-
-def expressions(node: Any) -> Iterator[str]:
-    """Values of `expr` at any depth."""
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        if key == "expr" and isinstance(value, str):
-            yield value
-        else:
-            yield from expressions(value)
-
-
-def alerts() -> Iterator[tuple[dict[str, Any], Path]]:
-    """Rules of every PrometheusRule."""
-    for path in sorted(Path("deploy").rglob("*.yaml")):
-        if "build" not in path.parts and "kind: PrometheusRule" in path.read_text():
-            for document in yaml.safe_load_all(path.read_text()):
-                for group in document["spec"]["groups"]:
-                    yield from ((rule, path) for rule in group["rules"])
 
 
 def scraped(exposed: Exposed, rendered: list[Rendering]) -> Exposed:
@@ -124,9 +90,8 @@ def scraped(exposed: Exposed, rendered: list[Rendering]) -> Exposed:
     pods = {re.sub(r"\W", "_", name) for monitor in monitors for name in monitor.spec["podTargetLabels"]}
     assert pods
     added: dict[str, set[str]] = {name: set() for name in OPERATOR | pods}
-    recorded: Exposed = {str(rule["record"]): dict(added) for rule, _ in alerts() if "record" in rule}
     own: Exposed = {name: {label: set() for label in labels | pods} for name, labels in PROMETHEUS.items()}
-    return {**{name: {**added, **labels} for name, labels in exposed.items()}, **own, **recorded}
+    return {**{name: {**added, **labels} for name, labels in exposed.items()}, **own}
 
 
 def unknown(where: str, query: str, known: Exposed) -> list[str]:
@@ -181,10 +146,9 @@ def test_pods_whose_hash_is_not_copied_have_no_such_label(exposed: Exposed, rend
     changed = []
     for of in rendered:
         text = json.dumps([each.content for each in of.objects]).replace('"rollouts-pod-template-hash"', '"other"')
-        objects = [
-            dataclasses.replace(each, content=new) for each, new in zip(of.objects, json.loads(text), strict=True)
-        ]
-        changed.append(dataclasses.replace(of, objects=tuple(objects)))
+        pairs = zip(of.objects, json.loads(text), strict=True)
+        objects = tuple(dataclasses.replace(each, content=new) for each, new in pairs)
+        changed.append(dataclasses.replace(of, objects=objects))
     known = scraped(exposed, changed)
     found = {fault for where, query in queries(rendered) for fault in unknown(where, query, known)}
     assert "canary, specimen-delay-downtime: up has no label rollouts_pod_template_hash" in found

@@ -1,10 +1,9 @@
 """What a release's canary is held to: made by the gates, demanded by promote, restored by rollback, read by PromQL."""
 
-from __future__ import annotations
-
 import math
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +14,11 @@ from deploy.canary.judge import score_shift
 from deploy.checks import rendering
 from deploy.lib import promise, release
 from deploy.lib.promise import CHAMPION
-from deploy.lib.release import Promise
+from deploy.lib.release import Passport, Promise, Release
 from repo.lib.refusal import Refusal
 from tests.deploy.manifests import renders, specimen
 from tests.deploy.test_scenarios import BINS, PROMISE, SCRAPE, metrics, needs_promtool, new, scenario, stables
-from tests.deploy.tree import COUNTS, NAME, Tree, folder, image
+from tests.deploy.tree import COUNTS, NAME, Tree, folder, image, passed, refused
 
 
 def champion_of(environment: str) -> str | None:
@@ -74,16 +73,16 @@ def test_production_is_refused_what_was_judged_before_its_present_release(releas
     record["version"] = "cccccccccccc"
     there.write_text(yaml.safe_dump(record))
     released.commit()
-    answer = released.promote("production")
-    assert answer.code == 2
-    assert "deploy/releases/staging/specimen_delay/passport.yaml: promises lacks cccccccccccc" in answer.error
+    refused(
+        released.promote("production"),
+        "deploy/releases/staging/specimen_delay/passport.yaml: promises lacks cccccccccccc",
+    )
 
 
 @pytest.mark.parametrize("strategy", ["bluegreen", "serverless"])
 def test_where_nothing_is_compared_nothing_is_demanded(released: Tree, strategy: str) -> None:
     released.build("b", promises=[], serving={"strategy": strategy, "slow_ms": 0.6})
-    answer = released.promote("staging", "b")
-    assert answer.code == 0, answer.error
+    passed(released.promote("staging", "b"))
     assert champion_of("staging") is None
 
 
@@ -92,8 +91,7 @@ def test_the_same_release_again_is_no_news_although_it_could_be_compared_with_it
     record = yaml.safe_load((folder("staging") / "passport.yaml").read_text())
     del record["image"]
     Path("models/specimen_delay/build/passport.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
-    answer = released.promote("staging", "b")
-    assert answer.code == 0, answer.error
+    answer = passed(released.promote("staging", "b"))
     assert "nothing changed" in answer.out
 
 
@@ -114,8 +112,7 @@ def test_a_rollback_is_held_to_what_the_left_release_promised_read_by_column(rel
         "resources.yaml": True,
     }
     released.commit()
-    answer = released.deploy("verify")
-    assert answer.code == 0, answer.out
+    passed(released.deploy("verify"))
 
 
 @pytest.mark.parametrize(
@@ -128,16 +125,14 @@ def test_a_rollback_is_held_to_what_the_left_release_promised_read_by_column(rel
 )
 def test_promote_says_how_long_each_step_takes(released: Tree, rate: str, said: str) -> None:
     released.build("b")
-    answer = released.deploy("promote", NAME, "--to", "staging", "--image", image("b"), "--rate", rate)
-    assert answer.code == 0, answer.error
+    answer = passed(released.deploy("promote", NAME, "--to", "staging", "--image", image("b"), "--rate", rate))
     assert said in answer.out
     assert ("`strategy: bluegreen`" in answer.out) == (rate == "0.2")
 
 
 def test_a_model_says_how_many_requests_its_weights_wait_for(released: Tree) -> None:
     released.build("b", serving={"strategy": "canary", "slow_ms": 0.6, "canary": {"requests": 50}})
-    answer = released.promote("staging", "b")
-    assert answer.code == 0, answer.error
+    passed(released.promote("staging", "b"))
     written = yaml.safe_load((folder("staging") / "kustomization.yaml").read_text())
     operations = [each for patch in written["patches"] for each in yaml.safe_load(patch.get("patch", "[]"))]
     asked = [each["value"] for each in operations if each["path"].startswith("/spec/strategy/canary/steps/")]
@@ -201,3 +196,17 @@ def test_prometheus_gives_the_figure_of_the_reference(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump({"evaluation_interval": f"{SCRAPE}s", "tests": [test]}, width=100_000))
     done = subprocess.run(["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def passport(**serving: Any) -> Passport:
+    served = {"strategy": "canary", "slow_ms": 1.0, **serving}
+    made = {"model": "m", "version": "0" * 12, "verdict": "pass", "serving": served}
+    return Passport.model_validate(made | {"content": {}, "metrics": {}, "gates": [], "judged_by": []})
+
+
+def test_a_declared_break_never_walks_as_a_canary(monkeypatch: pytest.MonkeyPatch) -> None:
+    standing = Release("production", "m", {})
+    monkeypatch.setattr(Release, "passport", passport(api=1))
+    with pytest.raises(Refusal, match=r"raises serving\.api from 1 to 2.*folder of its own.*`strategy: bluegreen`"):
+        promise.refuse_declared_break(passport(api=2), standing)
+    promise.refuse_declared_break(passport(api=1), standing)

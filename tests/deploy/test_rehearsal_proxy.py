@@ -1,7 +1,5 @@
 """HAProxy between the client and both servers: it splits by weight, and its answers name the arm that failed."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator
@@ -13,9 +11,8 @@ import pytest
 from deploy.rehearsal import proxy, traffic
 from deploy.rehearsal.traffic import Arm, Traffic
 from repo.lib.refusal import Refusal
-from tests.deploy.rehearsals import bodies
+from tests.deploy.rehearsals import bodies, needs_haproxy
 from tests.deploy.stub_arm import StubArm
-from tests.deploy.tools import needs_haproxy
 
 
 @asynccontextmanager

@@ -1,7 +1,5 @@
 """A rehearsal from end to end on real servers, and its parts on servers inside the test."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
@@ -28,8 +26,7 @@ from repo.lib import command
 from repo.lib.files import sha256
 from repo.lib.refusal import Refusal
 from serving import build, serve
-from tests.deploy.rehearsals import QUICK
-from tests.deploy.tools import needs_haproxy, needs_prometheus
+from tests.deploy.rehearsals import QUICK, needs_haproxy, needs_prometheus
 from tests.support import trees
 from tests.support.process import signals_kept
 from tests.support.repository import commit, git

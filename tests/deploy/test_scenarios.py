@@ -4,8 +4,6 @@ Ten minutes at a scrape every 15 s, three stable pods and a canary pod with five
 scenario says otherwise.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

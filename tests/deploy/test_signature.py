@@ -1,7 +1,5 @@
 """Who signed what production takes: a missing tool is not a pass, and neither is somebody else's signature."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import json

@@ -1,7 +1,5 @@
 """The canary steps of the Rollout: read as they are, refused where they say nothing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One issue about what a newer version fixes: opened, renewed, closed, and never about what nothing fixes yet."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +9,12 @@ import pytest
 
 from tests.deploy.tree import Tree, digest
 from tests.github.hub import Hub
+from tests.support import gh
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    found = Hub(tmp_path / "hub")
-    for name, value in found.environment.items():
-        monkeypatch.setenv(name, value)
-    return found
+    return gh.install(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The walk through the steps, the load and the scrapes, on two servers inside the test's own loop."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import io

@@ -1,7 +1,5 @@
 """What the contract takes from a schema, what it refuses to leave out, and that it carries everything."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is known of the image without a builder: its base, its user, its switches, and what it copies."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess

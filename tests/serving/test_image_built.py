@@ -1,7 +1,5 @@
 """The image as a real builder makes it: what is in it, and that it serves where it may write nothing but /tmp."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

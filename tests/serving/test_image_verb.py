@@ -1,7 +1,5 @@
 """The verb with builders that only write down what they were asked."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path
@@ -229,9 +227,3 @@ def test_on_github_the_image_says_which_repository_and_commit_it_is_of(
     make(path, "docker")
     labels = "--label org.opencontainers.image.source=https://github.com/team/fork "
     assert f"{labels}--label org.opencontainers.image.revision={'1' * 40} " in calls(path, "docker")[2]
-
-
-def test_the_dockerfile_as_it_stands_is_used_for_its_own_base(path: Path) -> None:
-    stub(path, "docker")
-    image.make("docker", path / "bento", image.pinned(None), "toy:1", path / "image.log")
-    assert calls(path, "docker")[0].startswith(f"build --file {image.DOCKERFILE} ")

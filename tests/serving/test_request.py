@@ -1,7 +1,5 @@
 """The fast path and the typed API hold the same contract: the same answers, and the same faults in the same words."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Iterator
@@ -164,28 +162,8 @@ def test_both_paths_agree_on_requests_that_nobody_thought_of(
     endpoint: Any, typed: Any, contract: dict[str, Any]
 ) -> None:
     chance = random.Random(3)  # noqa: S311
-    values: list[Any] = [
-        None,
-        True,
-        False,
-        0,
-        1,
-        -1,
-        3,
-        151,
-        2**63,
-        10**25,
-        0.0,
-        -0.5,
-        1.0,
-        49.99,
-        1e38,
-        1e300,
-        "",
-        "a",
-        "ABC",
-    ]
-    values += ["AB", "1", "ABCD", "\n", "ü", [], [1], {}, {"a": 1}]
+    values: list[Any] = [None, True, False, 0, 1, -1, 3, 151, 2**63, 10**25, 0.0, -0.5, 1.0, 49.99, 1e38, 1e300]
+    values += ["", "a", "ABC", "AB", "1", "ABCD", "\n", "ü", [], [1], {}, {"a": 1}]
     verdicts = []
     for _ in range(250):
         request = rows(*[{}] * chance.randint(1, 3))
@@ -211,11 +189,7 @@ def test_a_column_may_have_any_name_that_json_can_spell(name: str) -> None:
     typed = request.models(contract)[0]
     found: Any = typed.model_validate_json(body)
     assert request.decoder(contract)(body.encode()) == [(0.25,)]
-    assert (
-        [tuple(row.model_dump().values())[:1] for row in found.rows]
-        == [(0.25,)]
-        == request.decoder(contract)(body.encode())[:1]
-    )
+    assert [tuple(row.model_dump().values())[:1] for row in found.rows] == [(0.25,)]
     assert set(typed.model_json_schema()["$defs"]["Row"]["properties"]) == {name, f"{name}2"}
     with pytest.raises(pydantic.ValidationError) as refused:
         typed.model_validate_json(json.dumps({"rows": [{name: 7}]}))
@@ -258,20 +232,15 @@ def test_an_error_stays_below_two_kilobytes_whatever_was_sent(body: Any, endpoin
 
 def test_a_key_twice_with_a_value_that_does_not_fit_is_refused(endpoint: Any) -> None:
     status, found = answer(endpoint, raw(ONE, count='9999, "count": 3'))
-    assert (status, found["error"]) == (
-        400,
-        {"field": "body", "reason": "must fit the contract and name every key once; see /docs.json"},
-    )
+    reason = "must fit the contract and name every key once; see /docs.json"
+    assert (status, found["error"]) == (400, {"field": "body", "reason": reason})
 
 
 def test_two_hundred_wrong_rows_are_one_error(contract: dict[str, Any], endpoint: Any) -> None:
     wide = {**contract, "max_rows": 200}
-    errors = []
-    try:
+    with pytest.raises(pydantic.ValidationError) as refused:
         request.models(wide)[0].model_validate_json(json.dumps(rows(*[{"count": -1}] * 200)))
-    except ValueError as error:
-        errors = error.errors()  # type: ignore[attr-defined]
-    assert [error["loc"] for error in errors] == [("rows", 0, "count")]
+    assert [error["loc"] for error in refused.value.errors()] == [("rows", 0, "count")]
     assert answer(endpoint, rows({"count": -1}, {"count": -2}))[1]["error"]["field"] == "rows[0].count"
 
 
@@ -314,4 +283,3 @@ def test_labels_follow_the_threshold_as_the_caller_sees_the_scores(endpoint: Any
     assert found["labels"] == [int(score >= 0.5) for score in found["scores"]]
     assert set(found["labels"]) == {0, 1}
     assert (found["model"], found["version"][:5]) == (toy.NAME, "onnx-")
-    assert toy.ROW == ROW

@@ -1,10 +1,7 @@
 """Serving on this machine: what it prints when it runs, when it cannot, and that nothing is left of it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -87,7 +84,7 @@ def test_however_a_server_ends_its_workers_end(
         left = server.processes()
         assert len(left) == 2
         if end == "the supervisor is killed":
-            os.kill(server.pid, signal.SIGKILL)
+            server._process.kill()
         elif end == "it is killed":
             server.kill()
             assert all_gone(left, 0.1)
@@ -109,7 +106,7 @@ def test_whatever_bentoml_leaves_behind_is_in_the_server_s_home(
         server.wait_ready(60)
         left = server.processes()
         assert len(left) >= 2
-        os.kill(server.pid, signal.SIGKILL)
+        server._process.kill()
     assert all_gone(left, 1)
     assert f"Service {toy.NAME} initialized" in server.log.read_text()
     assert list(temporary.iterdir()) == [temporary / "home"]
@@ -162,12 +159,8 @@ def options(*arguments: str) -> Any:
     ("arguments", "words"),
     [
         ([toy.NAME, "--bento", "BENTO", "--port", "70000"], "port 70000 of 127.0.0.1 cannot be used"),
-        (
-            [toy.NAME, "--bento", "BENTO", "--host", "198.51.100.1"],
-            "^--host 198.51.100.1 cannot be listened on .*; g",
-        ),
+        ([toy.NAME, "--bento", "BENTO", "--host", "198.51.100.1"], "^--host 198.51.100.1 cannot be listened on .*; g"),
         ([toy.NAME, "--bento", "BENTO", "--host", "localhost"], "^--host localhost cannot be listened on"),
-        ([toy.NAME, "--bento", "BENTO", "--host", "nowhere", "--port", "0"], "^--host nowhere cannot be listened on"),
         ([toy.NAME, "--bento", "models"], "not a built Bento; .*python -m serving build"),
         (["specimen_other", "--bento", "BENTO"], f"a Bento of {toy.NAME}, not of specimen_other"),
         (["nonsense"], "there is no model 'nonsense'"),

@@ -1,7 +1,5 @@
 """The service as callers and Kubernetes meet it: over HTTP on a real server; the endpoint's limits in this process."""
 
-from __future__ import annotations
-
 import asyncio
 import http.client
 import json
@@ -275,9 +273,8 @@ def test_the_worker_runs_on_uvloop_and_httptools(server: Any) -> None:
 
 
 def test_the_bento_imports_nothing_of_the_stages_before_it_and_its_supervisor_no_runtime(bento: Path) -> None:
-    script = (
-        "import sys, serving.runtime.entry; print(*sys.modules); import serving.runtime.predictor; print(*sys.modules)"
-    )
+    script = "import sys, serving.runtime.{}; print(*sys.modules)"
+    script = f"{script.format('entry')}; {script.format('predictor')}"
     done = subprocess.run([sys.executable, "-c", script], cwd=bento / "src", capture_output=True, text=True, check=True)
     supervisor, worker = ({name.split(".")[0] for name in line.split()} for line in done.stdout.splitlines())
     assert not {"numpy", "onnxruntime"} & supervisor

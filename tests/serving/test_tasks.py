@@ -1,7 +1,5 @@
 """What each task answers: fields, labels, bins, errors and documents, by contract.json alone."""
 
-from __future__ import annotations
-
 import copy
 import json
 import math

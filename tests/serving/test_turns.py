@@ -1,7 +1,5 @@
 """Requests that are ready together share an inference, and none of them can tell but by its speed."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from typing import Any
