@@ -79,7 +79,7 @@ def rehearse(
             candidate = replace(candidate, folder=planted)
         started = datetime.now(UTC)
         rehearsal = Rehearsal(
-            name, fault, *described, release.plan, pace, started, own, its, candidate.answer, itself=itself
+            name, fault, *described, release.plan, pace, started, own, its, candidate.contract["answer"], itself=itself
         )
         _describe(rehearsal, release)
         for line in _introduction(rehearsal, release):

@@ -178,15 +178,9 @@ def overall(results: Sequence[Result]) -> Verdict:
     return Verdict.HEALTHY if verdicts == {Verdict.HEALTHY} else Verdict.INCONCLUSIVE
 
 
-def _verdict(bad: bool, enough: bool) -> Verdict:
-    if bad:
-        return Verdict.ABORT
-    return Verdict.HEALTHY if enough else Verdict.INCONCLUSIVE
-
-
 def _result(name: str, value: float, limit: float, bad: bool, enough: bool) -> Result:
-    least = name in ("evidence", "success")
-    return Result(name, round(float(value), 4), limit, _verdict(bad, enough), catches(name), least)
+    verdict = Verdict.ABORT if bad else Verdict.HEALTHY if enough else Verdict.INCONCLUSIVE
+    return Result(name, round(float(value), 4), limit, verdict, catches(name), name in ("evidence", "success"))
 
 
 def _enough(champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:

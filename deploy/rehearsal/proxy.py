@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.rehearsal import tool
 from repo.lib.refusal import Refusal
 from serving import serve
 
+# Which arm a request went to; and that this arm, not HAProxy in its place, answered it.
 ARM, ANSWERED = "x-rehearsal-arm", "x-rehearsal-answered"
 SERVER_SECONDS = 4  # without an answer by then HAProxy answers, and names the arm, before the client gives up
 # Nothing is tried again and nobody else is asked: a fault of an arm must be seen. Idle connections to a server are
@@ -58,11 +59,6 @@ class Proxy:
             answer = str(error)
         if answer:
             raise Refusal(f"HAProxy did not take the weight {candidate}: {answer}")
-
-
-def arm(headers: Mapping[str, str]) -> tuple[str, bool]:
-    """Which arm a request went to, empty if none; and whether that arm, not HAProxy in its place, answered it."""
-    return headers.get(ARM, ""), ANSWERED in headers
 
 
 def find() -> str | None:

@@ -10,6 +10,7 @@ import jinja2
 
 from deploy.canary.judge import Result, Verdict
 from deploy.rehearsal import charts
+from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Rehearsal
 from deploy.rehearsal.screen import counts, measured, percent, quantiles, servers, share, title
 from repo.lib.files import write as write_file
@@ -70,44 +71,19 @@ def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
 def summary(rehearsal: Rehearsal) -> dict[str, Any]:
     """What the pages show; only text and finite numbers."""
     last = rehearsal.ticks[-1].results if rehearsal.ticks else []
-    arms = []
-    for meter in rehearsal.meters:
-        middle, tail = quantiles(meter.arm.milliseconds)
-        arms.append(
-            {
-                "name": meter.arm.name,
-                "requests": round(meter.requests),
-                "errors": round(meter.errors),
-                "reasons": meter.reasons(),
-                "p50_ms": round(middle, 2) if meter.arm.milliseconds else None,
-                "p99_ms": round(tail, 2) if meter.arm.milliseconds else None,
-                "slow_share": round(meter.slow_share, 5),
-                "positive_rate": None if meter.positive_rate is None else round(meter.positive_rate, 5),
-                "score_bins": [round(float(count), 3) for count in meter.bins],
-            }
-        )
+    same = ("model", "verdict", "reason", "fault", "champion", "candidate", "judge", "split", "bad", "kept", "missing")
     return {
-        "model": rehearsal.model,
-        "verdict": rehearsal.verdict,
-        "reason": rehearsal.reason,
+        **{name: getattr(rehearsal, name) for name in same},
         "next": advice(rehearsal),
-        "fault": rehearsal.fault,
-        "champion": rehearsal.champion,
-        "candidate": rehearsal.candidate,
         "started": rehearsal.started.isoformat(timespec="seconds"),
         "seconds": round(rehearsal.seconds, 1),
         "factor": round(rehearsal.factor, 3),
         "steps": [{"weight": step.weight, "seconds": step.seconds} for step in rehearsal.plan.steps],
-        "judge": rehearsal.judge,
-        "split": rehearsal.split,
-        "bad": rehearsal.bad,
-        "kept": rehearsal.kept,
         "left_out": [*rehearsal.plan.left_out, *rehearsal.notes, *_blind(rehearsal)],
-        "missing": rehearsal.missing,
         "rate": rehearsal.pace.rate,
         "seed": rehearsal.pace.seed,
         "slow_ms": rehearsal.slow_ms,
-        "servers": arms,
+        "servers": [_server(meter) for meter in rehearsal.meters],
         "checks": [
             {
                 "name": each.name,
@@ -121,6 +97,21 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
             }
             for each in last
         ],
+    }
+
+
+def _server(meter: Meter) -> dict[str, Any]:
+    middle, tail = quantiles(meter.arm.milliseconds)
+    return {
+        "name": meter.arm.name,
+        "requests": round(meter.requests),
+        "errors": round(meter.errors),
+        "reasons": meter.reasons(),
+        "p50_ms": round(middle, 2) if meter.arm.milliseconds else None,
+        "p99_ms": round(tail, 2) if meter.arm.milliseconds else None,
+        "slow_share": round(meter.slow_share, 5),
+        "positive_rate": None if meter.positive_rate is None else round(meter.positive_rate, 5),
+        "score_bins": [round(float(count), 3) for count in meter.bins],
     }
 
 
@@ -165,15 +156,11 @@ def _finite(value: float) -> float | None:
 
 
 def _looks(rehearsal: Rehearsal) -> list[dict[str, Any]]:
+    def look(check: Result) -> dict[str, Any]:
+        return {"value": _finite(check.value), "limit": check.limit, "verdict": check.verdict.value}
+
     return [
-        {
-            "at": round(tick.at, 3),
-            "weight": tick.weight,
-            "checks": {
-                each.name: {"value": _finite(each.value), "limit": each.limit, "verdict": each.verdict.value}
-                for each in tick.results
-            },
-        }
+        {"at": round(tick.at, 3), "weight": tick.weight, "checks": {each.name: look(each) for each in tick.results}}
         for tick in rehearsal.ticks
     ]
 

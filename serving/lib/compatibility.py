@@ -34,12 +34,8 @@ class Change:
 
 def between(before: Contract, after: Contract) -> list[Change]:
     """Every change, those that break first; a break that a raised `api` declares says so in its effect."""
-    found = [
-        *_request(before, after),
-        *_answer(before, after),
-        *_features(before, after),
-        *_words(before, after, WORDS),
-    ]
+    found = [each for part in (_request, _answer, _features) for each in part(before, after)]
+    found += _words(before, after, WORDS)
     old, new = (contract.get("api", 1) for contract in (before, after))  # the first contracts had no number
     if new > old:
         declared = f"{BREAKS}, declared by api {new}"

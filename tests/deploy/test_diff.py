@@ -83,7 +83,7 @@ def test_a_change_that_the_cluster_does_not_see_is_one_line(plain: Tree) -> None
 
 
 @renders
-def test_what_is_released_in_the_same_way_changes_once_and_specimens_stand_for_the_rest(
+def test_equal_releases_change_once_and_specimens_stand_for_the_rest(
     four: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = Mock(wraps=kustomize.text)

@@ -98,7 +98,7 @@ def predictor(bento: Path) -> Predictor:
     return Predictor(bento / "src" / "model.onnx", contract)
 
 
-def test_scores_are_others_and_still_what_the_task_may_answer(
+def test_scores_are_others_that_the_task_may_answer(
     healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any
 ) -> None:
     well, ill = run(healthy, INPUTS), run(faults.scores(healthy, answer, spared), INPUTS)
@@ -113,9 +113,7 @@ def test_scores_are_others_and_still_what_the_task_may_answer(
         np.testing.assert_allclose(np.log(ill / (1 - ill)), INPUTS + faults.LOGIT_SHIFT, atol=1e-4)
 
 
-def test_nan_spares_most_rows_and_leaves_them_as_they_were(
-    healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any
-) -> None:
+def test_nan_leaves_most_rows_as_they_were(healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any) -> None:
     values = run(faults.nan(healthy, answer, spared), INPUTS).reshape(len(INPUTS), -1)
     wrong = np.isnan(values).any(axis=1)
     assert wrong.mean() == pytest.approx(faults.NAN_SHARE, abs=0.05)
@@ -123,9 +121,7 @@ def test_nan_spares_most_rows_and_leaves_them_as_they_were(
     np.testing.assert_array_equal(values[~wrong], run(healthy, INPUTS).reshape(len(INPUTS), -1)[~wrong])
 
 
-def test_errors_fail_the_inference_of_about_one_row_in_twelve(
-    healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any
-) -> None:
+def test_errors_fail_about_one_row_in_twelve(healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any) -> None:
     ill, failed = session(faults.errors(healthy, answer, spared)), 0
     for value in INPUTS:
         try:
@@ -135,9 +131,7 @@ def test_errors_fail_the_inference_of_about_one_row_in_twelve(
     assert failed / len(INPUTS) == pytest.approx(faults.ERROR_SHARE, abs=0.03)
 
 
-def test_latency_adds_about_as_much_as_asked_and_leaves_the_values(
-    healthy: onnx.ModelProto, answer: dict[str, Any]
-) -> None:
+def test_latency_adds_as_much_as_asked_and_leaves_the_values(healthy: onnx.ModelProto, answer: dict[str, Any]) -> None:
     ill = faults.latency(healthy, answer, milliseconds=10)
     np.testing.assert_array_equal(run(ill, INPUTS), run(healthy, INPUTS))
     slow, seconds = session(ill), []

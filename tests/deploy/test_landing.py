@@ -189,9 +189,7 @@ def propose(tree: Shared, *more: str) -> Answer:
     return tree.deploy("promote", "specimen_delay", "--to", "production", "--propose", *more)
 
 
-def test_production_is_proposed_with_exactly_its_files_and_the_decision(
-    built: Shared, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_production_is_proposed_with_its_files_and_the_decision(built: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
     built.push()
     monkeypatch.setattr(difference, "compared", COMPARED)
     passed(propose(built))
@@ -238,9 +236,7 @@ def twice(share: Callable[[Make], Shared]) -> Shared:
     return share(make_twice)
 
 
-def test_a_rollback_is_proposed_with_its_reason_and_the_digest_on_the_list(
-    twice: Shared, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rollback_is_proposed_with_its_reason_and_digest(twice: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(difference, "compared", COMPARED)
     passed(roll_back(twice, "--reason", "its rollout `was` aborted", "--to", ""))
     branch, where = "rollback/production/specimen_delay", str(folder("production"))

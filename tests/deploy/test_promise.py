@@ -45,9 +45,7 @@ def test_a_release_names_the_version_that_it_takes_the_place_of(released: Tree, 
 
 
 @pytest.mark.parametrize("promises", [[], [{"champion": "aaaaaaaaaaaa", "counts": COUNTS}]], ids=["none", "another"])
-def test_a_passport_without_a_promise_about_what_stands_is_refused(
-    released: Tree, promises: list[dict[str, object]]
-) -> None:
+def test_without_a_promise_about_what_stands_it_is_refused(released: Tree, promises: list[dict[str, object]]) -> None:
     released.build("b", promises=promises)
     before = (folder("staging") / "kustomization.yaml").read_bytes()
     answer = released.promote("staging", "b")

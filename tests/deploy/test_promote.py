@@ -101,9 +101,7 @@ def test_a_promotion_that_was_cut_short_is_named_and_the_next_completes_it(
     assert content(folder("staging")) == whole
 
 
-def test_what_a_kill_leaves_of_a_file_is_ignored_by_git_and_by_verify(
-    released: Tree, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_kill_leaves_is_ignored_by_git_and_verify(released: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     found = release.read("staging", "specimen_delay")
     assert found
     with monkeypatch.context() as patch:

@@ -118,9 +118,7 @@ def test_templates_and_reference_agree_on_every_planted_fault(
 
 @pytest.mark.slow
 @needs_prometheus
-def test_templates_and_reference_agree_that_a_healthy_candidate_is_promoted(
-    release: RenderedRelease, tmp_path: Path
-) -> None:
+def test_templates_and_reference_agree_to_promote_a_healthy_one(release: RenderedRelease, tmp_path: Path) -> None:
     done, both = walk(release, tmp_path, StubArm())
     assert both.verdicts == {}
     assert done.verdict == "promote", done.reason

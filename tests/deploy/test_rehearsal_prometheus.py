@@ -16,9 +16,7 @@ from tests.support.process import program
 
 
 @needs_prometheus
-def test_prometheus_gives_what_argo_rollouts_would_get_and_is_gone_afterwards(
-    release: RenderedRelease, tmp_path: Path
-) -> None:
+def test_prometheus_gives_what_argo_rollouts_would_get_and_is_gone(release: RenderedRelease, tmp_path: Path) -> None:
     """Under the labels that the PodMonitor gives, so the queries find their series."""
     champion, candidate = StubArm(), StubArm()
 
@@ -46,7 +44,7 @@ def test_prometheus_gives_what_argo_rollouts_would_get_and_is_gone_afterwards(
     asyncio.run(asked())
 
 
-def test_a_prometheus_that_cannot_start_is_refused_in_one_sentence(
+def test_a_prometheus_that_cannot_start_is_refused(
     release: RenderedRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = str(program(tmp_path, "prometheus", "echo reading\necho no space left on device\nexit 1"))
@@ -58,9 +56,7 @@ def test_a_prometheus_that_cannot_start_is_refused_in_one_sentence(
         pytest.fail("it started")
 
 
-def test_pods_are_scraped_as_the_podmonitor_says_and_labelled_as_prometheus_operator_does(
-    release: RenderedRelease,
-) -> None:
+def test_pods_are_scraped_as_the_podmonitor_says_and_labelled_so(release: RenderedRelease) -> None:
     pods = [prometheus.Pod("canary-1", "7d8b", "http://127.0.0.1:3001")]
     (scrape,) = prometheus.configuration(pods, release.rollout, release.monitor, 12.0)["scrape_configs"]
     settings = {"scrape_interval": "1250ms", "scrape_timeout": "1250ms", "metrics_path": "/metrics"}

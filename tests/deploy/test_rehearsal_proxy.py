@@ -50,9 +50,7 @@ def test_requests_are_split_by_weight_and_counted_for_the_arm_that_answered(tmp_
 
 @needs_haproxy
 @pytest.mark.parametrize("fault", ["refuses", "hangs"])
-def test_a_request_that_is_lost_counts_for_the_arm_that_lost_it(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_request_counts_for_its_arm(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "SERVER_SECONDS", 1)
     candidate = StubArm(seconds=30.0 if fault == "hangs" else 0.0)
 

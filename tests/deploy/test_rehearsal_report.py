@@ -97,9 +97,7 @@ def cells(line: str) -> list[str]:
         (math.nan, 4.6, False, math.nan, "no data"),
     ],
 )
-def test_evidence_is_a_share_of_the_way_to_abort(
-    value: float, limit: float, least: bool, share: float, told: str
-) -> None:
+def test_evidence_is_a_share_of_the_way(value: float, limit: float, least: bool, share: float, told: str) -> None:
     found = screen.share(Result("errors", value, limit, Verdict.HEALTHY, "", least))
     assert found == pytest.approx(share, abs=0.005, nan_ok=True)
     assert screen.percent(found) == told
@@ -154,7 +152,7 @@ def test_the_json_holds_every_look(folder: Path, done: Rehearsal) -> None:
     assert found["servers"][1]["reasons"]["inference"] == found["servers"][1]["errors"]
 
 
-def test_a_check_without_data_is_drawn_and_written_as_that(
+def test_a_check_without_data_is_written_as_that(
     done: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(charts, "draw", lambda _: {})  # of the requests, which has nothing to do with checks
@@ -181,7 +179,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize("field", EVERY)
-def test_what_is_answered_is_told_in_its_own_words(
+def test_answers_are_told_in_their_words(
     field: str, done: Rehearsal, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     """Even where a name looks like markup, for a terminal, a browser, Markdown or a chart."""
@@ -223,7 +221,7 @@ def test_a_blind_latency_check_is_said(folder: Path) -> None:
     assert "could not see a slowdown" in (folder / "report.html").read_text()
 
 
-def test_a_report_that_cannot_be_written_whole_leaves_nothing(
+def test_a_report_that_is_not_whole_leaves_nothing(
     done: Rehearsal, undrawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -236,9 +234,7 @@ def test_a_report_that_cannot_be_written_whole_leaves_nothing(
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_two_rehearsals_of_the_same_second_keep_their_own_reports(
-    done: Rehearsal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_rehearsals_of_a_second_keep_their_reports(done: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
     one = report.write(done)
     monkeypatch.setattr(os, "getpid", lambda: 4_000_001)
     assert report.write(done) != one

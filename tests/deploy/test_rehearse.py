@@ -111,9 +111,7 @@ def test_without_prometheus_and_haproxy_the_reference_judges_and_one_line_at_the
 
 
 @pytest.mark.parametrize("unready", ["champion", "candidate"])
-def test_a_server_that_never_gets_ready_aborts_only_if_it_is_the_candidate(
-    unready: str, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_candidate_that_never_gets_ready_aborts(unready: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Unready:
         address = ""
 
@@ -183,9 +181,7 @@ def test_the_champion_is_what_production_runs(here: Path, monkeypatch: pytest.Mo
     assert found.description.startswith("version 0123456789ab, which production runs (built of commit ")
 
 
-def test_the_champion_is_built_from_the_commit_that_brought_it_to_staging(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_champion_is_built_from_the_commit_of_its_release(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = build.build("specimen_delay")
     passport = yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": sha256(ONNX)}})
     for environment in ("staging", "production"):
@@ -230,7 +226,7 @@ def test_missing_data_is_refused_before_a_server_starts(here: Path, monkeypatch:
     ],
     ids=["Ctrl-C during the steps", "SIGTERM during the steps", "the terminal closed while the servers start"],
 )
-def test_an_interrupted_rehearsal_leaves_no_server_and_no_report(
+def test_an_interruption_leaves_no_server_and_report(
     number: signal.Signals, seen: str, code: int, temporary: Path
 ) -> None:
     with subprocess.Popen(

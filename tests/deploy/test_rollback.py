@@ -109,10 +109,6 @@ def test_nothing_earlier_is_refused(tree: Tree) -> None:
     refused(roll_back(tree), "so there is no way back")
 
 
-def test_an_unknown_model_is_refused(tree: Tree) -> None:
-    refused(tree.deploy("rollback", "nothing", "--environment", "production"), "models: specimen_delay")
-
-
 def test_uncommitted_changes_are_refused(three: Tree) -> None:
     with (PRODUCTION / "resources.yaml").open("a") as file:
         file.write("# edited\n")
@@ -176,9 +172,7 @@ def test_what_only_a_merged_branch_had_is_no_earlier_release(released: Tree) -> 
     assert kept() == ran
 
 
-def test_killed_between_its_two_writes_a_second_rollback_completes_it(
-    three: Tree, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_between_two_writes_a_second_one_completes_it(three: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     before = had()
 
     def killed(_: release.Release) -> None:

@@ -61,9 +61,7 @@ def test_a_signature_alone_is_for_cosign(place: Path) -> None:
         signature.verify(image("signature"))
 
 
-def test_what_says_that_nobody_signed_it_is_refused_where_images_are_signed(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_nobody_signed_is_refused_where_images_are_signed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     signature.verify(image("none"))
     assert "not signed: only its passport names who built" in capsys.readouterr().out
     assert signature.described(image("none")).startswith("⚠️ The image is not signed")

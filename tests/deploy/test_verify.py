@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -47,19 +48,26 @@ def replace(path: Path, old: str, new: str) -> None:
 
 def forge(environment: str, old: str, new: str) -> None:
     """Edit the passport, and the hash of it in kustomization.yaml with it, as one who knows the code would."""
-    where = folder(environment)
-    record = (where / "passport.yaml").read_bytes().replace(old.encode(), new.encode())
-    forged = kustomization.compose(environment, "specimen_delay", record, (where / "resources.yaml").read_bytes())
-    assert forged.files != content(where)
-    release.write(forged)
+    record = (folder(environment) / "passport.yaml").read_bytes()
+    assert old.encode() in record
+    compose(environment, record.replace(old.encode(), new.encode()))
 
 
-def drop_gate(environment: str) -> None:
-    record = yaml.safe_load((folder(environment) / "passport.yaml").read_bytes())
-    gates = [gate for gate in record["gates"] if gate["name"] != "parity"]
-    new = yaml.safe_dump({**record, "gates": gates}, sort_keys=False).encode()
+def compose(environment: str, record: bytes) -> None:
     resources = (folder(environment) / "resources.yaml").read_bytes()
-    release.write(kustomization.compose(environment, "specimen_delay", new, resources))
+    release.write(kustomization.compose(environment, "specimen_delay", record, resources))
+
+
+def rewrite(**changes: Callable[[dict[str, Any]], object]) -> None:
+    """The same of staging, by key of its passport."""
+    record = yaml.safe_load((STAGING / "passport.yaml").read_bytes())
+    for key, change in changes.items():
+        record[key] = change(record)
+    compose("staging", yaml.safe_dump(record, sort_keys=False).encode())
+
+
+def drop_gate() -> None:
+    rewrite(gates=lambda record: [gate for gate in record["gates"] if gate["name"] != "parity"])
 
 
 def link_to_nothing() -> Path:
@@ -70,11 +78,8 @@ def link_to_nothing() -> Path:
 
 def other_onnx() -> None:
     """A passport that fits its content, but whose model no commit ever had."""
-    record = yaml.safe_load((STAGING / "passport.yaml").read_bytes())
-    record["content"]["onnx"] = "0" * 64
-    record["version"] = passport.version(record["content"])
-    new = yaml.safe_dump(record, sort_keys=False).encode()
-    release.write(kustomization.compose("staging", "specimen_delay", new, (STAGING / "resources.yaml").read_bytes()))
+    content = lambda record: record["content"] | {"onnx": "0" * 64}  # noqa: E731
+    rewrite(content=content, version=lambda record: passport.version(record["content"]))
 
 
 def swap(path: Path, old: str, new: str, named: str, at: str = "") -> tuple[Callable[[], object], Path, str]:
@@ -108,7 +113,7 @@ EDITS: dict[str, tuple[Callable[[], object], Path, str]] = {
         STAGING / PASSED,
         "version: 0123456789ab does not fit the content",
     ),
-    "a gate taken out": (lambda: drop_gate("staging"), STAGING / PASSED, "gate parity: is missing"),
+    "a gate taken out": (drop_gate, STAGING / PASSED, "gate parity: is missing"),
     "a model that Git never had": (other_onnx, STAGING / PASSED, "content.onnx: no commit has"),
     "other replicas": swap(PRODUCTION / SIZED, "value: 4", "value: 8", f"patches: {FOLLOWS}", WRITTEN),
     "unreachable replicas": swap(PRODUCTION / SIZED, "value: 4", "value: 3", f"/spec/replicas: 3 {UNREACHABLE}"),

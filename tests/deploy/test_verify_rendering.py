@@ -89,9 +89,7 @@ def test_an_image_of_another_registry_than_the_forks_is_named(small: Tree) -> No
     assert "is not of registry.example.org/other, the registry of deploy/argocd/fork.yaml" in answer.out
 
 
-def test_without_a_renderer_the_rest_is_checked_and_it_is_no_pass(
-    small: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_renderer_the_rest_is_checked(small: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", with_programs(tmp_path / "bin", kustomize="echo v4.5.7"))
     answer = small.deploy("verify")
@@ -107,9 +105,7 @@ def test_without_a_renderer_the_rest_is_checked_and_it_is_no_pass(
 
 
 @renders
-def test_kinds_without_a_schema_are_named_and_the_rest_is_checked(
-    small: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kinds_without_a_schema_are_named(small: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "schemas").mkdir()
     monkeypatch.setenv("SCHEMAS", str(tmp_path / "schemas"))
     answer = passed(small.deploy("verify"))
@@ -120,9 +116,7 @@ def test_kinds_without_a_schema_are_named_and_the_rest_is_checked(
 
 @pytest.mark.slow
 @renders
-def test_forty_releases_are_checked_in_five_calls_of_the_renderer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_forty_releases_are_checked_in_five_calls_of_the_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a hundred take: tests/bench/verify.py."""
     monkeypatch.setenv("SCHEMAS", str(schema_folder()))
     texts = Mock(wraps=rendering.texts)

@@ -177,7 +177,7 @@ def test_two_builds_at_once_make_one_bento(tmp_path: Path, monkeypatch: pytest.M
     assert (first / "bento.yaml").is_file()
 
 
-def test_a_killed_build_leaves_nothing_that_later_verbs_would_take(
+def test_a_killed_build_leaves_nothing_to_take(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bentomls.install(tmp_path, monkeypatch, before_building="os.killpg(0, signal.SIGKILL)")
@@ -194,9 +194,7 @@ def test_a_killed_build_leaves_nothing_that_later_verbs_would_take(
     assert made.is_dir()
 
 
-def test_an_interrupted_build_leaves_nothing_at_all(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_build_leaves_nothing(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt = "os.kill(os.getppid(), signal.SIGINT)\n    signal.pause()"
     bentomls.install(tmp_path, monkeypatch, before_building=interrupt)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -142,9 +142,7 @@ def test_some_values_may_come_while_others_go() -> None:
         ({"allowed": ["a", "ab"], **text}, {"pattern": "^a$", **text}, "ab"),
     ],
 )
-def test_of_a_list_that_goes_what_is_still_taken_breaks_nobody(
-    old: dict[str, Any], new: dict[str, Any], gone: str
-) -> None:
+def test_of_a_list_that_goes_what_is_taken_breaks_nobody(old: dict[str, Any], new: dict[str, Any], gone: str) -> None:
     first, second = lines(whole(feature(**old)), whole(feature(**new)))
     assert first.startswith(f"breaks: x: allowed: {gone} -> no longer allowed")
     assert second.startswith("widens: x: allowed: not allowed -> others")

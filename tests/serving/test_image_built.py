@@ -137,9 +137,7 @@ def test_nothing_of_this_machines_pip_or_proxy_is_in_it(files: dict[str, tuple[t
     assert not [name for name in files if re.search(r"/etc/pip\.conf|/run/secrets", name)]
 
 
-def test_what_it_adds_belongs_to_root_and_everyone_may_read_it(
-    files: dict[str, tuple[tarfile.TarInfo, bool]],
-) -> None:
+def test_what_it_adds_is_roots_and_everyone_may_read_it(files: dict[str, tuple[tarfile.TarInfo, bool]]) -> None:
     ours = [member for name, (member, _) in files.items() if re.match(r"/(environment|bytecode|bento)/", name)]
     assert len(ours) > 1000
     for member in ours:

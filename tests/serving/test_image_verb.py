@@ -213,9 +213,7 @@ def test_push_without_a_registry_is_refused_before_anything_is_built(path: Path,
     assert not (path / "podman.calls").exists()
 
 
-def test_on_github_the_image_says_which_repository_and_commit_it_is_of(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_github_the_image_says_which_commit_it_is_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the first label GitHub's registry gives the package to this repository, and not to its neighbour's fork."""
     for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_SHA"):
         monkeypatch.delenv(name, raising=False)

@@ -61,9 +61,7 @@ def test_serving_says_where_and_how_and_even_a_killed_verb_leaves_no_server(
         assert all_gone(server)
 
 
-def test_ctrl_c_leaves_no_process_and_no_word_of_it(
-    toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_leaves_nothing_behind(toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bentomls.install(tmp_path, monkeypatch)
     with running(toy_repository) as (process, _, server):
         assert len(server) >= 2
@@ -75,9 +73,7 @@ def test_ctrl_c_leaves_no_process_and_no_word_of_it(
 
 
 @pytest.mark.parametrize("end", ["the supervisor is killed", "it is killed", "the block ends"])
-def test_however_a_server_ends_its_workers_end(
-    bento: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
-) -> None:
+def test_with_a_server_its_workers_end(bento: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     bentomls.install(tmp_path, monkeypatch)
     with serve.start(bento, serve.free_port(), tmp_path / "home") as server:
         server.wait_ready(60)
@@ -95,7 +91,7 @@ def test_however_a_server_ends_its_workers_end(
 
 
 @pytest.mark.slow
-def test_whatever_bentoml_leaves_behind_is_in_the_server_s_home(
+def test_what_bentoml_leaves_is_in_the_server_s_home(
     bento: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also below a path that is longer than a Unix socket's may be; a killed server cannot tidy up."""

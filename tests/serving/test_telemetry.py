@@ -59,9 +59,7 @@ NAMED = NUMBERS | {"names": [str(place) for place in range(12)]}
         *((NAMED, *case) for case in ((0, 0), (8, 8), (11, 9))),
     ],
 )
-def test_a_number_falls_between_its_edges_and_a_label_into_a_bin_of_its_own(
-    answer: dict[str, Any], value: float, bin_: int, count: int
-) -> None:
+def test_each_value_falls_into_its_bin(answer: dict[str, Any], value: float, bin_: int, count: int) -> None:
     telemetry = Telemetry({**CONTRACT, "answer": answer})
     telemetry.answered(0.001, [value] * count, positives=0)
     found = series(telemetry)

@@ -18,7 +18,7 @@ from serving.runtime.telemetry import Telemetry
 
 HASH = "rollouts_pod_template_hash"  # the pod's label, as PodMonitor writes it to every series
 ADDED = {"job", "namespace", "pod", "container", "endpoint", "instance", HASH}  # to every series, by Prometheus
-SCRAPE = 30.0  # seconds: what Prometheus does unless the PodMonitor says
+SCRAPE = "30s"  # what Prometheus does unless the PodMonitor says
 
 
 def queries_parse(rendering: Rendering) -> Iterator[Finding]:
@@ -110,7 +110,8 @@ def scrapes_bring_what_is_asked(rendering: Rendering) -> Iterator[Finding]:
 
 def ranges_cover_their_strata(rendering: Rendering) -> Iterator[Finding]:
     """Strata lie end to end: the range is one interval and one scrape, the step and `seconds` are the interval."""
-    scrape = max((_scrape(monitor) for monitor in rendering.of("PodMonitor")), default=SCRAPE)
+    ends = [end for monitor in rendering.of("PodMonitor") for end in monitor.spec.get("podMetricsEndpoints") or []]
+    scrape = max((durations.seconds(end.get("interval") or SCRAPE, "interval") for end in ends), default=30.0)
     for run, each, metric, query in read(rendering):
         if not query.steps or not query.ranges or metric.interval is None:
             continue  # of `up` itself, which has a value a scrape
@@ -125,11 +126,6 @@ def ranges_cover_their_strata(rendering: Rendering) -> Iterator[Finding]:
         if seconds is not None and float(seconds) != metric.interval:
             wrong = f"gives {STRATUM} {seconds}, and the interval is {metric.interval:g} s"
             yield each.finding("spec.args", wrong, "let them agree")
-
-
-def _scrape(monitor: Object) -> float:
-    intervals = [end.get("interval") for end in monitor.spec.get("podMetricsEndpoints") or []]
-    return max((durations.seconds(each, "interval") for each in intervals if each), default=SCRAPE)
 
 
 def prometheus_may_scrape(rendering: Rendering) -> Iterator[Finding]:
