@@ -172,10 +172,8 @@ def paced(candidate: Release, rate: float | None) -> list[str]:
     known = rate or (CALLED if candidate.environment == "staging" else None)
     lines = []
     for each in [known] if known else GUESSED:
-        seconds = steps.takes(walk, requests, each)
-        weights = ", ".join(
-            f"{step.weight} % {in_minutes(taken)}" for step, taken in zip(walk.steps, seconds, strict=True)
-        )
+        pairs = zip(walk.steps, steps.takes(walk, requests, each), strict=True)
+        weights = ", ".join(f"{step.weight} % {in_minutes(seconds)}" for step, seconds in pairs)
         lines.append(f"at {each:g} requests a second: {weights}")
     pauses = any(line.endswith(in_minutes(math.inf)) for line in lines)
     return lines + ["a model that is called less is better released with `strategy: bluegreen`"] * pauses

@@ -24,10 +24,7 @@ KEY = re.compile(r'[^\x00-\x1f"\\]+')
 
 
 def derive(
-    model: Model,
-    version: str = "unversioned",
-    onnx_sha256: str | None = None,
-    edges: list[float] | None = None,
+    model: Model, version: str = "unversioned", onnx_sha256: str | None = None, edges: list[float] | None = None
 ) -> dict[str, Any]:
     """contract.json: the request, the limits and what the answers hold.
 

@@ -98,14 +98,11 @@ def test_a_folder_that_is_given_comes_first(online: list[str], monkeypatch: pyte
     assert online == []
 
 
-def test_every_pinned_file_has_a_checksum() -> None:
+def test_every_pinned_file_has_a_checksum_and_the_latest_kubernetes_are_meant() -> None:
     assert re.fullmatch(r"[0-9a-f]{40}", catalog.COMMIT)
     listed = catalog.sums()
     assert {"argoproj.io/rollout_v1alpha1.json", "monitoring.coreos.com/podmonitor_v1.json"} <= set(listed)
     assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in listed.values())
-
-
-def test_the_latest_three_kubernetes_are_meant() -> None:
     minors = [int(number.split(".")[1]) for number in KUBERNETES]
     assert minors == [minors[0], minors[0] + 1, minors[0] + 2]
     assert minors[0] >= 35
@@ -127,16 +124,12 @@ def thing(**content: Any) -> Object:
 
 def test_a_field_is_named_with_file_object_and_place(online: list[str]) -> None:
     checks = Schemas(catalog.find())
+    assert "apiVersion, kind" in str(checks.findings(Object({"metadata": {}}, Path("a.yaml")))[0])
     assert checks.findings(thing(spec={"size": 1})) == []
     said = [str(each) for each in checks.findings(thing(spec={"size": "1"}, specs={}))]
     assert said[0].startswith("deploy/thing.yaml: Thing a: spec.size: '1' is not of type 'integer'; fix the field")
     assert said[1].startswith("deploy/thing.yaml: Thing a: the object: Additional properties are not allowed ('specs'")
     assert online
-
-
-def test_an_object_without_a_kind_is_no_crash() -> None:
-    found = Schemas(catalog.Catalog(Path())).findings(Object({"metadata": {}}, Path("a.yaml")))
-    assert "apiVersion, kind" in str(found[0])
 
 
 @renders

@@ -88,7 +88,6 @@ def cells(line: str) -> list[str]:
     ("value", "limit", "least", "share", "told"),
     [
         (0.83, 4.6, False, 0.18, "18 %"),
-        (-9.3, 4.6, False, 0.0, "0 %"),
         (5.3, 4.6, False, 1.0, "100 %"),
         (0.99, 0.95, True, 0.2, "20 %"),
         (0.9, 1.0, True, 1.0, "100 %"),  # of a limit that leaves no way
@@ -122,7 +121,6 @@ def test_the_worst_look_is_told_beside_the_last_one(done: Rehearsal, undrawn: Pa
     ("changes", "failed", "told"),
     [
         ({"kept": ""}, "refusals", "python -m serving contract specimen_delay"),
-        ({"kept": ""}, "score-shift", "python -m serving build specimen_delay"),
         ({"kept": ""}, "a check of the team's own", "python -m serving serve specimen_delay"),
         ({"kept": "", "ticks": []}, "", "python -m serving serve specimen_delay"),
         ({"kept": "1 of 9 requests failed"}, "errors", "drops what it is working on"),

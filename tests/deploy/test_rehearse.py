@@ -163,31 +163,27 @@ def test_the_champion_of_any_commit_is_built_from_that_commit(here: Path, tmp_pa
     assert f"HEAD~1 (commit {git('rev-parse', 'HEAD~1')[:10]})" in found.description
 
 
+def released(environment: str) -> None:
+    passport = yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": sha256(ONNX)}})
+    trees.append(Path("deploy/releases", environment, "specimen_delay/passport.yaml"), passport)
+
+
 def test_the_champion_is_what_production_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = champion.passport_path("specimen_delay")
-    release.parent.mkdir(parents=True)
-    release.write_text(yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": sha256(ONNX)}}))
-    built = build.build("specimen_delay")
-
-    def built_at(model: config.Model, commit: str, folder: Path, added: dict[Path, bytes]) -> Path:
-        assert (model.name, folder) == ("specimen_delay", here)
-        assert commit == git("rev-parse", "HEAD~1")  # the newest that touched model.onnx
-        assert added == {ONNX: ONNX.read_bytes()}  # the passport may be that of another tree
-        return built
-
+    released("production")
+    built_at = Mock(return_value=build.build("specimen_delay"))
     monkeypatch.setattr(bentos, "built_at", built_at)
-    found = bentos.champion(config.load("specimen_delay"), None, bentos.Bento(here, ""), here)
-    assert found.folder == built
+    model = config.load("specimen_delay")
+    found = bentos.champion(model, None, bentos.Bento(here, ""), here)
+    # The newest commit that touched model.onnx, with its bytes: the passport may be that of another tree.
+    built_at.assert_called_once_with(model, git("rev-parse", "HEAD~1"), here, {ONNX: ONNX.read_bytes()})
     assert found.description.startswith("version 0123456789ab, which production runs (built of commit ")
 
 
 def test_the_champion_is_built_from_the_commit_of_its_release(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    built = build.build("specimen_delay")
-    passport = yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": sha256(ONNX)}})
+    built_at = Mock(return_value=build.build("specimen_delay"))
     for environment in ("staging", "production"):
-        trees.append(Path("deploy/releases", environment, "specimen_delay/passport.yaml"), passport)
+        released(environment)
         commit()
-    built_at = Mock(return_value=built)
     monkeypatch.setattr(bentos, "built_at", built_at)
     bentos.champion(config.load("specimen_delay"), None, bentos.Bento(here, ""), here)
     assert built_at.call_args.args[1] == git("rev-parse", "HEAD~1")
@@ -195,8 +191,7 @@ def test_the_champion_is_built_from_the_commit_of_its_release(here: Path, monkey
 
 def test_a_passport_of_production_that_is_gone_is_refused(here: Path) -> None:
     release = champion.passport_path("specimen_delay")
-    release.parent.mkdir(parents=True)
-    release.with_name("kustomization.yaml").write_text("images: []\n")
+    trees.append(release.with_name("kustomization.yaml"), "images: []\n")
     with pytest.raises(Refusal, match=f"{release} .*restore it"):
         bentos.champion(config.load("specimen_delay"), None, bentos.Bento(here, ""), here)
 

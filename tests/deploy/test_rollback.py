@@ -8,6 +8,7 @@ import yaml
 
 from deploy.lib import history, release
 from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder, passed, refused
+from tests.support import trees
 
 PRODUCTION = folder("production")
 ABORTED = Path("deploy/releases/aborted.yaml")
@@ -88,19 +89,17 @@ def test_a_version_can_be_named(three: Tree) -> None:
     assert three.deploy("verify").code == 0
 
 
-def test_an_unknown_version_lists_the_known_ones(three: Tree) -> None:
+def test_a_version_that_is_unknown_or_aborted_is_refused_and_so_is_what_is_not_committed(three: Tree) -> None:
     before = had()
     answer = roll_back(three, "--to", "0123456789ab")
     assert answer.code == 2
-    assert answer.error.index(before[1][0]) < answer.error.index(before[0][0])
+    assert answer.error.index(before[1][0]) < answer.error.index(before[0][0]), "the known ones, newest first"
     assert kept() == before[2][1]
-
-
-def test_an_aborted_version_is_refused(three: Tree) -> None:
-    before = had()
     roll_back(three)
     three.commit()
     refused(roll_back(three, "--to", before[2][0]), "aborted digests")
+    trees.append(PRODUCTION / "resources.yaml", "# edited\n")
+    refused(roll_back(three), "resources.yaml: not committed")
 
 
 def test_nothing_earlier_is_refused(tree: Tree) -> None:
@@ -109,19 +108,12 @@ def test_nothing_earlier_is_refused(tree: Tree) -> None:
     refused(roll_back(tree), "so there is no way back")
 
 
-def test_uncommitted_changes_are_refused(three: Tree) -> None:
-    with (PRODUCTION / "resources.yaml").open("a") as file:
-        file.write("# edited\n")
-    refused(roll_back(three), "resources.yaml: not committed")
-
-
 def test_a_first_release_that_is_not_committed_can_only_be_committed_or_removed(tree: Tree) -> None:
     tree.release("a", "staging")
     assert tree.promote("production").code == 0
     refused(roll_back(tree), f"commit it, or drop it with `rm -r {PRODUCTION}`")
     tree.commit()
-    with (PRODUCTION / "resources.yaml").open("a") as file:
-        file.write("# edited\n")
+    trees.append(PRODUCTION / "resources.yaml", "# edited\n")
     assert f"commit it, or drop it with `git checkout HEAD -- {PRODUCTION}`" in roll_back(tree).error
 
 

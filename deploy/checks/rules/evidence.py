@@ -33,11 +33,9 @@ def at(metric: Metric) -> str:
     return f"spec.metrics ({metric.name}).provider.prometheus.query"
 
 
-def asked(rendering: Rendering) -> Iterator[tuple[Run, Object, Metric]]:
+def asked(rendering: Rendering) -> list[tuple[Run, Object, Metric]]:
     """Every metric of every run, arguments filled in."""
-    for run in runs(rendering):
-        for each, metric in run.metrics():
-            yield run, each, metric
+    return [(run, each, metric) for run in runs(rendering) for each, metric in run.metrics()]
 
 
 def read(rendering: Rendering) -> Iterator[tuple[Run, Object, Metric, promql.Query]]:

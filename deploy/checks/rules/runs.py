@@ -25,9 +25,8 @@ class Run:
     def values(self) -> dict[str, str]:
         """Every argument with its value; Refusal where Rollouts would refuse, or hand over nothing."""
         at = f"{self.rollout.kind} {self.rollout.name}: {self.field}"
-        given = template.given(
-            self.block.get("args") or [], self.rollout.content, HASHES["Latest"], HASHES["Stable"], at
-        )
+        args = self.block.get("args") or []
+        given = template.given(args, self.rollout.content, HASHES["Latest"], HASHES["Stable"], at)
         return template.arguments([each.content for each in self.templates], given, at)
 
     def metrics(self) -> list[tuple[Object, Metric]]:
