@@ -1,7 +1,5 @@
 """Stage 4, what the cluster runs: `python -m deploy --help` lists the verbs."""
 
-from __future__ import annotations
-
 import sys
 
 from repo.lib import command

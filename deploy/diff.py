@@ -5,8 +5,6 @@ python -m deploy diff --since main
 A difference is not an error: the exit code is 0 whenever it could be rendered.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

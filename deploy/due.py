@@ -5,8 +5,6 @@
 It compares with what staging runs, not with the last push, so that a release that failed is due again at the next one.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from typing import Any

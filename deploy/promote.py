@@ -4,8 +4,6 @@ Staging takes what `python -m models run` built and Git holds; production takes 
 Nothing is committed: the release is a change for a person to look at.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from deploy.checks import difference

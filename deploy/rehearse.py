@@ -5,8 +5,6 @@ python -m deploy rehearse flight_delay [--champion REV] [--fault errors|latency|
 Exit code 0: promote. 1: abort. 2: inconclusive, refused, or a planted fault that was not caught.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import contextlib
@@ -23,7 +21,6 @@ import numpy as np
 
 from deploy.lib.release import Promise
 from deploy.rehearsal import bentos, cluster, faults, prometheus, proxy, rendered, report, traffic
-from deploy.rehearsal.advice import advice
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Pace, Rehearsal
 from deploy.rehearsal.reference import Judge, ReferenceJudge
@@ -43,7 +40,7 @@ def main(options: argparse.Namespace) -> int:
     with Screen() as screen:
         done = rehearse(options.model, options.champion, options.fault, Pace(seed=options.seed), screen)
         written = report.write(done, Path(options.report) if options.report else None)
-        for line in (done.missing, f"report: {written}", f"next: {what}" if (what := advice(done)) else ""):
+        for line in (done.missing, f"report: {written}", f"next: {what}" if (what := report.advice(done)) else ""):
             if line:
                 screen.say(line)
         screen.say(f"{done.verdict}: {done.reason}")
@@ -82,7 +79,7 @@ def rehearse(
             candidate = replace(candidate, folder=planted)
         started = datetime.now(UTC)
         rehearsal = Rehearsal(
-            name, fault, *described, release.plan, pace, started, own, its, candidate.answer, itself=itself
+            name, fault, *described, release.plan, pace, started, own, its, candidate.contract["answer"], itself=itself
         )
         _describe(rehearsal, release)
         for line in _introduction(rehearsal, release):

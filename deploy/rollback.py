@@ -3,8 +3,6 @@
 The digest that is left goes on the list of aborted ones, so that nobody promotes it again (`--keep` leaves it off).
 """
 
-from __future__ import annotations
-
 import argparse
 
 from deploy.canary import steps

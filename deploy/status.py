@@ -1,7 +1,5 @@
 """Which version each environment has, since when, by which commit and how good it is: `python -m deploy status`."""
 
-from __future__ import annotations
-
 import argparse
 
 from rich.console import Console
@@ -10,8 +8,7 @@ from rich.table import Table
 from deploy.lib import aborted, history, release
 from deploy.lib.release import ENVIRONMENTS, Interval, Release
 from models.lib import config
-
-NONE = Interval(value=None, low=None, high=None)
+from models.lib.metrics import TITLES
 
 
 def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes its options
@@ -40,15 +37,11 @@ def row(found: Release) -> list[str]:
 
 
 def metrics(intervals: dict[str, Interval]) -> str:
-    """Three short lines, ROC AUC with its interval."""
-    auc = intervals.get("roc_auc", NONE)
-    bounds = f" ({number(auc.low)}-{number(auc.high)})" if auc.low is not None else ""
-    others = {name: number(intervals.get(name, NONE).value) for name in ("log_loss", "brier", "calibration_error")}
-    return (
-        f"ROC AUC {number(auc.value)}{bounds}\nlog-loss {others['log_loss']}, Brier {others['brier']}\n"
-        f"calibration error {others['calibration_error']}"
-    )
+    """A short line each, with its interval."""
+    return "\n".join(f"{TITLES.get(name, name)} {figure(interval)}" for name, interval in intervals.items())
 
 
-def number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}"
+def figure(interval: Interval) -> str:
+    if interval.value is None:
+        return "unknown"
+    return f"{interval.value:.3f}" + (f" ({interval.low:.3f}-{interval.high:.3f})" if interval.low is not None else "")

@@ -4,8 +4,6 @@ Exit 1 names what breaks them; exit 2 without a fault names what could not be ch
 gone is a fault: what runs must have an owner. Retire the release, then the folder.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 
@@ -35,9 +33,12 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
         if not own:
             sound.append(each)  # another's kustomization.yaml is not what follows from its passport
     found += images_of_two_models(releases)
-    rendered = rendering(sound)
-    if isinstance(rendered, check.Outcome):
-        found += rendered.findings
+    try:
+        with working("rendering the manifests"):
+            rendered = check.everything(sound)
+    except Refusal as refusal:
+        rendered = check.Outcome([], f"the rendered manifests were not checked: {refusal}", None)
+    found += rendered.findings
     for finding in found:
         print(finding)
     by = ", ".join(f"{sum(each.environment == name for each in releases)} in {name}" for name in ENVIRONMENTS)
@@ -45,29 +46,16 @@ def main(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes
         print(f"Faults: {len(found)}. Releases: {by}.")
     else:
         print(f"Every release keeps the rules: {by}." if releases else "No release yet to hold against the rules.")
-    if isinstance(rendered, Refusal):
-        unseen = f"the rendered manifests were not checked: {rendered}"
-        if not found:
-            raise Refusal(unseen)
-        print(unseen)
-        return 1
+    if rendered.lacking is None and not found:
+        raise Refusal(rendered.checked)
     print(rendered.checked)
-    for kind, why in rendered.lacking.items():
+    for kind, why in (rendered.lacking or {}).items():
         print(f"Not checked, because no schema was found: {kind} ({why}).")
     if rendered.lacking and not found and os.environ.get("GITHUB_ACTIONS"):
         raise Refusal(
             "schemas are missing, and a check that was skipped is not a pass; run again when they can be fetched."
         )
     return 1 if found else 0
-
-
-def rendering(sound: list[Release]) -> check.Outcome | Refusal:
-    """What the checks of the manifests found, or why they could not be made."""
-    try:
-        with working("rendering the manifests"):
-            return check.everything(sound)
-    except Refusal as refusal:
-        return refusal
 
 
 def unexpected_files() -> list[Finding]:

@@ -4,8 +4,6 @@ python -m deploy vulnerabilities --list           # {"images": [{"name": …, "r
 python -m deploy vulnerabilities --found DIR      # one JSON report of grype for each, and one of the locks
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

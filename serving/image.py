@@ -132,14 +132,10 @@ def make(builder: str, bento: Path, base: str, image: str, log: Path) -> str:
 
 @contextlib.contextmanager
 def _dockerfile(base: str) -> Iterator[Path]:
-    """The Dockerfile, or a copy of it that builds on another base."""
-    text = DOCKERFILE.read_text()
-    if (found := FROM.search(text)) and found[1] == base:
-        yield DOCKERFILE
-        return
+    """A copy of the Dockerfile that builds on this base."""
     with tempfile.TemporaryDirectory(prefix="image-") as folder:
         copy = Path(folder, DOCKERFILE.name)
-        copy.write_text(FROM.sub(f"FROM {base} AS base", text))
+        copy.write_text(FROM.sub(f"FROM {base} AS base", DOCKERFILE.read_text()))
         yield copy
 
 

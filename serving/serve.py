@@ -16,9 +16,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil  # type: ignore[import-untyped]
 
@@ -42,12 +42,7 @@ class Server:
     def __init__(self, process: subprocess.Popen[bytes], host: str, port: int, home: Path) -> None:
         self.host, self.port, self.home = host, port, home
         self.log = home / "server.log"
-        self._process = process
-
-    @property
-    def pid(self) -> int:
-        """Of the supervisor."""
-        return self._process.pid
+        self._process = process  # the supervisor
 
     @property
     def address(self) -> str:
@@ -139,16 +134,8 @@ def start(bento: Path, port: int, home: Path, host: str = "127.0.0.1") -> Iterat
     temporary.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "bentoml", "serve", str(bento.resolve()), "--host", host, "--port", str(port)]
     with (home / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=home,  # not the repository, whose serving/ is not the Bento's
-            env={**ENVIRONMENT, **os.environ, "BENTOML_HOME": str(home), "TMPDIR": str(temporary)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches this process, which then stops the server in order
-            preexec_fn=end_with_parent(),
-        )
+        environment = {**ENVIRONMENT, **os.environ, "BENTOML_HOME": str(home), "TMPDIR": str(temporary)}
+        process = background(command, home, log, environment)  # not the repository, whose serving/ is not the Bento's
     server = Server(process, host, port, home)
     try:
         yield server
@@ -161,7 +148,23 @@ def _check_built(bento: Path) -> None:
         raise Refusal(f"{bento} is not a built Bento; build one with `python -m serving build <model>`.")
 
 
-def end_with_parent() -> Callable[[], None] | None:
+def background(
+    command: Sequence[str], at: Path, log: IO[bytes], environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process that prints to `log` and ends with this one, which a terminal's Ctrl-C reaches alone."""
+    return subprocess.Popen(
+        command,
+        cwd=at,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=_end_with_parent(),
+    )
+
+
+def _end_with_parent() -> Callable[[], None] | None:
     """For the child to run before it becomes the server: end in order when this process is gone, even by SIGKILL."""
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return None  # Linux ends the child with the *thread* that started it

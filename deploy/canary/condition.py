@@ -4,8 +4,6 @@ Argo Rollouts takes a whole expression language and compiles it at the first mea
 Here anything but comparisons of `len(result)` or `result[0]` with a number, joined by `&&`, is refused at the start.
 """
 
-from __future__ import annotations
-
 import operator
 import re
 from collections.abc import Sequence

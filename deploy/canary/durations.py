@@ -1,7 +1,5 @@
 """Durations as Argo Rollouts and Prometheus write them (`30s`, `1h30m`, `1h:30s`), and the same in compressed time."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -10,14 +10,14 @@ given the champion's live ones. And because the evidence is a product of likelih
 looked at after every scrape. Nothing passes by absence: no traffic, no champion or NaN is `inconclusive`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+
+from deploy.canary.template import catches
 
 Array = NDArray[np.float64]
 
@@ -75,15 +75,6 @@ class Result:
     asked: bool = True
 
 
-CATCHES = {
-    "evidence": "A canary that too few requests have reached, so nothing is known about it.",
-    "errors": "A candidate that fails five times as often as the champion in the same seconds.",
-    "refusals": "A candidate that refuses twice as many requests as the champion; 1.2 times is tolerated.",
-    "latency": "A candidate with 1.6 times the champion's share of slow requests, each by its own measure.",
-    "budget": "A candidate that exceeds its latency budget five times as often as the champion.",
-    "score-shift": "A candidate whose scores are not those that its evaluation promised, given the champion's.",
-    "success": "A candidate that fails more than one request in twenty while the champion does not.",
-}
 COUNTED = {  # by the checks that compare two shares: of what, and which part
     "errors": ("requests", "errors"),
     "refusals": ("requests", "refused"),
@@ -187,15 +178,9 @@ def overall(results: Sequence[Result]) -> Verdict:
     return Verdict.HEALTHY if verdicts == {Verdict.HEALTHY} else Verdict.INCONCLUSIVE
 
 
-def _verdict(bad: bool, enough: bool) -> Verdict:
-    if bad:
-        return Verdict.ABORT
-    return Verdict.HEALTHY if enough else Verdict.INCONCLUSIVE
-
-
 def _result(name: str, value: float, limit: float, bad: bool, enough: bool) -> Result:
-    least = name in ("evidence", "success")
-    return Result(name, round(float(value), 4), limit, _verdict(bad, enough), CATCHES[name], least)
+    verdict = Verdict.ABORT if bad else Verdict.HEALTHY if enough else Verdict.INCONCLUSIVE
+    return Result(name, round(float(value), 4), limit, verdict, catches(name), name in ("evidence", "success"))
 
 
 def _enough(champion: Counters, candidate: Counters, times: Array, interval: float, limits: Limits) -> Result:

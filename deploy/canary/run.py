@@ -5,8 +5,6 @@ answered are passed in. Two of its habits matter most: a metric is Inconclusive 
 NaN), and a run without a single measurement is Successful when it is stopped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """The canary of a Rollout, as a rehearsal walks it: weights, pauses, analyses."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re
@@ -126,12 +124,15 @@ def plan(rollout: Any, where: str) -> Steps:
         action, value = next(iter(step.items()))
         compared = 0 < weight < 100
         if action == "setWeight":
-            weight = _weight(value, place)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100:
+                raise Refusal(f"{place}.setWeight is {value!r}; it must be a whole number from 0 to 100.")
+            weight = value
             if 0 < weight < 100:
                 steps.append(Step(weight, 0.0))
                 ends.append(number)
         elif action == "pause":
-            seconds = _seconds(value, place)
+            duration = (value or {}).get("duration") if isinstance(value, dict | None) else value
+            seconds = None if duration is None else durations.seconds(duration, f"{place}.pause.duration")
             if seconds is None:
                 left_out.append(f"Step {number} waits for a person; the rehearsal goes on once it has enough evidence.")
             elif compared:
@@ -178,15 +179,3 @@ def _at(where: Path | str, content: Any, *keys: str | int) -> Any:
         place = ".".join(map(str, keys))
         raise Refusal(f"{where}: {place} is missing; restore the file with `git checkout`.")
     return content
-
-
-def _weight(value: Any, place: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100:
-        raise Refusal(f"{place}.setWeight is {value!r}; it must be a whole number from 0 to 100.")
-    return value
-
-
-def _seconds(value: Any, place: str) -> float | None:
-    """Seconds of a pause (`30`, `30s`, `2m`, `1h30m`), None for one without an end."""
-    duration = (value or {}).get("duration") if isinstance(value, dict | None) else value
-    return None if duration is None else durations.seconds(duration, f"{place}.pause.duration")

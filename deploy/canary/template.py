@@ -11,6 +11,8 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from deploy.canary import condition, durations
@@ -20,12 +22,12 @@ from repo.lib.refusal import Refusal
 Object = Mapping[str, Any]
 
 PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}")
-LIMITS = {  # of a metric, with the defaults of Argo Rollouts
-    "count": 0,
-    "failureLimit": 0,
-    "inconclusiveLimit": 0,
-    "consecutiveErrorLimit": 4,
-    "consecutiveSuccessLimit": 0,
+LIMITS = {  # of a metric: what Metric calls them
+    "count": "count",
+    "failureLimit": "failure_limit",
+    "inconclusiveLimit": "inconclusive_limit",
+    "consecutiveErrorLimit": "consecutive_error_limit",
+    "consecutiveSuccessLimit": "consecutive_success_limit",
 }
 FIELDS = {*LIMITS, "name", "interval", "initialDelay", "successCondition", "failureCondition", "provider"}
 STRATUM = "seconds"  # the argument that repeats a duration as a plain number, because a query multiplies by it
@@ -143,6 +145,14 @@ def metrics(templates: Sequence[Object], values: Mapping[str, str]) -> list[Metr
     return list(found.values())
 
 
+@cache
+def catches(metric: str) -> str:
+    """What canary a check is for, by the first line of its file in deploy/base; empty where there is none."""
+    path = Path(f"deploy/base/analysis/{metric}.yaml")
+    line = path.read_text().splitlines()[0] if path.is_file() else ""
+    return line.removeprefix("# Catches ") if line.startswith("# Catches ") else ""
+
+
 def literal_ranges(query: str) -> list[str]:
     """Ranges that a query's text holds itself, outside arguments: a rehearsal could not compress them."""
     return re.findall(r"\[\s*\d[^\]]*\]", PLACEHOLDER.sub("", re.sub(r"(?m)#.*$", "", query)))
@@ -177,7 +187,7 @@ def _metric(content: Object, template: str, where: str) -> Metric:
     if asked:
         raise Refusal(f"{where}.provider.prometheus.{min(asked)} is not understood; a rehearsal asks instant queries.")
     interval = content.get("interval")
-    count, failures, inconclusive, errors, successes = (_number(content, name, where) for name in LIMITS)
+    limits: dict[str, Any] = {field: _number(content, name, where) for name, field in LIMITS.items()}
     metric = Metric(
         name=str(content["name"]),
         template=template,
@@ -186,21 +196,18 @@ def _metric(content: Object, template: str, where: str) -> Metric:
         failure=condition.parse(content.get("failureCondition"), f"{where}.failureCondition"),
         interval=None if interval is None else durations.seconds(interval, f"{where}.interval"),
         initial_delay=durations.seconds(content.get("initialDelay", 0), f"{where}.initialDelay"),
-        count=count or None,
-        failure_limit=failures,
-        inconclusive_limit=inconclusive,
-        consecutive_error_limit=errors,
-        consecutive_success_limit=successes,
+        **limits,
     )
     _check_limits(metric, where)
     return dataclasses.replace(metric, count=1) if metric.count is None and interval is None else metric
 
 
-def _number(content: Object, name: str, where: str) -> int:
-    value, least = content.get(name, LIMITS[name]), -1 if name == "failureLimit" else 0
+def _number(content: Object, name: str, where: str) -> int | None:
+    """As it is set, or the default of Argo Rollouts; of `count`, which is 0 where there is none, None."""
+    value, least = content.get(name, 4 if name == "consecutiveErrorLimit" else 0), -1 if name == "failureLimit" else 0
     if isinstance(value, bool) or not re.fullmatch(r"-?\d+", str(value)) or int(value) < least:
         raise Refusal(f"{where}.{name} is {value!r}; it must be a whole number of at least {least}.")
-    return int(value)
+    return int(value) or (None if name == "count" else 0)
 
 
 def _check_limits(metric: Metric, where: str) -> None:

@@ -1,7 +1,5 @@
 """Where the schemas of custom kinds are: a folder, or files of the public CRDs-catalog, each held to its SHA-256."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Everything that this repository lets a cluster run, rendered and checked: what `python -m deploy verify` calls."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil
@@ -20,7 +18,12 @@ from deploy.lib.rules import Finding, of_refusal
 from repo.lib.refusal import Refusal
 
 MODULES = (strategy, analysis, evidence, references, selectors, pods, placement)
-RULES = [rule for module in MODULES for rule in module.RULES]
+RULES = [  # whatever function of theirs yields findings
+    rule
+    for module in MODULES
+    for rule in vars(module).values()
+    if getattr(rule, "__module__", "") == module.__name__ and rule.__annotations__.get("return") == Iterator[Finding]
+]
 ARGOCD = Path("deploy/argocd")
 USED = "the manifests that it uses"
 BATCH = 10  # releases rendered by one call: more cost kustomize more than a call
@@ -28,11 +31,14 @@ BATCH = 10  # releases rendered by one call: more cost kustomize more than a cal
 
 @dataclass(frozen=True)
 class Outcome:
-    """`checked` states in one line what was held against what; `lacking` names the kinds without a schema, and why."""
+    """`checked` states in one line what was held against what; `lacking` names the kinds without a schema, and why.
+
+    None: nothing could be rendered.
+    """
 
     findings: list[Finding]
     checked: str
-    lacking: dict[str, str]
+    lacking: dict[str, str] | None
 
 
 def everything(releases: Sequence[Release], root: Path = Path()) -> Outcome:

@@ -5,8 +5,6 @@ deploy/argocd, which a platform engineer applies, is rendered as well. What only
 deploy/lib/kustomization.py writes differently shows when a release is promoted.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Sequence

@@ -1,8 +1,5 @@
 """What kustomize makes of a folder: the objects that Argo CD would apply."""
 
-from __future__ import annotations
-
-import json
 import os
 import re
 import shutil
@@ -55,10 +52,5 @@ def _version(tool: str, name: str) -> tuple[int, ...]:
     """Major and minor, as the tool prints them, or nothing. The path `tool` is part of what is cached."""
     arguments = ("version", "--client", "-o", "json") if name == "kubectl" else ("version",)
     printed = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False).stdout
-    if name == "kubectl":
-        try:
-            printed = json.loads(printed)["clientVersion"]["gitVersion"]
-        except (ValueError, KeyError, TypeError):
-            return ()
-    numbers = re.search(r"v(\d+)\.(\d+)", printed)
+    numbers = re.search(r'(?:"gitVersion": "|^\W*|kustomize/)v(\d+)\.(\d+)', printed)
     return tuple(int(each) for each in numbers.groups()) if numbers else ()

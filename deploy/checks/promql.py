@@ -1,7 +1,5 @@
 """PromQL read as Prometheus reads it: whether a query parses, and which series and labels it names."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache

@@ -4,8 +4,6 @@ A copy, because a rendering is asked for origins (`buildMetadata`), and because 
 although nobody released it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -165,9 +163,9 @@ def texts(releases: Sequence[Release], tree: Path, origins: str = ORIGINS) -> li
     try:
         rendered = kustomize.text(batch)
     except Refusal as refusal:
-        message = (
-            str(refusal).replace(f"{batch.resolve()}/", "").replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")
-        )
+        message = str(refusal)
+        for place in (batch.resolve(), tree.resolve(), tree):
+            message = message.replace(f"{place}/", "")
         raise Refusal(message) from None
     documents: list[list[str]] = [[] for _ in releases]
     for document in rendered.split("\n---\n"):

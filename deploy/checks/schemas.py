@@ -5,8 +5,6 @@ of `catalog`, made strict. What a custom kind's schema leaves open but Kubernete
 held against the core schemas.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache

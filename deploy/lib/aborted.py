@@ -4,13 +4,10 @@ A controller forgets that it aborted a version (Argo Rollouts compares only time
 asks this list; `python -m deploy rollback` adds to it.
 """
 
-from __future__ import annotations
-
-import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from deploy.lib import history
-from deploy.lib.release import RELEASES, Digest, Record, parse_yaml
+from deploy.lib.release import RELEASES, Digest, Record, parse_yaml, parsed
 from repo.lib import files
 from repo.lib.refusal import Refusal
 
@@ -55,10 +52,5 @@ def add(digest: str, model: str, reason: str, version: str | None = None) -> Non
 
 
 def _parse(content: bytes) -> list[Aborted]:
-    try:
-        return TypeAdapter(list[Aborted]).validate_python(parse_yaml(content))
-    except (yaml.YAMLError, ValueError) as error:  # a ValidationError is a ValueError
-        if isinstance(error, ValidationError):
-            fault = error.errors()[0]
-            error = ValueError(f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}")
-        raise Refusal(f"{PATH}: {' '.join(str(error).split())}; {FIX}.") from None
+    known = TypeAdapter(list[Aborted])
+    return parsed(lambda text: known.validate_python(parse_yaml(text)), content, PATH, FIX)

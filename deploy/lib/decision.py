@@ -3,8 +3,6 @@
 `python -m deploy promote … --propose` and `rollback … --propose` write it.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -162,21 +160,17 @@ def walk(made: Release, former: Release | None) -> str:
 def _way_back(made: Release, former: Release | None) -> list[str]:
     name, environment = made.model, made.environment
     cluster = f"{kubernetes_name(name)} --namespace models-{environment}"
-    if former is None:
-        return [
-            *("## The way back", ""),
-            f"There is no earlier release. `git rm -r {made.folder}` takes it out of Git; what runs stays until "
-            f"somebody deletes it: `kubectl delete rollout {cluster}`.",
-            "",
-        ]
-    return [
-        *("## The way back", ""),
+    none = [
+        f"There is no earlier release. `git rm -r {made.folder}` takes it out of Git; what runs stays until "
+        f"somebody deletes it: `kubectl delete rollout {cluster}`.",
+    ]
+    there = [
         "While it walks, an analysis that fails brings the earlier version back by itself; by hand, and in Git:",
         "",
         f"    kubectl argo rollouts abort {cluster}",
         f"    python -m deploy rollback {name} --environment {environment} --propose   # or the workflow `rollback`",
-        "",
     ]
+    return ["## The way back", "", *(there if former else none), ""]
 
 
 def _record(release: Release) -> dict[str, Any]:

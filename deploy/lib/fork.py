@@ -1,7 +1,5 @@
 """What a fork states about itself in deploy/argocd/fork.yaml."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from repo.lib.files import read_yaml

@@ -3,8 +3,6 @@
 `git log -- deploy/releases/production/flight_delay` shows the same to a person.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,11 +37,6 @@ def entries(environment: str, model: str, until: str = "HEAD", own_line: bool = 
             yield Entry(commit, datetime.fromtimestamp(int(seconds)).astimezone(), found)
 
 
-def standing(environment: str, model: str) -> Release | None:
-    """The release of HEAD: what the cluster is given to run, whatever stands uncommitted in the tree."""
-    return at("HEAD", environment, model)
-
-
 def with_image(digest: str) -> Iterator[Release]:
     """Every release, of any model, whose passport holds this digest: those of the working tree, then those of history.
 
@@ -75,7 +68,10 @@ def show(commit: str, path: Path) -> bytes | None:
 
 
 def at(commit: str, environment: str, model: str) -> Release | None:
-    """The release as this commit has it, with those of its files that are there; None where there is none."""
+    """The release as this commit has it, with those of its files that are there; None where there is none.
+
+    That of HEAD is what the cluster is given to run, whatever stands uncommitted in the tree.
+    """
     paths = {str(place(environment, model) / name): name for name in FILES}
     content = {paths[path]: data for path, data in blobs(commit, list(paths)).items()}
     return Release(environment, model, content) if content else None

@@ -3,8 +3,6 @@
 Argo CD renders it; `python -m deploy verify` writes it again and finds an edit by hand.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 from prometheus_client.utils import floatToGoString

@@ -1,7 +1,5 @@
 """Whether staging needs a release of a model, by what this tree makes of it, what staging has and what was aborted."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from deploy.lib import aborted, history, release

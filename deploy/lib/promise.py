@@ -3,8 +3,6 @@
 `python -m deploy promote` writes it into the release; deploy/base/analysis/score-shift.yaml compares with it.
 """
 
-from __future__ import annotations
-
 import re
 
 from deploy.lib import history

@@ -1,7 +1,5 @@
 """A promotion: the release that staging or production gets, all that refuses it, and what a person reads of it."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import math
@@ -37,7 +35,7 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
                 f"{candidate.image.digest} is on the list of aborted digests ({aborted.PATH}: {listed.reason}); "
                 "promote a newer model, or take it off that list in a commit that says why."
             )
-        former, here = history.standing(options.to, options.model), release.read(options.to, options.model)
+        former, here = history.at("HEAD", options.to, options.model), release.read(options.to, options.model)
         if here is not None and here.files == (same_again(candidate, former) if former else candidate).files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
@@ -92,7 +90,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
         )
     refuse_reused(image, name, record.version)
     completed = release.complete(content, image, built)
-    former = history.standing("staging", name)
+    former = history.at("HEAD", "staging", name)
     if former is not None and former.readable:
         # Of two commits that make the same, the first stands: otherwise every push to main would be a release.
         standing = former.image.model_dump(include={"commit", "proof", "platform"})
@@ -113,7 +111,7 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
             f"promote it there first: `python -m deploy promote {name} --to staging --image …`."
         )
     refuse(rules.of_release(staging, rules.required_gates(name)))
-    held = history.standing("staging", name)
+    held = history.at("HEAD", "staging", name)
     if held is None or held.files != staging.files:
         raise Refusal(
             f"{staging.folder}: not committed, so staging never had it; commit it and let staging run it first, or "
@@ -121,7 +119,7 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
         )
     signature.verify(staging.image, signed)
     where = str(staging.folder / "passport.yaml")
-    promised = promise.demand(staging.passport, history.standing("production", name), where)
+    promised = promise.demand(staging.passport, history.at("HEAD", "production", name), where)
     return kustomization.again(dataclasses.replace(staging, environment="production"), promised)
 
 
@@ -174,10 +172,8 @@ def paced(candidate: Release, rate: float | None) -> list[str]:
     known = rate or (CALLED if candidate.environment == "staging" else None)
     lines = []
     for each in [known] if known else GUESSED:
-        seconds = steps.takes(walk, requests, each)
-        weights = ", ".join(
-            f"{step.weight} % {in_minutes(taken)}" for step, taken in zip(walk.steps, seconds, strict=True)
-        )
+        pairs = zip(walk.steps, steps.takes(walk, requests, each), strict=True)
+        weights = ", ".join(f"{step.weight} % {in_minutes(seconds)}" for step, seconds in pairs)
         lines.append(f"at {each:g} requests a second: {weights}")
     pauses = any(line.endswith(in_minutes(math.inf)) for line in lines)
     return lines + ["a model that is called less is better released with `strategy: bluegreen`"] * pauses

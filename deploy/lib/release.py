@@ -6,11 +6,11 @@ Written by `python -m deploy promote` and `python -m deploy rollback`, never by 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -27,6 +27,7 @@ FILES = ("kustomization.yaml", "passport.yaml", "resources.yaml")
 BINS = 10  # of what is answered, as the service counts them
 COMPARED = ("canary", "gateway")  # strategies in which stable and new pods serve the same callers at the same time
 
+Parsed = TypeVar("Parsed")
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 # The grammar of a name in a registry, without tag: host with optional port, then lower-case parts.
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -189,14 +190,19 @@ def parse_yaml(content: bytes) -> Any:
 
 def parse_passport(content: bytes, where: Path) -> Passport:
     """Read a passport's bytes; a fault becomes a Refusal that names `where` and the field."""
+    return parsed(_passport, content, where, "it must be made again")
+
+
+def parsed(parse: Callable[[bytes], Parsed], content: bytes, where: Path, fix: str) -> Parsed:
+    """What `parse` makes of the YAML of a file; a fault becomes a Refusal that names `where` and the field."""
     try:
-        return _passport(content)
+        return parse(content)
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise Refusal(f"{where}: {field}: {fault['msg']}; it must be made again.") from None
+        raise Refusal(f"{where}: {field}: {fault['msg']}; {fix}.") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise Refusal(f"{where}: not YAML ({' '.join(str(error).split())}); it must be made again.") from None
+        raise Refusal(f"{where}: not YAML ({' '.join(str(error).split())}); {fix}.") from None
 
 
 @lru_cache(maxsize=512)  # a release is the same bytes in several commits and environments

@@ -1,7 +1,5 @@
 """What every release must be: promote refuses what breaks a rule, and `python -m deploy verify` names it."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Collection
@@ -14,7 +12,7 @@ import yaml
 from deploy.canary import steps
 from deploy.lib import promise
 from deploy.lib.kustomization import again
-from deploy.lib.release import FILES, Passport, Release, Served, parse_yaml
+from deploy.lib.release import FILES, Gate, Passport, Release, Served, parse_yaml
 from models.lib import config, passport
 from repo.lib.refusal import Refusal
 
@@ -52,24 +50,23 @@ def required_gates(name: str) -> list[str]:
 
 def of_passport(record: Passport, model: str, file: Path, required: Collection[str], fix: str) -> list[Finding]:
     """The model's own, with every gate there and passed, and a version that fits its content."""
-    found = []
-    if record.model != model:
-        found.append(Finding(file, "model", f"is {record.model!r} in a release of {model}", fix))
-    if record.version != passport.version(record.content):
-        found.append(Finding(file, "version", f"{record.version} does not fit the content", fix))
-    for gate in record.gates:
-        if gate.verdict == "fail":
-            limit = f"{gate.value} against {gate.limit}"
-            found.append(Finding(file, f"gate {gate.name}", f"failed ({limit})", fix))
-        elif gate.verdict == "off" and not (gate.reason or "").strip():
-            found.append(Finding(file, f"gate {gate.name}", "is off without a reason", fix))
-        elif isinstance(gate.value, float) and not math.isfinite(gate.value):
-            found.append(Finding(file, f"gate {gate.name}", f"passed on {gate.value}", fix))
-    present = {gate.name for gate in record.gates}
-    found += [Finding(file, f"gate {name}", "is missing", fix) for name in required if name not in present]
-    if record.verdict != "pass":
-        found.append(Finding(file, "verdict", f"is {record.verdict}", fix))
-    return found
+    present, fits = {gate.name for gate in record.gates}, record.version == passport.version(record.content)
+    wrong = [
+        ("model", record.model != model and f"is {record.model!r} in a release of {model}"),
+        ("version", not fits and f"{record.version} does not fit the content"),
+        *((f"gate {gate.name}", _wrong(gate)) for gate in record.gates),
+        *((f"gate {name}", "is missing") for name in required if name not in present),
+        ("verdict", record.verdict != "pass" and f"is {record.verdict}"),
+    ]
+    return [Finding(file, thing, text, fix) for thing, text in wrong if text]
+
+
+def _wrong(gate: Gate) -> str:
+    if gate.verdict == "fail":
+        return f"failed ({gate.value} against {gate.limit})"
+    if gate.verdict == "off":
+        return "" if (gate.reason or "").strip() else "is off without a reason"
+    return f"passed on {gate.value}" if isinstance(gate.value, float) and not math.isfinite(gate.value) else ""
 
 
 def of_resources(content: bytes, file: Path, fix: str, strategy: str = "canary") -> list[Finding]:

@@ -6,8 +6,6 @@
 `python -m deploy promote <model> --to production` asks one of them, and a missing tool is not a pass.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -4,8 +4,6 @@
 --to staging --image REF --push`.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass

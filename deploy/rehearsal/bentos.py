@@ -1,7 +1,5 @@
 """Where the two Bentos of a rehearsal come from."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import sys
@@ -32,25 +30,20 @@ class Bento:
     @property
     def version(self) -> str:
         """The model's version, as its answers and metrics name it."""
-        return str(self._contract["version"])
+        return str(self.contract["version"])
 
     def bounds(self, slow_ms: float) -> Bounds:
         """By what its latency is measured; `slow_ms` where its image states no bound of its own."""
-        budget = float(self._contract["latency_budget_ms"])
-        return Bounds(float(self._contract["slow_ms"] or slow_ms), budget)
-
-    @property
-    def answer(self) -> dict[str, Any]:
-        """What it answers, as the service knows it."""
-        found: dict[str, Any] = self._contract["answer"]
-        return found
+        budget = float(self.contract["latency_budget_ms"])
+        return Bounds(float(self.contract["slow_ms"] or slow_ms), budget)
 
     @property
     def onnx(self) -> Path:
         return self.folder / "src" / "model.onnx"
 
     @property
-    def _contract(self) -> dict[str, Any]:
+    def contract(self) -> dict[str, Any]:
+        """contract.json, as the service knows it."""
         found: dict[str, Any] = read_json(self.folder / "src" / "contract.json", "python -m serving build <model>")
         return found
 
@@ -89,14 +82,13 @@ def _promoted(name: str, passport: bytes) -> str | None:
 
 
 def _commit(revision: str) -> str:
+    wrong = f"--champion {revision} is not a commit of this repository; name one, such as HEAD~1, a tag or a hash."
     try:
         return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
     except NoGit:
         raise
     except Refusal:
-        raise Refusal(
-            f"--champion {revision} is not a commit of this repository; name one, such as HEAD~1, a tag or a hash."
-        ) from None
+        raise Refusal(wrong) from None
 
 
 def built_at(model: Model, commit: str, folder: Path, added: dict[Path, bytes]) -> Path:

@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = {"champion": "#3b6ea5", "candidate": "#d9822b"}
-CHECKS = {
-    "errors": "#b5352c",
-    "latency": "#7a4fa3",
-    "budget": "#b58cd6",
-    "refusals": "#2e8b57",
-    "score-shift": "#c99700",
-    "success": "#3b6ea5",
-    "downtime": "#d9822b",
-}
 SHOWN = 16  # characters of a name
 # Text stays text: a tenth of the size, and it can be searched and read aloud.
 STYLE: Any = {"svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
@@ -66,7 +57,7 @@ def _evidence(axes: Axes, rehearsal: Rehearsal) -> None:
     for name in (each.name for each in rehearsal.ticks[-1].results if not counts(each)):
         found = [(tick.at, share(each)) for tick in rehearsal.ticks for each in tick.results if each.name == name]
         times, shares = [at for at, _ in found], [100 * way for _, way in found]
-        axes.plot(times, shares, label=title(name), color=CHECKS.get(name, "#444444"), linewidth=1.4)
+        axes.plot(times, shares, label=title(name), linewidth=1.4)
     axes.axhline(100, color="black", linestyle="--", linewidth=1)
     axes.set(xlabel="seconds", ylabel="%", ylim=(-3, 106))
     axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -1,16 +1,14 @@
 """The judge of the cluster: the release's AnalysisTemplates on a real Prometheus, assessed as Argo Rollouts would."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 
 import aiohttp
 
-from deploy.canary.judge import CATCHES, Result, Verdict
+from deploy.canary.judge import Result, Verdict
 from deploy.canary.run import ERROR_RETRY, MetricResult, Phase, Run
 from deploy.canary.steps import Analysis
-from deploy.canary.template import Metric
+from deploy.canary.template import Metric, catches
 from deploy.rehearsal import rendered
 from deploy.rehearsal.prometheus import Prometheus, QueryError
 from deploy.rehearsal.rendered import RenderedRelease
@@ -125,5 +123,6 @@ def _result(found: MetricResult) -> Result:
     elif last is not None and last.phase == Phase.SUCCESSFUL:
         verdict = Verdict.HEALTHY
     value = round(last.values[0], 4) if last is not None and last.values else math.nan
-    catches = rendered.catches(metric.name) or CATCHES.get(metric.name, "")
-    return Result(metric.name, value, bound, verdict, catches, operator.startswith(">"), asked=last is not None)
+    return Result(
+        metric.name, value, bound, verdict, catches(metric.name), operator.startswith(">"), asked=last is not None
+    )

@@ -3,10 +3,8 @@
 python -m deploy rehearse flight_delay --fault errors|latency|scores|crash|never-ready|nan
 
 The model in a Bento is one ONNX file with one output, float32 [rows] or [rows, names], which `answer` of contract.json
-describes; four faults are nodes added behind it.
+describes; four faults are nodes added behind it, in ONNX's text form, which make `ill` of `well`, the healthy values.
 """
-
-from __future__ import annotations
 
 import hashlib
 import json
@@ -20,7 +18,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import compose, helper, parser
 
 from repo.lib.files import write, write_json
 from repo.lib.refusal import Refusal
@@ -29,8 +27,7 @@ from serving.runtime.predictor import Predictor
 Answer = Mapping[str, Any]  # of contract.json
 Values = NDArray[np.float32]
 SLOWER = 4.0  # times slow_ms: a core that another thread shares calibrates to half of what it gives when alone
-HEALTHY = "fault/healthy"  # what the healthy graph called its output
-ILL = "fault/ill"  # what is called so now
+PREFIX = "fault/"  # of every name that is added
 ERROR_SHARE = 0.08  # of rows whose inference fails
 NAN_SHARE = 0.20
 LOGIT_SHIFT = 1.0  # of the example: a third of rows labelled positive becomes more than half
@@ -73,29 +70,27 @@ def errors(model: onnx.ModelProto, answer: Answer, spared: Values) -> onnx.Model
 
     A row whose healthy values are `spared`, [1] or [names], is never chosen.
     """
-    nodes, constants = _selected(ERROR_SHARE, answer, spared)
-    constants += [
-        _constant("far", np.array(2**40, np.int64)),
-        _constant("near", np.array(0, np.int64)),
-        _constant("one", np.array([1.0], np.float32)),
-    ]
-    nodes += [
-        helper.make_node("Where", ["fault/selected", "fault/far", "fault/near"], ["fault/index"]),
-        helper.make_node("Gather", ["fault/one", "fault/index"], ["fault/factor"]),
-        helper.make_node("Mul", [HEALTHY, "fault/factor"], [ILL]),
-    ]
-    return _extended(model, answer, nodes, constants)
+    nodes = f"""
+        {_selected(ERROR_SHARE, answer, spared)}
+        far = Constant<value_int = {2**40}>()
+        near = Constant<value_int = 0>()
+        one = Constant<value_floats = [1.0]>()
+        index = Where(selected, far, near)
+        factor = Gather(one, index)
+        ill = Mul(well, factor)
+    """
+    return _extended(model, answer, nodes)
 
 
 def nan(model: onnx.ModelProto, answer: Answer, spared: Values) -> onnx.ModelProto:
     """The values are 0/0 for about NAN_SHARE of rows, but not where the healthy ones are `spared`."""
-    nodes, constants = _selected(NAN_SHARE, answer, spared)
-    nodes += [
-        helper.make_node("Sub", [HEALTHY, HEALTHY], ["fault/zero"]),
-        helper.make_node("Div", ["fault/zero", "fault/zero"], ["fault/nan"]),
-        helper.make_node("Where", ["fault/selected", "fault/nan", HEALTHY], [ILL]),
-    ]
-    return _extended(model, answer, nodes, constants)
+    nodes = f"""
+        {_selected(NAN_SHARE, answer, spared)}
+        zero = Sub(well, well)
+        nan = Div(zero, zero)
+        ill = Where(selected, nan, well)
+    """
+    return _extended(model, answer, nodes)
 
 
 def scores(model: onnx.ModelProto, answer: Answer, spared: Values) -> onnx.ModelProto:
@@ -105,34 +100,33 @@ def scores(model: onnx.ModelProto, answer: Answer, spared: Values) -> onnx.Model
     deviation lower. The logit of a probability is LOGIT_SHIFT higher: sigmoid(logit + a) = p*e^a / (1 - p + p*e^a).
     """
     if answer["names"]:
-        raised = np.where(np.arange(len(spared)) == spared.argmin(), RAISED, 0).astype(np.float32)
-        constants = [_constant("raised", raised), _constant("sum", np.array(1 + RAISED, np.float32))]
-        nodes = [
-            helper.make_node("Add", [HEALTHY, "fault/raised"], ["fault/likely"]),
-            helper.make_node("Div", ["fault/likely", "fault/sum"], [ILL]),
-        ]
-        return _extended(model, answer, nodes, constants)
-    if answer["maximum"] is None:
-        constants = [_constant("lower", np.array(_spread(answer) / DECILES, np.float32))]
-        return _extended(model, answer, [helper.make_node("Sub", [HEALTHY, "fault/lower"], [ILL])], constants)
-    constants = [
-        _constant("odds", np.array(np.exp(LOGIT_SHIFT), np.float32)),
-        _constant("certain", np.array(1.0, np.float32)),
-    ]
-    nodes = [
-        helper.make_node("Mul", [HEALTHY, "fault/odds"], ["fault/likely"]),
-        helper.make_node("Sub", ["fault/certain", HEALTHY], ["fault/unlikely"]),
-        helper.make_node("Add", ["fault/likely", "fault/unlikely"], ["fault/sum"]),
-        helper.make_node("Div", ["fault/likely", "fault/sum"], [ILL]),
-    ]
-    return _extended(model, answer, nodes, constants)
+        raised = [RAISED if place == spared.argmin() else 0.0 for place in range(len(spared))]
+        nodes = f"""
+            raised = Constant<value_floats = {raised}>()
+            likely = Add(well, raised)
+            {_number("sum", 1 + RAISED)}
+            ill = Div(likely, sum)
+        """
+    elif answer["maximum"] is None:
+        nodes = f"{_number('lower', _spread(answer) / DECILES)} ill = Sub(well, lower)"
+    else:
+        nodes = f"""
+            {_number("odds", np.exp(LOGIT_SHIFT))}
+            {_number("certain", 1)}
+            likely = Mul(well, odds)
+            unlikely = Sub(certain, well)
+            sum = Add(likely, unlikely)
+            ill = Div(likely, sum)
+        """
+    return _extended(model, answer, nodes)
 
 
 def latency(model: onnx.ModelProto, answer: Answer, milliseconds: float) -> onnx.ModelProto:
     """Every inference takes about so much longer on this machine: a loop that computes nothing, values unchanged."""
     trial = 2_000
-    seconds = min(_duration(_loop_alone(trial)) for _ in range(5))
-    return _extended(model, answer, *_loop(max(1, round(trial * milliseconds / 1000 / seconds))))
+    alone = helper.make_model(_graph(_loop(trial)), opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    seconds = min(_duration(alone) for _ in range(5))
+    return _extended(model, answer, _loop(max(1, round(trial * milliseconds / 1000 / seconds))))
 
 
 def _spread(answer: Answer) -> float:
@@ -140,63 +134,42 @@ def _spread(answer: Answer) -> float:
     return 1.0 if answer["maximum"] is not None else (answer["edges"][-1] - answer["edges"][0]) or 1.0
 
 
-def _selected(share: float, answer: Answer, spared: Values) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Nodes that mark about `share` of rows, `fault/selected`, by the low digits of how far they are from `spared`.
+def _selected(share: float, answer: Answer, spared: Values) -> str:
+    """Nodes that mark about `share` of rows, `selected`, by the low digits of how far they are from `spared`.
 
     The first value of a row decides, so what is marked is [rows] or [rows, 1].
     """
-    constants = [
-        _constant("spared", np.array(spared[0], np.float32)),
-        # A float32 has seven digits. Of probabilities, of which many are near 0, the fifth is taken; of numbers, which
-        # may be large for their spread, the third.
-        _constant("digits", np.array((1e5 if answer["names"] else 1e3) / _spread(answer), np.float32)),
-        _constant("half", np.array(0.5, np.float32)),
-        _constant("share", np.array(share, np.float32)),
-    ]
-    value, nodes = HEALTHY, []
-    if answer["names"]:
-        value = "fault/value"
-        constants.append(_constant("first", np.array([0], np.int64)))
-        nodes.append(helper.make_node("Gather", [HEALTHY, "fault/first"], [value], axis=1))
-    nodes += [
-        helper.make_node("Sub", [value, "fault/spared"], ["fault/distance"]),
-        helper.make_node("Mul", ["fault/distance", "fault/digits"], ["fault/scaled"]),
-        helper.make_node("Add", ["fault/scaled", "fault/half"], ["fault/shifted"]),
-        helper.make_node("Floor", ["fault/shifted"], ["fault/whole"]),
-        helper.make_node("Sub", ["fault/shifted", "fault/whole"], ["fault/fraction"]),
-        helper.make_node("Less", ["fault/fraction", "fault/share"], ["fault/selected"]),
-    ]
-    return nodes, constants
+    first = "first = Constant<value_ints = [0]>() value = Gather<axis = 1>(well, first)"
+    # A float32 has seven digits. Of probabilities, of which many are near 0, the fifth is taken; of numbers, which may
+    # be large for their spread, the third.
+    return f"""
+        {first if answer["names"] else "value = Identity(well)"}
+        {_number("spared", spared[0])}
+        {_number("digits", (1e5 if answer["names"] else 1e3) / _spread(answer))}
+        {_number("half", 0.5)}
+        {_number("share", share)}
+        distance = Sub(value, spared)
+        scaled = Mul(distance, digits)
+        shifted = Add(scaled, half)
+        whole = Floor(shifted)
+        fraction = Sub(shifted, whole)
+        selected = Less(fraction, share)
+    """
 
 
-def _loop(iterations: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+def _loop(iterations: int) -> str:
     """Nodes that take sines of sines and add their difference with themselves, zero, to the values."""
-    value, boolean, number = helper.make_tensor_value_info, TensorProto.BOOL, TensorProto.FLOAT
-    turns = [helper.make_node("Identity", ["fault/go"], ["fault/go_on"])]
-    turns += [helper.make_node("Sin", ["fault/state"], ["fault/next"])]
-    given = [value("fault/turn", TensorProto.INT64, []), value("fault/go", boolean, [])]
-    given += [value("fault/state", number, [1])]
-    left = [value("fault/go_on", boolean, []), value("fault/next", number, [1])]
-    body = helper.make_graph(turns, "burn", given, left)
-    constants = [
-        _constant("turns", np.array(iterations, np.int64)),
-        _constant("true", np.array(True)),
-        _constant("start", np.array([1.0], np.float32)),
-    ]
-    nodes = [
-        helper.make_node("Loop", ["fault/turns", "fault/true", "fault/start"], ["fault/end"], body=body),
-        helper.make_node("Sub", ["fault/end", "fault/end"], ["fault/nothing"]),
-        helper.make_node("Add", [HEALTHY, "fault/nothing"], [ILL]),
-    ]
-    return nodes, constants
-
-
-def _loop_alone(iterations: int) -> onnx.ModelProto:
-    """The loop in a model of its own, whose only input takes the healthy values' place."""
-    nodes, constants = _loop(iterations)
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows"]) for name in (HEALTHY, ILL)]
-    graph = helper.make_graph(nodes, "burn", values[:1], values[1:], constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return f"""
+        turns = Constant<value_int = {iterations}>()
+        yes = Constant<value = bool {{1}}>()
+        start = Constant<value_floats = [1.0]>()
+        end = Loop<body = burn (int64 turn, bool go, float[1] state) => (bool go_on, float[1] next) {{
+            go_on = Identity(go)
+            next = Sin(state)
+        }}>(turns, yes, start)
+        nothing = Sub(end, end)
+        ill = Add(well, nothing)
+    """
 
 
 def _duration(model: onnx.ModelProto) -> float:
@@ -204,29 +177,31 @@ def _duration(model: onnx.ModelProto) -> float:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # as the service runs it
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    row = {HEALTHY: np.zeros(1, np.float32)}
+    row = {f"{PREFIX}well": np.zeros(1, np.float32)}
     session.run(None, row)
     start = time.thread_time()
     session.run(None, row)
     return time.thread_time() - start
 
 
-def _constant(name: str, value: np.ndarray) -> onnx.TensorProto:
-    return numpy_helper.from_array(value, f"fault/{name}")
+def _number(name: str, value: float) -> str:
+    return f"{name} = Constant<value_float = {value:.9e}>()"  # digits enough for any float32
 
 
-def _extended(
-    model: onnx.ModelProto, answer: Answer, nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto]
-) -> onnx.ModelProto:
-    """A copy whose healthy output, renamed HEALTHY, feeds the nodes that write ILL, which has its name now."""
+def _graph(nodes: str) -> onnx.GraphProto:
+    graph = parser.parse_graph(f"fault (float[rows] well) => (float[rows] ill) {{ {nodes} }}")
+    return compose.add_prefix_graph(graph, PREFIX)
+
+
+def _extended(model: onnx.ModelProto, answer: Answer, nodes: str) -> onnx.ModelProto:
+    """A copy whose healthy output, renamed `well`, feeds the nodes that make `ill`, which has its name now."""
     output = answer["output"]
     copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
     for node in copy.graph.node:
         for names in (node.input, node.output):
             for index, name in enumerate(names):
                 if name == output:
-                    names[index] = HEALTHY
-    copy.graph.node.extend([*nodes, helper.make_node("Identity", [ILL], [output])])
-    copy.graph.initializer.extend(constants)
+                    names[index] = f"{PREFIX}well"
+    copy.graph.node.extend([*_graph(nodes).node, helper.make_node("Identity", [f"{PREFIX}ill"], [output])])
     onnx.checker.check_model(copy, full_check=True)
     return copy

@@ -1,7 +1,5 @@
 """What both servers count, scraped from /metrics as Prometheus would."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections import defaultdict
@@ -99,10 +97,9 @@ class Meter:
 
     async def scrape(self, client: aiohttp.ClientSession) -> Sample | None:
         """One reading, None if the server did not give one."""
+        timeout = aiohttp.ClientTimeout(total=SCRAPE_SECONDS)
         try:
-            async with client.get(
-                f"{self.arm.address}/metrics", timeout=aiohttp.ClientTimeout(total=SCRAPE_SECONDS)
-            ) as response:
+            async with client.get(f"{self.arm.address}/metrics", timeout=timeout) as response:
                 return parse(await response.text()) if response.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return None

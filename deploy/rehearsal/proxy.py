@@ -1,19 +1,17 @@
 """A real weighted split: HAProxy in front of both servers, its weights changed while requests are under way."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.rehearsal import tool
 from repo.lib.refusal import Refusal
 from serving import serve
 
-INSTALL = "HAProxy is not on PATH (Debian: `apt-get install haproxy`)"
+# Which arm a request went to; and that this arm, not HAProxy in its place, answered it.
 ARM, ANSWERED = "x-rehearsal-arm", "x-rehearsal-answered"
 SERVER_SECONDS = 4  # without an answer by then HAProxy answers, and names the arm, before the client gives up
 # Nothing is tried again and nobody else is asked: a fault of an arm must be seen. Idle connections to a server are
@@ -63,11 +61,6 @@ class Proxy:
             raise Refusal(f"HAProxy did not take the weight {candidate}: {answer}")
 
 
-def arm(headers: Mapping[str, str]) -> tuple[str, bool]:
-    """Which arm a request went to, empty if none; and whether that arm, not HAProxy in its place, answered it."""
-    return headers.get(ARM, ""), ANSWERED in headers
-
-
 def find() -> str | None:
     """The program; Debian keeps it in a folder that only root has on PATH."""
     return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
@@ -76,15 +69,12 @@ def find() -> str | None:
 @contextlib.contextmanager
 def start(champion: str, candidate: str, folder: Path) -> Iterator[Proxy]:
     """Start one in front of two servers (http://host:port), all weight on the champion; `folder` is its own."""
-    program = find()
-    if program is None:
-        raise Refusal(f"{INSTALL}.")
     folder.mkdir()
     port, admin = serve.free_port(), serve.free_port()
     servers = {"champion": champion.removeprefix("http://"), "candidate": candidate.removeprefix("http://")}
     text = CONFIGURATION.format(admin=admin, port=port, arm=ARM, answered=ANSWERED, seconds=SERVER_SECONDS, **servers)
     (folder / "haproxy.cfg").write_text(text)
-    command = [program, "-db", "-f", str(folder / "haproxy.cfg")]
+    command = [find() or "haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
     with tool.running(command, folder / "haproxy.log", lambda: _listens(port) and _listens(admin)):
         yield Proxy(f"http://127.0.0.1:{port}", admin)
 

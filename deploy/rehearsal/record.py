@@ -1,7 +1,5 @@
 """What a rehearsal is and finds, for the screen and the report."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime

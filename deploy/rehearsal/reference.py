@@ -1,7 +1,5 @@
 """What a rehearsal asks of a judge, and the judge where no Prometheus is installed: canary/judge.py on both meters."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import aiohttp

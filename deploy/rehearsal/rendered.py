@@ -93,13 +93,6 @@ def metrics(
     return [metric.scaled(factor) for metric in template.metrics(used, values)]
 
 
-def catches(metric: str) -> str:
-    """The sentence that the metric's file begins with; empty where there is no such file, or no such sentence."""
-    path = BASE / "analysis" / f"{metric}.yaml"
-    line = path.read_text().splitlines()[0] if path.is_file() else ""
-    return line.removeprefix("# ") if line.startswith("# Catches ") else ""
-
-
 def _used(release: RenderedRelease, analysis: steps.Analysis) -> list[Object]:
     for name in analysis.templates:
         if name not in release.templates:

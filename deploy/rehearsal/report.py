@@ -1,7 +1,5 @@
 """The report of a rehearsal: one self-contained HTML file, Markdown for a pull request, and everything as JSON."""
 
-from __future__ import annotations
-
 import math
 import os
 import shutil
@@ -12,7 +10,7 @@ import jinja2
 
 from deploy.canary.judge import Result, Verdict
 from deploy.rehearsal import charts
-from deploy.rehearsal.advice import advice
+from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Rehearsal
 from deploy.rehearsal.screen import counts, measured, percent, quantiles, servers, share, title
 from repo.lib.files import write as write_file
@@ -21,6 +19,24 @@ from repo.lib.markdown import plain
 
 FOLDER = Path("deploy/build/rehearsals")
 KEPT = 30  # reports of one model
+SERVE = "Start the candidate with `python -m serving serve {model}`"
+READ = f"{SERVE}, send it what callers send, and read its log."
+NEXT = {  # what to do next, by the check that aborted
+    "errors": READ,
+    "success": READ,
+    "refusals": "Compare what both versions accept with `python -m serving contract {model} --since REV`; if it is to "
+    "refuse more, warn the callers first and raise serving.api in models/{model}/model.yaml.",
+    "latency": "Compare p50 and p99 of both, and run it again on an idle machine; then time the model alone with "
+    "`python -m models measure {model}`.",
+    "budget": "Compare p50 and p99 of both; if callers can wait longer, raise serving.latency_budget_ms in "
+    "models/{model}/model.yaml, or else make the model smaller.",
+    "score-shift": "The served answers are not those of the evaluated model.onnx: build it again with "
+    "`python -m serving build {model}`; if the data differs by now from the test window's, evaluate on newer months.",
+    "downtime": f"{SERVE} and look for a crash, or for memory that runs out.",
+}
+LOST = "Run it again; if requests fail again, the service drops what it is working on when it stops."
+CAUGHT = "The fault was planted on purpose and caught: nothing to do."
+FEW = "Too little was seen to decide: run it again on an idle machine."
 LEAST_SLOW = 0.05  # share of the champion's requests above the slow bound, for a check with sharp eyes
 
 
@@ -55,44 +71,19 @@ def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
 def summary(rehearsal: Rehearsal) -> dict[str, Any]:
     """What the pages show; only text and finite numbers."""
     last = rehearsal.ticks[-1].results if rehearsal.ticks else []
-    arms = []
-    for meter in rehearsal.meters:
-        middle, tail = quantiles(meter.arm.milliseconds)
-        arms.append(
-            {
-                "name": meter.arm.name,
-                "requests": round(meter.requests),
-                "errors": round(meter.errors),
-                "reasons": meter.reasons(),
-                "p50_ms": round(middle, 2) if meter.arm.milliseconds else None,
-                "p99_ms": round(tail, 2) if meter.arm.milliseconds else None,
-                "slow_share": round(meter.slow_share, 5),
-                "positive_rate": None if meter.positive_rate is None else round(meter.positive_rate, 5),
-                "score_bins": [round(float(count), 3) for count in meter.bins],
-            }
-        )
+    same = ("model", "verdict", "reason", "fault", "champion", "candidate", "judge", "split", "bad", "kept", "missing")
     return {
-        "model": rehearsal.model,
-        "verdict": rehearsal.verdict,
-        "reason": rehearsal.reason,
+        **{name: getattr(rehearsal, name) for name in same},
         "next": advice(rehearsal),
-        "fault": rehearsal.fault,
-        "champion": rehearsal.champion,
-        "candidate": rehearsal.candidate,
         "started": rehearsal.started.isoformat(timespec="seconds"),
         "seconds": round(rehearsal.seconds, 1),
         "factor": round(rehearsal.factor, 3),
         "steps": [{"weight": step.weight, "seconds": step.seconds} for step in rehearsal.plan.steps],
-        "judge": rehearsal.judge,
-        "split": rehearsal.split,
-        "bad": rehearsal.bad,
-        "kept": rehearsal.kept,
         "left_out": [*rehearsal.plan.left_out, *rehearsal.notes, *_blind(rehearsal)],
-        "missing": rehearsal.missing,
         "rate": rehearsal.pace.rate,
         "seed": rehearsal.pace.seed,
         "slow_ms": rehearsal.slow_ms,
-        "servers": arms,
+        "servers": [_server(meter) for meter in rehearsal.meters],
         "checks": [
             {
                 "name": each.name,
@@ -102,11 +93,39 @@ def summary(rehearsal: Rehearsal) -> dict[str, Any]:
                 "share": _finite(share(each)),
                 "way": _way(rehearsal, each),
                 "verdict": each.verdict.value,
-                "catches": each.catches.removeprefix("Catches "),
+                "catches": each.catches,
             }
             for each in last
         ],
     }
+
+
+def _server(meter: Meter) -> dict[str, Any]:
+    middle, tail = quantiles(meter.arm.milliseconds)
+    return {
+        "name": meter.arm.name,
+        "requests": round(meter.requests),
+        "errors": round(meter.errors),
+        "reasons": meter.reasons(),
+        "p50_ms": round(middle, 2) if meter.arm.milliseconds else None,
+        "p99_ms": round(tail, 2) if meter.arm.milliseconds else None,
+        "slow_share": round(meter.slow_share, 5),
+        "positive_rate": None if meter.positive_rate is None else round(meter.positive_rate, 5),
+        "score_bins": [round(float(count), 3) for count in meter.bins],
+    }
+
+
+def advice(rehearsal: Rehearsal) -> str:
+    """A sentence or two; nothing after a promotion."""
+    if rehearsal.verdict != "abort":
+        return FEW if rehearsal.verdict == "inconclusive" else ""
+    if rehearsal.fault:
+        return CAUGHT
+    if rehearsal.kept:
+        return LOST
+    last = rehearsal.ticks[-1].results if rehearsal.ticks else []
+    failed = (each.name for each in last if each.verdict == Verdict.ABORT)
+    return NEXT.get(next(failed, ""), f"{SERVE} and read its log.").format(model=rehearsal.model)
 
 
 def _blind(rehearsal: Rehearsal) -> list[str]:
@@ -137,15 +156,11 @@ def _finite(value: float) -> float | None:
 
 
 def _looks(rehearsal: Rehearsal) -> list[dict[str, Any]]:
+    def look(check: Result) -> dict[str, Any]:
+        return {"value": _finite(check.value), "limit": check.limit, "verdict": check.verdict.value}
+
     return [
-        {
-            "at": round(tick.at, 3),
-            "weight": tick.weight,
-            "checks": {
-                each.name: {"value": _finite(each.value), "limit": each.limit, "verdict": each.verdict.value}
-                for each in tick.results
-            },
-        }
+        {"at": round(tick.at, 3), "weight": tick.weight, "checks": {each.name: look(each) for each in tick.results}}
         for tick in rehearsal.ticks
     ]
 

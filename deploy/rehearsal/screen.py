@@ -78,18 +78,12 @@ def counts(result: Result) -> bool:
     return result.least and result.limit >= 1
 
 
-def nearness(result: Result) -> float:
-    """How near a check is to aborting: 1 at its limit, minus infinity without data."""
-    if math.isnan(result.value):
-        return -math.inf
-    way, all_of_it = (1 - result.value, 1 - result.limit) if result.least else (result.value, result.limit)
-    return way / all_of_it if all_of_it > 0 else float(way > all_of_it)
-
-
 def share(result: Result) -> float:
     """Of the way to abort, 0 to 1; NaN without data."""
-    near = nearness(result)
-    return min(max(near, 0.0), 1.0) if math.isfinite(near) else math.nan
+    if math.isnan(result.value):
+        return math.nan
+    way, all_of_it = (1 - result.value, 1 - result.limit) if result.least else (result.value, result.limit)
+    return min(max(way / all_of_it, 0.0), 1.0) if all_of_it > 0 else float(way > all_of_it)
 
 
 def percent(share: float) -> str:
@@ -177,7 +171,9 @@ class Screen:
             middle, tail = quantiles(meter.arm.milliseconds[-RECENT:])
             asked = f"{meter.requests:.0f} requests, {meter.errors:.0f} errors"
             arms.append(f"{meter.arm.name} {asked}, p50 {middle:.1f} p99 {tail:.1f} ms")
-        worst = max((each for each in tick.results if not counts(each)), key=nearness)
+        worst = max(
+            (each for each in tick.results if not counts(each)), key=lambda each: np.nan_to_num(share(each), nan=-1)
+        )
         judged = f"nearest to abort: {title(worst.name)}, {percent(share(worst))} of the way"
         return f"{tick.at:5.1f} s  {tick.weight:2d} % to the candidate  {'  '.join(arms)}  {judged}"
 

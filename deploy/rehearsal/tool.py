@@ -1,7 +1,5 @@
 """A tool of the machine that runs for the length of a rehearsal: Prometheus, HAProxy."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import time
@@ -10,7 +8,7 @@ from pathlib import Path
 
 from repo.lib.process import reason
 from repo.lib.refusal import Refusal
-from serving.serve import end_with_parent
+from serving.serve import background
 
 READY_SECONDS = 15.0
 STOP_SECONDS = 5.0
@@ -23,15 +21,7 @@ def running(command: Sequence[str], log: Path, ready: Callable[[], bool]) -> Ite
     What it prints goes to `log`, outside of a terminal's Ctrl-C: the block's end stops it.
     """
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            command,
-            cwd=log.parent,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=end_with_parent(),
-        )
+        process = background(command, log.parent, file)
     try:
         deadline = time.monotonic() + READY_SECONDS
         while not ready():

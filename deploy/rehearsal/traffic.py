@@ -1,7 +1,5 @@
 """The load of a rehearsal: real rows, sent through a weighted split."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import random
@@ -131,7 +129,7 @@ class Traffic:
         start, name, answered = self._clock(), "", False
         try:
             async with session.post(f"{split.address}/predict", data=body) as response:
-                name, answered = proxy.arm(response.headers)
+                name, answered = response.headers.get(proxy.ARM, ""), proxy.ANSWERED in response.headers
                 await response.read()
         except aiohttp.ClientConnectorError:
             raise Refusal("HAProxy stopped in the middle of the rehearsal; run it again.") from None

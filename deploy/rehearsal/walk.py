@@ -1,7 +1,5 @@
 """The walk through the canary's steps, from two warm servers to a verdict."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -15,10 +15,7 @@ BREAKS, WIDENS, SAYS = "breaks", "widens", "changes meaning"
 EFFECTS = (BREAKS, WIDENS, SAYS)
 NONE, DROPPED = "none", "dropped"
 # key -> what a caller notices; slow_ms, version and onnx_sha256 do not concern callers
-WORDS = {
-    "latency_budget_ms": "answers may take another time",
-    "description": "only words",
-}
+WORDS = {"latency_budget_ms": "answers may take another time", "description": "only words"}
 WORDS_OF_ANSWER = {"threshold": "labels change, values do not", "unit": "the same number means another thing"}
 WORDS_OF_FEATURE = {"unit": "the same number means another thing", "description": "only words", "example": "only words"}
 
@@ -37,12 +34,8 @@ class Change:
 
 def between(before: Contract, after: Contract) -> list[Change]:
     """Every change, those that break first; a break that a raised `api` declares says so in its effect."""
-    found = [
-        *_request(before, after),
-        *_answer(before, after),
-        *_features(before, after),
-        *_words(before, after, WORDS),
-    ]
+    found = [each for part in (_request, _answer, _features) for each in part(before, after)]
+    found += _words(before, after, WORDS)
     old, new = (contract.get("api", 1) for contract in (before, after))  # the first contracts had no number
     if new > old:
         declared = f"{BREAKS}, declared by api {new}"
@@ -64,13 +57,16 @@ def markdown(model: str, found: list[Change], summary: str) -> str:
     return "\n".join([f"## Contract of {model}", "", summary[:1].upper() + summary[1:], "", *lines, ""])
 
 
+def _either(wider: bool, what: str, before: Any, after: Any, may: str, else_: str = "") -> Change:
+    """What callers may do from now on, or are refused for."""
+    callers = f"callers may {may}" if wider else f"callers that {else_ or may} are refused"
+    return Change(WIDENS if wider else BREAKS, what, str(before), str(after), callers)
+
+
 def _request(before: Contract, after: Contract) -> Iterator[Change]:
     for key, unit in (("max_rows", "rows"), ("max_body_bytes", "bytes")):
-        old, new = before[key], after[key]
-        if new < old:
-            yield Change(BREAKS, key, str(old), str(new), f"callers that send more {unit} are refused")
-        elif new > old:
-            yield Change(WIDENS, key, str(old), str(new), f"callers may send more {unit}")
+        if before[key] != after[key]:
+            yield _either(after[key] > before[key], key, before[key], after[key], f"send more {unit}")
 
 
 def _answer(before: Contract, after: Contract) -> Iterator[Change]:
@@ -118,16 +114,12 @@ def _features(before: Contract, after: Contract) -> Iterator[Change]:
 def _feature(old: Feature, new: Feature) -> Iterator[Change]:
     name = new["name"]
     if old["nullable"] != new["nullable"]:
-        callers = (
-            "callers may leave it out" if new["nullable"] else "callers that send null or leave it out are refused"
-        )
-        yield Change(WIDENS if new["nullable"] else BREAKS, f"{name}: null", _null(old), _null(new), callers)
+        was, now = ("allowed" if each["nullable"] else "refused" for each in (old, new))
+        yield _either(new["nullable"], f"{name}: null", was, now, "leave it out", "send null or leave it out")
     if old["type"] != new["type"]:
         wider = (old["type"], new["type"]) == ("integer", "number")
-        callers = (
-            "callers may send fractions" if wider else f"callers that send a value of type {old['type']} are refused"
-        )
-        yield Change(WIDENS if wider else BREAKS, f"{name}: type", old["type"], new["type"], callers)
+        other = f"send a value of type {old['type']}"
+        yield _either(wider, f"{name}: type", old["type"], new["type"], "send fractions", other)
     if "string" not in (old["type"], new["type"]) or old["type"] == new["type"]:  # else all of its values differ
         yield from _values(old, new)
     yield from _words(old, new, WORDS_OF_FEATURE, f"{name}: ")
@@ -137,19 +129,22 @@ def _values(old: Feature, new: Feature) -> Iterator[Change]:
     """What values the feature takes: a list of them, or limits and a pattern."""
     name, listed, taken = new["name"], old["allowed"], new["allowed"]
     if listed is None and taken is None:
-        yield from _limit(old, new, "lower", -1)
-        yield from _limit(old, new, "upper", 1)
-        yield from _pattern(old, new)
+        for side, limit, direction in ((-1, "lower", "less"), (1, "upper", "more")):
+            was, now = ((side * value, not is_open) for value, is_open in (_edge(old, side), _edge(new, side)))
+            if was != now:
+                at = f"{name}: {limit} limit"
+                yield _either(now > was, at, _shown(old, side), _shown(new, side), f"send {direction}")
+        was, now = old["pattern"], new["pattern"]
+        if was != now:
+            other = "send text that does not match"
+            yield _either(now is None, f"{name}: pattern", was or NONE, now or NONE, "send any text", other)
     elif listed is None:
-        yield Change(BREAKS, f"{name}: allowed", "any", _list(taken), "callers that send anything else are refused")
+        yield _either(False, f"{name}: allowed", "any", _list(taken), "send anything else")
     else:
-        gone = [value for value in listed if not _takes(new, value)]
-        if gone:
-            callers = "callers that send it are refused"
-            yield Change(BREAKS, f"{name}: allowed", _list(gone), "no longer allowed", callers)
-        more = ["others"] if taken is None else [value for value in taken if value not in listed]
-        if more:
-            yield Change(WIDENS, f"{name}: allowed", "not allowed", _list(more), "callers may send more")
+        if gone := [value for value in listed if not _takes(new, value)]:
+            yield _either(False, f"{name}: allowed", _list(gone), "no longer allowed", "send it")
+        if more := ["others"] if taken is None else [value for value in taken if value not in listed]:
+            yield _either(True, f"{name}: allowed", "not allowed", _list(more), "send more")
 
 
 def _takes(feature: Feature, value: Any) -> bool:
@@ -159,16 +154,6 @@ def _takes(feature: Feature, value: Any) -> bool:
         return feature["pattern"] is None or re.search(python_pattern(feature["pattern"]), value) is not None
     (low, open_low), (high, open_high) = _edge(feature, -1), _edge(feature, 1)
     return (low < value or (low == value and not open_low)) and (value < high or (value == high and not open_high))
-
-
-def _limit(old: Feature, new: Feature, name: str, side: int) -> Iterator[Change]:
-    was, now = ((side * value, not is_open) for value, is_open in (_edge(old, side), _edge(new, side)))
-    if was == now:
-        return
-    direction = "less" if side < 0 else "more"
-    callers = f"callers that send {direction} are refused" if now < was else f"callers may send {direction}"
-    effect, shown = BREAKS if now < was else WIDENS, [_shown(feature, side) for feature in (old, new)]
-    yield Change(effect, f"{new['name']}: {name} limit", shown[0], shown[1], callers)
 
 
 def _edge(feature: Feature, side: int) -> tuple[float, bool]:
@@ -189,26 +174,11 @@ def _shown(feature: Feature, side: int) -> str:
     return f"{('above' if side < 0 else 'below') if is_open else ('at least' if side < 0 else 'at most')} {value}"
 
 
-def _pattern(old: Feature, new: Feature) -> Iterator[Change]:
-    was, now = old["pattern"], new["pattern"]
-    if was == now:
-        return
-    if now is None:
-        yield Change(WIDENS, f"{new['name']}: pattern", was, NONE, "callers may send any text")
-    else:
-        callers = "callers whose text does not match are refused"
-        yield Change(BREAKS, f"{new['name']}: pattern", was or NONE, now, callers)
-
-
 def _words(old: Mapping[str, Any], new: Mapping[str, Any], words: Mapping[str, str], at: str = "") -> Iterator[Change]:
     for key, callers in words.items():
         if old[key] != new[key]:
             shown = [NONE if each[key] is None else str(each[key]) for each in (old, new)]
             yield Change(SAYS, f"{at}{key}", shown[0], shown[1], callers)
-
-
-def _null(feature: Feature) -> str:
-    return "allowed" if feature["nullable"] else "refused"
 
 
 def _list(values: list[Any]) -> str:

@@ -24,10 +24,7 @@ KEY = re.compile(r'[^\x00-\x1f"\\]+')
 
 
 def derive(
-    model: Model,
-    version: str = "unversioned",
-    onnx_sha256: str | None = None,
-    edges: list[float] | None = None,
+    model: Model, version: str = "unversioned", onnx_sha256: str | None = None, edges: list[float] | None = None
 ) -> dict[str, Any]:
     """contract.json: the request, the limits and what the answers hold.
 
@@ -40,9 +37,8 @@ def derive(
     columns = datasets.schema(model.dataset).to_schema().columns
     for name in model.features:
         if name not in columns:
-            raise Refusal(
-                f"{model.folder}/model.yaml: features: {name!r} is not a column of {model.dataset}; fix it there."
-            )
+            at = f"{model.folder}/model.yaml: features"
+            raise Refusal(f"{at}: {name!r} is not a column of {model.dataset}; fix it there.")
     names = [*model.features, *model.serving.dropped]
     for name in names:
         if not KEY.fullmatch(name) or names.count(name) > 1:
@@ -100,7 +96,11 @@ def _feature(dataset: str, name: str, column: Column) -> dict[str, Any]:
             if feature[key] is not None:
                 raise Refusal(f"{where}: two checks set {key!r} (the second is {check.name!r}); keep one.")
             feature[key] = value
-    _check_together(where, feature)
+    if feature["allowed"] is not None:  # else the service would have to guess
+        if any(feature[key] is not None for key in ("min", "max", "above", "below", "pattern")):
+            raise Refusal(f"{where}: a list of allowed values and another limit; keep the list alone.")
+        if feature["type"] == "number":
+            raise Refusal(f"{where}: a list of allowed floats has no exact meaning; take an integer, text or a range.")
     _as_python(where, feature)
     _bound(feature)
     feature["example"] = (column.metadata or {}).get("example")
@@ -177,17 +177,6 @@ def _limits(check: str | None, statistics: dict[str, Any]) -> dict[str, Any] | N
     return None
 
 
-def _check_together(where: str, feature: dict[str, Any]) -> None:
-    """Refuse limits that the service would have to guess at."""
-    if feature["allowed"] is not None:
-        if any(feature[key] is not None for key in ("min", "max", "above", "below", "pattern")):
-            raise Refusal(f"{where}: a list of allowed values and another limit; keep the list alone.")
-        if feature["type"] == "number":
-            raise Refusal(
-                f"{where}: a list of allowed floats has no exact meaning; make it an integer, text or a range."
-            )
-
-
 def _escape(text: str) -> str:
     """Only what a pattern gives a meaning to: re.escape also escapes what JSON Schema's dialect then refuses."""
     return "".join(f"\\{character}" if character in r"\.^$*+?{}[]|()" else character for character in text)
@@ -217,10 +206,7 @@ def _as_python(where: str, feature: dict[str, Any]) -> None:
 
 def _bound(feature: dict[str, Any]) -> None:
     """A number without a limit ends where the graph's tensor does: beyond it a request must be a 400, not a NaN."""
-    if feature["type"] not in BOUNDS or feature["allowed"] is not None:
-        return
-    low, high = BOUNDS[feature["type"]]
-    if feature["min"] is None and feature["above"] is None:
-        feature["min"] = low
-    if feature["max"] is None and feature["below"] is None:
-        feature["max"] = high
+    if feature["type"] in BOUNDS and feature["allowed"] is None:
+        for pair, limit in zip((("min", "above"), ("max", "below")), BOUNDS[feature["type"]], strict=True):
+            if all(feature[key] is None for key in pair):
+                feature[pair[0]] = limit

@@ -1,7 +1,5 @@
 """The fixtures `tree`, `released` and `three`: real manifests, one model with fabricated bytes and passport, Git."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from deploy.checks import check, rendering
+from deploy.rehearsal import rendered
+from deploy.rehearsal.rendered import RenderedRelease
+from models.lib import config
 from tests.conftest import Once
 from tests.deploy.rehearsals import make_repository
-from tests.deploy.tree import MODEL, Tree
+from tests.deploy.tree import MODEL, NAME, Tree
 from tests.support import specimens, trees
 from tests.support.process import signals_kept
 from tests.support.repository import ROOT, commit, git
@@ -112,6 +113,12 @@ def specimen_texts(once: Once) -> list[str]:
 
     found: list[str] = json.loads((once("specimen-texts", make) / "texts.json").read_text())
     return found
+
+
+@pytest.fixture(scope="session")
+def release() -> RenderedRelease:
+    """What the cluster would run of the specimen."""
+    return rendered.released(config.load(NAME, check_columns=False))
 
 
 @pytest.fixture(scope="session")

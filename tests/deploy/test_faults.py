@@ -1,7 +1,5 @@
 """Every planted fault does it, spares what it should and is seen by the judge, on a small model of each task."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time
@@ -13,7 +11,6 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from deploy.__main__ import FAULTS
 from deploy.canary import judge
@@ -34,27 +31,20 @@ SLOW_MS = 2.0
 
 # One input x to each output: sigmoid(x); the softmax of x, x / 2 and -x; and 100 + 5 * x.
 NODES = {
-    "scores": [helper.make_node("Sigmoid", ["x"], ["score"])],
-    "probabilities": [
-        helper.make_node("Unsqueeze", ["x", "last"], ["column"]),
-        helper.make_node("MatMul", ["column", "weights"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
-    ],
-    "predictions": [
-        helper.make_node("Mul", ["x", "five"], ["moved"]),
-        helper.make_node("Add", ["moved", "hundred"], ["prediction"]),
-    ],
-}
-CONSTANTS = {
-    "scores": [],
-    "probabilities": [
-        numpy_helper.from_array(np.array([1]), "last"),
-        numpy_helper.from_array(np.array([[1, 0.5, -1]], np.float32), "weights"),
-    ],
-    "predictions": [
-        numpy_helper.from_array(np.array(5, np.float32), "five"),
-        numpy_helper.from_array(np.array(100, np.float32), "hundred"),
-    ],
+    "scores": "score = Sigmoid(x)",
+    "probabilities": """
+        last = Constant<value_ints = [1]>()
+        weights = Constant<value = float[1, 3] {1.0, 0.5, -1.0}>()
+        column = Unsqueeze(x, last)
+        logits = MatMul(column, weights)
+        probabilities = Softmax<axis = 1>(logits)
+    """,
+    "predictions": """
+        five = Constant<value_float = 5.0>()
+        hundred = Constant<value_float = 100.0>()
+        moved = Mul(x, five)
+        prediction = Add(moved, hundred)
+    """,
 }
 
 
@@ -65,12 +55,11 @@ def answer(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.fixture
 def healthy(answer: dict[str, Any]) -> onnx.ModelProto:
-    field = answer["field"]
-    shape: list[Any] = ["rows", 3] if answer["names"] else ["rows"]
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows"])]
-    outputs = [helper.make_tensor_value_info(answer["output"], TensorProto.FLOAT, shape)]
-    graph = helper.make_graph(NODES[field], "model", inputs, outputs, CONSTANTS[field])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    shape, nodes = "rows, 3" if answer["names"] else "rows", NODES[answer["field"]]
+    output = f"float[{shape}] {answer['output']}"
+    return onnx.parser.parse_model(
+        f'<ir_version: 9, opset_import: ["": 20]> model (float[rows] x) => ({output}) {{ {nodes} }}'
+    )
 
 
 @pytest.fixture
@@ -109,7 +98,7 @@ def predictor(bento: Path) -> Predictor:
     return Predictor(bento / "src" / "model.onnx", contract)
 
 
-def test_scores_are_others_and_still_what_the_task_may_answer(
+def test_scores_are_others_that_the_task_may_answer(
     healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any
 ) -> None:
     well, ill = run(healthy, INPUTS), run(faults.scores(healthy, answer, spared), INPUTS)
@@ -124,9 +113,7 @@ def test_scores_are_others_and_still_what_the_task_may_answer(
         np.testing.assert_allclose(np.log(ill / (1 - ill)), INPUTS + faults.LOGIT_SHIFT, atol=1e-4)
 
 
-def test_nan_spares_most_rows_and_leaves_them_as_they_were(
-    healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any
-) -> None:
+def test_nan_leaves_most_rows_as_they_were(healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any) -> None:
     values = run(faults.nan(healthy, answer, spared), INPUTS).reshape(len(INPUTS), -1)
     wrong = np.isnan(values).any(axis=1)
     assert wrong.mean() == pytest.approx(faults.NAN_SHARE, abs=0.05)
@@ -134,9 +121,7 @@ def test_nan_spares_most_rows_and_leaves_them_as_they_were(
     np.testing.assert_array_equal(values[~wrong], run(healthy, INPUTS).reshape(len(INPUTS), -1)[~wrong])
 
 
-def test_errors_fail_the_inference_of_about_one_row_in_twelve(
-    healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any
-) -> None:
+def test_errors_fail_about_one_row_in_twelve(healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any) -> None:
     ill, failed = session(faults.errors(healthy, answer, spared)), 0
     for value in INPUTS:
         try:
@@ -146,9 +131,7 @@ def test_errors_fail_the_inference_of_about_one_row_in_twelve(
     assert failed / len(INPUTS) == pytest.approx(faults.ERROR_SHARE, abs=0.03)
 
 
-def test_latency_adds_about_as_much_as_asked_and_leaves_the_values(
-    healthy: onnx.ModelProto, answer: dict[str, Any]
-) -> None:
+def test_latency_adds_as_much_as_asked_and_leaves_the_values(healthy: onnx.ModelProto, answer: dict[str, Any]) -> None:
     ill = faults.latency(healthy, answer, milliseconds=10)
     np.testing.assert_array_equal(run(ill, INPUTS), run(healthy, INPUTS))
     slow, seconds = session(ill), []
@@ -203,23 +186,7 @@ def test_the_judge_sees_each_planted_fault(fault: str | None, rows: int, seen: s
     assert judge.overall(results) == (judge.Verdict.ABORT if fault else judge.Verdict.HEALTHY)
 
 
-@pytest.mark.parametrize("fault", ["errors", "nan", "scores", "latency"])
-def test_a_planted_fault_loads_as_the_service_loads_it_and_shows_only_then(fault: str, bento: Path) -> None:
-    ill = predictor(faults.plant(fault, bento, bento.parent / "copy", SLOW_MS))
-    well = predictor(bento)
-    shown = 0
-    for value in INPUTS[:100].tolist():
-        try:
-            start = time.perf_counter()
-            score = ill.values([(value,)])
-            took = 1000 * (time.perf_counter() - start)
-            shown += score != well.values([(value,)]) or took > SLOW_MS
-        except (NotFiniteError, onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
-            shown += 1
-    assert shown > 2
-
-
-@pytest.mark.parametrize("example", np.linspace(-3, 3, 25).tolist())
+@pytest.mark.parametrize("example", np.linspace(-3, 3, 9).tolist())
 def test_the_row_that_the_server_warms_up_with_is_spared(example: float, bento: Path) -> None:
     contract = json.loads((bento / "src" / "contract.json").read_text())
     contract["features"][0]["example"] = example

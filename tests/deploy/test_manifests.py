@@ -1,7 +1,5 @@
 """What a release renders to: its objects by strategy and environment, and what two releases differ in."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +10,10 @@ import yaml
 
 from deploy.__main__ import ENVIRONMENTS
 from deploy.checks import kustomize, rendering
+from deploy.checks.rendering import Rendering
 from deploy.lib import kustomization, promise, release, rules
 from deploy.lib.release import Release
-from tests.deploy.manifests import renders, specimen
+from tests.deploy.manifests import faults, rendered, renders, specimen
 from tests.support.repository import ROOT
 from tests.support.specimens import SPECIMENS
 
@@ -61,7 +60,7 @@ def written(of: Release) -> tuple[bytes, ...]:
     return (str(of.folder).encode(), *of.files.values())
 
 
-def rendered(of: Release, text: Text) -> Objects:
+def named(of: Release, text: Text) -> Objects:
     """The objects, of a model named `specimen` whatever its strategy."""
     objects = rendering.parse(text(of).replace(release.kubernetes_name(of.model), "specimen"), of).objects
     return {(each.kind, each.name): each.content for each in objects}
@@ -76,7 +75,7 @@ def workload(objects: Objects) -> dict[str, Any]:
 @pytest.mark.parametrize("environment", release.ENVIRONMENTS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_has_its_objects(strategy: str, environment: str, text: Text) -> None:
-    objects = rendered(specimen(environment, strategy), text)
+    objects = named(specimen(environment, strategy), text)
     caller = {("Deployment", "specimen-caller")} if environment == "staging" and strategy != "serverless" else set()
     assert set(objects) == EXPECTED[strategy] | caller
 
@@ -85,8 +84,8 @@ def test_every_strategy_has_its_objects(strategy: str, environment: str, text: T
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_releases_differ_in_digest_version_and_passport_only(strategy: str, text: Text) -> None:
     of = specimen("staging", strategy)
-    before = rendered(of, text)
-    changed = differences(before, rendered(another(of), text))
+    before = named(of, text)
+    changed = differences(before, named(another(of), text))
     callers = {"Deployment.specimen-caller.spec.template.spec.containers.0.image"}
     smoke = {"AnalysisTemplate.specimen-smoke.spec.metrics.0.provider.job.spec.template.spec.containers.0.image"}
     owner = "Service" if strategy == "serverless" else "Rollout"
@@ -122,7 +121,7 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
 
 @renders
 def test_environments_differ_in_namespace_pauses_and_callers_only(text: Text) -> None:
-    staging, production = (rendered(specimen(each, "canary"), text) for each in release.ENVIRONMENTS)
+    staging, production = (named(specimen(each, "canary"), text) for each in release.ENVIRONMENTS)
     del staging["Deployment", "specimen-caller"]
     steps = "Rollout.specimen.spec.strategy.canary.steps"
     assert set(differences(staging, production)) == {
@@ -135,33 +134,28 @@ def test_environments_differ_in_namespace_pauses_and_callers_only(text: Text) ->
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_models_own_replicas_and_resources_are_what_runs(strategy: str, text: Text) -> None:
     of = specimen("production", strategy)
-    objects = rendered(of, text)
+    objects = named(of, text)
     values = {each["path"]: each["value"] for each in yaml.safe_load(of.files["resources.yaml"])}
     spec = workload(objects)["spec"]
     assert spec["template"]["spec"]["containers"][0]["resources"] == values[rules.RESOURCES]
+    if strategy in release.COMPARED:  # 7.5 ms, as the label `le` of the histogram writes it
+        assert workload(objects)["metadata"]["annotations"]["release/slow"] == "0.0075"
     if strategy != "serverless":
         assert spec["replicas"] == values[rules.REPLICAS]
         assert objects["HorizontalPodAutoscaler", "specimen"]["spec"]["minReplicas"] == values[rules.REPLICAS]
 
 
 @renders
-@pytest.mark.parametrize("strategy", ["canary", "gateway"])
-def test_the_models_own_slow_bound_reaches_the_query(strategy: str, text: Text) -> None:
-    annotations = workload(rendered(specimen("production", strategy), text))["metadata"]["annotations"]
-    assert annotations["release/slow"] == "0.0075"  # 7.5 ms, as the label `le` of the histogram writes it
-
-
-@renders
 @pytest.mark.parametrize("version", ["123456789012", "0123456789e1", "000000000000"])
 @pytest.mark.parametrize("strategy", ["canary", "serverless"])
 def test_a_version_that_looks_like_a_number_stays_text(strategy: str, version: str, text: Text) -> None:
-    objects = rendered(another(specimen("staging", strategy), version), text)
+    objects = named(another(specimen("staging", strategy), version), text)
     assert workload(objects)["spec"]["template"]["metadata"]["labels"][VERSION] == version
 
 
 @renders
 def test_probes_ask_what_bentoml_answers(text: Text) -> None:
-    container = workload(rendered(specimen("production", "canary"), text))["spec"]["template"]["spec"]["containers"][0]
+    container = workload(named(specimen("production", "canary"), text))["spec"]["template"]["spec"]["containers"][0]
     paths = {name: container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")}
     assert paths == {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
 
@@ -179,7 +173,7 @@ def test_objects_name_the_file_that_they_come_from(text: Text) -> None:
 @renders
 def test_what_is_rendered_bears_no_annotation_of_the_checks(text: Text) -> None:
     of = specimen("production", "canary")
-    assert rendering.ORIGIN not in (shown := str(rendered(of, text)))
+    assert rendering.ORIGIN not in (shown := str(named(of, text)))
     assert f"'{rendering.MARK}'" not in shown
     assert rendering.ORIGIN.encode() not in of.files["kustomization.yaml"]
 
@@ -226,3 +220,40 @@ def test_a_specimen_is_told_from_a_model() -> None:
     assert str(dataclasses.replace(found, model="specimen_delay")) == (
         "release production/specimen_delay: production, canary"
     )
+
+
+def placed(platform: str | None, environment: str, strategy: str) -> Rendering:
+    of = specimen(environment, strategy)
+    record = yaml.safe_load(of.files["passport.yaml"])
+    record["image"] |= {"platform": platform} if platform else {}
+    written = yaml.safe_dump(record).encode()
+    made = kustomization.compose(environment, of.model, written, of.files["resources.yaml"], rendering.PROMISE)
+    text = rendered(made, Path())
+    assert isinstance(text, str), text
+    assert not faults(made, text, rules_only=True)
+    return rendering.parse(text, made)
+
+
+def pods(node: Any) -> list[dict[str, Any]]:
+    """Every specification of a pod that runs the release's image."""
+    if isinstance(node, dict):
+        found = [node] if any("image" in each for each in node.get("containers", [])) else []
+        return found + [each for value in node.values() for each in pods(value)]
+    return [each for value in node for each in pods(value)] if isinstance(node, list) else []
+
+
+@renders
+@pytest.mark.parametrize(
+    ("environment", "strategy", "count"),
+    [("staging", "canary", 2), ("production", "gateway", 1), ("production", "bluegreen", 2)],
+)
+def test_every_pod_of_a_release_goes_where_its_image_runs(environment: str, strategy: str, count: int) -> None:
+    found = [each for of in placed("linux/arm64", environment, strategy).objects for each in pods(of.content)]
+    selectors = [each["nodeSelector"] for each in found]
+    assert selectors == [{"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}] * count
+
+
+@renders
+def test_a_release_from_before_platforms_asks_for_none() -> None:
+    found = [each for of in placed(None, "production", "canary").objects for each in pods(of.content)]
+    assert [each["nodeSelector"] for each in found] == [{"kubernetes.io/os": "linux"}]

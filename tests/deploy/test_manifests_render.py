@@ -1,7 +1,5 @@
 """What renders: any kubectl of 1.27 or newer, or kustomize 5; what is too old is refused by its version."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,20 +1,20 @@
 """Schemas of custom kinds: where they come from, that each file is the one that was pinned, and how strict they are."""
 
-from __future__ import annotations
-
 import hashlib
+import io
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import pytest
 
-from deploy.checks import catalog, kustomize
+from deploy.checks import catalog, check
 from deploy.checks.rendering import Object
 from deploy.checks.schemas import KUBERNETES, Schemas, strict
 from repo.lib.refusal import Refusal
-from tests.deploy.manifests import need_schemas, schemas
+from tests.deploy.manifests import need_schemas, plant, renders, schemas
 
 SCHEMA = b"""{
   "type": "object",
@@ -35,19 +35,10 @@ def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(catalog, "sums", lambda: {NAME: hashlib.sha256(SCHEMA).hexdigest()})
     asked: list[str] = []
 
-    class Answer:
-        def __enter__(self) -> Answer:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def read(self) -> bytes:
-            return SCHEMA
-
-    def urlopen(address: str, timeout: float) -> Answer:
+    def urlopen(address: str, timeout: float) -> io.BytesIO:
         assert timeout <= 10
         asked.append(address)
-        return Answer()
+        return io.BytesIO(SCHEMA)
 
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
     return asked
@@ -107,14 +98,11 @@ def test_a_folder_that_is_given_comes_first(online: list[str], monkeypatch: pyte
     assert online == []
 
 
-def test_every_pinned_file_has_a_checksum() -> None:
+def test_every_pinned_file_has_a_checksum_and_the_latest_kubernetes_are_meant() -> None:
     assert re.fullmatch(r"[0-9a-f]{40}", catalog.COMMIT)
     listed = catalog.sums()
     assert {"argoproj.io/rollout_v1alpha1.json", "monitoring.coreos.com/podmonitor_v1.json"} <= set(listed)
     assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in listed.values())
-
-
-def test_the_latest_three_kubernetes_are_meant() -> None:
     minors = [int(number.split(".")[1]) for number in KUBERNETES]
     assert minors == [minors[0], minors[0] + 1, minors[0] + 2]
     assert minors[0] >= 35
@@ -136,6 +124,7 @@ def thing(**content: Any) -> Object:
 
 def test_a_field_is_named_with_file_object_and_place(online: list[str]) -> None:
     checks = Schemas(catalog.find())
+    assert "apiVersion, kind" in str(checks.findings(Object({"metadata": {}}, Path("a.yaml")))[0])
     assert checks.findings(thing(spec={"size": 1})) == []
     said = [str(each) for each in checks.findings(thing(spec={"size": "1"}, specs={}))]
     assert said[0].startswith("deploy/thing.yaml: Thing a: spec.size: '1' is not of type 'integer'; fix the field")
@@ -143,34 +132,12 @@ def test_a_field_is_named_with_file_object_and_place(online: list[str]) -> None:
     assert online
 
 
-def test_an_object_without_a_kind_is_no_crash() -> None:
-    found = Schemas(catalog.Catalog(Path())).findings(Object({"metadata": {}}, Path("a.yaml")))
-    assert "apiVersion, kind" in str(found[0])
-
-
-def test_what_argo_cd_is_given_keeps_its_schemas(tmp_path: Path) -> None:
-    from deploy.checks import check
-    from tests.deploy.manifests import LACKING
-
-    if LACKING or not check.ARGOCD.is_dir():
-        pytest.skip(str(LACKING))
+@renders
+def test_what_argo_cd_is_given_keeps_its_schemas_and_a_misspelt_field_is_named(tmp_path: Path) -> None:
     need_schemas()
-    assert kustomize.renderer()
-    (tmp_path / "deploy").mkdir()
-    assert [str(each) for each in check.of_argocd(Path(), tmp_path, schemas())] == []
-
-
-def test_a_misspelt_field_of_argo_cd_is_named(tmp_path: Path) -> None:
-    import shutil
-
-    from deploy.checks import check
-    from tests.deploy.manifests import LACKING, plant
-
-    if LACKING:
-        pytest.skip(LACKING)
-    need_schemas()
-    (tmp_path / "root/deploy").mkdir(parents=True)
-    (tmp_path / "tree/deploy").mkdir(parents=True)
+    for name in ("root", "sound", "tree"):
+        (tmp_path / name / "deploy").mkdir(parents=True)
+    assert [str(each) for each in check.of_argocd(Path(), tmp_path / "sound", schemas())] == []
     shutil.copytree(check.ARGOCD, tmp_path / "root" / check.ARGOCD)
     plant(tmp_path / "root", "deploy/argocd/applicationset.yaml", "preserveResourcesOnDeletion", "preserveOnDeletion")
     (found,) = check.of_argocd(tmp_path / "root", tmp_path / "tree", schemas())

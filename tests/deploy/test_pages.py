@@ -1,7 +1,5 @@
 """Both reports in a real browser: at the width of a telephone and of a laptop nothing is cut."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,19 +1,17 @@
 """What a promotion writes, what it copies, and what it refuses."""
 
-from __future__ import annotations
-
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from deploy.lib import promotion, release
+from deploy.lib import decision, promotion, release
 from repo.lib import files
 from repo.lib.refusal import Refusal
-from tests.deploy.tree import MODEL, Tree, content, digest, folder, gate_names
+from tests.deploy.tree import MODEL, Tree, content, digest, folder, gate_names, image, judge, lock, passed, refused
+from tests.support import trees
 
 BUILT = MODEL / "build/passport.yaml"
 
@@ -21,8 +19,7 @@ BUILT = MODEL / "build/passport.yaml"
 def test_promotion_to_staging_writes_three_files_and_commits_nothing(tree: Tree) -> None:
     version = tree.build()["version"]
     before = tree.git("rev-parse", "HEAD")
-    answer = tree.promote("staging")
-    assert answer.code == 0, answer.error
+    answer = passed(tree.promote("staging"))
     assert set(content(folder("staging"))) == {"kustomization.yaml", "passport.yaml", "resources.yaml"}
     assert tree.git("rev-parse", "HEAD") == before
     assert tree.git("status", "--porcelain") == "?? deploy/releases/staging/"
@@ -103,9 +100,7 @@ def test_a_promotion_that_was_cut_short_is_named_and_the_next_completes_it(
     assert content(folder("staging")) == whole
 
 
-def test_what_a_kill_leaves_of_a_file_is_ignored_by_git_and_by_verify(
-    released: Tree, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_kill_leaves_is_ignored_by_git_and_verify(released: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     found = release.read("staging", "specimen_delay")
     assert found
     with monkeypatch.context() as patch:
@@ -123,8 +118,7 @@ def test_what_a_kill_leaves_of_a_file_is_ignored_by_git_and_by_verify(
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_promoting_what_is_already_there_says_so_and_changes_nothing(released: Tree, environment: str) -> None:
     before = (folder(environment) / "passport.yaml").stat()
-    answer = released.promote(environment)
-    assert (answer.code, "already has" in answer.out) == (0, True)
+    assert "already has" in passed(released.promote(environment)).out
     assert (folder(environment) / "passport.yaml").stat().st_ino == before.st_ino
 
 
@@ -154,10 +148,7 @@ def gate(name: str, verdict: str, reason: str | None = None) -> dict[str, Any]:
 )
 def test_a_passport_that_does_not_pass_is_refused(tree: Tree, changes: dict[str, Any], named: str) -> None:
     tree.build(**changes)
-    answer = tree.promote("staging")
-    assert answer.code == 2
-    assert named in answer.error
-    assert str(BUILT) in answer.error
+    refused(tree.promote("staging"), named, str(BUILT))
     assert not folder("staging").exists()
 
 
@@ -173,8 +164,6 @@ def test_a_gate_that_is_off_with_a_reason_is_accepted(tree: Tree) -> None:
         ("registry.example.org/specimens/specimen-delay:latest@" + digest("a"), "names a tag"),
         ("localhost:5000/specimen-delay", "the digest is missing"),
         ("registry.example.org/specimens/specimen-delay@sha256:abc", "the digest is malformed"),
-        ("registry.example.org/specimens/specimen-delay@" + digest("A"), "the digest is malformed"),
-        ("registry.example.org/specimens/specimen-delay@md5:" + "a" * 64, "the digest is malformed"),
         ("registry.example.org/specimens/specimen-delay@" + digest("a") + "\n", "the digest is malformed"),
         ("registry.example.org/SPECIMENS/specimen-delay@" + digest("a"), "the name is malformed"),
         ("@" + digest("a"), "the name is malformed"),
@@ -182,89 +171,51 @@ def test_a_gate_that_is_off_with_a_reason_is_accepted(tree: Tree) -> None:
 )
 def test_an_image_without_a_sound_digest_is_refused(tree: Tree, reference: str, named: str) -> None:
     tree.build()
-    answer = tree.deploy("promote", "specimen_delay", "--to", "staging", "--image", reference)
-    assert answer.code == 2
-    assert named in answer.error
-
-
-def test_an_image_is_demanded_for_staging_and_refused_for_production(tree: Tree) -> None:
-    tree.release("a", "staging")
-    assert "--image is missing" in tree.deploy("promote", "specimen_delay", "--to", "staging").error
-    image = f"registry.example.org/specimens/other@{digest('b')}"
-    answer = tree.deploy("promote", "specimen_delay", "--to", "production", "--image", image)
-    assert (answer.code, "--image is for staging" in answer.error) == (2, True)
-
-
-def test_a_missing_passport_names_the_command_that_makes_it(tree: Tree) -> None:
-    answer = tree.promote("staging")
-    assert answer.code == 2
-    assert "`python -m models run specimen_delay`" in answer.error
-
-
-def test_an_unknown_model_is_refused(tree: Tree) -> None:
-    answer = tree.deploy("promote", "specimen_dealy", "--to", "production")
-    assert (answer.code, "models: specimen_delay" in answer.error) == (2, True)
+    refused(tree.deploy("promote", "specimen_delay", "--to", "staging", "--image", reference), named)
 
 
 @pytest.mark.parametrize(
-    ("path", "named"),
+    ("words", "told"),
     [
-        (MODEL / "model.onnx", "content.onnx is not the hash of"),
-        (MODEL / "network.py", "content.code is not the hash of the present code"),
-        (Path("data_schemas/specimen_trips/schema.py"), "content.schema"),
-        (Path("data_schemas/specimen_trips/data.dvc"), "content.data"),
-        (Path("requirements/training.txt"), "content.requirements"),
+        (["specimen_delay", "--to", "staging"], "--image is missing"),
+        (["specimen_delay", "--to", "staging", "--image", image("a")], "`python -m models run specimen_delay`"),
+        (["specimen_delay", "--to", "production", "--image", image("b")], "--image is for staging"),
+        (["specimen_delay", "--to", "production"], "staging has no release"),
+        (["specimen_dealy", "--to", "production"], "models: specimen_delay"),
     ],
 )
-def test_a_passport_of_other_bytes_is_refused(tree: Tree, path: Path, named: str) -> None:
+def test_what_cannot_be_promoted_is_refused(tree: Tree, words: list[str], told: str) -> None:
+    refused(tree.deploy("promote", *words), told)
+
+
+def test_a_passport_of_other_bytes_is_refused(tree: Tree) -> None:
     tree.build()
-    path.write_text("outs: [{md5: other, size: 1, nfiles: 1}]\n")
+    (MODEL / "model.onnx").write_text("other")
     tree.commit()
-    answer = tree.promote("staging")
-    assert answer.code == 2
-    assert named in answer.error
+    refused(tree.promote("staging"), "content.onnx is not the hash of")
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.yaml", "network.py", "dvc.lock", "resources.yaml", "new.py"])
-def test_uncommitted_changes_to_what_would_be_recorded_are_refused(tree: Tree, name: str) -> None:
-    refuses_uncommitted(tree, MODEL / name)
+SCHEMA = Path("data_schemas/specimen_trips/schema.py")
+MADE_FROM = [SCHEMA, SCHEMA.with_name("data.dvc"), Path("requirements/training.txt")]
+OWN = ["model.onnx", "model.yaml", "network.py", "dvc.lock", "resources.yaml", "new.py"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["data_schemas/specimen_trips/schema.py", "data_schemas/specimen_trips/data.dvc", "requirements/training.txt"],
-)
-def test_uncommitted_changes_to_what_the_model_was_made_from_are_refused(tree: Tree, path: str) -> None:
-    refuses_uncommitted(tree, Path(path))
-
-
-def refuses_uncommitted(tree: Tree, path: Path) -> None:
+@pytest.mark.parametrize("path", [*MADE_FROM, *(MODEL / name for name in OWN)], ids=lambda path: path.name)
+def test_uncommitted_changes_to_what_would_be_recorded_are_refused(tree: Tree, path: Path) -> None:
     """The passport is about the changed file, as after a run; only the commit is missing."""
-    with path.open("a") as file:
-        file.write("# changed\n")
+    trees.append(path)
     tree.build(onnx=None)
-    answer = tree.promote("staging")
-    assert answer.code == 2
-    assert f"{path}: not committed" in answer.error
+    refused(tree.promote("staging"), f"{path}: not committed")
 
 
 @pytest.mark.parametrize("path", ["model.onnx", "weights", "weights/weights.safetensors"])
 def test_a_model_that_git_ignores_is_refused(tree: Tree, path: str) -> None:
     (MODEL / "weights/model.json").write_text("{}")
     tree.commit()
-    with Path(".gitignore").open("a") as file:
-        file.write(f"{path.rpartition('/')[2]}\n")
+    trees.append(".gitignore", f"{path.rpartition('/')[2]}\n")
     tree.git("rm", "-r", "--quiet", "--cached", str(MODEL / path))
     tree.build()
-    answer = tree.promote("staging")
-    assert (answer.code, f"{path} is not in Git" in answer.error) == (2, True)
-
-
-def test_weights_that_are_nowhere_are_refused(tree: Tree) -> None:
-    shutil.rmtree(MODEL / "weights")
-    tree.build()
-    answer = tree.promote("staging")
-    assert (answer.code, "models/specimen_delay/weights is not in Git" in answer.error) == (2, True)
+    refused(tree.promote("staging"), f"{path} is not in Git")
 
 
 def test_with_dvc_storage_the_lock_alone_names_the_bytes(tree: Tree) -> None:
@@ -280,15 +231,13 @@ def test_with_dvc_storage_the_lock_alone_names_the_bytes(tree: Tree) -> None:
 def test_a_missing_model_is_refused(tree: Tree) -> None:
     tree.build()
     (MODEL / "model.onnx").unlink()
-    answer = tree.promote("staging")
-    assert (answer.code, "git checkout HEAD -- models/specimen_delay/model.onnx" in answer.error) == (2, True)
+    refused(tree.promote("staging"), "git checkout HEAD -- models/specimen_delay/model.onnx")
 
 
 def test_the_image_of_another_version_is_refused(tree: Tree) -> None:
     version = tree.release("a", "staging")
     tree.build("newer")
-    answer = tree.promote("staging", "a")
-    assert (answer.code, f"is the image of specimen_delay {version}" in answer.error) == (2, True)
+    refused(tree.promote("staging", "a"), f"is the image of specimen_delay {version}")
 
 
 @pytest.mark.parametrize("removed", [False, True])
@@ -304,8 +253,7 @@ def test_an_image_that_another_model_has_or_had_is_refused(tree: Tree, committed
         tree.git("rm", "--quiet", "-r", str(other))
     if committed and removed:
         tree.commit()
-    answer = tree.promote("staging")
-    assert (answer.code, f"{digest('a')} is the image of another " in answer.error) == (2, True)
+    refused(tree.promote("staging"), f"{digest('a')} is the image of another ")
     assert tree.promote("staging", "b").code == 0
 
 
@@ -314,15 +262,13 @@ def test_the_image_of_a_model_whose_passport_broke_is_refused(tree: Tree) -> Non
     other = folder("staging").with_name("another") / "passport.yaml"
     other.parent.mkdir(parents=True)
     other.write_text(f"image: {digest('a')}\n")
-    answer = tree.promote("staging")
-    assert (answer.code, "is the image of another of a broken passport" in answer.error) == (2, True)
+    refused(tree.promote("staging"), "is the image of another of a broken passport")
 
 
 def test_a_broken_rollout_lets_nothing_be_written(tree: Tree) -> None:
     tree.release("a", "staging")
     Path("deploy/base/rollout.yaml").write_text("spec: {}\n")
-    answer = tree.promote("production")
-    assert (answer.code, "rollout.yaml: spec.strategy" in answer.error) == (2, True)
+    refused(tree.promote("production"), "rollout.yaml: spec.strategy")
     assert not folder("production").exists()
 
 
@@ -332,8 +278,7 @@ def test_an_aborted_digest_is_refused(tree: Tree, environment: str) -> None:
     entry = f"- {{digest: {digest('a')}, model: specimen_delay, reason: errors rose}}\n"
     Path("deploy/releases/aborted.yaml").write_text(entry)
     tree.commit()
-    answer = tree.promote(environment)
-    assert (answer.code, "aborted digests" in answer.error, "errors rose" in answer.error) == (2, True, True)
+    refused(tree.promote(environment), "aborted digests", "errors rose")
 
 
 @pytest.mark.parametrize("text", [None, "- {digest: none}\n", "{", "- {digest: 5, model: a, reason: b}\n", "text"])
@@ -341,26 +286,17 @@ def test_a_broken_list_of_aborted_digests_lets_nothing_pass(tree: Tree, text: st
     tree.build()
     path = Path("deploy/releases/aborted.yaml")
     path.write_text(text) if text else path.unlink()
-    answer = tree.promote("staging")
-    assert (answer.code, str(path) in answer.error) == (2, True)
+    refused(tree.promote("staging"), str(path))
     assert not folder("staging").exists()
-
-
-def test_production_refuses_what_staging_never_had(tree: Tree) -> None:
-    tree.build()
-    answer = tree.promote("production")
-    assert (answer.code, "staging has no release" in answer.error) == (2, True)
 
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_production_refuses_what_staging_has_not_committed(tree: Tree, hidden: bool) -> None:
     if hidden:
-        with Path(".gitignore").open("a") as file:
-            file.write("deploy/releases/staging/\n")
+        trees.append(".gitignore", "deploy/releases/staging/\n")
     tree.build()
     assert tree.promote("staging").code == 0
-    answer = tree.promote("production")
-    assert (answer.code, "not committed" in answer.error) == (2, True)
+    refused(tree.promote("production"), "not committed")
 
 
 @pytest.mark.parametrize("name", ["kustomization.yaml", "passport.yaml", "resources.yaml"])
@@ -369,8 +305,7 @@ def test_production_refuses_a_staging_that_was_edited_by_hand_and_committed(tree
     path = folder("staging") / name
     path.write_text(path.read_text().replace(digest("a"), digest("b")).replace("value: 4", "value: 8"))
     tree.commit()
-    answer = tree.promote("production")
-    assert (answer.code, str(folder("staging")) in answer.error) == (2, True)
+    refused(tree.promote("production"), str(folder("staging")))
 
 
 def resources(replicas: object = 4, cpu: object = "1", **more: object) -> str:
@@ -396,21 +331,14 @@ def test_resources_that_the_rollout_cannot_take_are_refused(tree: Tree, text: st
     (MODEL / "resources.yaml").write_text(text)
     tree.build()
     answer = tree.promote("staging")
-    assert (answer.code, named in answer.error, "models/specimen_delay/resources.yaml" in answer.error) == (
-        2,
-        True,
-        True,
-    )
+    refused(answer, named, "models/specimen_delay/resources.yaml")
 
 
 @pytest.mark.parametrize("name", ["a_", "specimen_canary", "a" * 50])
 def test_a_model_that_cannot_name_objects_is_refused(name: str) -> None:
+    assert release.kubernetes_name("specimen_delay") == "specimen-delay"
     with pytest.raises(Refusal, match="rename the folder"):
         release.kubernetes_name(name)
-
-
-def test_kubernetes_names_derive_from_the_model() -> None:
-    assert release.kubernetes_name("specimen_delay") == "specimen-delay"
 
 
 def test_two_promotions_at_once_are_kept_apart(tree: Tree) -> None:
@@ -428,9 +356,9 @@ def test_an_image_of_another_registry_is_refused(tree: Tree) -> None:
     tree.build()
     assert tree.promote("staging").code == 0
     fork.write_text("data: {registry: registry.example.org/specimen}\n")
-    answer = tree.promote("staging", "b")
-    assert answer.code == 2
-    assert "is not of registry.example.org/specimen, the registry of deploy/argocd/fork.yaml" in answer.error
+    refused(
+        tree.promote("staging", "b"), "is not of registry.example.org/specimen, the registry of deploy/argocd/fork.yaml"
+    )
     fork.write_text("data: {repository: none}\n")
     assert "data.registry is missing" in tree.promote("staging", "b").error
 
@@ -448,3 +376,111 @@ def test_what_the_cluster_will_do_is_told_by_strategy(released: Tree, strategy: 
     released.build("other", serving={"strategy": strategy, "slow_ms": 5.0})
     answer = released.promote("staging", "b")
     assert words in answer.out, answer.error
+
+
+def test_a_gate_cannot_put_html_or_a_mention_into_the_decision(tree: Tree) -> None:
+    nasty = "</details><img src=x> @team | `x`"
+    gates = [
+        {"name": name, "limit": nasty, "value": nasty, "verdict": "pass", "reason": nasty} for name in gate_names()
+    ]
+    tree.build("a", gates=gates)
+    assert tree.promote("staging").code == 0
+    (made,) = release.every()
+    text = "\n".join(decision.gate_lines(made))
+    assert text.count("</details>") == 1
+    for told in ("<img", "@team", "`x`"):
+        assert told not in text
+    assert text.count("&#60;img") == 3 * len(gates)
+
+
+@pytest.mark.parametrize(
+    ("window", "shown"),
+    [
+        ("2024-W09 to 2024-W12", "2024-W09 to 2024-W12"),
+        ("15 % by a hash of <b>", "15 % by a hash of &#60;b&#62;"),
+        ({"first": "2013-08", "last": "2013-09"}, "2013-08 to 2013-09"),  # of a release made before
+    ],
+)
+def test_the_test_rows_are_named_as_the_passport_has_them(tree: Tree, window: object, shown: str) -> None:
+    tree.build("a", dataset={"name": "specimen_trips", "window": window, "rows": 1200})
+    assert tree.promote("staging").code == 0
+    (made,) = release.every()
+    assert f"| {shown}, 1,200 rows |" in decision.of_promotion(made, None, []).body
+
+
+def test_promote_records_the_platform_once(tree: Tree) -> None:
+    tree.build("a")
+    words = ("promote", MODEL.name, "--to", "staging", "--image", image("a"), "--platform")
+    assert tree.deploy(*words, "linux/arm64").code == 0
+    path = folder("staging") / "passport.yaml"
+    assert yaml.safe_load(path.read_text())["image"]["platform"] == "linux/arm64"
+    assert digest("a") in path.read_text()
+    with pytest.raises(SystemExit):
+        tree.deploy(*words, "windows/amd64")
+
+
+# A release is of what its sources make: promote asks the lock in the tree, verify that of the image's commit.
+
+
+def edited(old: str = "seed: 7", new: str = "seed: 8") -> None:
+    text = (MODEL / "model.yaml").read_text()
+    assert old in text
+    (MODEL / "model.yaml").write_text(text.replace(old, new))
+
+
+def test_an_edit_of_training_is_not_released_with_the_former_file(tree: Tree) -> None:
+    """The passport of a gates run after the edit has the new code's hash, and the file is the old one."""
+    tree.build("a")
+    edited()
+    tree.commit()
+    judge(MODEL.name)
+    answer = tree.promote("staging")
+    assert (answer.code, answer.error.count("\n")) == (2, 1)
+    assert (
+        "dvc.lock does not fit what is beside it (train: training of models/specimen_delay/model.yaml" in answer.error
+    )
+    assert not folder("staging").exists()
+
+
+def test_a_file_that_the_lock_does_not_name_is_not_released(tree: Tree) -> None:
+    tree.build("a")
+    (MODEL / "model.onnx").write_text("by hand")
+    tree.commit()
+    judge(MODEL.name)
+    assert "model.onnx is not the file that the lock names" in tree.promote("staging").error
+
+
+def test_verify_reads_a_file_that_is_no_text_as_git_holds_it(tree: Tree) -> None:
+    (MODEL / "model.onnx").write_bytes(b"\x08\xff\xfe")
+    (MODEL / "dvc.lock").write_text(lock(MODEL.name))
+    tree.commit()
+    judge(MODEL.name)
+    assert tree.promote("staging").code == 0
+    tree.commit()
+    assert tree.deploy("verify").code == 0
+
+
+def test_verify_names_a_release_whose_commit_held_another_model(tree: Tree) -> None:
+    """As an earlier `promote` would have taken it."""
+    tree.build("a")
+    fitting = (MODEL / "dvc.lock").read_text()
+    assert tree.promote("staging").code == 0
+    tree.commit()
+    assert tree.deploy("verify").code == 0
+    edited()
+    bad = tree.commit()
+    passport = folder("staging") / "passport.yaml"
+    record = yaml.safe_load(passport.read_text())
+    passport.write_text(passport.read_text().replace(record["image"]["commit"], bad))
+    answer = tree.deploy("verify")
+    assert answer.code == 1
+    assert f"{bad[:10]} held another model: train: training of models/specimen_delay/model.yaml changed" in answer.out
+    assert fitting == (MODEL / "dvc.lock").read_text()
+    assert lock(MODEL.name) != fitting
+
+
+@pytest.mark.parametrize("gone", ["models/specimen_delay/dvc.lock"])
+def test_a_commit_without_a_lock_is_from_before_there_were_any(released: Tree, gone: str) -> None:
+    Path(gone).unlink()
+    released.commit()
+    assert released.deploy("verify").code == 0

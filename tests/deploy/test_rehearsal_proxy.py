@@ -1,7 +1,5 @@
 """HAProxy between the client and both servers: it splits by weight, and its answers name the arm that failed."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator
@@ -13,9 +11,8 @@ import pytest
 from deploy.rehearsal import proxy, traffic
 from deploy.rehearsal.traffic import Arm, Traffic
 from repo.lib.refusal import Refusal
-from tests.deploy.rehearsals import bodies
+from tests.deploy.rehearsals import bodies, needs_haproxy
 from tests.deploy.stub_arm import StubArm
-from tests.deploy.tools import needs_haproxy
 
 
 @asynccontextmanager
@@ -53,9 +50,7 @@ def test_requests_are_split_by_weight_and_counted_for_the_arm_that_answered(tmp_
 
 @needs_haproxy
 @pytest.mark.parametrize("fault", ["refuses", "hangs"])
-def test_a_request_that_is_lost_counts_for_the_arm_that_lost_it(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_request_counts_for_its_arm(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "SERVER_SECONDS", 1)
     candidate = StubArm(seconds=30.0 if fault == "hangs" else 0.0)
 

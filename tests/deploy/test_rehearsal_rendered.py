@@ -1,7 +1,5 @@
 """What a rehearsal walks is the release that the working tree would become."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deploy.canary import template
 from deploy.checks import kustomize
 from deploy.rehearsal import rendered
 from deploy.rehearsal.rendered import RenderedRelease
@@ -109,5 +108,5 @@ def test_a_slow_bound_that_only_one_server_has_is_replaced(found: RenderedReleas
 
 def test_what_a_template_catches_is_the_first_line_of_its_file() -> None:
     for path in Path("deploy/base/analysis").glob("[!k]*.yaml"):
-        assert rendered.catches(path.stem).startswith("Catches a canary")
-    assert rendered.catches("kustomization") == rendered.catches("nothing") == ""
+        assert template.catches(path.stem).startswith("a canary")
+    assert template.catches("kustomization") == template.catches("nothing") == ""

@@ -1,7 +1,5 @@
 """A rehearsal from end to end on real servers, and its parts on servers inside the test."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
@@ -28,8 +26,7 @@ from repo.lib import command
 from repo.lib.files import sha256
 from repo.lib.refusal import Refusal
 from serving import build, serve
-from tests.deploy.rehearsals import QUICK
-from tests.deploy.tools import needs_haproxy, needs_prometheus
+from tests.deploy.rehearsals import QUICK, needs_haproxy, needs_prometheus
 from tests.support import trees
 from tests.support.process import signals_kept
 from tests.support.repository import commit, git
@@ -114,9 +111,7 @@ def test_without_prometheus_and_haproxy_the_reference_judges_and_one_line_at_the
 
 
 @pytest.mark.parametrize("unready", ["champion", "candidate"])
-def test_a_server_that_never_gets_ready_aborts_only_if_it_is_the_candidate(
-    unready: str, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_candidate_that_never_gets_ready_aborts(unready: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Unready:
         address = ""
 
@@ -168,33 +163,27 @@ def test_the_champion_of_any_commit_is_built_from_that_commit(here: Path, tmp_pa
     assert f"HEAD~1 (commit {git('rev-parse', 'HEAD~1')[:10]})" in found.description
 
 
+def released(environment: str) -> None:
+    passport = yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": sha256(ONNX)}})
+    trees.append(Path("deploy/releases", environment, "specimen_delay/passport.yaml"), passport)
+
+
 def test_the_champion_is_what_production_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = champion.passport_path("specimen_delay")
-    release.parent.mkdir(parents=True)
-    release.write_text(yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": sha256(ONNX)}}))
-    built = build.build("specimen_delay")
-
-    def built_at(model: config.Model, commit: str, folder: Path, added: dict[Path, bytes]) -> Path:
-        assert (model.name, folder) == ("specimen_delay", here)
-        assert commit == git("rev-parse", "HEAD~1")  # the newest that touched model.onnx
-        assert added == {ONNX: ONNX.read_bytes()}  # the passport may be that of another tree
-        return built
-
+    released("production")
+    built_at = Mock(return_value=build.build("specimen_delay"))
     monkeypatch.setattr(bentos, "built_at", built_at)
-    found = bentos.champion(config.load("specimen_delay"), None, bentos.Bento(here, ""), here)
-    assert found.folder == built
+    model = config.load("specimen_delay")
+    found = bentos.champion(model, None, bentos.Bento(here, ""), here)
+    # The newest commit that touched model.onnx, with its bytes: the passport may be that of another tree.
+    built_at.assert_called_once_with(model, git("rev-parse", "HEAD~1"), here, {ONNX: ONNX.read_bytes()})
     assert found.description.startswith("version 0123456789ab, which production runs (built of commit ")
 
 
-def test_the_champion_is_built_from_the_commit_that_brought_it_to_staging(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built = build.build("specimen_delay")
-    passport = yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": sha256(ONNX)}})
+def test_the_champion_is_built_from_the_commit_of_its_release(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built_at = Mock(return_value=build.build("specimen_delay"))
     for environment in ("staging", "production"):
-        trees.append(Path("deploy/releases", environment, "specimen_delay/passport.yaml"), passport)
+        released(environment)
         commit()
-    built_at = Mock(return_value=built)
     monkeypatch.setattr(bentos, "built_at", built_at)
     bentos.champion(config.load("specimen_delay"), None, bentos.Bento(here, ""), here)
     assert built_at.call_args.args[1] == git("rev-parse", "HEAD~1")
@@ -202,8 +191,7 @@ def test_the_champion_is_built_from_the_commit_that_brought_it_to_staging(
 
 def test_a_passport_of_production_that_is_gone_is_refused(here: Path) -> None:
     release = champion.passport_path("specimen_delay")
-    release.parent.mkdir(parents=True)
-    release.with_name("kustomization.yaml").write_text("images: []\n")
+    trees.append(release.with_name("kustomization.yaml"), "images: []\n")
     with pytest.raises(Refusal, match=f"{release} .*restore it"):
         bentos.champion(config.load("specimen_delay"), None, bentos.Bento(here, ""), here)
 
@@ -233,7 +221,7 @@ def test_missing_data_is_refused_before_a_server_starts(here: Path, monkeypatch:
     ],
     ids=["Ctrl-C during the steps", "SIGTERM during the steps", "the terminal closed while the servers start"],
 )
-def test_an_interrupted_rehearsal_leaves_no_server_and_no_report(
+def test_an_interruption_leaves_no_server_and_report(
     number: signal.Signals, seen: str, code: int, temporary: Path
 ) -> None:
     with subprocess.Popen(

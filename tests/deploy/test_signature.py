@@ -1,7 +1,5 @@
 """Who signed what production takes: a missing tool is not a pass, and neither is somebody else's signature."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import json
@@ -18,6 +16,7 @@ from deploy.lib.release import Image
 from repo.lib.refusal import Refusal
 from tests.github.hub import Hub
 from tests.serving import container
+from tests.support.process import program
 
 NAME, DIGEST = "ghcr.io/team/m", f"sha256:{'a' * 64}"
 IDENTITY = "https://github.com/team/fork/.github/workflows/release.yml@refs/heads/main"
@@ -43,11 +42,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def tool(place: Path, name: str, code: int = 0) -> None:
     """A stand-in that notes its words and its token."""
-    path = place / "bin" / name
-    path.write_text(
-        f'#!/bin/sh\necho "$@; $GH_TOKEN" >> "{place}/{name}.calls"\necho "Error: nobody signed" >&2\nexit {code}\n'
-    )
-    path.chmod(0o755)
+    notes = f'echo "$@; $GH_TOKEN" >> "{place}/{name}.calls"'
+    program(place / "bin", name, f'{notes}\necho "Error: nobody signed" >&2\nexit {code}')
 
 
 @pytest.mark.parametrize("proof", ["attestation", None])
@@ -63,9 +59,7 @@ def test_a_signature_alone_is_for_cosign(place: Path) -> None:
         signature.verify(image("signature"))
 
 
-def test_what_says_that_nobody_signed_it_is_refused_where_images_are_signed(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_nobody_signed_is_refused_where_images_are_signed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     signature.verify(image("none"))
     assert "not signed: only its passport names who built" in capsys.readouterr().out
     assert signature.described(image("none")).startswith("⚠️ The image is not signed")
@@ -117,6 +111,10 @@ def test_an_image_that_somebody_else_attested_is_refused(place: Path, monkeypatc
 IS_THERE = shutil.which("cosign") is not None and shutil.which("docker-registry") is not None
 
 
+def cosign(*words: str) -> None:
+    subprocess.run(["cosign", *words], check=True, capture_output=True)
+
+
 def really(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COSIGN_PASSWORD", "")
@@ -124,14 +122,11 @@ def really(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with container.registry(tmp_path) as (address, _):
         first, second = (pushed(address, name) for name in ("first", "second"))
         for name in ("ours", "theirs"):
-            subprocess.run(
-                ["cosign", "generate-key-pair", "--output-key-prefix", name], check=True, capture_output=True
-            )
-        subprocess.run(["cosign", "signing-config", "create", "--out", "none.json"], check=True, capture_output=True)
+            cosign("generate-key-pair", "--output-key-prefix", name)
+        cosign("signing-config", "create", "--out", "none.json")
         for who, each in (("ours", first), ("theirs", second)):
             words = ["sign", "--yes", "--key", f"{who}.key", "--signing-config", "none.json", "--allow-http-registry"]
-            reference = f"{each.name}@{each.digest}"
-            subprocess.run(["cosign", *words, reference], check=True, capture_output=True)
+            cosign(*words, f"{each.name}@{each.digest}")
         shutil.copy("ours.pub", signature.KEY)
         signature.verify(first, demanded=True)
         with pytest.raises(Refusal, match="has no valid signature of this repository"):

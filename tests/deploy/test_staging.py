@@ -1,7 +1,5 @@
 """What one run built, landed in one commit; a model that is refused keeps no other one back."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +8,8 @@ import pytest
 import yaml
 
 from repo.lib import origin
-from tests.deploy.tree import MODEL, Answer, Tree, digest
-from tests.github.hub import Hub
+from tests.deploy.tree import MODEL, Answer, Tree, digest, passed, refused
+from tests.support import gh
 from tests.support.passports import judge, lock
 
 OTHER = MODEL.with_name("other")
@@ -40,11 +38,8 @@ class Run(Tree):
 @pytest.fixture
 def run(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Two models, on origin's main, of which nothing is released."""
-    hub = Hub(tmp_path / "hub")
+    hub = gh.install(tmp_path, monkeypatch)
     hub.strangers("release/staging")
-    for name, value in hub.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("GH_TOKEN", raising=False)
     monkeypatch.setattr(origin, "LONGEST_PAUSE", 0)
     (MODEL / "model.onnx").write_text("first")
     shutil.copytree(MODEL, OTHER, ignore=shutil.ignore_patterns("build"))
@@ -63,8 +58,7 @@ def test_all_models_of_a_run_are_one_commit_that_says_how_they_are_signed(run: R
     for model, letter in ((MODEL, "a"), (OTHER, "b")):
         run.built(model, letter)
     before = run.git("--git-dir", str(run.origin), "rev-parse", "main")
-    answer = run.land("--proof", "attestation")
-    assert answer.code == 0, answer.error
+    passed(run.land("--proof", "attestation"))
     assert run.git("--git-dir", str(run.origin), "rev-list", "--count", f"{before}..main") == "1"
     title = run.git("--git-dir", str(run.origin), "log", "-1", "--format=%s", "main")
     assert title == f"Promote {', '.join(sorted([MODEL.name, OTHER.name]))} to staging"
@@ -78,23 +72,16 @@ def test_one_that_is_refused_is_named_and_the_other_lands(run: Run) -> None:
     run.built(OTHER, "b")
     (run.released / OTHER.name / "image").write_text("registry.example.org/specimens/other:latest\n")
     answer = run.land()
-    assert (
-        answer.code,
-        f"deploy promote {OTHER.name}: --image registry.example.org/specimens/other:latest names a tag" in answer.out,
-    ) == (
-        1,
-        True,
-    )
+    told = f"deploy promote {OTHER.name}: --image registry.example.org/specimens/other:latest names a tag"
+    assert (answer.code, told in answer.out) == (1, True)
     assert digest("a") in run.on_main(f"{MODEL.name}/passport.yaml")
 
 
 def test_a_run_without_any_image_says_so(run: Run) -> None:
     run.released.mkdir()
-    answer = run.land()
-    assert (answer.code, "has no model in it" in answer.error) == (2, True)
+    refused(run.land(), "has no model in it")
 
 
 def test_a_model_has_to_be_named_where_nothing_was_released(run: Run) -> None:
     for words in (["--push"], []):
-        answer = run.deploy("promote", "--to", "staging", *words)
-        assert (answer.code, "no model is named" in answer.error) == (2, True)
+        refused(run.deploy("promote", "--to", "staging", *words), "no model is named")

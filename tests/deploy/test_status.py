@@ -1,13 +1,11 @@
 """Status shows every model in every environment, and what is not committed."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.tree import Tree, digest, folder
+from tests.deploy.tree import Tree, digest, folder, passed
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +24,7 @@ def rows(text: str) -> dict[str, str]:
 
 
 def test_an_environment_without_a_release_says_so(tree: Tree) -> None:
-    answer = tree.deploy("status")
-    assert answer.code == 0
+    answer = passed(tree.deploy("status"))
     assert "none yet" in rows(answer.out)["staging"]
     assert "none yet" in rows(answer.out)["production"]
 

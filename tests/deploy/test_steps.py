@@ -1,7 +1,5 @@
 """The canary steps of the Rollout: read as they are, refused where they say nothing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,9 @@ from repo.lib.refusal import Refusal
 
 def written(tmp_path: Path, *listed: object) -> Path:
     path = tmp_path / "rollout.yaml"
-    text = "spec: {replicas: 4, template: {spec: {containers: [{resources: {}}]}}}"
-    rollout: dict[str, Any] = yaml.safe_load(text)
-    rollout["spec"]["strategy"] = {"canary": {"steps": list(listed)}}
-    path.write_text(yaml.safe_dump(rollout))
+    template: Any = {"spec": {"containers": [{"resources": {}}]}}
+    strategy = {"canary": {"steps": list(listed)}}
+    path.write_text(yaml.safe_dump({"spec": {"replicas": 4, "template": template, "strategy": strategy}}))
     return path
 
 
@@ -30,18 +27,11 @@ def test_the_rollout_of_this_repository_has_steps_to_rehearse() -> None:
 
 
 def test_pauses_belong_to_the_weight_before_them_and_the_ends_compare_nothing(tmp_path: Path) -> None:
-    path = written(
-        tmp_path,
-        {"setWeight": 0},
-        {"pause": {"duration": "1h"}},
-        {"setWeight": 20},
-        {"pause": {"duration": "1h2m3s"}},
-        {"pause": {"duration": 30}},
-        {"setWeight": 60},
-        {"pause": {"duration": "45"}},
-        {"setWeight": 100},
-        {"pause": {"duration": "9m"}},
-    )
+    pauses: dict[int, list[Any]] = {0: ["1h"], 20: ["1h2m3s", 30], 60: ["45"], 100: ["9m"]}
+    listed: list[object] = []
+    for weight, durations in pauses.items():
+        listed += [{"setWeight": weight}, *({"pause": {"duration": each}} for each in durations)]
+    path = written(tmp_path, *listed)
     assert steps.read(path).steps == (Step(20, 3753.0), Step(60, 45.0))
 
 
@@ -87,11 +77,8 @@ def test_a_background_that_would_never_begin_is_refused() -> None:
     ("listed", "fault"),
     [
         ([{"setWeight": 120}], r"steps\[0\]\.setWeight is 120"),
-        ([{"setWeight": True}], r"steps\[0\]\.setWeight is True"),
         ([{"setWeight": 20}, {"pause": {"duration": "2 minutes"}}], r"steps\[1\]\.pause\.duration is '2 minutes'"),
         ([{"setWeight": 20, "pause": {}}], r"steps\[0\] must hold one action"),
-        (["setWeight"], r"steps\[0\] must hold one action"),
-        ([{"setWeight": 20}, {"analysis": None}], r"steps\[1\]\.analysis must hold templates and args"),
         ([{"setWeight": 20}, {"analysis": {"args": ["a"]}}], r"steps\[1\]\.analysis must hold templates and args"),
         ([{"setWeight": 20}, {"analysis": {"templates": []}}], r"steps\[1\]\.analysis\.templates must name"),
         (
@@ -103,7 +90,6 @@ def test_a_background_that_would_never_begin_is_refused() -> None:
             r"steps\[1\]\.analysis\.dryRun is not understood",
         ),
         ([{"setWeight": 20}], "has no pause"),
-        ([], "has no pause"),
     ],
 )
 def test_steps_that_cannot_be_walked_are_refused(tmp_path: Path, listed: list[object], fault: str) -> None:
@@ -130,13 +116,10 @@ def test_a_rollout_that_ends_anywhere_before_its_pod_is_refused(tmp_path: Path) 
             steps.read(path)
 
 
-def test_steps_that_are_no_list_are_refused(tmp_path: Path) -> None:
+def test_steps_that_are_no_list_and_a_missing_rollout_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path)
     path.write_text(path.read_text().replace("steps: []", "steps: 5"))
-    with pytest.raises(Refusal, match="is not a list"):
-        steps.read(path)
-
-
-def test_a_missing_rollout_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"rollout\.yaml is missing"):
-        steps.read(tmp_path / "rollout.yaml")
+    for told in ("is not a list", r"rollout\.yaml is missing"):
+        with pytest.raises(Refusal, match=told):
+            steps.read(path)
+        path.unlink(missing_ok=True)

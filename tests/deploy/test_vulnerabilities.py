@@ -1,7 +1,5 @@
 """One issue about what a newer version fixes: opened, renewed, closed, and never about what nothing fixes yet."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.tree import Tree, digest
+from tests.deploy.tree import Tree, digest, passed
 from tests.github.hub import Hub
+from tests.support import gh
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    found = Hub(tmp_path / "hub")
-    for name, value in found.environment.items():
-        monkeypatch.setenv(name, value)
-    return found
+    return gh.install(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -57,6 +53,8 @@ def test_what_the_environments_run_is_looked_at_once(released: Tree) -> None:
 
 
 def test_one_issue_is_opened_renewed_and_closed(tree: Tree, hub: Hub, report: Callable[..., Path]) -> None:
+    passed(tree.deploy("vulnerabilities", "--found", str(report("locks"))))
+    assert issues(hub) == [], "where there is nothing none is opened"
     folder = report("m-1", ("openssl", "Low", ["3.1"]), ("zlib", "Critical", ["1.3"]), ("glibc", "High", []))
     report("locks", ("openssl", "Low", ["3.1"]))
     assert tree.deploy("vulnerabilities", "--found", str(folder)).code == 0
@@ -72,11 +70,6 @@ def test_one_issue_is_opened_renewed_and_closed(tree: Tree, hub: Hub, report: Ca
     answer = tree.deploy("vulnerabilities", "--found", str(folder))
     assert (answer.code, [each["state"] for each in issues(hub)]) == (0, ["closed"])
     assert "no issue is open" in answer.out
-
-
-def test_where_there_is_nothing_no_issue_is_opened(tree: Tree, hub: Hub, report: Callable[..., Path]) -> None:
-    assert tree.deploy("vulnerabilities", "--found", str(report("locks"))).code == 0
-    assert issues(hub) == []
 
 
 def test_a_package_cannot_break_the_table(tree: Tree, hub: Hub, report: Callable[..., Path]) -> None:

@@ -1,22 +1,23 @@
 """The walk through the steps, the load and the scrapes, on two servers inside the test's own loop."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import io
 import itertools
 import re
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import aiohttp
 import pytest
 from rich.console import Console
 
 from deploy.canary.judge import Limits, Verdict
 from deploy.rehearsal import meters, traffic
 from deploy.rehearsal.meters import Bounds, Meter
-from deploy.rehearsal.record import Pace
+from deploy.rehearsal.record import Pace, Rehearsal
 from deploy.rehearsal.screen import LABELS, Screen, title
 from deploy.rehearsal.traffic import Arm, Traffic
 from repo.lib.refusal import Refusal
@@ -33,6 +34,7 @@ def test_two_healthy_arms_are_promoted_after_every_weight() -> None:
     assert champion.errors == candidate.errors == 0
     assert done.kept.startswith("0 of ")
     assert done.kept.endswith("requests failed over 3 changes of weight and the stop of the old version")
+    without_a_terminal_there_are_plain_lines_and_in_one_a_table(done)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +102,7 @@ def test_a_champion_without_metrics_is_refused_and_a_candidate_without_them_abor
     assert "/metrics cannot be read" in done.reason
 
 
-def test_without_a_terminal_there_are_plain_lines_and_in_one_a_table() -> None:
-    done = walk(StubArm(), StubArm())
+def without_a_terminal_there_are_plain_lines_and_in_one_a_table(done: Rehearsal) -> None:
     plain = cast(Any, done).printed
     assert "\x1b" not in plain
     assert "25 % to the candidate" in plain
@@ -117,13 +118,18 @@ def test_without_a_terminal_there_are_plain_lines_and_in_one_a_table() -> None:
     assert places == sorted(places)  # what a person asks first
 
 
+@asynccontextmanager
+async def loaded(champion: StubArm, candidate: StubArm) -> AsyncIterator[tuple[Traffic, aiohttp.ClientSession]]:
+    async with champion.running(), candidate.running(), traffic.session() as client:
+        arms = Arm("champion", champion.address), Arm("candidate", candidate.address)
+        yield Traffic(*arms, bodies(), rate=200.0, seed=3), client
+
+
 def test_the_load_is_bounded_split_by_weight_and_in_few_hands() -> None:
     champion, candidate = StubArm(), StubArm(seconds=0.05)
 
     async def load() -> float:
-        async with champion.running(), candidate.running(), traffic.session() as client:
-            arms = Arm("champion", champion.address), Arm("candidate", candidate.address)
-            split = Traffic(*arms, bodies(), rate=200.0, seed=3)
+        async with loaded(champion, candidate) as (split, client):
             split.weight = 30
             start = time.monotonic()
             with pytest.raises(TimeoutError):
@@ -141,9 +147,7 @@ def test_the_warm_up_gives_both_arms_the_same_and_is_not_counted() -> None:
     champion, candidate = StubArm(), StubArm()
 
     async def warm() -> Traffic:
-        async with champion.running(), candidate.running(), traffic.session() as client:
-            arms = Arm("champion", champion.address), Arm("candidate", candidate.address)
-            split = Traffic(*arms, bodies(), rate=200.0, seed=3)
+        async with loaded(champion, candidate) as (split, client):
             await split.warm(client, 15)
             return split
 

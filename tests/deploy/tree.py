@@ -1,7 +1,5 @@
 """A small repository in which tests make releases; the fixture `tree` gives a fresh one as current directory."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +12,17 @@ from tests.support.passports import COUNTS, gate_names, judge, lock
 from tests.support.process import Answer
 from tests.support.specimens import KUBERNETES_NAME, MODEL, NAME, REGISTRY
 
-__all__ = [
-    "COUNTS",
-    "MODEL",
-    "NAME",
-    "Answer",
-    "Tree",
-    "content",
-    "digest",
-    "folder",
-    "gate_names",
-    "image",
-    "judge",
-    "lock",
-]
+__all__ = ["COUNTS", "MODEL", "NAME", "Answer", "Tree", "gate_names", "judge", "lock"]  # of support, and our own
+
+
+def passed(answer: Answer) -> Answer:
+    assert answer.code == 0, answer.out + answer.error
+    return answer
+
+
+def refused(answer: Answer, *told: str) -> None:
+    assert answer.code == 2, answer.out
+    assert [each for each in told if each not in answer.error] == [], answer.error
 
 
 def digest(letter: str) -> str:

@@ -1,7 +1,5 @@
 """A stand-in for BentoML that builds and serves in no time, so that tests can ask what happens around it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

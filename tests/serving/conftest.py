@@ -1,7 +1,5 @@
 """A repository with one toy model, its Bento and its server, made once for all serving tests."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A base that stands in for python:3.11-slim, and containers as the cluster starts them; both by podman."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import json

@@ -1,7 +1,5 @@
 """Building: the same content is the same Bento, other content another, and a fault is one sentence with what to do."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -105,35 +103,12 @@ def test_the_passport_gives_the_version_that_answers_name(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (
-            lambda: ONNX.unlink(),
-            rf"models/specimen_toy/model\.onnx cannot be read .*{RUN}",
-        ),
-        (
-            after(lambda: append(ONNX)),
-            rf"content\.onnx is not the hash of .*model\.onnx; run {RUN}",
-        ),
+        (lambda: ONNX.unlink(), rf"models/specimen_toy/model\.onnx cannot be read .*{RUN}"),
+        (after(lambda: append(ONNX)), rf"content\.onnx is not the hash of .*model\.onnx; run {RUN}"),
         (after(lambda: append(MODEL)), rf"content\.code is not the hash of .*; run {RUN}"),
-        (
-            after(lambda: append(toy.SCHEMA)),
-            r"content\.schema is not the hash of the present schema",
-        ),
-        (after(lambda: append("requirements/training.txt")), r"content\.requirements is not"),
-        (
-            after(lambda: toy.SCHEMA.with_name("data.dvc").write_text("outs: [{md5: other, size: 1, nfiles: 1}]")),
-            r"content\.data is not",
-        ),
         (lambda: stamp(content={}), rf"passport\.yaml: content\.onnx is not .*{RUN}"),
-        (lambda: stamp(content="none"), rf"passport\.yaml: content\.onnx is not .*{RUN}"),
-        (
-            lambda: stamp(version="0123456789ab"),
-            rf"version 0123456789ab does not fit .*{RUN}",
-        ),
+        (lambda: stamp(version="0123456789ab"), rf"version 0123456789ab does not fit .*{RUN}"),
         (lambda: stamp(content=None), r"passport\.yaml cannot be read \(content is missing\)"),
-        (
-            lambda: stamp(champion=None),
-            rf"passport\.yaml cannot be read \(champion is missing\); .*{RUN}",
-        ),
         (after(lambda: (BUILD / "passport.yaml").write_text("[: {")), r"passport\.yaml cannot be read"),
         (lambda: LOCK.unlink(), r"requirements/serving\.txt cannot be read .*`make lock`"),
         (lambda: LOCK.write_text("# none\n"), r"serving\.txt does not pin bentoml, onnxruntime, uvloop.*`make lock`"),
@@ -202,7 +177,7 @@ def test_two_builds_at_once_make_one_bento(tmp_path: Path, monkeypatch: pytest.M
     assert (first / "bento.yaml").is_file()
 
 
-def test_a_killed_build_leaves_nothing_that_later_verbs_would_take(
+def test_a_killed_build_leaves_nothing_to_take(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bentomls.install(tmp_path, monkeypatch, before_building="os.killpg(0, signal.SIGKILL)")
@@ -219,9 +194,7 @@ def test_a_killed_build_leaves_nothing_that_later_verbs_would_take(
     assert made.is_dir()
 
 
-def test_an_interrupted_build_leaves_nothing_at_all(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_build_leaves_nothing(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt = "os.kill(os.getppid(), signal.SIGINT)\n    signal.pause()"
     bentomls.install(tmp_path, monkeypatch, before_building=interrupt)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

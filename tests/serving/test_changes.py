@@ -1,7 +1,5 @@
 """What a change of the contract does to callers: every kind of break and of widening, and the verb in a repository."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from serving import contract
 from serving.lib import compatibility
 from serving.runtime import request
 from serving.runtime.request import FLOAT32_MAX, INT64
+from serving.runtime.telemetry import Telemetry
 from tests.conftest import Once
 from tests.serving import toy
 from tests.support import trees
@@ -46,67 +45,37 @@ def lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 text, number = ({"kind": kind} for kind in ("string", "number"))
 # One feature -> another -> the line; read backwards, what breaks widens, and the other way round.
-NARROWER: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
-    "null": ({"nullable": True}, {}, "null: allowed -> refused", "null: refused -> allowed"),
-    "type": (number, {}, "type: number -> integer", "type: integer -> number"),
-    "min": ({"min": 1}, {"min": 2}, "lower limit: at least 1 -> at least 2", "lower limit: at least 2 -> at least 1"),
-    "new min": ({}, {"min": 2}, "lower limit: none -> at least 2", "lower limit: at least 2 -> none"),
-    "max": ({"max": 9}, {"max": 8}, "upper limit: at most 9 -> at most 8", "upper limit: at most 8 -> at most 9"),
-    "new max": ({}, {"max": 8}, "upper limit: none -> at most 8", "upper limit: at most 8 -> none"),
-    "above": (
-        number | {"above": 1},
-        number | {"above": 1.5},
-        "lower limit: above 1 -> above 1.5",
-        "lower limit: above 1.5 -> above 1",
-    ),
-    "below": (
-        number | {"below": 9},
-        number | {"below": 8},
-        "upper limit: below 9 -> below 8",
-        "upper limit: below 8 -> below 9",
-    ),
-    "open below": (
-        number | {"min": 0},
-        number | {"above": 0},
-        "lower limit: at least 0 -> above 0",
-        "lower limit: above 0 -> at least 0",
-    ),
-    "open above": (
-        number | {"max": 0},
-        number | {"below": 0},
-        "upper limit: at most 0 -> below 0",
-        "upper limit: below 0 -> at most 0",
-    ),
-    "allowed": (
-        text | {"allowed": ["a", "b"]},
-        text | {"allowed": ["b"]},
-        "allowed: a -> no longer allowed",
-        "allowed: not allowed -> a",
-    ),
-    "a list": (
-        text,
-        text | {"allowed": ["a"]},
-        "allowed: any -> a",
-        "allowed: not allowed -> others",
-    ),
-    "a list for a range": (
-        {"min": 1, "max": 9},
-        {"allowed": [1, 2]},
-        "allowed: any -> 1, 2",
-        "allowed: not allowed -> others",
-    ),
-    "new pattern": (text, text | {"pattern": "^a"}, "pattern: none -> ^a", "pattern: ^a -> none"),
+NARROWER: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "null": ({"nullable": True}, {}, "null: allowed -> refused"),
+    "type": (number, {}, "type: number -> integer"),
+    "min": ({"min": 1}, {"min": 2}, "lower limit: at least 1 -> at least 2"),
+    "new min": ({}, {"min": 2}, "lower limit: none -> at least 2"),
+    "max": ({"max": 9}, {"max": 8}, "upper limit: at most 9 -> at most 8"),
+    "new max": ({}, {"max": 8}, "upper limit: none -> at most 8"),
+    "above": (number | {"above": 1}, number | {"above": 1.5}, "lower limit: above 1 -> above 1.5"),
+    "below": (number | {"below": 9}, number | {"below": 8}, "upper limit: below 9 -> below 8"),
+    "open below": (number | {"min": 0}, number | {"above": 0}, "lower limit: at least 0 -> above 0"),
+    "open above": (number | {"max": 0}, number | {"below": 0}, "upper limit: at most 0 -> below 0"),
+    "allowed": (text | {"allowed": ["a", "b"]}, text | {"allowed": ["b"]}, "allowed: a -> no longer allowed"),
+    "a list": (text, text | {"allowed": ["a"]}, "allowed: any -> a"),
+    "a list for a range": ({"min": 1, "max": 9}, {"allowed": [1, 2]}, "allowed: any -> 1, 2"),
+    "new pattern": (text, text | {"pattern": "^a"}, "pattern: none -> ^a"),
 }
 
 
 @pytest.mark.parametrize("name", NARROWER)
 def test_what_narrows_breaks_and_backwards_it_widens(name: str) -> None:
-    old, new, breaks, widens = NARROWER[name]
-    before, after = (whole(feature(**keys)) for keys in (old, new))
-    (broken,), (widened,) = lines(before, after), lines(after, before)
+    old, new, breaks = NARROWER[name]
+    wider, narrower = (whole(feature(**keys)) for keys in (old, new))
+    (broken,), (widened,) = lines(wider, narrower), lines(narrower, wider)
     assert broken.startswith(f"breaks: x: {breaks}: callers ")
     assert broken.endswith("refused")
-    assert widened.startswith(f"widens: x: {widens}: callers may ")
+    what, _, change = breaks.partition(": ")
+    before, after = change.split(" -> ")
+    backwards = f"{after} -> {before}"
+    if what == "allowed":
+        backwards = f"not allowed -> {'others' if before == 'any' else before}"
+    assert widened.startswith(f"widens: x: {what}: {backwards}: callers may ")
 
 
 def test_a_break_is_one_that_the_service_refuses() -> None:
@@ -129,15 +98,11 @@ def _passes(decode: Callable[[bytes], Any], value: Any) -> bool:
     return True
 
 
-REQUEST = {"max_rows": "rows", "max_body_bytes": "bytes"}
-
-
-@pytest.mark.parametrize("key", REQUEST)
-def test_a_smaller_request_breaks_and_a_larger_one_widens(key: str) -> None:
+@pytest.mark.parametrize(("key", "unit"), [("max_rows", "rows"), ("max_body_bytes", "bytes")])
+def test_a_smaller_request_breaks_and_a_larger_one_widens(key: str, unit: str) -> None:
     before, after = whole(), whole(**{key: 100})
-    message = f"{key}: {before[key]} -> 100: callers that send more {REQUEST[key]} are refused"
-    assert lines(before, after) == [f"breaks: {message}"]
-    assert lines(after, before) == [f"widens: {key}: 100 -> {before[key]}: callers may send more {REQUEST[key]}"]
+    assert lines(before, after) == [f"breaks: {key}: {before[key]} -> 100: callers that send more {unit} are refused"]
+    assert lines(after, before) == [f"widens: {key}: 100 -> {before[key]}: callers may send more {unit}"]
 
 
 @pytest.mark.parametrize(("nullable", "effect"), [(False, "breaks"), (True, "widens")])
@@ -160,7 +125,7 @@ def test_text_and_numbers_have_nothing_in_common(old: str, new: str) -> None:
 
 def test_another_pattern_breaks_because_two_cannot_be_compared() -> None:
     (line,) = lines(whole(feature(**text, pattern="^a")), whole(feature(**text, pattern="^[ab]")))
-    assert line == "breaks: x: pattern: ^a -> ^[ab]: callers whose text does not match are refused"
+    assert line == "breaks: x: pattern: ^a -> ^[ab]: callers that send text that does not match are refused"
 
 
 def test_some_values_may_come_while_others_go() -> None:
@@ -177,9 +142,7 @@ def test_some_values_may_come_while_others_go() -> None:
         ({"allowed": ["a", "ab"], **text}, {"pattern": "^a$", **text}, "ab"),
     ],
 )
-def test_of_a_list_that_goes_what_is_still_taken_breaks_nobody(
-    old: dict[str, Any], new: dict[str, Any], gone: str
-) -> None:
+def test_of_a_list_that_goes_what_is_taken_breaks_nobody(old: dict[str, Any], new: dict[str, Any], gone: str) -> None:
     first, second = lines(whole(feature(**old)), whole(feature(**new)))
     assert first.startswith(f"breaks: x: allowed: {gone} -> no longer allowed")
     assert second.startswith("widens: x: allowed: not allowed -> others")
@@ -188,17 +151,22 @@ def test_of_a_list_that_goes_what_is_still_taken_breaks_nobody(
 def test_equal_limits_in_other_words_are_no_change() -> None:
     assert lines(whole(feature(above=0, below=9)), whole(feature(min=1, max=8))) == []
     assert lines(whole(feature("x"), feature("y")), whole(feature("y"), feature("x"))) == []
+    assert lines(whole(), whole(version="other", onnx_sha256="other", slow_ms=2.0)) == []  # what no caller sees
 
 
-@pytest.mark.parametrize("key", ["version", "onnx_sha256", "slow_ms"])
-def test_what_no_caller_sees_is_no_change(key: str) -> None:
-    assert lines(whole(), whole(**{key: "other"})) == []
-
-
-@pytest.mark.parametrize(("key", "value"), [("latency_budget_ms", 5.0), ("description", "other")])
-def test_what_only_answers_or_words_differ_in_says_otherwise(key: str, value: Any) -> None:
-    (line,) = lines(whole(), whole(**{key: value}))
-    assert line.startswith(f"changes meaning: {key}: {whole()[key]} -> {value}: ")
+@pytest.mark.parametrize(
+    ("after", "line"),
+    [
+        (whole(feature(), latency_budget_ms=5.0), "latency_budget_ms: 10.0 -> 5.0: "),
+        (whole(feature(), description="other"), "description: d -> other: "),
+        (whole(feature(unit="kg")), "x: unit: none -> kg: "),
+        (whole(feature(description="other")), "x: description: x -> other: "),
+        (whole(feature(example=2)), "x: example: 1 -> 2: "),
+    ],
+)
+def test_what_only_answers_or_words_differ_in_says_otherwise(after: dict[str, Any], line: str) -> None:
+    (found,) = lines(whole(feature()), after)
+    assert found.startswith(f"changes meaning: {line}")
 
 
 @pytest.mark.parametrize(
@@ -241,13 +209,6 @@ def test_a_contract_that_held_the_threshold_itself_is_one_of_scores() -> None:
     assert line.startswith("breaks: answer: field: scores -> predictions: ")
 
 
-@pytest.mark.parametrize(("key", "value"), [("unit", "kg"), ("description", "other"), ("example", 2)])
-def test_what_a_feature_is_said_to_be_says_otherwise(key: str, value: Any) -> None:
-    (line,) = lines(whole(feature()), whole(feature(**{key: value})))
-    assert line.startswith(f"changes meaning: x: {key}: ")
-    assert f"-> {value}: " in line
-
-
 def test_breaks_come_first_and_a_raised_api_declares_them() -> None:
     before = whole(feature(), api=2)
     found = lines(before, whole(feature(description="other", min=0), api=3, max_rows=300))
@@ -271,6 +232,61 @@ def test_markdown_shows_a_pattern_as_it_stands() -> None:
     assert row.count("|") == 5
     assert not set("_*\\^") & set(row.replace("**breaks**", ""))
     assert "&#94;&#40;a&#124;b&#41;&#92;&#124;&#95;x&#95;&#42;&#36;" in row
+
+
+# A feature that a model no longer reads is accepted and ignored: both arms of a canary answer its callers.
+
+BOTH = whole(feature(), feature("y"))
+DROPPED = whole(feature()) | {"dropped": ["y"]}
+
+
+def decoded(contract: dict[str, Any], *rows: dict[str, Any]) -> tuple[list[tuple[Any, ...]], list[str]]:
+    noticed: list[str] = []
+    return request.decoder(contract, noticed.append)(json.dumps({"rows": rows}).encode()), noticed
+
+
+@pytest.mark.parametrize("value", [1.5, None, [1, {"a": 2}]])
+def test_whatever_is_sent_of_it_is_accepted_ignored_and_counted_once(value: Any) -> None:
+    assert decoded(DROPPED, {"x": 1, "y": value}, {"x": 2, "y": value}) == ([(1,), (2,)], ["y"])
+    request.models(DROPPED)[0].model_validate({"rows": [{"x": 1, "y": value}]})
+
+
+def test_who_does_not_send_it_is_not_counted() -> None:
+    assert decoded(DROPPED, {"x": 1}) == ([(1,)], [])
+
+
+def test_any_other_key_is_refused_as_before() -> None:
+    with pytest.raises(ValueError, match="unknown field"):
+        decoded(DROPPED, {"x": 1, "z": 1})
+
+
+def test_openapi_says_that_it_is_deprecated() -> None:
+    schema = request.models(DROPPED)[0].model_json_schema()
+    row = next(each for name, each in schema["$defs"].items() if name == "Row")
+    assert row["properties"]["y"]["deprecated"] is True
+    assert "y" not in row["required"]
+    assert "deprecated" not in row["properties"]["x"]
+
+
+def test_metrics_count_who_still_sends_it_from_zero_on() -> None:
+    telemetry = Telemetry(DROPPED)
+    assert 'ml_dropped_total{feature="y",model="m",version="v"} 0.0' in telemetry.exposition().decode()
+    telemetry.noticed("y")
+    assert 'ml_dropped_total{feature="y",model="m",version="v"} 1.0' in telemetry.exposition().decode()
+
+
+def test_to_drop_a_feature_breaks_nobody_and_to_refuse_it_is_declared() -> None:
+    (printed,) = lines(BOTH, DROPPED)
+    assert printed.startswith("changes meaning: y: a feature -> dropped: they may stop sending it")
+    (broken,) = lines(DROPPED, whole(feature()))
+    assert broken.startswith("breaks: y: dropped -> none: callers that still send it are refused")
+    declared = lines(DROPPED, whole(feature(), api=2))
+    assert any(line.startswith("breaks, declared by api 2: y: dropped -> none") for line in declared)
+
+
+def test_the_message_names_the_way_that_breaks_nobody() -> None:
+    assert "name it in serving.dropped" in lines(BOTH, whole(feature()))[0]
+    assert "let it be null first" in lines(whole(feature()), BOTH)[0]
 
 
 REPORT = toy.MODEL / "build/contract.md"
@@ -373,10 +389,8 @@ def test_the_base_is_derived_by_its_own_code(base: Path) -> None:
     git("checkout", "--quiet", "-B", "change")
     SETTINGS.write_bytes(present)
     done = ask(base)
-    assert (done.code, done.out.splitlines()[0]) == (
-        1,
-        "breaks: max_rows: 6 -> 5: callers that send more rows are refused",
-    )
+    said = "breaks: max_rows: 6 -> 5: callers that send more rows are refused"
+    assert (done.code, done.out.splitlines()[0]) == (1, said)
 
 
 def test_a_new_model_is_called_by_nobody(base: Path) -> None:

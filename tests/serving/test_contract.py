@@ -1,7 +1,5 @@
 """What the contract takes from a schema, what it refuses to leave out, and that it carries everything."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -47,12 +45,6 @@ def test_the_contract_names_model_file_and_limits(contract: dict[str, Any]) -> N
     assert contract["version"] == f"onnx-{contract['onnx_sha256'][:12]}"
 
 
-def test_a_contract_without_a_file_compares_two_commits() -> None:
-    found = derivation.derive(config.load(NAME, check_columns=False))
-    assert found["onnx_sha256"] is None
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-
-
 @pytest.mark.parametrize(
     ("field", "pattern", "accepted", "refused"),
     [
@@ -82,20 +74,16 @@ def test_text_checks_become_the_pattern_that_pandera_enforces(
     ("kind", "field", "words"),
     [
         (int, pa.Field(ne=3), "cannot enforce the check 'not_equal_to'"),
-        (str, pa.Field(notin=["a"]), "cannot enforce the check 'notin'"),
         (int, pa.Field(nullable=True), "has no null"),
         (float, pa.Field(isin=[0.1, 0.2]), "allowed floats"),
         (str, pa.Field(isin=["a"], str_matches="a"), "keep the list alone"),
         (str, pa.Field(str_matches="^b$"), 'add one to its field as `metadata={"example": "…"}`'),
         (str, pa.Field(str_matches="^b$", metadata={"example": "a"}), "the example 'a' is refused"),
-        (int, pa.Field(ge=1, metadata={"example": 0}), "the example 0 is refused"),
         (int, pa.Field(in_range=(0, 9), ge=1), "two checks set 'min'"),
         (int, pa.Field(isin=[1.5]), "the allowed value 1.5 is no integer"),
         (float, pa.Field(ge=float("inf")), "no value is on the right side"),
-        (float, pa.Field(le=float("nan")), "no value is on the right side"),
         (str, pa.Field(ge="a"), "cannot compare with 'a'"),
         (bool, pa.Field(), "must be text, an integer or a float"),
-        (pl.Date, pa.Field(), "must be text, an integer or a float"),
     ],
 )
 def test_what_the_service_could_not_enforce_is_refused_with_file_and_column(
@@ -115,7 +103,6 @@ def test_what_the_service_could_not_enforce_is_refused_with_file_and_column(
         (int, {"ge": 0, "le": float("inf")}, {"min": 0, "max": 2**63 - 1}),
         (int, {"isin": np.array([3, 1])}, {"allowed": [3, 1]}),
         (int, {"isin": {30, 4, 12}}, {"allowed": [4, 12, 30]}),
-        (int, {"isin": [1.0, 2.0]}, {"allowed": [1, 2]}),
         (str, {"isin": frozenset("cab")}, {"allowed": ["a", "b", "c"]}),
         (float, {"in_range": (np.float64(0.25), np.float32(5))}, {"min": 0.25, "max": 5.0}),
         (float, {"ge": 0, "le": 1e300}, {"min": 0, "max": request.FLOAT32_MAX}),
@@ -152,5 +139,7 @@ def test_a_name_that_no_key_of_a_request_can_have_is_refused(
 def test_the_contract_says_its_number_and_starts_at_1() -> None:
     model = config.load(NAME, check_columns=False)
     served = model.model_copy(update={"serving": model.serving.model_copy(update={"api": 7})})
-    assert derivation.derive(served)["api"] == 7
+    found = derivation.derive(served)
+    assert (found["api"], found["onnx_sha256"]) == (7, None)  # without a file it compares two commits
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert config.Serving.model_fields["api"].default == 1

@@ -1,7 +1,5 @@
 """The image as a real builder makes it: what is in it, and that it serves where it may write nothing but /tmp."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -139,9 +137,7 @@ def test_nothing_of_this_machines_pip_or_proxy_is_in_it(files: dict[str, tuple[t
     assert not [name for name in files if re.search(r"/etc/pip\.conf|/run/secrets", name)]
 
 
-def test_what_it_adds_belongs_to_root_and_everyone_may_read_it(
-    files: dict[str, tuple[tarfile.TarInfo, bool]],
-) -> None:
+def test_what_it_adds_is_roots_and_everyone_may_read_it(files: dict[str, tuple[tarfile.TarInfo, bool]]) -> None:
     ours = [member for name, (member, _) in files.items() if re.match(r"/(environment|bytecode|bento)/", name)]
     assert len(ours) > 1000
     for member in ours:

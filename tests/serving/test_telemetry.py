@@ -1,7 +1,5 @@
 """The metrics that the judge and the monitoring stand on."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -11,13 +9,8 @@ from serving.runtime.errors import KINDS
 from serving.runtime.telemetry import Telemetry, bounds
 from tests.support.answers import NUMBERS, SCORES
 
-CONTRACT: dict[str, Any] = {
-    "model": "specimen_toy",
-    "version": "abc",
-    "latency_budget_ms": 10.0,
-    "slow_ms": 4.2,
-    "answer": SCORES,
-}
+NAMES: dict[str, Any] = {"model": "specimen_toy", "version": "abc"}
+CONTRACT: dict[str, Any] = {**NAMES, "latency_budget_ms": 10.0, "slow_ms": 4.2, "answer": SCORES}
 
 
 def series(telemetry: Telemetry) -> dict[tuple[Any, ...], float]:
@@ -51,38 +44,28 @@ def test_a_request_of_many_rows_counts_once() -> None:
     assert bins == [0.25, 0.5, 0, 1, 0, 0, 0, 0, 0, 0.25]
 
 
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize(
-    ("score", "bin_"), [(0.0, 0), (0.0999, 0), (0.1, 1), (0.3, 3), (0.7, 7), (0.999, 9), (1.0, 9), (-3.0, 0), (7.0, 9)]
-)
-def test_a_score_falls_into_its_tenth_whatever_the_number_of_rows(score: float, bin_: int, count: int) -> None:
-    telemetry = Telemetry(CONTRACT)
-    telemetry.answered(0.001, [score] * count, positives=0)
-    assert series(telemetry)[("ml_score_bin_total", str(bin_))] == 1
+EDGES = NUMBERS | {"edges": [float(edge) for edge in range(-40, 50, 10)]}
+NAMED = NUMBERS | {"names": [str(place) for place in range(12)]}
 
 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize(
     ("answer", "value", "bin_"),
     [
-        ({"edges": [float(edge) for edge in range(-40, 50, 10)]}, -40.0, 1),
-        ({"edges": [float(edge) for edge in range(-40, 50, 10)]}, 1e9, 9),
-        ({"edges": [0.0] * 7 + [1.0, 2.0]}, 0.0, 7),  # of which seven tenths are the same
-        ({"names": [str(place) for place in range(12)]}, 0, 0),
-        ({"names": [str(place) for place in range(12)]}, 8, 8),
-        ({"names": [str(place) for place in range(12)]}, 11, 9),
+        *((SCORES, *case) for case in ((0.0, 0), (0.0999, 0), (0.1, 1), (0.3, 3), (0.7, 7), (1.0, 9), (-3.0, 0))),
+        (EDGES, -40.0, 1),
+        (EDGES, 1e9, 9),
+        (NUMBERS | {"edges": [0.0] * 7 + [1.0, 2.0]}, 0.0, 7),  # of which seven tenths are the same
+        *((NAMED, *case) for case in ((0, 0), (8, 8), (11, 9))),
     ],
 )
-def test_a_number_falls_between_its_edges_and_a_label_into_a_bin_of_its_own(
-    answer: dict[str, Any], value: float, bin_: int, count: int
-) -> None:
-    telemetry = Telemetry({**CONTRACT, "answer": NUMBERS | answer})
+def test_each_value_falls_into_its_bin(answer: dict[str, Any], value: float, bin_: int, count: int) -> None:
+    telemetry = Telemetry({**CONTRACT, "answer": answer})
     telemetry.answered(0.001, [value] * count, positives=0)
     found = series(telemetry)
-    assert [found[("ml_score_bin_total", str(index))] for index in range(10)] == [
-        float(each == bin_) for each in range(10)
-    ]
-    assert ("ml_positive_total",) not in found
+    bins = [found[("ml_score_bin_total", str(index))] for index in range(10)]
+    assert bins == [float(each == bin_) for each in range(10)]
+    assert (("ml_positive_total",) in found) == (answer is SCORES)
 
 
 def test_errors_are_requests_too_and_are_counted_by_reason() -> None:

@@ -1,7 +1,5 @@
 """Requests that are ready together share an inference, and none of them can tell but by its speed."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from typing import Any
@@ -48,15 +46,12 @@ def test_an_inference_never_has_more_rows_than_one_request_may() -> None:
     assert model.sizes == [6, 6, 3]
 
 
-def test_a_request_that_fails_takes_nobody_with_it() -> None:
+def test_a_request_that_fails_takes_nobody_with_it_and_is_tried_once_alone() -> None:
     model = Model()
     one, bad, two = together(Turns(model, 10), [1.0], [-1.0], [2.0])
     assert (one, two) == ([1.0], [2.0])
     assert isinstance(bad, ArithmeticError)
-
-
-def test_a_request_alone_is_tried_once() -> None:
-    model = Model()
+    model.sizes.clear()
     assert [type(found) for found in together(Turns(model, 10), [-1.0])] == [ArithmeticError]
     assert model.sizes == [1]
 

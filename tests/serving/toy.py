@@ -1,7 +1,5 @@
 """Small models of every kind of column, one of each task: graphs, a repository that holds them, and ways to ask."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import io
@@ -12,10 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from models.lib.tasks.task import settings
 from repo.lib import command
@@ -51,80 +47,68 @@ NOTES: dict[str, dict[str, Any]] = {"binary": {}, "multiclass": {"names": CLASSE
 ROW: dict[str, Any] = {"kind": "a", "code": "ABC", "count": 3, "size": 2, "amount": 1.5, "weight": 2.5, "free": 0.1}
 
 
-def constant(name: str, values: Any) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.asarray(values, np.float32), name)
-
-
-TAILS: dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProto], str, list[Any]]] = {
-    # From `score` to the output of a task: nodes, constants, the output and its shape.
-    "binary": ([], [], "score", ["rows"]),
+# score = sigmoid(amount / 100) * half + kind + code; NaN where amount is 666, an error where count is over 99.
+GRAPH = """
+<ir_version: 10, opset_import: ["": 20, "ai.onnx.ml": 3]>
+toy (string[rows] kind, string[rows] code, int64[rows] count, int64[rows] size,
+     float[rows] amount, float[rows] weight, float[rows] free) => (float[{SHAPE}] {OUTPUT}) {
+    zero = Constant<value_float = 0.0>()
+    hundredth = Constant<value_float = 0.01>()
+    half = Constant<value_float = {HALF}>()
+    beast = Constant<value_float = 666.0>()
+    many = Constant<value_ints = [100]>()
+    table = ConstantOfShape(many)
+    of_kind = ai.onnx.ml.LabelEncoder<
+        keys_strings = ["a", "b", "ü"], values_floats = [0.0, 0.3, 0.4], default_float = 0.0>(kind)
+    of_code = ai.onnx.ml.LabelEncoder<keys_strings = [""], values_floats = [0.05], default_float = 0.0>(code)
+    missing = IsNaN(amount)
+    filled = Where(missing, zero, amount)
+    scaled = Mul(filled, hundredth)
+    squeezed = Sigmoid(scaled)
+    halved = Mul(squeezed, half)
+    distance = Sub(filled, beast)
+    nothing = Div(zero, distance)
+    looked_up = Gather(table, count)
+    score = Sum(halved, nothing, looked_up, of_kind, of_code)
+    {TAIL}
+}
+"""
+# From `score` to the output of a task, its name and shape: of classes it is the first one's probability, of which the
+# others share the rest 3 to 1; a number is 100 * it - 20.
+TAILS = {
+    "binary": ("", "score", "rows"),
     "multiclass": (
-        [
-            helper.make_node("Unsqueeze", ["score", "last"], ["first"]),
-            helper.make_node("Sub", ["certain", "first"], ["left"]),
-            helper.make_node("Mul", ["left", "parts"], ["others"]),
-            helper.make_node("Concat", ["first", "others"], ["probabilities"], axis=1),
-        ],
-        [numpy_helper.from_array(np.array([1]), "last"), constant("certain", 1), constant("parts", [[0.75, 0.25]])],
+        """
+        last = Constant<value_ints = [1]>()
+        certain = Constant<value_float = 1.0>()
+        parts = Constant<value = float[1, 2] {0.75, 0.25}>()
+        first = Unsqueeze(score, last)
+        left = Sub(certain, first)
+        others = Mul(left, parts)
+        probabilities = Concat<axis = 1>(first, others)
+        """,
         "probabilities",
-        ["rows", 3],
+        "rows, 3",
     ),
     "regression": (
-        [
-            helper.make_node("Div", ["score", "hundredth"], ["hundreds"]),
-            helper.make_node("Sub", ["hundreds", "twenty"], ["prediction"]),
-        ],
-        [constant("twenty", 20)],
+        """
+        hundreds = Div(score, hundredth)
+        twenty = Constant<value_float = 20.0>()
+        prediction = Sub(hundreds, twenty)
+        """,
         "prediction",
-        ["rows"],
+        "rows",
     ),
 }
 
 
 def graph(task: str = "binary", half: float = 0.5, noted: dict[str, Any] | None = None) -> bytes:
-    """score = sigmoid(amount / 100) * half + kind + code; NaN where amount is 666, an error where count is over 99.
-
-    Of classes it is the first one's probability, of which the others share the rest 3 to 1; a number is 100 * it - 20.
-    """
-
-    def encoder(name: str, keys: list[str], values: list[float]) -> onnx.NodeProto:
-        return helper.make_node(
-            "LabelEncoder",
-            [name],
-            [f"{name}_value"],
-            domain="ai.onnx.ml",
-            keys_strings=keys,
-            values_floats=values,
-            default_float=0.0,
-        )
-
-    nodes = [
-        encoder("kind", ["a", "b", "ü"], [0.0, 0.3, 0.4]),
-        encoder("code", [""], [0.05]),
-        helper.make_node("IsNaN", ["amount"], ["missing"]),
-        helper.make_node("Where", ["missing", "zero", "amount"], ["filled"]),
-        helper.make_node("Mul", ["filled", "hundredth"], ["scaled"]),
-        helper.make_node("Sigmoid", ["scaled"], ["squeezed"]),
-        helper.make_node("Mul", ["squeezed", "half"], ["halved"]),
-        helper.make_node("Sub", ["filled", "beast"], ["distance"]),
-        helper.make_node("Div", ["zero", "distance"], ["nothing"]),
-        helper.make_node("Gather", ["table", "count"], ["looked_up"]),
-        helper.make_node("Sum", ["halved", "nothing", "looked_up", "kind_value", "code_value"], ["score"]),
-    ]
-    more, own, output, shape = TAILS[task]
-    nodes += more
-    kinds = {"kind": "STRING", "code": "STRING", "count": "INT64", "size": "INT64"}
-    inputs = [
-        helper.make_tensor_value_info(name, getattr(TensorProto, kinds.get(name, "FLOAT")), ["rows"]) for name in ROW
-    ]
-    outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)]
-    constants = [constant("zero", 0), constant("hundredth", 0.01), constant("half", half), constant("beast", 666)]
-    constants += [constant("table", [0] * 100), *own]
-    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)]
-    model = helper.make_model(helper.make_graph(nodes, "toy", inputs, outputs, constants), opset_imports=opsets)
-    model.ir_version = 10
+    """The file of a task, with its notes or those that are given."""
+    tail, output, shape = TAILS[task]
+    text = GRAPH.replace("{TAIL}", tail).replace("{OUTPUT}", output).replace("{SHAPE}", shape)
+    model = onnx.parser.parse_model(text.replace("{HALF}", str(half)))
     notes = NOTES[task] if noted is None else noted
-    helper.set_model_props(model, {key: json.dumps(value) for key, value in notes.items()})
+    onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in notes.items()})
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 

@@ -1,25 +1,16 @@
 """Analysis that would fail to start, never end, or never judge: Rollouts finds out in the middle of a canary."""
 
-from __future__ import annotations
-
+import json
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from deploy.canary import durations, template
 from deploy.canary.condition import Condition
-from deploy.checks.rendering import Rendering
-from deploy.checks.rules.runs import (
-    BACKGROUND,
-    BEFORE,
-    HASHES,
-    asks_prometheus,
-    length,
-    metrics_of,
-    placeholders,
-    refused,
-    runs,
-)
-from deploy.checks.rules.strategy import weights
+from deploy.canary.template import PLACEHOLDER
+from deploy.checks.rendering import Object, Rendering
+from deploy.checks.rules.runs import BACKGROUND, BEFORE, HASHES, asks_prometheus, metrics_of, refused, runs
+from deploy.checks.rules.strategy import CANARY, steps, weights
 from deploy.lib.rules import Finding
 from repo.lib.refusal import Refusal
 
@@ -28,6 +19,18 @@ LIMITS = {
     "inconclusiveLimit": "0 unless it is set: one measurement without data would stop the canary",
     "consecutiveErrorLimit": "4 unless it is set: a restart of Prometheus would abort a healthy canary",
 }
+
+
+def placeholders(each: Object) -> set[str]:
+    """Names of the arguments that a template's metrics use."""
+    return {name.removeprefix("args.") for name in PLACEHOLDER.findall(json.dumps(metrics_of(each)))}
+
+
+def length(canary: dict[str, Any], start: int = 0) -> float:
+    """Seconds that the pauses from step `start` on take; infinite with one that waits for a person."""
+    pauses = [step["pause"] for step in (canary.get("steps") or [])[start:] if "pause" in step]
+    listed = [(pause or {}).get("duration") for pause in pauses]
+    return sum(float("inf") if each is None else durations.seconds(each, "pause.duration") for each in listed)
 
 
 def arguments_fit(rendering: Rendering) -> Iterator[Finding]:
@@ -48,9 +51,8 @@ def arguments_are_used(rendering: Rendering) -> Iterator[Finding]:
             if name not in placeholders(each):
                 yield each.finding("spec.args", f"declares {name}, which no metric uses", "remove it, or use it")
         for name in sorted(placeholders(each) - set(counted)):
-            yield each.finding(
-                "spec.metrics", f"uses {{{{args.{name}}}}}, which spec.args does not declare", "declare it"
-            )
+            wrong = f"uses {{{{args.{name}}}}}, which spec.args does not declare"
+            yield each.finding("spec.metrics", wrong, "declare it")
 
 
 def metrics_can_be_read(rendering: Rendering) -> Iterator[Finding]:
@@ -174,29 +176,11 @@ def promotion_is_not_judged_by_absent_traffic(rendering: Rendering) -> Iterator[
 
 
 def pauses_can_be_read(rendering: Rendering) -> Iterator[Finding]:
-    for rollout in rendering.of("Rollout"):
-        canary = (rollout.spec.get("strategy") or {}).get("canary") or {}
-        for number, step in enumerate(canary.get("steps") or []):
-            duration = (step.get("pause") or {}).get("duration")
-            at = f"spec.strategy.canary.steps[{number}].pause.duration"
-            try:
-                if duration is not None and durations.seconds(duration, at) <= 0:
-                    yield rollout.finding(at, f"is {duration}, no time at all", "make it longer, or remove the step")
-            except Refusal:
-                yield rollout.finding(at, f"is {duration!r}", "write it like 30s, 2m or 1h")
-
-
-RULES = (
-    arguments_fit,
-    arguments_are_used,
-    metrics_can_be_read,
-    metrics_have_their_own_names,
-    conditions_are_guarded,
-    limits_are_stated,
-    runs_end,
-    pauses_can_be_read,
-    background_watches_to_the_end,
-    hashes_tell_the_arms,
-    nothing_is_only_a_trial,
-    promotion_is_not_judged_by_absent_traffic,
-)
+    for rollout, number, step in steps(rendering):
+        duration = (step.get("pause") or {}).get("duration")
+        at = f"{CANARY}.steps[{number}].pause.duration"
+        try:
+            if duration is not None and durations.seconds(duration, at) <= 0:
+                yield rollout.finding(at, f"is {duration}, no time at all", "make it longer, or remove the step")
+        except Refusal:
+            yield rollout.finding(at, f"is {duration!r}", "write it like 30s, 2m or 1h")

@@ -1,7 +1,5 @@
 """What a canary is judged by must come, and must be the canary's own: queries, scrapes, steps that wait for them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -20,23 +18,24 @@ from serving.runtime.telemetry import Telemetry
 
 HASH = "rollouts_pod_template_hash"  # the pod's label, as PodMonitor writes it to every series
 ADDED = {"job", "namespace", "pod", "container", "endpoint", "instance", HASH}  # to every series, by Prometheus
-SCRAPE = 30.0  # seconds: what Prometheus does unless the PodMonitor says
+SCRAPE = "30s"  # what Prometheus does unless the PodMonitor says
 
 
 def queries_parse(rendering: Rendering) -> Iterator[Finding]:
     for _, each, metric in asked(rendering):
-        at = f"spec.metrics ({metric.name}).provider.prometheus.query"
         try:
-            promql.parse(metric.query, f"{each.kind} {each.name}: {at}")
+            promql.parse(metric.query, f"{each.kind} {each.name}: {at(metric)}")
         except Refusal as refusal:
-            yield refused(each, at, refusal)
+            yield refused(each, at(metric), refusal)
 
 
-def asked(rendering: Rendering) -> Iterator[tuple[Run, Object, Metric]]:
+def at(metric: Metric) -> str:
+    return f"spec.metrics ({metric.name}).provider.prometheus.query"
+
+
+def asked(rendering: Rendering) -> list[tuple[Run, Object, Metric]]:
     """Every metric of every run, arguments filled in."""
-    for run in runs(rendering):
-        for each, metric in run.metrics():
-            yield run, each, metric
+    return [(run, each, metric) for run in runs(rendering) for each, metric in run.metrics()]
 
 
 def read(rendering: Rendering) -> Iterator[tuple[Run, Object, Metric, promql.Query]]:
@@ -49,39 +48,35 @@ def read(rendering: Rendering) -> Iterator[tuple[Run, Object, Metric, promql.Que
 
 def series_are_the_models_own(rendering: Rendering) -> Iterator[Finding]:
     """A selector without the canary's hash judges all pods; another job is another model, or nothing."""
+    jobs = {f"{monitor.metadata.get('namespace')}/{monitor.name}" for monitor in rendering.of("PodMonitor")}
     for _, each, metric, query in read(rendering):
-        at = f"spec.metrics ({metric.name}).provider.prometheus.query"
-        monitors = rendering.of("PodMonitor")
-        jobs = {f"{monitor.metadata.get('namespace')}/{monitor.name}" for monitor in monitors}
         for series in query.series:
             sign, job = series.labels.get("job", ("", ""))
             if (sign, job) not in {("=", name) for name in jobs}:
                 wrong = f"{series.metric} has job={job!r}, and the PodMonitor makes {', '.join(sorted(jobs)) or 'none'}"
-                yield each.finding(at, wrong, 'select by job="{{args.namespace}}/{{args.model}}"')
+                yield each.finding(at(metric), wrong, 'select by job="{{args.namespace}}/{{args.model}}"')
             sign, pods = series.labels.get(HASH, ("", ""))
             if not pods or not set(pods.split("|")) <= set(HASHES.values()) or sign not in ("=", "=~"):
                 wrong = f"{series.metric} is not limited to the canary's or the stable pods by {HASH}"
-                yield each.finding(at, wrong, "select by {{args.canary-hash}}, {{args.stable-hash}} or both")
+                yield each.finding(at(metric), wrong, "select by {{args.canary-hash}}, {{args.stable-hash}} or both")
         if not any(HASHES["Latest"] in series.labels.get(HASH, ("", ""))[1] for series in query.series):
-            yield each.finding(at, "names no series of the canary", "select by {{args.canary-hash}}")
+            yield each.finding(at(metric), "names no series of the canary", "select by {{args.canary-hash}}")
 
 
 def metrics_are_served(rendering: Rendering) -> Iterator[Finding]:
     """A series that nobody exports is no data for ever, which the queries take for zero evidence."""
     known = exported()
     for _, each, metric, query in read(rendering):
-        at = f"spec.metrics ({metric.name}).provider.prometheus.query"
         for series in query.series:
             if series.metric not in known:
-                yield each.finding(
-                    at, f"no served model exports {series.metric}", "name one of serving/runtime/telemetry.py"
-                )
+                wrong = f"no served model exports {series.metric}"
+                yield each.finding(at(metric), wrong, "name one of serving/runtime/telemetry.py")
             elif unknown := sorted(set(series.labels) - known[series.metric] - ADDED):
                 wrong = f"{series.metric} has no label {unknown[0]}"
-                yield each.finding(at, wrong, "name one of serving/runtime/telemetry.py, or of the PodMonitor")
+                yield each.finding(at(metric), wrong, "name one of serving/runtime/telemetry.py, or of the PodMonitor")
         labels = {label for series in query.series for label in known.get(series.metric, set())} | ADDED
         for label in sorted(query.labels - labels):
-            yield each.finding(at, f"none of its series has the label {label}", "name one that they have")
+            yield each.finding(at(metric), f"none of its series has the label {label}", "name one that they have")
 
 
 @cache
@@ -113,27 +108,22 @@ def scrapes_bring_what_is_asked(rendering: Rendering) -> Iterator[Finding]:
 
 def ranges_cover_their_strata(rendering: Rendering) -> Iterator[Finding]:
     """Strata lie end to end: the range is one interval and one scrape, the step and `seconds` are the interval."""
-    scrape = max((_scrape(monitor) for monitor in rendering.of("PodMonitor")), default=SCRAPE)
+    ends = [end for monitor in rendering.of("PodMonitor") for end in monitor.spec.get("podMetricsEndpoints") or []]
+    scrape = max((durations.seconds(end.get("interval") or SCRAPE, "interval") for end in ends), default=30.0)
     for run, each, metric, query in read(rendering):
         if not query.steps or not query.ranges or metric.interval is None:
             continue  # of `up` itself, which has a value a scrape
-        at = f"spec.metrics ({metric.name}).provider.prometheus.query"
         if query.ranges != {metric.interval + scrape}:
             found = ", ".join(f"{seconds:g} s" for seconds in sorted(query.ranges))
             wrong = f"has a range of {found}, not of the interval and a scrape, {metric.interval + scrape:g} s"
-            yield each.finding(at, wrong, "set the argument `range`")
+            yield each.finding(at(metric), wrong, "set the argument `range`")
         if query.steps != {metric.interval}:
             wrong = f"has steps other than the interval of {metric.interval:g} s: strata overlap or leave gaps"
-            yield each.finding(at, wrong, "set the argument `window`")
+            yield each.finding(at(metric), wrong, "set the argument `window`")
         seconds = run.values().get(STRATUM)
         if seconds is not None and float(seconds) != metric.interval:
             wrong = f"gives {STRATUM} {seconds}, and the interval is {metric.interval:g} s"
             yield each.finding("spec.args", wrong, "let them agree")
-
-
-def _scrape(monitor: Object) -> float:
-    intervals = [end.get("interval") for end in monitor.spec.get("podMetricsEndpoints") or []]
-    return max((durations.seconds(each, "interval") for each in intervals if each), default=SCRAPE)
 
 
 def prometheus_may_scrape(rendering: Rendering) -> Iterator[Finding]:
@@ -147,9 +137,8 @@ def prometheus_may_scrape(rendering: Rendering) -> Iterator[Finding]:
         host = re.match(r"https?://[\w-]+\.([\w-]+)\.svc[.:/\w-]*$", str(provider.get("address")))
         if host is None:
             wrong = f"is {provider.get('address')!r}, no Service of the cluster"
-            yield each.finding(
-                "spec.metrics.provider.prometheus.address", wrong, "write http://<service>.<namespace>.svc:<port>"
-            )
+            fix = "write http://<service>.<namespace>.svc:<port>"
+            yield each.finding("spec.metrics.provider.prometheus.address", wrong, fix)
             continue
         for policy in rendering.of("NetworkPolicy"):
             sources = [source for rule in policy.spec.get("ingress") or [] for source in rule.get("from") or []]
@@ -162,7 +151,7 @@ def prometheus_may_scrape(rendering: Rendering) -> Iterator[Finding]:
 def weight_is_left_on_evidence(rendering: Rendering) -> Iterator[Finding]:
     """Between two weights a step waits until enough requests reached the canary: otherwise time alone promotes it."""
     for rollout, canary in canaries(rendering):
-        weight, at, waited = 0, 0, True
+        weight, last, waited = 0, 0, True
         for number, step in enumerate(canary.get("steps") or []):
             if "analysis" in step:
                 waited = True
@@ -172,10 +161,9 @@ def weight_is_left_on_evidence(rendering: Rendering) -> Iterator[Finding]:
             if "setWeight" in step:
                 if not waited:
                     wrong = f"({weight} %) is left without evidence, by time alone"
-                    yield rollout.finding(
-                        f"{CANARY}.steps[{at}].setWeight", wrong, "add an analysis of model-evidence after it"
-                    )
-                weight, at, waited = step["setWeight"], number, not 0 < step["setWeight"] < 100
+                    fix = "add an analysis of model-evidence after it"
+                    yield rollout.finding(f"{CANARY}.steps[{last}].setWeight", wrong, fix)
+                weight, last, waited = step["setWeight"], number, not 0 < step["setWeight"] < 100
 
 
 def evidence_rises(rendering: Rendering) -> Iterator[Finding]:
@@ -194,10 +182,9 @@ def evidence_can_come(rendering: Rendering) -> Iterator[Finding]:
     for run, each, metric in asked(rendering):
         if run.when not in (STEP, AFTER) or metric.interval is None or metric.count is None:
             continue
-        at = f"spec.metrics ({metric.name})"
         if metric.inconclusive_limit < metric.count:
             wrong = f"is {metric.inconclusive_limit}, so it gives up before its {metric.count} measurements"
-            yield each.finding(f"{at}.inconclusiveLimit", wrong, f"make it {metric.count}")
+            yield each.finding(f"spec.metrics ({metric.name}).inconclusiveLimit", wrong, f"make it {metric.count}")
         limit, weight = metric.success.limit, _weight(run)
         wait = metric.count * metric.interval
         if run.when == STEP and rate and limit and limit[0] in (">", ">=") and limit[1] > rate * weight / 100 * wait:
@@ -232,17 +219,3 @@ def way_back_is_open(rendering: Rendering) -> Iterator[Finding]:
             if keeps <= metric.initial_delay + metric.interval * metric.count:
                 wrong = f"is {keeps}, and {metric.name} watches for {metric.interval * metric.count:g} s"
                 yield run.rollout.finding("spec.strategy.blueGreen.scaleDownDelaySeconds", wrong, "make it longer")
-
-
-RULES = (
-    queries_parse,
-    series_are_the_models_own,
-    metrics_are_served,
-    scrapes_bring_what_is_asked,
-    ranges_cover_their_strata,
-    prometheus_may_scrape,
-    weight_is_left_on_evidence,
-    evidence_rises,
-    evidence_can_come,
-    way_back_is_open,
-)

@@ -1,7 +1,5 @@
 """Where objects go, in which order, and how many pods there are at least and at most."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -73,12 +71,3 @@ def _pods(share: Any, replicas: int) -> int:
     """A number of pods or a percentage of them, rounded up as Kubernetes does for a budget."""
     text = str(share)
     return math.ceil(replicas * int(text.rstrip("%")) / 100) if text.endswith("%") else int(text)
-
-
-RULES = (
-    everything_is_in_its_namespace,
-    names_are_one_models,
-    templates_come_first,
-    scaling_keeps_the_replicas,
-    evictions_are_possible,
-)

@@ -1,7 +1,5 @@
 """What every pod must be: its image a digest, its rights none, its end graceful."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from deploy.lib.rules import Finding
 
 DIGEST = re.compile(r"[^@]+@sha256:[0-9a-f]{64}")
 KNATIVE = "serving.knative.dev"
+BINDING = "NET_BIND_SERVICE"  # the one right that a restricted pod may add
 GRACE = 30  # seconds, unless a pod says
 HOST = ("hostNetwork", "hostPID", "hostIPC")
 
@@ -55,19 +54,24 @@ def workloads(rendering: Rendering) -> list[Workload]:
     return found
 
 
+def contained(rendering: Rendering) -> Iterator[tuple[Workload, dict[str, Any]]]:
+    for workload in workloads(rendering):
+        for container in workload.containers:
+            yield workload, container
+
+
 def images_are_digests(rendering: Rendering) -> Iterator[Finding]:
     """A tag can come to mean other bytes than those that were tested."""
     place = registry()
-    for workload in workloads(rendering):
-        for container in workload.containers:
-            image = str(container.get("image"))
-            if not DIGEST.fullmatch(image) or ":" in image.partition("@")[0].rpartition("/")[2]:
-                wrong = f"is {image}, not named by digest alone"
-                fix = "name it name@sha256:…, or placeholder.invalid/model for the release's own"
-                yield workload.finding(container, "image", wrong, fix)
-            elif place and not image.startswith(f"{place}/"):
-                wrong = f"is {image}, which is not of {place}, the registry of deploy/argocd/fork.yaml"
-                yield workload.finding(container, "image", wrong, "push it there, or fix fork.yaml")
+    for workload, container in contained(rendering):
+        image = str(container.get("image"))
+        if not DIGEST.fullmatch(image) or ":" in image.partition("@")[0].rpartition("/")[2]:
+            wrong = f"is {image}, not named by digest alone"
+            fix = "name it name@sha256:…, or placeholder.invalid/model for the release's own"
+            yield workload.finding(container, "image", wrong, fix)
+        elif place and not image.startswith(f"{place}/"):
+            wrong = f"is {image}, which is not of {place}, the registry of deploy/argocd/fork.yaml"
+            yield workload.finding(container, "image", wrong, "push it there, or fix fork.yaml")
 
 
 def pods_are_restricted(rendering: Rendering) -> Iterator[Finding]:
@@ -77,54 +81,43 @@ def pods_are_restricted(rendering: Rendering) -> Iterator[Finding]:
         if pod.get("automountServiceAccountToken") is not False:
             wrong = "is not false: the pod would hold a token of the cluster"
             yield workload.owner.finding(f"{at}.automountServiceAccountToken", wrong, "set it to false")
-        for name in HOST:
-            if pod.get(name):
-                yield workload.owner.finding(f"{at}.{name}", "opens the node to the pod", "remove it")
-        for volume in pod.get("volumes") or []:
-            if "hostPath" in volume:
-                yield workload.owner.finding(
-                    f"{at}.volumes ({volume.get('name')})", "opens the node to the pod", "use emptyDir"
-                )
-        for container in workload.containers:
-            own = container.get("securityContext") or {}
-            inherited = {**(pod.get("securityContext") or {}), **own}
-            wanted = {
-                "runAsNonRoot": inherited.get("runAsNonRoot") is True and inherited.get("runAsUser", 1) != 0,
-                "seccompProfile": (inherited.get("seccompProfile") or {}).get("type")
-                in ("RuntimeDefault", "Localhost"),
-                "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is False,
-                "readOnlyRootFilesystem": own.get("readOnlyRootFilesystem") is True,
-                "capabilities": "ALL" in ((own.get("capabilities") or {}).get("drop") or [])
-                and set((own.get("capabilities") or {}).get("add") or []) <= {"NET_BIND_SERVICE"},
-                "privileged": not own.get("privileged"),
-            }
-            for name in [name for name, kept in wanted.items() if not kept]:
-                wrong = "is not as a restricted pod needs it"
-                yield workload.finding(
-                    container, f"securityContext.{name}", wrong, "set it as deploy/base/rollout.yaml does"
-                )
+        opened = [name for name in HOST if pod.get(name)]
+        opened += [f"volumes ({each.get('name')})" for each in pod.get("volumes") or [] if "hostPath" in each]
+        for name in opened:
+            yield workload.owner.finding(f"{at}.{name}", "opens the node to the pod", "remove it, or use emptyDir")
+    for workload, container in contained(rendering):
+        own = container.get("securityContext") or {}
+        inherited = {**(workload.spec.get("securityContext") or {}), **own}
+        profile, rights = inherited.get("seccompProfile") or {}, own.get("capabilities") or {}
+        wanted = {
+            "runAsNonRoot": inherited.get("runAsNonRoot") is True and inherited.get("runAsUser", 1) != 0,
+            "seccompProfile": profile.get("type") in ("RuntimeDefault", "Localhost"),
+            "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is False,
+            "readOnlyRootFilesystem": own.get("readOnlyRootFilesystem") is True,
+            "capabilities": "ALL" in (rights.get("drop") or []) and set(rights.get("add") or []) <= {BINDING},
+            "privileged": not own.get("privileged"),
+        }
+        for name in [name for name, kept in wanted.items() if not kept]:
+            wrong, fix = "is not as a restricted pod needs it", "set it as deploy/base/rollout.yaml does"
+            yield workload.finding(container, f"securityContext.{name}", wrong, fix)
 
 
 def resources_are_asked_for(rendering: Rendering) -> Iterator[Finding]:
     """Requests place a pod, a limit of memory keeps it from taking its neighbours'."""
-    for workload in workloads(rendering):
-        for container in workload.containers:
-            given = container.get("resources") or {}
-            for group, name in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
-                if name not in (given.get(group) or {}):
-                    yield workload.finding(container, f"resources.{group}.{name}", "is missing", "set it")
+    for workload, container in contained(rendering):
+        given = container.get("resources") or {}
+        for group, name in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
+            if name not in (given.get(group) or {}):
+                yield workload.finding(container, f"resources.{group}.{name}", "is missing", "set it")
 
 
 def pods_end_gracefully(rendering: Rendering) -> Iterator[Finding]:
-    for workload in workloads(rendering):
+    for workload, container in contained(rendering):
         grace = workload.spec.get("terminationGracePeriodSeconds", GRACE)
-        for container in workload.containers:
-            stop = ((container.get("lifecycle") or {}).get("preStop") or {}).get("sleep") or {}
-            if stop.get("seconds", 0) >= grace:
-                wrong = f"sleeps {stop['seconds']} s of the {grace} s that the pod has to end: answers would be cut off"
-                yield workload.finding(
-                    container, "lifecycle.preStop", wrong, "make terminationGracePeriodSeconds longer"
-                )
+        stop = ((container.get("lifecycle") or {}).get("preStop") or {}).get("sleep") or {}
+        if stop.get("seconds", 0) >= grace:
+            wrong = f"sleeps {stop['seconds']} s of the {grace} s that the pod has to end: answers would be cut off"
+            yield workload.finding(container, "lifecycle.preStop", wrong, "make terminationGracePeriodSeconds longer")
 
 
 def writes_go_somewhere(rendering: Rendering) -> Iterator[Finding]:
@@ -134,12 +127,3 @@ def writes_go_somewhere(rendering: Rendering) -> Iterator[Finding]:
         for name in sorted(map(str, volumes ^ mounted)):
             wrong = "is mounted by no container" if name in volumes else "is mounted, but no volume"
             yield workload.owner.finding(f"{workload.field}.spec.volumes ({name})", wrong, "fix one of the two")
-
-
-RULES = (
-    images_are_digests,
-    pods_are_restricted,
-    resources_are_asked_for,
-    pods_end_gracefully,
-    writes_go_somewhere,
-)

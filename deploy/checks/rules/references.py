@@ -1,19 +1,16 @@
 """Names that point to nothing, and objects that nothing points to: kustomize keeps no reference of a Rollout."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from deploy.checks.rendering import Object, Rendering
-from deploy.checks.rules.pods import workloads
+from deploy.checks.rules.pods import contained, workloads
 from deploy.checks.rules.runs import runs
-from deploy.checks.rules.strategy import CANARY, canaries
+from deploy.checks.rules.strategy import CANARY, PLUGIN, canaries
 from deploy.lib.rules import Finding
 
 SERVICES = {"canary": ("stableService", "canaryService"), "blueGreen": ("activeService", "previewService")}
-PLUGIN = "argoproj-labs/gatewayAPI"
 ROUTED = f"{CANARY}.trafficRouting.plugins.{PLUGIN}"
 FIX = "name an object of the release (base/names writes the model's name into it)"
 URL = re.compile(r"https?://([a-z0-9-]+)(?::\d+)?(?:/|$)")  # without a dot: a Service of the same namespace
@@ -44,10 +41,10 @@ def references(rendering: Rendering) -> Iterator[Reference]:
     for workload in workloads(rendering):
         field = f"{workload.field}.spec.serviceAccountName"
         yield Reference(workload.owner, field, "ServiceAccount", workload.spec.get("serviceAccountName"))
-        for container in workload.containers:
-            field = f"{workload.field}, container {container.get('name')}, args"
-            for host in filter(None, map(URL.match, map(str, container.get("args") or []))):
-                yield Reference(workload.owner, field, "Service", host[1], "v1")
+    for workload, container in contained(rendering):
+        field = f"{workload.field}, container {container.get('name')}, args"
+        for host in filter(None, map(URL.match, map(str, container.get("args") or []))):
+            yield Reference(workload.owner, field, "Service", host[1], "v1")
     for route, field, backend in backends(rendering):
         yield Reference(route, field, "Service", backend.get("name"), "v1")
     for scaler in rendering.of("HorizontalPodAutoscaler"):
@@ -111,6 +108,3 @@ def backends_listen(rendering: Rendering) -> Iterator[Finding]:
         if service and each.get("port") not in {port.get("port") for port in service.spec.get("ports") or []}:
             wrong = f"name port {each.get('port')}, which the Service {service.name} has not"
             yield route.finding(field, wrong, "name one of its ports")
-
-
-RULES = (named_objects_exist, nothing_is_left_over, routes_move_between_the_services, backends_listen)

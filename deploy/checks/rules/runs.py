@@ -1,14 +1,11 @@
 """The analysis runs that a Rollout starts, with their templates and arguments."""
 
-from __future__ import annotations
-
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.canary import durations, template
-from deploy.canary.template import PLACEHOLDER, Metric
+from deploy.canary import template
+from deploy.canary.template import Metric
 from deploy.checks.rendering import Object, Rendering
 from deploy.lib.rules import Finding
 from repo.lib.refusal import Refusal
@@ -28,9 +25,8 @@ class Run:
     def values(self) -> dict[str, str]:
         """Every argument with its value; Refusal where Rollouts would refuse, or hand over nothing."""
         at = f"{self.rollout.kind} {self.rollout.name}: {self.field}"
-        given = template.given(
-            self.block.get("args") or [], self.rollout.content, HASHES["Latest"], HASHES["Stable"], at
-        )
+        args = self.block.get("args") or []
+        given = template.given(args, self.rollout.content, HASHES["Latest"], HASHES["Stable"], at)
         return template.arguments([each.content for each in self.templates], given, at)
 
     def metrics(self) -> list[tuple[Object, Metric]]:
@@ -71,11 +67,6 @@ def asks_prometheus(each: Object) -> bool:
     return all("prometheus" in (metric.get("provider") or {}) for metric in metrics_of(each))
 
 
-def placeholders(each: Object) -> set[str]:
-    """Names of the arguments that a template's metrics use."""
-    return {name.removeprefix("args.") for name in PLACEHOLDER.findall(json.dumps(metrics_of(each)))}
-
-
 def refused(each: Object, field: str, refusal: Refusal) -> Finding:
     """A Refusal of the analysis modules, which names the object itself, as a fault of that object's file."""
     message = str(refusal).rstrip(".").removeprefix(f"{each.kind} {each.name}: ").removeprefix(f"{field} ")
@@ -84,10 +75,3 @@ def refused(each: Object, field: str, refusal: Refusal) -> Finding:
     if named:
         field, wrong = named[1], wrong[named.end() :]
     return each.finding(field, wrong, fix)
-
-
-def length(canary: dict[str, Any], start: int = 0) -> float:
-    """Seconds that the pauses from step `start` on take; infinite with one that waits for a person."""
-    pauses = [step["pause"] for step in (canary.get("steps") or [])[start:] if "pause" in step]
-    listed = [(pause or {}).get("duration") for pause in pauses]
-    return sum(float("inf") if each is None else durations.seconds(each, "pause.duration") for each in listed)

@@ -1,12 +1,10 @@
 """Who selects which pods, by which port: a selector or port that meets nothing is not an error to any controller."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
 from deploy.checks.rendering import Object, Rendering
-from deploy.checks.rules.pods import Workload, workloads
+from deploy.checks.rules.pods import Workload, contained, workloads
 from deploy.lib.rules import Finding
 
 HASH = "rollouts-pod-template-hash"  # Argo Rollouts adds it to selectors itself
@@ -47,9 +45,8 @@ def workloads_select_their_pods(rendering: Rendering) -> Iterator[Finding]:
             continue
         wanted = (workload.owner.spec.get("selector") or {}).get("matchLabels") or {}
         if not wanted or not wanted.items() <= workload.labels.items():
-            yield workload.owner.finding(
-                "spec.selector", "does not meet its own pods", "let it be labels of spec.template"
-            )
+            wrong = "does not meet its own pods"
+            yield workload.owner.finding("spec.selector", wrong, "let it be labels of spec.template")
         for number, spread in enumerate(workload.spec.get("topologySpreadConstraints") or []):
             labels = (spread.get("labelSelector") or {}).get("matchLabels") or {}
             if not labels or not labels.items() <= workload.labels.items():
@@ -65,11 +62,10 @@ def ports_are_the_containers(rendering: Rendering) -> Iterator[Finding]:
         for field, port in _ports(each)
         for pod in met
     ]
-    for pod in workloads(rendering):
-        for container in pod.containers:
-            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                at = f"{pod.field}, container {container.get('name')}, {probe}.httpGet.port"
-                asked.append((pod.owner, at, ((container.get(probe) or {}).get("httpGet") or {}).get("port"), pod))
+    for pod, container in contained(rendering):
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            at = f"{pod.field}, container {container.get('name')}, {probe}.httpGet.port"
+            asked.append((pod.owner, at, ((container.get(probe) or {}).get("httpGet") or {}).get("port"), pod))
     for each, field, port, pod in asked:
         ports = [found for container in pod.containers for found in container.get("ports") or []]
         if port not in {None, *(found.get(key) for found in ports for key in ("name", "containerPort"))}:
@@ -88,6 +84,3 @@ def _ports(each: Object) -> Iterator[tuple[str, Any]]:
         for number, rule in enumerate(each.spec.get("ingress") or []):
             for port in rule.get("ports") or []:
                 yield f"spec.ingress[{number}].ports", port.get("port")
-
-
-RULES = (selectors_meet_one_workload, workloads_select_their_pods, ports_are_the_containers)

@@ -1,7 +1,5 @@
 """How a Rollout moves traffic: what its schema lets pass and its controller refuses, ignores, or cannot do."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -10,6 +8,7 @@ from deploy.checks.rendering import Object, Rendering
 from deploy.lib.rules import Finding
 
 CANARY = "spec.strategy.canary"
+PLUGIN = "argoproj-labs/gatewayAPI"
 
 
 def canaries(rendering: Rendering) -> Iterator[tuple[Object, dict[str, Any]]]:
@@ -17,6 +16,13 @@ def canaries(rendering: Rendering) -> Iterator[tuple[Object, dict[str, Any]]]:
     for rollout in rendering.of("Rollout"):
         if isinstance(canary := (rollout.spec.get("strategy") or {}).get("canary"), dict):
             yield rollout, canary
+
+
+def steps(rendering: Rendering) -> Iterator[tuple[Object, int, dict[str, Any]]]:
+    """Every step of every canary: its Rollout, number and content."""
+    for rollout, canary in canaries(rendering):
+        for number, step in enumerate(canary.get("steps") or []):
+            yield rollout, number, step
 
 
 def weights(canary: dict[str, Any]) -> list[tuple[int, int]]:
@@ -32,11 +38,10 @@ def one_strategy(rendering: Rendering) -> Iterator[Finding]:
 
 def one_action_a_step(rendering: Rendering) -> Iterator[Finding]:
     """Of two actions in a step the controller does one."""
-    for rollout, canary in canaries(rendering):
-        for number, step in enumerate(canary.get("steps") or []):
-            if len(step) != 1:
-                does = f"has {len(step)} actions ({', '.join(step) or 'none'})"
-                yield rollout.finding(f"{CANARY}.steps[{number}]", does, "make each a step of its own")
+    for rollout, number, step in steps(rendering):
+        if len(step) != 1:
+            does = f"has {len(step)} actions ({', '.join(step) or 'none'})"
+            yield rollout.finding(f"{CANARY}.steps[{number}]", does, "make each a step of its own")
 
 
 def weights_rise(rendering: Rendering) -> Iterator[Finding]:
@@ -49,9 +54,7 @@ def weights_rise(rendering: Rendering) -> Iterator[Finding]:
         for (_, before), (number, weight) in pairwise(listed):
             if weight <= before:
                 wrong = f"is {weight} after {before}: the canary would lose traffic on the way up"
-                yield rollout.finding(
-                    f"{CANARY}.steps[{number}].setWeight", wrong, "let weights rise from step to step"
-                )
+                yield rollout.finding(f"{CANARY}.steps[{number}].setWeight", wrong, "let weights rise")
 
 
 def weights_within_reach(rendering: Rendering) -> Iterator[Finding]:
@@ -89,28 +92,25 @@ def what_needs_a_router(rendering: Rendering) -> Iterator[Finding]:
     for rollout, canary in canaries(rendering):
         if "trafficRouting" in canary:
             continue
-        fix = "remove it, or use `strategy: gateway`"
-        for name in ("dynamicStableScale", "scaleDownDelaySeconds"):
-            if name in canary:
-                yield rollout.finding(f"{CANARY}.{name}", "is refused without a traffic router", fix)
+        named = {f"{CANARY}.{name}" for name in ("dynamicStableScale", "scaleDownDelaySeconds") if name in canary}
         for number, step in enumerate(canary.get("steps") or []):
-            for name in {"setCanaryScale", "setHeaderRoute", "setMirrorRoute"} & set(step):
-                yield rollout.finding(f"{CANARY}.steps[{number}].{name}", "is refused without a traffic router", fix)
+            needing = {"setCanaryScale", "setHeaderRoute", "setMirrorRoute"} & set(step)
+            named |= {f"{CANARY}.steps[{number}].{name}" for name in needing}
+        for field in sorted(named):
+            wrong = "is refused without a traffic router"
+            yield rollout.finding(field, wrong, "remove it, or use `strategy: gateway`")
 
 
 def router_is_a_plugin(rendering: Rendering) -> Iterator[Finding]:
     """Argo Rollouts 1.9 knows Gateway API by a plugin only, and ignores a block of that name."""
     for rollout, canary in canaries(rendering):
-        routing = canary.get("trafficRouting")
-        if routing is None:
-            continue
+        routing = canary.get("trafficRouting") or {"plugins": [PLUGIN]}
         if "gatewayAPI" in routing:
             wrong = "is ignored silently, so no weight would ever be set"
-            fix = "write it as trafficRouting.plugins.argoproj-labs/gatewayAPI"
-            yield rollout.finding(f"{CANARY}.trafficRouting.gatewayAPI", wrong, fix)
-        elif "argoproj-labs/gatewayAPI" not in (routing.get("plugins") or {}):
+            yield rollout.finding(f"{CANARY}.trafficRouting.gatewayAPI", wrong, f"write it as plugins.{PLUGIN}")
+        elif PLUGIN not in (routing.get("plugins") or {}):
             wrong = "names no router that deploy/argocd installs"
-            yield rollout.finding(f"{CANARY}.trafficRouting", wrong, "use plugins.argoproj-labs/gatewayAPI")
+            yield rollout.finding(f"{CANARY}.trafficRouting", wrong, f"use plugins.{PLUGIN}")
 
 
 def pods_can_move(rendering: Rendering) -> Iterator[Finding]:
@@ -129,16 +129,3 @@ def stuck_pods_abort(rendering: Rendering) -> Iterator[Finding]:
         if rollout.spec.get("progressDeadlineSeconds", 600) <= rollout.spec.get("minReadySeconds", 0):
             wrong = "is not above minReadySeconds: every release would abort"
             yield rollout.finding("spec.progressDeadlineSeconds", wrong, "make it longer")
-
-
-RULES = (
-    one_strategy,
-    one_action_a_step,
-    weights_rise,
-    weights_within_reach,
-    services_of_a_router,
-    what_needs_a_router,
-    router_is_a_plugin,
-    pods_can_move,
-    stuck_pods_abort,
-)
