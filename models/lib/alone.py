@@ -47,8 +47,8 @@ def _bins(train: pl.Series, fresh: pl.Series, many: int) -> Codes:
     import polars as pl
 
     before, after = (each.cast(pl.Float64).fill_null(np.nan).to_numpy() for each in (train, fresh))
-    present = before[np.isfinite(before)]
-    edges = np.unique(np.quantile(present, np.arange(1, many) / many)) if len(present) else np.empty(0)
+    ranked = np.sort(before[np.isfinite(before)])  # np.quantile takes minutes for half as many quantiles as rows
+    edges = np.unique(ranked[np.arange(1, many) * len(ranked) // many]) if len(ranked) else np.empty(0)
     before, after = (
         np.where(np.isnan(each), len(edges) + 1, np.searchsorted(edges, each, side="right")) for each in (before, after)
     )
