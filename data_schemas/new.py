@@ -36,7 +36,7 @@ def main(options: argparse.Namespace) -> int:
         _draft(name, given, copy)
         importlib.invalidate_caches()
         if ingest.main(argparse.Namespace(dataset=name, accept=False, pinned=False)):
-            raise Refusal(f"the draft does not hold for {given}, as the lines above say; mend the file, and run again.")
+            raise Refusal(f"the draft does not hold for {given}, as the lines above say; fix the file, and run again.")
     except BaseException as error:
         shutil.rmtree(folder)
         if isinstance(error, Refusal):  # it names the copy, which is gone

@@ -1,4 +1,4 @@
-"""What model.yaml asks for a network.py: tables of pandas, a backend of Keras; and where its misuse is told."""
+"""What model.yaml asks for a network.py: tables of pandas, a backend of Keras; and how its misuse is reported."""
 
 from __future__ import annotations
 
