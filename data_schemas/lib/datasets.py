@@ -84,7 +84,7 @@ def schema(dataset: str) -> type[DataFrameModel]:
 
 
 def _refuse_mending(path: Path, schema: DataFrameSchema) -> None:
-    """What is on disk is what is judged: a check of mended rows would say nothing of those that training reads."""
+    """What is on disk is what is judged: a check of corrected rows would say nothing of those that training reads."""
     parts = [("Config", schema), *schema.columns.items(), *(("a rule of the table", rule) for rule in schema.checks)]
     parts += [(name, rule) for name, column in schema.columns.items() for rule in column.checks]
     for name, part in parts:
@@ -92,7 +92,7 @@ def _refuse_mending(path: Path, schema: DataFrameSchema) -> None:
             if (value := getattr(part, option, None)) is not None and value is not False and value != []:
                 raise Refusal(
                     f"{path}: {name}: the option {option} changes or excuses rows only while they are checked, and "
-                    "training reads them as they are on disk; delete it, and mend the rows in source.py."
+                    "training reads them as they are on disk; delete it, and fix the rows in source.py."
                 )
 
 
