@@ -26,6 +26,26 @@ class Canary(Strict):
     requests: Annotated[int, Field(ge=30)] = 300  # more to the canary before each weight is left, within an hour
 
 
+class Log(Strict):
+    """A sampled log of requests and answers, without the columns that the schema marks as personal."""
+
+    share: Annotated[float, Field(gt=0, le=1)]  # of requests
+    days: Annotated[int, Field(ge=1)] = 7  # after which a file is removed
+
+
+class Objectives(Strict):
+    """What callers may rely on; alerts fire by how fast the rest is used up."""
+
+    availability: Annotated[float, Field(gt=0, lt=1)] = 0.999  # share of requests that are not answered with 5xx
+    latency: Annotated[float, Field(gt=0, lt=1)] = 0.99  # share of requests within serving.latency_budget_ms
+
+
+class Retraining(Strict):
+    """When a model that runs asks to be trained again."""
+
+    again_after: Annotated[int, Field(ge=1)] = 7  # days after the last proposal was closed
+
+
 class Serving(Strict):
     api: Annotated[int, Field(ge=1)] = 1  # raised by one, it says that callers know of a contract that breaks requests
     # Former features: still accepted, ignored and counted, so that a canary answers what the champion answers. Taking
@@ -40,6 +60,8 @@ class Serving(Strict):
     slow_ms: Annotated[float, Field(gt=0)] | None = None
     strategy: Literal["canary", "gateway", "bluegreen", "serverless"] = "canary"  # of deploy/strategies
     canary: Canary = Canary()  # of the strategies canary and gateway
+    feedback_days: Annotated[int, Field(ge=1, le=400)] = 60  # for which the outcome of a prediction is taken
+    log: Log | None = None  # off
 
 
 class Model(Strict):
@@ -58,6 +80,8 @@ class Model(Strict):
     training: dict[str, Any]  # handed to network.py as it stands
     gates: SerializeAsAny[Gates]
     serving: SerializeAsAny[Serving]
+    slo: Objectives = Objectives()
+    retraining: Retraining = Retraining()
     frame: Literal["polars", "pandas"] = "polars"  # the tables that network.py gets
     backend: Literal["torch", "tensorflow"] = "torch"  # of Keras, for a network.py in Keras
     storage: Literal["git", "dvc"]  # where the bytes of weights/ and model.onnx live
