@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_schemas.lib import datasets, pointer
 from models import reproduce
-from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, several, worktree
+from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, several, tracking, worktree
 from models.lib.report import conclusion
 from repo.lib.files import read_yaml, sha256, sha256_of_files, write
 from repo.lib.git import NoGit, git
@@ -93,6 +93,7 @@ def run(model: config.Model, train: bool = True) -> int:
     print(f"run {model.name}: {_reproduced(model)}")
     print(f"run {model.name}: version {record['version']}, {model.build / 'report.html'}")
     print(f"run {model.name}: {conclusion.outcome(record)}")
+    tracking.track(f"run {model.name}", "run", model.name)
     return 0 if record["verdict"] == "pass" else 1
 
 
