@@ -1,4 +1,4 @@
-"""Set MLflow's aliases `candidate` and `champion` to what staging and production have on main: `python -m deploy track`.
+"""Set MLflow's aliases candidate and champion to what staging and production have on main: `python -m deploy track`.
 
 It reads origin's main, so it is right whenever it is called: after any commit of a release, and after somebody moved an
 alias by hand.

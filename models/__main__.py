@@ -13,6 +13,8 @@ VERBS = [
         ("model", {**MODEL[1], "nargs": "?", "help": f"{MODEL[1]['help']}; may be left out with --push"}),
         ("--check", {"action": "store_true", "help": "change nothing; fail if lock or model is older than its inputs"}),
         ("--no-train", {"action": "store_true", "help": "judge the committed model; refuse to make another"}),
+        ("--stage", {"help": "make this stage alone, by what DVC's remote has of others, and push it there"}),
+        ("--pull", {"action": "store_true", "help": "run no stage that makes a model: take what --stage pushed"}),
         ("--windows", {"metavar": "N", "type": int, "help": "train on N-1 earlier windows, too: each metric's spread"}),
         ("--push", {"metavar": "BRANCH", "help": "run what is stale on the newest commit of this branch, and push it"}),
         ("--write", {"metavar": "DIR", "help": "with --push: push nothing, leave there what would be pushed"}),
@@ -32,6 +34,11 @@ VERBS = [
     Verb("measure", "measure latency, size and parity on this machine", [MODEL], alone=True),
     Verb("gates", "judge the model by its limits and its champion, and write its passport", [MODEL], alone=True),
     Verb("report", "write the report as HTML and as Markdown", [MODEL], alone=True),
+    Verb("compile", "write the stages as a Kubeflow pipeline, or as a TrainJob of Kubeflow's Trainer", [
+        MODEL,
+        ("--image", {"required": True, "metavar": "REF", "help": "whose Python has the environment; it needs git"}),
+        ("--train-job", {"action": "store_true", "help": "the TrainJob of the commit that is checked out"}),
+    ]),
     Verb("retrain", "take the newest data, move the windows to its end and run; propose it if it is better", [
         ("model", {**MODEL[1], "nargs": "?"}),
         ("--to", {"metavar": "END", "help": "end of the test window, as 2024-03 (default: the newest there is)"}),

@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -92,7 +93,7 @@ def here(name: str, to: str | None = None) -> int:
         )
     if not _prepare(before, to):
         return 0
-    code = worktree.run(name, *_several(before))
+    code = _run(before)
     print(f"retrain {name}: {_verdict(before.model).sentence}")
     return code
 
@@ -127,7 +128,7 @@ def _retrained(name: str, clone: Path, to: str | None) -> origin.Edit | None:
     before = _state(name)
     if not _prepare(before, to):
         return None
-    worktree.run(name, *_several(before))
+    _run(before)
     worktree.keep(name)
     return _edit(before, _state(name), _verdict(before.model))
 
@@ -152,6 +153,17 @@ def _prepare(before: State, to: str | None) -> bool:
         print(f"retrain {name}: neither the data nor the windows have anything new: nothing to train on.")
         return False
     return True
+
+
+def _run(before: State) -> int:
+    """Here or, where its address is set, on Kubeflow, which does not try earlier windows."""
+    from models.lib import kubeflow
+
+    name = before.model.name
+    if not os.environ.get(kubeflow.ENDPOINT):
+        return worktree.run(name, *_several(before))
+    kubeflow.run(name)
+    return worktree.run(name, "--pull")
 
 
 def _several(before: State) -> list[str]:

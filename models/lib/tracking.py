@@ -20,7 +20,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from models.lib import champion, config
+from models.lib import apart, champion, config
 from repo.lib.files import read_yaml
 from repo.lib.git import git
 from repo.lib.refusal import described
@@ -43,10 +43,8 @@ def track(who: str, *words: str) -> None:
     if why := _unreachable(uri):
         print(f"{who}: not logged to MLflow: {why}.")
         return
-    # Not in the environment: absent in most, and of many packages.
-    path = os.pathsep.join(filter(None, [str(Path(sys.prefix, "mlflow")), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "models.lib.tracking", *words]
-    environment = {**os.environ, **SETTINGS, "PYTHONPATH": path}
+    environment = apart.environment("mlflow", **SETTINGS)
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
