@@ -47,7 +47,7 @@ def evaluate(model: config.Model) -> dict[str, Any]:
 
     train, edges = samples.rows(model, "train"), scoring.note(runtime, "edges")
     pieces = [behaviour.bins(scoring.scores(runtime, piece), edges) for piece in train.iter_slices(CHUNK)]
-    answers = drift.reference(np.concatenate(pieces), BINS, drift.Times.of(model, train))
+    answers = drift.reference(np.concatenate(pieces), BINS, 0, drift.Times.of(model, train))
     return {
         "onnx": sha256(model.onnx),
         "rows": len(values),

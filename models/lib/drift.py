@@ -109,8 +109,11 @@ def excess(counts: Any, shares: Any, rows: int, chi2: float) -> Floats:
     return np.asarray(psi - chi2 * (1 / counts.sum(axis=-1) + 1 / rows))
 
 
-def reference(found: NDArray[np.int64], size: int, times: Times) -> dict[str, Any]:
-    """What windows are measured against: `shares`, `chi2`, and `limits` by length, or why there is none in `silent`."""
+def reference(found: NDArray[np.int64], size: int, last: int, times: Times) -> dict[str, Any]:
+    """What windows are measured against: `shares`, `chi2`, and `limits` by length, or why there is none in `silent`.
+
+    The `last` of the `size` bins are those of no value or of unknown ones.
+    """
     from scipy.stats import chi2
 
     rows, quantile = len(found), rounded(chi2.ppf(QUANTILE, max(size - 1, 1)))
@@ -118,14 +121,19 @@ def reference(found: NDArray[np.int64], size: int, times: Times) -> dict[str, An
     limits, silent = dict[str, float | None](), dict(times.silent)
     for window, (_, many) in WINDOWS.items():
         limits[window] = None
-        if window not in silent:
-            counts = times.counts(found, size, window)
-            half = len(counts) // 2
-            earlier, later = counts[: max(1, half - many + 1)].sum(axis=0), counts[half:].sum(axis=0)
-            if 2 * later[earlier == 0].sum() > later.sum():
-                silent[window] = "its windows do not repeat: most of the later half lies in bins that the earlier lacks"
-            else:
-                limits[window] = rounded(max(FLOOR, FACTOR * excess(counts, shares, rows, quantile).max()))
+        if window in silent:
+            continue
+        counts = times.counts(found, size, window)
+        half, one_bin = len(counts) // 2, np.eye(size)[: size - last] * np.median(counts.sum(axis=1))
+        earlier, later = counts[: max(1, half - many + 1)].sum(axis=0), counts[half:].sum(axis=0)
+        far, most = (float(excess(each, shares, rows, quantile).max()) for each in (counts, one_bin))
+        limit = rounded(max(FLOOR, FACTOR * far))
+        if 2 * later[earlier == 0].sum() > later.sum():
+            silent[window] = "windows do not repeat: most of training's later half is in bins that the earlier lacks"
+        elif limit >= most:
+            silent[window] = "training has windows so far from the whole that no value could exceed them"
+        else:
+            limits[window] = limit
     return {"shares": shares, "chi2": quantile, "limits": limits, "silent": silent}
 
 
@@ -151,7 +159,7 @@ def profile(model: config.Model, rows: pl.DataFrame) -> dict[str, Any]:
             continue
         chosen = bins(rows[name])
         found = codes(rows[name], chosen)
-        known = reference(found, len(chosen) + 2, times)
         last = 2 if rows[name].dtype == pl.String else 1
+        known = reference(found, len(chosen) + 2, last, times)
         features[name] = {"bins": chosen, **known, "broken": broken(found, known["shares"], last, times)}
     return {"rows": rows.height, "features": features}
