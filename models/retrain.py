@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from data_schemas.lib import pointer
 from models.lib import champion, worktree
 from repo.lib import origin
-from repo.lib.change import folders
+from repo.lib.change import folders, runners
 from repo.lib.files import read_yaml
 from repo.lib.git import git
 from repo.lib.refusal import Refusal
@@ -80,7 +80,7 @@ def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
             skipped[each] = f"{JOBS} models come before it, as many as one run takes; name it in a run of its own"
         else:
             due.append(each)
-    return {"models": due, "skipped": skipped}
+    return {"models": due, "runs_on": runners(due), "skipped": skipped}
 
 
 def here(name: str, to: str | None = None) -> int:

@@ -1,6 +1,7 @@
 """Kubeflow: a model's stages as components of a pipeline, its training as one TrainJob, and a run of the pipeline.
 
-kfp cannot stand beside the environment's packages: it works in a process of its own (`make kubeflow`).
+kfp cannot stand beside the environment's packages: it is installed apart, on first use, and works in a process of its
+own.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 import yaml
 
 from data_schemas.lib import pointer
-from models.lib import apart, config, engine, worktree
+from models.lib import apart, config, engine, packages, worktree
 from repo.lib.git import git
 from repo.lib.refusal import Refusal, described
 
@@ -89,6 +90,8 @@ def _source() -> list[str]:
 
 def _ask(verb: str, plan: dict[str, Any], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not (place := Path(sys.prefix, "kubeflow")).is_dir():
+        packages.install(Path("requirements/kubeflow.txt"), place)
     command = [sys.executable, "-m", "models.lib.kubeflow", verb, str(target)]
     done = subprocess.run(command, input=json.dumps(plan), env=apart.environment("kubeflow"), text=True, check=False)
     if done.returncode:

@@ -38,7 +38,7 @@ def installed(model: config.Model) -> Path:
     for former in place.parent.iterdir():  # of an earlier lock, or of an install that was killed
         shutil.rmtree(former, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as folder:
-        _install(lock, Path(folder, "packages"))
+        install(lock, Path(folder, "packages"))
         Path(folder, "packages").rename(place)
     return place
 
@@ -57,7 +57,7 @@ def _refuse_engine(lock: Path) -> None:
             )
 
 
-def _install(lock: Path, target: Path) -> None:
+def install(lock: Path, target: Path) -> None:
     uv = shutil.which("uv")
     if uv is None:
         raise Refusal(f"uv, which installs {lock}, is not on PATH; make the environment with `make env`.")

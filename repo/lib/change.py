@@ -5,7 +5,7 @@ The rows are held against what the verbs of each stage import by tests/repo/test
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ GROUND = ("repo", "data_schemas", "models", "serving", "deploy")  # the folders 
 STAGES = ["train", "gates", "build", "rehearse"]  # of a model; each is followed by all after it
 MARKS = {"models": "model.yaml", "data_schemas": "schema.py"}  # what makes a folder one of these
 TRAIN, GATES, BUILD, REHEARSE = STAGES
+RUNNER = "ubuntu-24.04"  # of GitHub, that trains a model which names none
 
 
 class Row(NamedTuple):
@@ -149,6 +150,12 @@ def dataset(model: str) -> str | None:
         return line[1]
     found = (_mapping(text) or {}).get("dataset")
     return found if isinstance(found, str) else None
+
+
+def runners(models: Iterable[str]) -> dict[str, str]:
+    """The runner of each of these models that names one (`runs_on` of model.yaml)."""
+    found = {name: re.search(r"(?m)^runs_on: +([\w.-]+)", _text(f"models/{name}/model.yaml")) for name in models}
+    return {name: line[1] for name, line in found.items() if line}
 
 
 def tested() -> list[str]:

@@ -148,7 +148,7 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     assert scene.passport("production") == before["production"]
     assert staging["image"]["proof"] == "attestation"
     again = results(scene.released())
-    assert again == {"plan": "success", **dict.fromkeys(("gate", "image", "sign", "staging"), "skipped")}
+    assert again == {"plan": "success", **dict.fromkeys(("gate", "image", "sign", "staging", "track"), "skipped")}
 
     # The cluster reports that staging is healthy; the proposal is production's release and nothing else.
     healthy = {"model": KUBERNETES_NAME, "namespace": "models-staging", "image": reference}

@@ -13,6 +13,7 @@ from tests.github.workflows import File, Step, read
 SETUP, CREDENTIALS = "$/.github/actions/setup", "$/.github/actions/credentials"
 # None of them decides what is installed or tested.
 VARIABLES = {"APP_CLIENT_ID", "SIGN", "ATTEST", "PROMETHEUS_URL", "PROMETHEUS_TENANT", "GRAFANA_URL", "CATALOGUE"}
+VARIABLES |= {"MLFLOW_TRACKING_URI", "KF_PIPELINES_ENDPOINT", "KUBEFLOW_IMAGE"}
 WITHOUT_VERDICT = ("action_required", "skipped", "cancelled", "startup_failure", "stale", "neutral", None)
 OLD_WAYS = {
     r"gh pr (list|edit|close|view)": "finds pull requests by a branch's name alone, those of strangers' forks too",
