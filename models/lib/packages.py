@@ -21,6 +21,12 @@ ENGINE = ("numpy", "polars", "onnx", "onnxruntime", "pandera", "pydantic", "pyya
 PINNED = re.compile(r"(?m)^([A-Za-z0-9._-]+)==([^\s;\\]+)")
 
 
+def apart(client: str, **more: str) -> dict[str, str]:
+    """The environment of a process that finds first what `make <client>` installed, apart from all other packages."""
+    path = os.pathsep.join(filter(None, [str(Path(sys.prefix, client)), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, **more}
+
+
 def activate(model: config.Model) -> None:
     """Let imports find the model's own packages first; installs them, with progress, where they are not here yet."""
     if model.requirements.is_file() and (place := str(installed(model).absolute())) not in sys.path:

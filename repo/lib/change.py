@@ -129,7 +129,7 @@ class Change:
         if was is None or now is None:
             yield EVERYTHING
             return
-        old, new = dict(_leaves(was)), dict(_leaves(now))
+        old, new = dict(leaves(was)), dict(leaves(now))
         yield from (_row(SETTINGS, key) for key in old.keys() | new.keys() if old.get(key, ...) != new.get(key, ...))
 
     @cached_property
@@ -192,9 +192,10 @@ def _mapping(content: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _leaves(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of each setting."""
     if isinstance(content, dict) and content:
         for key, value in content.items():
-            yield from _leaves(value, f"{above}.{key}" if above else str(key))
+            yield from leaves(value, f"{above}.{key}" if above else str(key))
     else:
         yield above, content
