@@ -5,7 +5,7 @@ So it is right whenever it is called: after any commit of a release, and after s
 
 import argparse
 
-from models.lib import tracking
+from models.lib.clients import tracking
 from repo.lib import origin
 
 

@@ -5,7 +5,8 @@ The commit is a parameter of a run, so the pipeline stays the same from one to t
 
 import argparse
 
-from models.lib import config, kubeflow
+from models.lib import config
+from models.lib.clients import kubeflow
 
 
 def main(options: argparse.Namespace) -> int:

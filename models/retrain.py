@@ -157,7 +157,7 @@ def _prepare(before: State, to: str | None) -> bool:
 
 def _run(before: State) -> int:
     """Here or, where its address is set, on Kubeflow, which does not try earlier windows."""
-    from models.lib import kubeflow
+    from models.lib.clients import kubeflow
 
     name = before.model.name
     if not os.environ.get(kubeflow.ENDPOINT):

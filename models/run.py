@@ -11,7 +11,8 @@ from pathlib import Path
 
 from data_schemas.lib import datasets, pointer
 from models import reproduce
-from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, several, tracking, worktree
+from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, several, worktree
+from models.lib.clients import tracking
 from models.lib.report import conclusion
 from repo.lib.files import read_yaml, sha256, sha256_of_files, write
 from repo.lib.git import NoGit, git

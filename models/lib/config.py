@@ -10,7 +10,6 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 
 from models.lib.limits import Gates, Reason, Strict
 from models.lib.split import Parts, Split, Windows
-from repo.lib.change import RUNNER
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
@@ -96,7 +95,7 @@ class Model(Strict):
     slo: Objectives = Objectives()
     retraining: Retraining = Retraining()
     kubeflow: Kubeflow = Kubeflow()
-    runs_on: Annotated[str, Field(pattern=r"^[\w.-]+$")] = RUNNER  # that trains it in train.yml and retrain.yml
+    runs_on: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None  # the runner that trains it in GitHub's jobs
     frame: Literal["polars", "pandas"] = "polars"  # the tables that network.py gets
     backend: Literal["torch", "tensorflow"] = "torch"  # of Keras, for a network.py in Keras
     storage: Literal["git", "dvc"]  # where the bytes of weights/ and model.onnx live

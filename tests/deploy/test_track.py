@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from deploy.__main__ import VERBS
-from models.lib import champion, tracking
+from models.lib import champion
+from models.lib.clients import tracking
 from repo.lib import command
 from serving.serve import free_port
 from tests.support import apart, trees

@@ -17,7 +17,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from deploy.checks.schemas import strict
-from models.lib import kubeflow
+from models.lib.clients import kubeflow
 from repo.lib.refusal import Refusal
 from tests.deploy.manifests import schemas
 from tests.models.scene import Verb

@@ -65,7 +65,7 @@ def _ask(verb: str, plan: dict[str, Any], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if not (place := Path(sys.prefix, "kubeflow")).is_dir():
         packages.install(Path("requirements/kubeflow.txt"), place)
-    command = [sys.executable, "-m", "models.lib.kubeflow", verb, str(target)]
+    command = [sys.executable, "-m", "models.lib.clients.kubeflow", verb, str(target)]
     done = subprocess.run(command, input=json.dumps(plan), env=packages.apart("kubeflow"), text=True, check=False)
     if done.returncode:
         raise Refusal(f"`{verb}` of the pipeline of {plan['model']} failed (see above); fix that and run again.")

@@ -39,7 +39,7 @@ def track(who: str, *words: str) -> None:
     """`run <model>`, or `releases` of the tree that is the current directory; prints what was logged, or why not."""
     if os.environ.get(URI):
         command, environment = (
-            [sys.executable, "-m", "models.lib.tracking", *words],
+            [sys.executable, "-m", "models.lib.clients.tracking", *words],
             packages.apart("mlflow", **SETTINGS),
         )
         done = subprocess.run(
