@@ -43,9 +43,7 @@ def main(options: argparse.Namespace) -> int:
         limit = "no limit" if each["limit"] is None else f"limit {each['limit']:.3g}"
         word, unknown = "ABOVE" if each["above"] else "", f"{each['unknown']:.1%} null or unknown"
         print(f"{word:6}{name:24} excess PSI {each['excess']:.3f}, {limit}, {unknown}")
-    print(
-        f"drift {model.name}: {rows.height:,} rows as a window of {window}, {left_out:,} left out that no request holds"
-    )
+    print(f"drift {model.name}: {rows.height:,} rows as a window of {window}, {left_out:,} that no request holds")
     above = ", ".join(name for name, each in measured.items() if each["above"])
     print(f"drift {model.name}: above a limit: {above or 'none'}; {model.build}/drift/report.html")
     return 1 if above else 0

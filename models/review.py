@@ -43,16 +43,15 @@ def measure(model: config.Model, version: str, values: dict[str, Any], known: di
     import numpy as np
 
     behaviour, target = task.of(model), np.array([known[each] for each in values])
-    given = [list(each.values()) if isinstance(each, dict) else each for each in values.values()]
+    names = behaviour.names or ()
+    given = [[each[name] for name in names] if isinstance(each, dict) else each for each in values.values()]
     if why := behaviour.measurable(target):
         print(f"{version}: {len(target):,} outcomes, which {why}")
         return {"rows": len(target), "metrics": {}, "below": []}
-    paths = [
-        model.build / "passport.yaml",
-        *(champion.passport_path(model.name, each) for each in champion.ENVIRONMENTS),
-    ]
-    records = (read_yaml(path, "restore it", passport.KEYS) for path in paths if path.is_file())
-    promised = next((record["metrics"] for record in records if record["version"] == version), {})
+    released = [champion.passport_path(model.name, each) for each in champion.ENVIRONMENTS]
+    there_are = [path for path in (model.build / "passport.yaml", *released) if path.is_file()]
+    records = (read_yaml(path, "restore it", passport.KEYS) for path in there_are)
+    promised: dict[str, Any] = next((each["metrics"] for each in records if each["version"] == version), {})
     print(f"{version}: {len(target):,} outcomes" + ("" if promised else "; its passport is not here"))
     found, below, counts = {}, [], metrics.resamples(len(target))
     for name, metric in behaviour.metrics.items():

@@ -53,7 +53,7 @@ class Times:
             if hours.max() // step - hours.min() // step + 1 < 3 * many:
                 silent[window] = "the rows span less than three windows of this length"
         least = 1
-        if times.dtype == pl.Date or not times.dt.time().cast(pl.Int64).any():
+        if times.dtype == pl.Date or (times.dt.truncate("1d") == times).all():
             silent["1h"], least = f"{column} has no time of day", 24
         return cls(rows[column].is_not_null().to_numpy(), units, silent, int(hours.max() - hours.min()) + least)
 
@@ -105,7 +105,7 @@ def reference(found: NDArray[np.int64], size: int, unknown: int, times: Times) -
         if 2 * later[earlier == 0].sum() > later.sum():
             silent[window] = "windows do not repeat: most of training's later half is in bins that the earlier lacks"
         elif limit >= most:
-            silent[window] = "training has windows so far from the whole that no value could exceed them"
+            silent[window] = "training's windows are so far from the whole, or so small, that no value exceeds them"
         else:
             limits[window] = limit
     return {"shares": shares, "chi2": quantile, "limits": limits, "silent": silent}
