@@ -12,7 +12,7 @@ from deploy.lib import fork, kustomization, release
 from deploy.lib.rules import Finding
 from deploy.rehearsal import rendered
 from models.lib import config
-from tests.deploy.manifests import plant, releases, renders, schema_folder, with_programs
+from tests.deploy.manifests import faults, plant, releases, renders, schema_folder, specimen, with_programs
 from tests.deploy.tree import Tree, folder, passed
 from tests.support import specimens
 from tests.support.repository import ROOT
@@ -102,6 +102,7 @@ INSECURE = OPTION.format("metrics/0/provider/prometheus/insecure", "true")
 
 
 @renders
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -114,15 +115,16 @@ INSECURE = OPTION.format("metrics/0/provider/prometheus/insecure", "true")
     ],
     ids=["tenant", "token", "oauth2 and labels"],
 )
-def test_whatever_prometheus_a_cluster_has_may_judge_and_a_rehearsal_asks_the_same(
-    small: Tree, settings: dict[str, str]
-) -> None:
+def test_whatever_prometheus_a_cluster_has_may_judge_and_a_rehearsal_asks_the_same(settings: dict[str, str]) -> None:
     model = config.load("specimen_delay", check_columns=False)
     before = rendered.released(model)
     content = yaml.safe_load(fork.FORK.read_text())
     content["data"] |= settings
     fork.FORK.write_text(yaml.safe_dump(content))
-    passed(small.deploy("verify"))
+    of = specimen("production", "canary")
+    with rendering.copied() as tree:
+        (text,) = rendering.texts([of], tree)
+    assert [str(each) for _, each in faults(of, text)] == []
     after = rendered.released(model)
     assert after.plan.background is not None
     asked = [rendered.metrics(each, after.plan.background, "new", "old", 12.0) for each in (before, after)]
