@@ -68,6 +68,7 @@ def test_a_base_that_kustomize_refuses_is_named(small: Tree) -> None:
     assert "deploy/base/monitor.yaml" in answer.out
     assert str(Path.cwd()) not in answer.out  # paths are those of the repository
     assert "/manifests-" not in answer.out
+    assert "recursed accumulation" not in answer.out
 
 
 @renders
