@@ -11,7 +11,7 @@ from typing import Any
 from deploy.canary import steps, template
 from deploy.canary.steps import Steps
 from deploy.checks import kustomize, rendering
-from deploy.lib import kustomization
+from deploy.lib import kustomization, monitoring
 from deploy.lib.release import COMPARED, Promise
 from models.lib import passport
 from models.lib.config import Model
@@ -22,6 +22,7 @@ Object = Mapping[str, Any]
 
 ENVIRONMENT = "production"
 BASE = Path("deploy/base")
+LABELS = {"job-label": "job", "hash-label": "rollouts_pod_template_hash"}  # of a rehearsal's Prometheus, by argument
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class RenderedRelease:
 
     def with_bounds(self, **milliseconds: float) -> RenderedRelease:
         """With other bounds above which a request is slow or beyond its budget, by annotation."""
-        values = {name.replace("_", "-"): kustomization.slow(value / 1000) for name, value in milliseconds.items()}
+        values = {name.replace("_", "-"): monitoring.bound(value) for name, value in milliseconds.items()}
         return dataclasses.replace(self, rollout=_annotated(self.rollout, values))
 
     def with_promise(self, promise: Promise) -> RenderedRelease:
@@ -89,7 +90,7 @@ def metrics(
     """The metrics of an analysis, time compressed `factor` times; `latest` and `stable` are the arms' hashes."""
     values = template.given(analysis.args, release.rollout, latest, stable, analysis.where)
     used = _used(release, analysis)
-    values = template.compressed(template.arguments(used, values, analysis.where), factor)
+    values = template.compressed(template.arguments(used, values, analysis.where), factor) | LABELS
     return [metric.scaled(factor) for metric in template.metrics(used, values)]
 
 

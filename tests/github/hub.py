@@ -12,6 +12,7 @@ import os
 import shlex
 import shutil
 import sys
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,15 @@ class Hub:
     def dispatched(self) -> list[str]:
         return [run["head_branch"] for run in self.read()["runs"] if run["event"] == "workflow_dispatch"]
 
-    def propose(self, branch: str, repository: str = REPOSITORY, state: str = "open", sha: str = "0" * 40) -> int:
-        """A person's pull request; from `repository`, which may be a stranger's fork."""
+    def propose(
+        self, branch: str, repository: str = REPOSITORY, state: str = "open", sha: str = "0" * 40, closed: str = "now"
+    ) -> int:
+        """A person's pull request; from `repository`, which may be a stranger's fork; `closed`: when, unless open."""
         known = self.read()
         made = _propose(known, branch, repository, {"title": "theirs", "body": "theirs", "base": "main"}, sha)
         merged = state == "merged"
-        known["pulls"][-1] |= {"state": "closed" if merged else state, "merged_at": "now" * merged}
+        ended = {"merged_at": closed if merged else None, "closed_at": closed if state != "open" else None}
+        known["pulls"][-1] |= {"state": "closed" if merged else state} | ended
         self.write(known)
         return int(made["number"])
 
@@ -134,6 +138,7 @@ def _propose(known: State, branch: str, repository: str | None, given: State, sh
         "head": {"ref": branch, "sha": sha, "repo": about, "owner": owner},
         "base": {"ref": given["base"]},
         **{"state": "open", "merged_at": None, "title": given["title"], "body": given["body"], "comments": []},
+        "closed_at": None,
     }
     known["pulls"].append(pull)
     return pull
@@ -190,7 +195,7 @@ def _change(known: State, method: str, path: str, given: State) -> Any:
             _run(known, "ci.yml", made["head"]["sha"], about)
             return made
         case "PATCH", "pulls":
-            pull |= given
+            pull |= given | {"closed_at": datetime.now(UTC).isoformat() if given.get("state") == "closed" else None}
         case "POST", "issues" if not rest:
             issue = {"number": len(known["issues"]) + 100, "html_url": "https://example.org/issue", "state": "open"}
             known["issues"].append(issue | given)
@@ -205,6 +210,9 @@ def _change(known: State, method: str, path: str, given: State) -> Any:
         case "POST", "actions":
             about = {"event": "workflow_dispatch", "head_branch": given["ref"], "actor": BOT, "conclusion": "success"}
             _run(known, path.split("/")[2], "0" * 40, about)
+            return None
+        case "POST", "dispatches":
+            known["events"] = [*known.get("events", []), given]
             return None
         case "POST", "statuses":
             known["statuses"].append({"sha": rest, **given})
