@@ -11,7 +11,7 @@ from deploy.checks import difference, kustomize, rendering
 from deploy.checks.difference import Difference
 from deploy.lib import fork, kustomization
 from deploy.lib.release import Release
-from tests.deploy.manifests import plant, releases, renders, specimen, with_programs
+from tests.deploy.manifests import plant, releases, renders, specimen
 from tests.deploy.tree import Tree, passed
 from tests.support import specimens
 from tests.support.repository import ROOT
@@ -172,15 +172,6 @@ def test_argo_cd_itself_is_rendered(four: Tree) -> None:
 
 
 @renders
-def test_what_main_got_meanwhile_is_no_change_of_the_branch(plain: Tree) -> None:
-    plain.git("checkout", "--quiet", "main")
-    plant(Path(), *PERIOD)
-    plain.commit()
-    plain.git("checkout", "--quiet", "change")
-    assert "Nothing changes" in plain.deploy("diff").out
-
-
-@renders
 def test_a_side_that_cannot_be_rendered_is_named(plain: Tree) -> None:
     sound = Path("deploy/base/kustomization.yaml").read_text()
     plant(Path(), "deploy/base/kustomization.yaml", "  - podmonitor.yaml", "  - monitor.yaml")
@@ -195,14 +186,6 @@ def test_a_side_that_cannot_be_rendered_is_named(plain: Tree) -> None:
     assert f"deploy diff: {plain.git('rev-parse', 'main')[:10]}: " in answer.error
     assert "kustomize cannot render it" in answer.error
     assert "/commit-" not in answer.error
-
-
-def test_without_a_renderer_it_is_no_answer(main: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setenv("PATH", with_programs(tmp_path / "bin"))
-    answer = main.deploy(*ASKED)
-    assert (answer.code, answer.out, REPORT.exists()) == (2, "", False)
-    assert "deploy diff: nothing on PATH renders manifests; install kubectl 1.27 or newer" in answer.error
 
 
 def test_names_of_a_release_make_no_other_difference() -> None:
