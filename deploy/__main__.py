@@ -57,7 +57,9 @@ VERBS = [
         ("--list", {"action": "store_true", "help": "print as JSON which images the environments run"}),
         ("--found", {"metavar": "DIR", "help": "reports of grype, one JSON file for each image and for the locks"}),
     ]),
-    Verb("status", "show which version each environment has, since when, by which commit, and how good it is"),
+    Verb("status", "show which version each environment has, since when, by which commit, and how good it is", [
+        ("--html", {"nargs": "?", "const": "deploy/build/status.html", "metavar": "FILE", "help": "as one page"}),
+    ]),
 ]  # fmt: skip
 
 if __name__ == "__main__":
