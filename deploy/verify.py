@@ -10,7 +10,7 @@ import os
 from deploy.checks import check
 from deploy.lib import aborted, history, release, rules
 from deploy.lib.aborted import Aborted
-from deploy.lib.release import ENVIRONMENTS, FILES, RELEASES, Release, parse_yaml
+from deploy.lib.release import ENVIRONMENTS, FILES, MONITORING, RELEASES, Release, parse_yaml
 from deploy.lib.rules import Finding
 from models.lib import champion, config, lock
 from repo.lib.command import working
@@ -67,7 +67,8 @@ def unexpected_files() -> list[Finding]:
         *folders, name = path.relative_to(RELEASES).parts
         hidden = any(part.startswith(".") for part in (*folders, name))
         beside = not folders and name in ("README.md", aborted.PATH.name)
-        released = len(folders) == 2 and folders[0] in ENVIRONMENTS and name in FILES and not path.is_symlink()
+        known = folders[0] in ENVIRONMENTS and name in (*FILES, MONITORING) if len(folders) == 2 else False
+        released = known and not path.is_symlink()
         if not (hidden or beside or released):
             found.append(Finding(path, "the file", "has no place among releases", "remove it"))
     return found

@@ -5,9 +5,8 @@ Argo CD renders it; `python -m deploy verify` writes it again and finds an edit 
 
 import hashlib
 
-from prometheus_client.utils import floatToGoString
-
 from deploy.canary import steps
+from deploy.lib import monitoring
 from deploy.lib.promise import vector
 from deploy.lib.release import FILES, Passport, Promise, Release, Served, kubernetes_name, parse_passport, place
 
@@ -20,7 +19,7 @@ apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 {namespace}resources:
   - ../../../environments/{environment}
-{components}transformers:  # where the name and the version go
+{monitoring}{components}transformers:  # where the name and the version go
   - ../../../{names}
 images:
   - name: {placeholder}
@@ -53,9 +52,11 @@ EVIDENCE = """\
 def compose(environment: str, model: str, passport: bytes, resources: bytes, promise: Promise | None = None) -> Release:
     """The release that these two files make, with what its canary is held to; kustomization.yaml follows from them."""
     record = parse_passport(passport, place(environment, model) / "passport.yaml")
+    constants = monitoring.of_release(environment, record)
     kustomization = TEMPLATE.format(
         **_rollout(record.serving, environment, promise),
         environment=environment,
+        monitoring="".join(f"  - {name}\n" for name in constants),
         placeholder=PLACEHOLDER,
         image=Release(environment, model, {"passport.yaml": passport}).image,
         name=kubernetes_name(model),
@@ -65,7 +66,8 @@ def compose(environment: str, model: str, passport: bytes, resources: bytes, pro
         promised=_annotated(promised(promise)) if promise else "",
         nodes=_nodes(record),
     )
-    return Release(environment, model, dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True)))
+    made = dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True))
+    return Release(environment, model, made | constants)
 
 
 def again(release: Release, promise: Promise | None) -> Release:
@@ -83,12 +85,7 @@ def bounds(serving: Served, promise: Promise | None) -> dict[str, str]:
         "budget": budget_ms,
         "stable-budget": (promise and promise.latency_budget_ms) or budget_ms,
     }
-    return {name: slow(value / 1000) for name, value in found.items() if value is not None}
-
-
-def slow(seconds: float) -> str:
-    """The bound above which a request is slow, as the label `le` of the served histogram writes it."""
-    return str(floatToGoString(round(seconds, 9)))  # type: ignore[no-untyped-call]
+    return {name: monitoring.bound(value) for name, value in found.items() if value is not None}
 
 
 def promised(promise: Promise) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A release: the three files that say what one environment runs of one model.
+"""A release: the files that say what one environment runs of one model.
 
 Written by `python -m deploy promote` and `python -m deploy rollback`, never by hand.
 """
@@ -23,6 +23,7 @@ ENVIRONMENTS = ("staging", "production")  # in the order of promotion
 RELEASES = Path("deploy/releases")
 LOCK = Path("deploy/build/release.lock")  # held by whoever changes RELEASES
 FILES = ("kustomization.yaml", "passport.yaml", "resources.yaml")
+MONITORING = "monitoring.yaml"  # beside them where the passport has a reference
 
 BINS = 10  # of what is answered, as the service counts them
 COMPARED = ("canary", "gateway")  # strategies in which stable and new pods serve the same callers at the same time
@@ -98,6 +99,36 @@ class Promise(Record):
         return sum(map(sum, self.counts or []))
 
 
+class Tested(Record):
+    rows: int | None = None
+
+
+class Objectives(Record):
+    availability: float = Field(gt=0, lt=1)
+    latency: float = Field(gt=0, lt=1)
+
+
+class Shares(Record):
+    """Training's shares of a feature's bins, or of the answers', and how far from them a window may lie."""
+
+    shares: list[float]
+    chi2: float
+    limits: dict[str, float | None]  # by length of the window
+    rows: int | None = None  # those of the reference, unless it says
+    broken: float | None = None  # share of the last bins
+    last: int = Field(default=1, ge=1)  # how many bins hold what is broken: null, and of text any unknown value
+    matters: bool = False
+
+
+class Reference(Record):
+    """What the live model is measured against."""
+
+    rows: int
+    main: str  # metric
+    features: dict[str, Shares]
+    answers: Shares
+
+
 class Passport(Record):
     """`models/<model>/build/passport.yaml`, and a release's, which adds the image."""
 
@@ -109,6 +140,9 @@ class Passport(Record):
     gates: list[Gate]
     judged_by: list[str]  # the gates there were when it was made
     serving: Served
+    dataset: Tested | None = None
+    slo: Objectives | None = None
+    reference: Reference | None = None
     promises: list[Promise] = []  # about the releases that stood when it was judged
     image: Image | None = None
 
@@ -228,7 +262,7 @@ def complete(passport: bytes, image: Image, where: Path) -> bytes:
 
 def read(environment: str, model: str, root: Path = Path()) -> Release | None:
     """The release in a tree, with those of its files that are there; None where there is none."""
-    paths = [root / place(environment, model) / name for name in FILES]
+    paths = [root / place(environment, model) / name for name in (*FILES, MONITORING)]
     found = {path.name: path.read_bytes() for path in paths if path.is_file()}
     return Release(environment, model, found) if found else None
 
@@ -246,5 +280,7 @@ def write(release: Release) -> None:
     kustomization.yaml goes last: it holds the hashes of the others, so `verify` names a release that was cut short, and
     the next `promote`, which compares with what Git holds, completes it.
     """
-    for name in (*FILES[1:], FILES[0]):
+    if MONITORING not in release.files:  # of the release before
+        (release.folder / MONITORING).unlink(missing_ok=True)
+    for name in sorted(release.files, key=FILES[0].__eq__):
         write_file(release.folder / name, release.files[name])

@@ -12,7 +12,7 @@ import yaml
 from deploy.canary import steps
 from deploy.lib import promise
 from deploy.lib.kustomization import again
-from deploy.lib.release import FILES, Gate, Passport, Release, Served, parse_yaml
+from deploy.lib.release import FILES, MONITORING, Gate, Passport, Release, Served, parse_yaml
 from models.lib import config, passport
 from repo.lib.refusal import Refusal
 
@@ -136,14 +136,13 @@ def of_release(release: Release, required: Collection[str]) -> list[Finding]:
         return [*found, of_refusal(refusal, file, "the passport", fix)]
     resources = release.folder / "resources.yaml"
     found += of_resources(release.files["resources.yaml"], resources, fix, release.passport.serving.strategy)
-    return found + _of_kustomization(release, expected, fix)
+    return found + [each for name in (FILES[0], MONITORING) for each in _of_written(name, release, expected, fix)]
 
 
-def _of_kustomization(release: Release, expected: Release, fix: str) -> list[Finding]:
-    """It is what follows from passport and resources, whose hashes it holds: an edit of any of the three shows."""
-    name = "kustomization.yaml"
+def _of_written(name: str, release: Release, expected: Release, fix: str) -> list[Finding]:
+    """It is what follows from passport and resources, whose hashes the kustomization holds: any edit shows."""
     try:
-        written, follows = (parse_yaml(each.files[name]) for each in (release, expected))
+        written, follows = (parse_yaml(each.files.get(name, b"{}")) for each in (release, expected))
     except (yaml.YAMLError, ValueError):
         written, follows = None, {}
     if written == follows:

@@ -11,7 +11,7 @@ from typing import Any
 from deploy.canary import steps, template
 from deploy.canary.steps import Steps
 from deploy.checks import kustomize, rendering
-from deploy.lib import kustomization
+from deploy.lib import kustomization, monitoring
 from deploy.lib.release import COMPARED, Promise
 from models.lib import passport
 from models.lib.config import Model
@@ -37,7 +37,7 @@ class RenderedRelease:
 
     def with_bounds(self, **milliseconds: float) -> RenderedRelease:
         """With other bounds above which a request is slow or beyond its budget, by annotation."""
-        values = {name.replace("_", "-"): kustomization.slow(value / 1000) for name, value in milliseconds.items()}
+        values = {name.replace("_", "-"): monitoring.bound(value) for name, value in milliseconds.items()}
         return dataclasses.replace(self, rollout=_annotated(self.rollout, values))
 
     def with_promise(self, promise: Promise) -> RenderedRelease:

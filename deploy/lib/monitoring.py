@@ -1,0 +1,96 @@
+"""monitoring.yaml of a release: constants that the rules of deploy/monitoring measure the live model against.
+
+They follow from the passport, as recording rules without input, so that they come and go with the release and every
+series of them says whose it is: namespace, model and version.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client.utils import floatToGoString
+
+from deploy.lib.release import MONITORING, Passport, Reference, kubernetes_name
+from repo.lib import files
+
+RULES = Path("deploy/monitoring/prometheusrule.yaml")
+ANSWERS = "(answer)"  # the feature of which the answers are bins; no column is called so
+MADE = "# Written by `python -m deploy promote`; `python -m deploy verify` finds an edit by hand.\n"
+HIGHER = frozenset({"roc_auc", "macro_f1", "balanced_accuracy", "r2"})  # metrics of which more is better
+Constant = tuple[str, str, dict[str, str]]  # name, expression, labels
+
+
+def of_release(environment: str, passport: Passport) -> dict[str, bytes]:
+    """The file by its name; none where the passport has no reference, as the first ones had none."""
+    if passport.reference is None:
+        return {}
+    name = kubernetes_name(passport.model)
+    manifest = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": name}},
+        "spec": {"groups": [group(environment, passport, passport.reference)]},
+    }
+    text = yaml.dump(manifest, Dumper=files.DUMPER, sort_keys=False, default_flow_style=None, width=1_000_000)
+    return {MONITORING: (MADE + text).encode()}
+
+
+def group(environment: str, passport: Passport, reference: Reference) -> dict[str, Any]:
+    """The constants of one release as a group of a rule file."""
+    own = {"namespace": f"models-{environment}", "model": passport.model, "version": passport.version}
+    found = [*_drift(reference), *_objectives(passport), *_quality(passport, reference)]
+    rules = [{"record": record, "expr": expr, "labels": {**own, **labels}} for record, expr, labels in found]
+    return {"name": f"constants of {passport.model} in {environment}", "rules": rules}
+
+
+def _drift(reference: Reference) -> Iterator[Constant]:
+    for name, each in {**reference.features, ANSWERS: reference.answers}.items():
+        of = {"feature": name}
+        yield "ml:reference_share", _bins(dict(enumerate(each.shares))), of
+        yield "ml:reference_rows", _vector(each.rows or reference.rows), of
+        yield "ml:reference_chi2", _vector(each.chi2), of
+        for window, limit in each.limits.items():
+            if limit is not None:
+                yield "ml:drift_limit", _vector(limit), {**of, "window": window}
+        if each.broken is not None:
+            yield "ml:broken_limit", _vector(each.broken), of
+            yield "ml:broken_bin", _bins(dict.fromkeys(range(len(each.shares))[-each.last :], 1)), of
+        if each.matters:
+            yield "ml:feature_matters", _vector(1), of
+
+
+def _objectives(passport: Passport) -> Iterator[Constant]:
+    if passport.slo:
+        yield "ml:slo", _vector(passport.slo.availability), {"objective": "availability"}
+        yield "ml:slo", _vector(passport.slo.latency), {"objective": "latency"}
+    if (budget := passport.serving.latency_budget_ms) is not None:
+        slow = passport.serving.slow_ms  # which takes the place of a bound within a percent of it
+        yield "ml:budget", _vector(1), {"le": bound(slow if abs(budget - slow) <= 0.01 * slow else budget)}
+
+
+def _quality(passport: Passport, reference: Reference) -> Iterator[Constant]:
+    for name, figure in passport.metrics.items():
+        if figure.value is None or figure.low is None or figure.high is None:
+            continue
+        spread = figure.value - figure.low if name in HIGHER else figure.high - figure.value
+        yield "ml:quality_value", _vector(figure.value), {"metric": name}
+        yield "ml:quality_spread", _vector(spread), {"metric": name}
+        yield "ml:quality_sign", _vector(1 if name in HIGHER else -1), {"metric": name}
+    yield "ml:quality_main", _vector(1), {"metric": reference.main}
+    if passport.dataset and passport.dataset.rows:
+        yield "ml:quality_rows", _vector(passport.dataset.rows), {}
+
+
+def bound(milliseconds: float) -> str:
+    """A bound of the served histogram as its label `le` writes it, in seconds."""
+    return str(floatToGoString(round(milliseconds / 1000, 9)))  # type: ignore[no-untyped-call]
+
+
+def _vector(value: float) -> str:
+    return f"vector({value:.10g})"
+
+
+def _bins(values: dict[int, float]) -> str:
+    """A series a bin in one rule: of a rule for each the object would outgrow what an API server takes."""
+    return " or ".join(f'label_replace({_vector(value)},"bin","{name}","","")' for name, value in values.items())
