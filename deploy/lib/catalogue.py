@@ -59,26 +59,22 @@ def figure(interval: Interval) -> str:
 
 def save(path: Path) -> None:
     """Write the page; with how the models are now, where PROMETHEUS_URL says whom to ask."""
-    import jinja2
+    from repo.lib.templates import template
 
-    asked = "PROMETHEUS_URL" in os.environ
-    known, now = config.names(), datetime.now(UTC)
-    models = []
+    known, models = config.names(), []
     for name in names():
         settings = config.load(name, check_columns=False) if name in known else None
         report = config.MODELS / name / "build/report.html"
         models.append({
-            "name": name,
-            "settings": settings,
-            "owner": getattr(settings, "owner", None),
+            "name": name, "settings": settings, "owner": getattr(settings, "owner", None),
             "runs": {environment: standing(environment, name) for environment in ENVIRONMENTS},
             "report": os.path.relpath(report, path.parent) if report.is_file() else None,
         })  # fmt: skip
+    asked = os.environ.get("PROMETHEUS_URL")
     content = {
-        "models": models, "now": now, "metrics": metrics, "titles": TITLES, "grafana": os.environ.get("GRAFANA_URL"),
+        "models": models, "now": datetime.now(UTC), "metrics": metrics, "titles": TITLES,
         "live": {name: query(text) for name, text in LIVE.items()} if asked else None,
+        "grafana": os.environ.get("GRAFANA_URL"),
         "repository": read_yaml(FORK, "restore it with `git checkout`", ["data"])["data"].get("repository"),
     }  # fmt: skip
-    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
-    pages.undefined, pages.trim_blocks, pages.lstrip_blocks = jinja2.StrictUndefined, True, True
-    write(path, pages.get_template("catalogue.html.jinja").render(content))
+    write(path, template(Path(__file__).with_name("catalogue.html.jinja")).render(content))
