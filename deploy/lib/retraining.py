@@ -17,7 +17,7 @@ from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 AGAIN_AFTER = 7  # days, where model.yaml names none
-Numbers = dict[tuple[str, ...], float]  # name in FIGURES, model, version, feature or "" -> value
+Numbers = dict[tuple[str, str, str, str], float]  # name in FIGURES, model, version, feature or "" -> value
 
 
 def now(metric: str, more: str = "") -> str:

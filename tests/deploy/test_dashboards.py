@@ -205,6 +205,17 @@ def test_a_planted_fault_is_found(old: str, new: str, told: str, known: set[str]
     assert any(told in each for each in faults(json.loads(text.replace(old, new)), known))
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_panel_has_a_number_and_a_place_of_its_own(path: Path) -> None:
+    every = board(path)["panels"]
+    assert len({each["id"] for each in every}) == len(every)
+    places = [each["gridPos"] for each in every]
+    cells = [
+        (x, y) for at in places for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])
+    ]
+    assert (len(cells), max(x for x, _ in cells)) == (len(set(cells)), 23)
+
+
 @pytest.mark.skipif(not SCHEMA.is_file(), reason="optional: there is no schema of Grafana's beside the repository")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_dashboard_keeps_grafanas_schema(path: Path) -> None:
