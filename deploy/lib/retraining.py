@@ -36,9 +36,11 @@ FIGURES = {  # behind the causes
 
 def plan() -> dict[str, Any]:
     """The models to train, why, in a sentence each, and why not the others."""
-    asking, scraped = query(now("ml:retrain")), {labels.get("model") for labels, _ in query(now("ml_requests_total"))}
-    asked = FIGURES if asking else {}
-    numbers = {(name, *_of(labels)): value for name, text in asked.items() for labels, value in query(text)}
+    asking = query(now("ml:retrain"))
+    scraped, ruled = (
+        {_of(labels)[0] for labels, _ in query(now(name))} for name in ("ml_requests_total", "ml:coverage")
+    )
+    numbers = {(name, *_of(labels)): value for name, text in FIGURES.items() for labels, value in query(text)}
     because, skipped = dict[str, str](), dict[str, str]()
     for name in folders("models"):
         passport = champion.standing(name)
@@ -48,6 +50,8 @@ def plan() -> dict[str, Any]:
             skipped[name] = "production has no release of it, so nothing that runs has aged"
         elif name not in scraped:
             skipped[name] = "Prometheus has no series of it in models-production, which is no verdict"
+        elif name not in ruled:
+            skipped[name] = "the rules of deploy/monitoring recorded nothing of it, which is no verdict"
         elif not causes:
             skipped[name] = f"nothing asks for it: neither drift nor labels of {version}"
         elif told := dealt_with(name):
