@@ -26,6 +26,7 @@ VERBS = [
         ("--split", {"metavar": "HOW", "help": "month, week, day, hash:KEY or column:NAME (default: what there is)"}),
         ("--like", {"choices": FRAMEWORKS, "default": "lightgbm", "help": "the framework (default: lightgbm)"}),
     ], alone=True),
+    Verb("profile", "describe the training rows, which drift is measured against", [MODEL], alone=True),
     Verb("train", "fit the network on the training rows", [MODEL], alone=True),
     Verb("export", "write the network as one reproducible ONNX file", [MODEL], alone=True),
     Verb("evaluate", "measure the ONNX file on the test window, with intervals and slices", [MODEL], alone=True),

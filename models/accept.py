@@ -21,6 +21,9 @@ def main(options: argparse.Namespace) -> int:
     passport.refuse_stale(model, judged["content"] if isinstance(judged["content"], dict) else {})
     try:
         figures = {key: judged["dataset"][key] for key in ("rows", "level")} | {"metrics": judged["metrics"]}
+        figures["reference"] = judged["reference"]
+        if unknown := set(figures["reference"]["features"]).difference(model.features):
+            raise ValueError(f"{min(unknown)!r} is no feature")
         slow_ms = model.serving.slow_ms or float(judged["serving"]["slow_ms"])  # measured there where none is stated
         record = passport.make(model, figures, judged["gates"], judged["champion"], judged["promises"], slow_ms)
         names, failed = [gate["name"] for gate in judged["gates"]], record["verdict"] != "pass"

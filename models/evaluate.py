@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from models.lib import alone, config, metrics, samples, scoring
+from models.lib import alone, config, drift, importance, metrics, samples, scoring
 from models.lib.tasks import task
+from models.lib.tasks.task import BINS
 from repo.lib.command import working
 from repo.lib.files import sha256, write_json
 from repo.lib.refusal import Refusal
 
-KEYS = ("onnx", "rows", "level", "metrics", "slices", "reliability", "charts")
+KEYS = ("onnx", "rows", "level", "metrics", "slices", "reliability", "charts", "importance", "answers")
+CHUNK = 100_000  # rows that are scored at once
 
 
 def main(options: argparse.Namespace) -> int:
@@ -43,6 +45,9 @@ def evaluate(model: config.Model) -> dict[str, Any]:
         given = target[rows], values[rows], counts[:, rows]
         return {name: metrics.interval(metric(*given)) for name, metric in behaviour.metrics.items()}
 
+    train, edges = samples.rows(model, "train"), scoring.note(runtime, "edges")
+    pieces = [behaviour.bins(scoring.scores(runtime, piece), edges) for piece in train.iter_slices(CHUNK)]
+    answers = drift.reference(np.concatenate(pieces), BINS, 0, drift.Times.of(model, train))
     return {
         "onnx": sha256(model.onnx),
         "rows": len(values),
@@ -56,4 +61,6 @@ def evaluate(model: config.Model) -> dict[str, Any]:
             for column, name, rows in samples.slices(model, table)
         ],
         "alone": alone.strongest(model, table, target),
+        "importance": importance.measure(behaviour, runtime, table, target, values),
+        "answers": {"rows": train.height} | answers,
     } | behaviour.figures(target, values, counts)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from models.lib import artifacts, config, plugin
 from models.lib.tasks import task
 from repo.lib.command import working
-from repo.lib.files import sha256, write
+from repo.lib.files import read_json, sha256, write
 from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
     artifacts.refuse_to_make(model.onnx)
     fitted = plugin.load(model)
     with working(f"exporting {model.name}"), plugin.guarded(model):
-        graph = strip(fitted.to_onnx(), notes(model))
+        graph = strip(fitted.to_onnx(), notes(model, *_made(model)))
     try:
         onnx.checker.check_model(graph, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -37,10 +37,16 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def notes(model: config.Model) -> dict[str, Any]:
-    """What the file carries beside its graph (models/lib/tasks/)."""
-    edges = model.weights / artifacts.EDGES
-    return task.of(model).notes(json.loads(edges.read_bytes()) if edges.is_file() else None)
+def notes(model: config.Model, edges: list[float] | None, profile: dict[str, Any]) -> dict[str, Any]:
+    """What the file carries beside its graph: what the task notes (models/lib/tasks/), and the bins of its features."""
+    bins = {name: each["bins"] for name, each in profile["features"].items()}
+    return task.of(model).notes(edges) | {"bins": bins}
+
+
+def _made(model: config.Model) -> tuple[list[float] | None, dict[str, Any]]:
+    path, fix = model.weights / artifacts.EDGES, f"python -m models run {model.name}"
+    profile = read_json(model.build / "profile.json", fix, ("features",))
+    return read_json(path, fix) if path.is_file() else None, profile
 
 
 def strip(graph: onnx.ModelProto, noted: dict[str, Any] | None = None) -> onnx.ModelProto:
@@ -57,7 +63,7 @@ def strip(graph: onnx.ModelProto, noted: dict[str, Any] | None = None) -> onnx.M
     _strip_graph(clean.graph)
     clean.graph.name = "model"
     for key, value in sorted((noted or {}).items()):
-        clean.metadata_props.add(key=key, value=json.dumps(value))
+        clean.metadata_props.add(key=key, value=json.dumps(value, sort_keys=True))
     return clean  # type: ignore[no-any-return]
 
 

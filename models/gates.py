@@ -32,7 +32,9 @@ def run(model: config.Model) -> int:
         verdicts = judge(evidence)
         compared, promises = comparison(evidence), promise.every(model, slow_ms)
     found, standing = [asdict(each) for each in verdicts], compared["champion"]
-    record = passport.make(model, evidence.evaluation, found, standing, promises, slow_ms)
+    profile = read_json(model.build / "profile.json", f"python -m models run {model.name}", ("features",))
+    figures = evidence.evaluation | {"reference": passport.reference(model, evidence.evaluation, profile)}
+    record = passport.make(model, figures, found, standing, promises, slow_ms)
     write_json(model.build / "comparison.json", compared)
     write(model.build / "passport.yaml", passport.text(record))
     show(record)

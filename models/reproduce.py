@@ -56,11 +56,13 @@ def record(model: config.Model, found: str) -> int:
 def again(model: config.Model) -> bytes:
     """The ONNX file of a network that was trained now, saved, and loaded again, as `train` and `export` do."""
     from models import export, train
+    from models.lib import drift
 
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder, plugin.guarded(model):
         fitted, edges = train.fit(model, samples.table(model, "train"), samples.table(model, "valid"))
         fitted.save(Path(folder))
-        graph = export.strip(plugin.network(model).load(Path(folder)).to_onnx(), task.of(model).notes(edges))
+        notes = export.notes(model, edges, drift.profile(model, samples.rows(model, "train")))
+        graph = export.strip(plugin.network(model).load(Path(folder)).to_onnx(), notes)
     content: bytes = graph.SerializeToString(deterministic=True)
     return content
 

@@ -24,10 +24,10 @@ def main(options: argparse.Namespace) -> int:
 
 
 def fit(model: config.Model, train: Any, valid: Any) -> tuple[Any, list[float] | None]:
-    """The trained network, and the edges of its bins where the task takes them from it."""
+    """The trained network, and the edges of bins that the task takes from it."""
     frame = columns.FRAMES[model.frame]
     fitted = plugin.network(model).fit(frame(train), frame(valid), model.training)
-    return fitted, task.of(model).edges(lambda: fitted.predict(frame(valid.drop("target"))))
+    return fitted, task.of(model).keep(lambda: fitted.predict(frame(valid.drop("target"))))
 
 
 def save(model: config.Model, fitted: Any, edges: list[float] | None) -> None:

@@ -71,9 +71,10 @@ def _content(model: config.Model) -> dict[str, bytes]:
     onnx = _read(model.onnx, f"python -m models run {model.name}")
     digest = hashlib.sha256(onnx).hexdigest()
     version, session = _model_version(model, digest), scoring.session(model.onnx)
-    derived = derivation.derive(model, version, digest, scoring.note(session, "edges"))
+    notes = {key: scoring.note(session, key) for key in ("names", "edges", "bins", "fine")}
+    derived = derivation.derive(model, version, digest, notes)
     answer = derived["answer"]
-    if answer["names"] != scoring.note(session, "names") or not (answer["names"] or answer["edges"]):
+    if answer["names"] != notes["names"] or not (answer["names"] or answer["edges"]):
         raise Refusal(
             f"{model.onnx} notes other classes than {model.folder}/model.yaml, or no bins of its predictions; make it "
             f"again with `python -m models run {model.name}`."

@@ -28,14 +28,18 @@ CHECKED = ("pointer", "violations", "tables")
 CHOSEN = ("samples", "split")
 SOURCES = {
     "validate": ("data_schemas/validate.py", *(f"data_schemas/lib/{name}.py" for name in CHECKED), ROWS),
-    "describe": ("data_schemas/describe.py", ROWS),
+    "profile": ("models/profile.py", *_lib("drift", "metrics", *CHOSEN, "tasks/task"), ROWS),
     "train": ("models/train.py", *_lib("columns", "packages", "plugin", *CHOSEN, "tasks/task"), ROWS, PACKAGES),
     "export": (
         "models/export.py",
         *_lib("columns", "onnx_front", "packages", "plugin", "tasks/task"),
         ROWS,
     ),
-    "evaluate": ("models/evaluate.py", *_lib("alone", "metrics", "scoring", *CHOSEN, "tasks/task"), ROWS),
+    "evaluate": (
+        "models/evaluate.py",
+        *_lib("alone", "drift", "importance", "metrics", "scoring", *CHOSEN, "tasks/task"),
+        ROWS,
+    ),
 }
 COPIED = ("split",)  # settings that DVC reads in FILE: of a date in model.yaml it can make nothing
 

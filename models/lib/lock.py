@@ -32,6 +32,7 @@ def faults(name: str, read: Read) -> list[str]:
     if lacking := [stage for stage in STAGES if not isinstance(stages, dict) or stage not in stages]:
         return [f"{folder}/dvc.lock has no stage {lacking[0]}"]
     assert isinstance(stages, dict)
+    stages = {stage: locked for stage, locked in stages.items() if stage in engine.SOURCES}  # DVC drops none
     made = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs") or []}
     found = [fault for stage, locked in stages.items() for fault in _of_stage(stage, locked, folder, made, read)]
     for path, md5 in made.items():

@@ -19,7 +19,7 @@ SERVED = ("strategy", "api", "latency_budget_ms", "canary", "threshold", "shift"
 CODE = (
     *(f"repo/lib/{name}.py" for name in ("command", "files", "git", "refusal")),
     *("data_schemas/lib/*.py", "data_schemas/validate.py", "models/lib/*.py", "models/lib/tasks/*.py"),
-    *(f"models/{verb}.py" for verb in ("train", "export", "evaluate", "measure", "gates")),
+    *(f"models/{verb}.py" for verb in ("profile", "train", "export", "evaluate", "measure", "gates")),
 )
 SERVICE = (
     "serving/runtime/*",
@@ -63,11 +63,11 @@ def version(hashes: dict[str, str]) -> str:
 
 
 class _Dumper(DUMPER):
-    """Lists of whole numbers, such as a row of a promise, on one line."""
+    """Lists of numbers, such as a row of a promise, on one line."""
 
 
 def _listed(dumper: DUMPER, data: list[Any]) -> yaml.Node:
-    numbers = bool(data) and all(isinstance(each, int) for each in data)
+    numbers = bool(data) and all(isinstance(each, int | float) for each in data)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=numbers)
 
 
@@ -106,9 +106,27 @@ def make(
         "judged_by": model.gate_names,  # all there are: a gate added later judges later passports
         "champion": champion,
         "serving": model.serving.model_dump(include=set(SERVED), exclude_none=True) | {"slow_ms": slow_ms},
+        "slo": model.slo.model_dump(),
+        "retraining": model.retraining.model_dump(),
         "promises": promises,
+        **({"reference": evaluation["reference"]} if "reference" in evaluation else {}),
         **_reproduced(model, hashes["onnx"]),
     }
+
+
+def reference(model: config.Model, evaluation: dict[str, Any], profile: dict[str, Any]) -> dict[str, Any]:
+    """What the monitoring measures live traffic against: shares and limits of each feature and of the answers."""
+    from models.lib import importance
+    from models.lib.tasks import task
+
+    behaviour, matter = task.of(model), importance.matters(evaluation["importance"])
+    features = {
+        name: {key: each[key] for key in ("shares", "chi2", "limits", "broken")} | {"matters": name in matter}
+        for name, each in profile["features"].items()
+    }
+    answers = {key: evaluation["answers"][key] for key in ("rows", "shares", "chi2", "limits")}
+    higher = behaviour.main in behaviour.higher
+    return {"rows": profile["rows"], "main": behaviour.main, "higher": higher, "features": features, "answers": answers}
 
 
 def _reproduced(model: config.Model, onnx: str) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from data_schemas.lib import datasets
@@ -24,16 +26,18 @@ KEY = re.compile(r'[^\x00-\x1f"\\]+')
 
 
 def derive(
-    model: Model, version: str = "unversioned", onnx_sha256: str | None = None, edges: list[float] | None = None
+    model: Model, version: str = "unversioned", onnx_sha256: str | None = None, notes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """contract.json: the request, the limits and what the answers hold.
 
     Each feature has name, type (string, integer or number), nullable, min, max (inclusive), above, below (exclusive),
-    allowed, pattern, description, unit and example; what does not apply is null. `dropped` are names that are accepted
-    and ignored. `answer` is what models/lib/tasks/ says of the task, with the `edges` that the file noted. `version`
-    and `onnx_sha256` identify the file; without them the contract only says what callers send and get, which is what
-    two commits compare.
+    allowed, pattern, description, unit, example, personal and bins; what does not apply is null. `dropped` are names
+    that are accepted and ignored. `answer` is what models/lib/tasks/ says of the task, with the edges that the file
+    noted. `notes` are the file's: `edges` and `fine` of answers, and `bins` of features, of which those that are
+    personal get none: they are not counted. `profile` names these bins. `version` and `onnx_sha256` identify the file;
+    without them the contract only says what callers send and get, which is what two commits compare.
     """
+    notes = notes or {}
     columns = datasets.schema(model.dataset).to_schema().columns
     for name in model.features:
         if name not in columns:
@@ -46,8 +50,11 @@ def derive(
                 f"{model.folder}/model.yaml: {name!r} cannot be a key of a request: it is empty, there twice, or holds "
                 "a quotation mark, a backslash or a control character; fix it there."
             )
+    bins: dict[str, Any] = notes.get("bins") or {}
     features = [_feature(model.dataset, name, columns[name]) for name in model.features]
-    answer = task.of(model).answer(edges)
+    for feature in features:
+        feature["bins"] = None if feature["personal"] else bins.get(feature["name"])
+    answer = task.of(model).answer(notes.get("edges")) | {"fine": notes.get("fine")}
     if answer["maximum"] is None:  # values as the target has them, in its unit; a probability has none
         answer["unit"] = _unit(columns[model.target.column])
     return {
@@ -63,6 +70,9 @@ def derive(
         "slow_ms": model.serving.slow_ms,
         "features": features,
         "dropped": model.serving.dropped,
+        "profile": hashlib.sha256(json.dumps(bins, sort_keys=True).encode()).hexdigest()[:12] if bins else None,
+        "feedback_days": model.serving.feedback_days,
+        "log": model.serving.log and model.serving.log.model_dump(),
     }
 
 
@@ -82,6 +92,7 @@ def _feature(dataset: str, name: str, column: Column) -> dict[str, Any]:
         **dict.fromkeys(("min", "max", "above", "below", "allowed", "pattern")),
         "description": column.description or column.title or name,
         "unit": _unit(column),
+        "personal": bool((column.metadata or {}).get("personal")),
     }
     if feature["type"] == "integer" and column.nullable:
         raise Refusal(f"{where}: an integer of a request has no null; make the column a float or not nullable.")

@@ -78,14 +78,14 @@ class Endpoint:
         started = time.perf_counter()
         self._in_flight += 1
         try:
-            content, counted, positives = await self._answer(scope, receive)
+            content, values, positives, rows = await self._answer(scope, receive)
         except RefusedError as refusal:
-            self.telemetry.failed(time.perf_counter() - started, refusal.error.kind)
+            self.telemetry.failed(time.perf_counter() - started, refusal.error.kind, refusal.error.broken)
             await self._send_error(refusal.error, receive, send)
         except DisconnectedError:
             pass
         else:
-            self.telemetry.answered(time.perf_counter() - started, counted, positives)
+            self.telemetry.answered(time.perf_counter() - started, values, positives, rows)
             await _send(send, 200, content, JSON)
         finally:
             self._in_flight -= 1
@@ -99,8 +99,8 @@ class Endpoint:
         await drain(receive)
         return await send({"type": "http.response.body", "body": b""})
 
-    async def _answer(self, scope: Message, receive: Receive) -> tuple[bytes, list[float], int]:
-        """(body of a 200, what to count of each row, positive rows), or RefusedError."""
+    async def _answer(self, scope: Message, receive: Receive) -> tuple[bytes, list[float], int, list[Row]]:
+        """(body of a 200, what to count of each answer, positive rows, rows), or RefusedError."""
         if self._in_flight > IN_FLIGHT:
             raise RefusedError("overload", "service", "has too many requests at once; try again")
         body = await self.bodies.read(scope, receive) or b"{}"  # as BentoML reads an empty one
@@ -109,7 +109,7 @@ class Endpoint:
         except ValueError as error:  # msgspec's own errors among them
             raise self._explained(body) from error
         fields, counted, positives = self._form(await self._values(rows))
-        return self._encode({**fields, **self._tail}), counted, positives
+        return self._encode({**fields, **self._tail}), counted, positives, rows
 
     async def _values(self, rows: list[Row]) -> Values:
         try:
@@ -128,9 +128,10 @@ class Endpoint:
         try:
             self._request.model_validate_json(body)
         except pydantic.ValidationError as found:
-            return RefusedError(*explain(found.errors(include_url=False, include_input=False)[0], self._contract))
+            return RefusedError(*explain(found.errors(include_url=False)[0], self._contract))
         # As with a key that is there twice: pydantic looks at the last, the decoder at both.
-        return RefusedError("invalid", "body", "must fit the contract and name every key once; see /docs.json")
+        reason = "must fit the contract and name every key once; see /docs.json"
+        return RefusedError("invalid", "body", reason, ("", "shape"))
 
     async def _page(self, send: Send) -> None:
         # The page needs its own host only; BentoML's would load a tag manager from elsewhere.

@@ -17,21 +17,28 @@ KINDS = {
     "inference": (500, "the model failed"),
 }
 
+RULES = ("missing", "null", "type", "value")  # that a feature can break; `value`: range, list or pattern
+BROKEN = ("shape", "unknown")  # and a request as a whole: an unknown key, or anything else
+
 
 class RequestError(NamedTuple):
-    """One of KINDS, the field as `rows[3].distance`, and a sentence that repeats no value."""
+    """One of KINDS, the field as `rows[3].distance`, and a sentence that repeats no value.
+
+    `broken`: of a request that is invalid, the feature and its rule of RULES, or "" and one of BROKEN.
+    """
 
     kind: str
     field: str
     reason: str
+    broken: tuple[str, str] | None = None
 
 
 class RefusedError(Exception):
     """A request that gets an error instead of an answer."""
 
-    def __init__(self, kind: str, field: str, reason: str) -> None:
+    def __init__(self, kind: str, field: str, reason: str, broken: tuple[str, str] | None = None) -> None:
         super().__init__(reason)
-        self.error = RequestError(kind, field, reason)
+        self.error = RequestError(kind, field, reason, broken)
 
 
 class NotFiniteError(ArithmeticError):
@@ -39,23 +46,29 @@ class NotFiniteError(ArithmeticError):
 
 
 def explain(error: Mapping[str, Any], contract: Mapping[str, Any]) -> RequestError:
-    """One entry of a pydantic error list as a RequestError: where, and all that belongs there, never what was sent."""
+    """One entry of a pydantic error list as a RequestError: where, and all that belongs there, never what was sent.
+
+    Its `input` is only asked whether it is null.
+    """
     kind, path = error["type"], list(error["loc"])
     if kind == "json_invalid":
         detail = error["msg"].removeprefix("Invalid JSON: ")
         return RequestError("malformed", "body", f"must be JSON: {detail}")
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:SHOWN]}" for part in path).lstrip(".")
     if kind == "extra_forbidden":
-        return RequestError("invalid", field, "is not a field of this request; see /docs.json")
+        return RequestError("invalid", field, "is not a field of this request; see /docs.json", ("", "unknown"))
     missing = "is missing; it " if kind == "missing" else ""
+    shape = ("", "shape")
     if not path:
-        return RequestError("invalid", "body", 'must be an object: {"rows": [{…}, …]}')
+        return RequestError("invalid", "body", 'must be an object: {"rows": [{…}, …]}', shape)
     if len(path) == 1:
-        return RequestError("invalid", field, f"{missing}must be a list of 1 to {contract['max_rows']} rows")
+        return RequestError("invalid", field, f"{missing}must be a list of 1 to {contract['max_rows']} rows", shape)
     if len(path) == 2:
-        return RequestError("invalid", field, "must be an object with one value a feature; see /docs.json")
+        return RequestError("invalid", field, "must be an object with one value a feature; see /docs.json", shape)
     feature = next(feature for feature in contract["features"] if feature["name"] == path[2])
-    return RequestError("invalid", field, f"{missing}must be {expectation(feature)}")
+    wrong_type = kind.endswith("_type") or kind == "int_from_float"
+    rule = kind if missing else "null" if error.get("input", 0) is None else "type" if wrong_type else "value"
+    return RequestError("invalid", field, f"{missing}must be {expectation(feature)}", (feature["name"], rule))
 
 
 def expectation(feature: Mapping[str, Any]) -> str:

@@ -6,18 +6,20 @@ Kept as plain numbers and made into families when scraped: prometheus_client's o
 every increment, which was a fifteenth of a request. So they are one process's, and a server has one worker.
 """
 
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from serving.runtime.answer import edges
-from serving.runtime.errors import KINDS
+from serving.runtime.errors import BROKEN, KINDS, RULES
+from serving.runtime.features import Features
 
 # Bounds as shares of the latency budget: dense where it is decided whether a request was in budget.
 SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 50)
@@ -33,11 +35,25 @@ def bounds(budget_ms: float, slow_ms: float | None) -> list[float]:
     return sorted({slow, *(bound for bound in found if abs(bound - slow) > 0.01 * slow)})
 
 
-class Telemetry(Collector):
-    """The metrics of one model in one worker."""
+def family(name: str, text: str, labels: Mapping[str, str], own: Sequence[str], values: Mapping[Any, float]) -> Metric:
+    """One family of counts; `values`: the value of its `own` label, or a tuple of several or none -> count."""
+    found = Metric(name.removesuffix("_total"), text, "counter" if name.endswith("_total") else "unknown")
+    for key, count in values.items():
+        each = map(str, key if isinstance(key, tuple) else (key,))
+        found.add_sample(name, {**labels, **dict(zip(own, each, strict=True))}, count)
+    return found
 
-    def __init__(self, contract: Mapping[str, Any]) -> None:
+
+class Telemetry(Collector):
+    """The metrics of one model in one worker; `others` are exposed beside its own."""
+
+    def __init__(self, contract: Mapping[str, Any], *others: Collector) -> None:
         self._labels = {"model": contract["model"], "version": contract["version"]}
+        self._started = time.time()
+        self._info = [str(contract.get("api", 1)), contract.get("profile") or ""]
+        self._features = Features(contract)
+        names = [feature["name"] for feature in contract.get("features", ())]
+        self._violations = {(name, rule): 0 for name in names for rule in RULES} | {("", rule): 0 for rule in BROKEN}
         self._bounds = bounds(contract["latency_budget_ms"], contract["slow_ms"])
         self._requests = 0
         self._errors = dict.fromkeys(KINDS, 0)
@@ -48,11 +64,18 @@ class Telemetry(Collector):
         self._edges = edges(contract["answer"])  # a value at one is in the upper bin
         self._bins = [0.0] * (len(self._edges) + 1)
         self._registry = CollectorRegistry()
-        self._registry.register(self)
+        for each in (self, *others):
+            self._registry.register(each)
 
-    def answered(self, seconds: float, values: Sequence[float], positives: int) -> None:
-        """Count a request answered with 200. Rows of one request are not independent, so together they weigh one."""
+    def answered(
+        self, seconds: float, values: Sequence[float], positives: int, asked: Sequence[Sequence[Any]] = ()
+    ) -> None:
+        """Count a request answered with 200. Rows of one request are not independent, so together they weigh one.
+
+        `values`: what is counted of each row's answer. `asked`: the rows' features, in the order of the contract.
+        """
         self._timed(seconds)
+        self._features.count(asked)
         rows = len(values)
         if self._positive is not None:
             self._positive += positives / rows
@@ -64,10 +87,12 @@ class Telemetry(Collector):
         for index, (first, last) in enumerate(pairwise(below)):
             self._bins[index] += (last - first) / rows
 
-    def failed(self, seconds: float, kind: str) -> None:
-        """Count a request answered with anything else."""
+    def failed(self, seconds: float, kind: str, broken: tuple[str, str] | None = None) -> None:
+        """Count a request answered with anything else; `broken` is which feature broke which rule."""
         self._timed(seconds)
         self._errors[kind] += 1
+        if broken is not None:
+            self._violations[broken] += 1
 
     def noticed(self, feature: str) -> None:
         """Count a request that still sends a dropped feature."""
@@ -84,8 +109,9 @@ class Telemetry(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """prometheus_client's seam: the families with their values now."""
-        yield self._counter("ml_requests", "Answered predict requests, whatever the outcome", {None: self._requests})
-        yield self._counter("ml_errors", "Predict requests not answered with 200", self._errors, "reason")
+        text = "Answered predict requests, whatever the outcome"
+        yield self._counter("ml_requests_total", text, {(): self._requests})
+        yield self._counter("ml_errors_total", "Predict requests not answered with 200", self._errors, "reason")
         duration = HistogramMetricFamily(
             "ml_request_duration_seconds", "From the request's headers to its answer", labels=list(self._labels)
         )
@@ -95,15 +121,21 @@ class Telemetry(Collector):
         yield duration
         text = "Positive labels; a row of a request of N counts 1/N"
         if self._positive is not None:
-            yield self._counter("ml_positive", text, {None: self._positive})
+            yield self._counter("ml_positive_total", text, {(): self._positive})
         text = "Requests that still send a dropped feature; at none, a raised API may refuse it"
-        yield self._counter("ml_dropped", text, self._dropped, "feature")
+        yield self._counter("ml_dropped_total", text, self._dropped, "feature")
         text = "Answers by bin of their values; a row of a request of N counts 1/N"
-        yield self._counter("ml_score_bin", text, dict(enumerate(self._bins)), "bin")
+        yield self._counter("ml_score_bin_total", text, dict(enumerate(self._bins)), "bin")
+        text = "Features by bin of their values, the last for null; a row of a request of N counts 1/N"
+        yield self._counter("ml_feature_bin_total", text, self._features.counts(), "feature", "bin")
+        text = "Requests with reason invalid, by the first thing that is wrong; no feature: the request as a whole"
+        yield self._counter("ml_violations_total", text, self._violations, "feature", "rule")
+        info = GaugeMetricFamily("ml_model_info", "What is served", labels=[*self._labels, "api", "profile"])
+        info.add_metric([*self._labels.values(), *self._info], 1)
+        yield info
+        start = GaugeMetricFamily("ml_start_time_seconds", "Unix time of the start", labels=list(self._labels))
+        start.add_metric(list(self._labels.values()), self._started)
+        yield start
 
-    def _counter(self, name: str, text: str, values: Mapping[Any, float], *label: str) -> CounterMetricFamily:
-        """`values`: label value -> count; without a label of its own, {None: count}."""
-        family = CounterMetricFamily(name, text, labels=[*self._labels, *label])
-        for value, count in values.items():
-            family.add_metric([*self._labels.values(), *([str(value)] if label else [])], count)
-        return family
+    def _counter(self, name: str, text: str, values: Mapping[Any, float], *own: str) -> Metric:
+        return family(name, text, self._labels, own, values)

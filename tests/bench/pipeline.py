@@ -29,7 +29,7 @@ from repo.lib.command import prepare_environment  # noqa: E402
 from repo.lib.git import git  # noqa: E402
 
 MODEL = "flight_delay"
-STAGES = ["validate", "describe", "train", "export", "evaluate"]  # of dvc.yaml
+STAGES = ["validate", "profile", "train", "export", "evaluate"]  # of dvc.yaml
 STEPS = ["measure", "gates", "report"]  # after it, each its own process here, one process in `run`
 
 

@@ -38,12 +38,13 @@ def make_shop(root: Path, workshop: Path) -> None:
 
 
 def make_small(root: Path, plain: Path) -> None:
-    """A tree where a worse model was trained on one month, by the verbs train and export."""
-    from models import export, train
+    """A tree where a worse model was trained on one month, by the verbs profile, train and export."""
+    from models import export, profile, train
 
     trees.copy(plain, root)
     shrink(root)
     with contextlib.chdir(root):
+        assert profile.main(OPTIONS) == 0
         assert train.main(OPTIONS) == 0
         assert export.main(OPTIONS) == 0
 

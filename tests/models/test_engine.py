@@ -17,8 +17,8 @@ from tests.support import trees
 from tests.support.repository import ROOT
 from tests.support.specimens import MODEL
 
-VERBS = {stage: f"models.{stage}" for stage in ("train", "export", "evaluate")}
-VERBS |= {stage: f"data_schemas.{stage}" for stage in ("validate", "describe")}
+VERBS = {stage: f"models.{stage}" for stage in ("profile", "train", "export", "evaluate")}
+VERBS |= {"validate": "data_schemas.validate"}
 # They carry words, settings and files, and change no byte of what a stage makes of the same input.
 CARRIERS = {"repo.lib.command", "repo.lib.files", "repo.lib.refusal", "models.lib.config", "models.lib.artifacts"}
 CARRIERS |= {"models.lib.limits"}
@@ -95,8 +95,7 @@ def test_dvc_reads_the_settings_that_model_yaml_has_and_no_others() -> None:
     """It fails for one that is not there, and at a date."""
     lines = engine.pipeline(config.load(MODEL.name, check_columns=False)).splitlines()
     assert [line.strip() for line in lines if "windows" in line] == [
-        "- model.yaml:windows",
-        "--first ${windows.train.first} --last ${windows.train.last}",
+        "- windows.train",
         "- windows.train",
         "- windows.valid",
         "- windows.train",
@@ -111,7 +110,8 @@ def test_dvc_reads_the_settings_that_model_yaml_has_and_no_others() -> None:
     model = config.load(MODEL.name)
     lines = engine.pipeline(model).splitlines()
     assert not [line for line in lines if "windows" in line]
-    assert sum(line.strip() == "- split" for line in lines) == sum(line.strip() == "- task" for line in lines) == 2
+    assert sum(line.strip() == "- split" for line in lines) == 3
+    assert sum(line.strip() == "- task" for line in lines) == 2
     engine.hash_sources(model)
     assert read_json(engine.path(model), "")["split"] == split
 

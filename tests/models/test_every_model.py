@@ -136,7 +136,11 @@ def test_the_file_is_valid_within_its_storage_and_tells_nothing(model: config.Mo
         weights = sum(path.stat().st_size for path in artifacts.files(model) if path != model.onnx)
         assert max(weights, model.onnx.stat().st_size) / 1e6 <= artifacts.GIT_LIMIT_MB
     graph = onnx.load(model.onnx)
-    noted = export.notes(model)
+    noted = {each.key: json.loads(each.value) for each in graph.metadata_props}
+    edges = model.weights / artifacts.EDGES
+    of_task = task.of(model).notes(json.loads(edges.read_bytes()) if edges.is_file() else None)
+    assert noted == of_task | {"bins": noted["bins"]}
+    assert set(noted["bins"]) <= set(model.features)
     assert export.strip(graph, noted).SerializeToString(deterministic=True) == model.onnx.read_bytes()
     assert {each.type.tensor_type.elem_type for each in graph.graph.input} <= set(TENSOR.values())
 

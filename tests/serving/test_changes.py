@@ -152,6 +152,8 @@ def test_equal_limits_in_other_words_are_no_change() -> None:
     assert lines(whole(feature(above=0, below=9)), whole(feature(min=1, max=8))) == []
     assert lines(whole(feature("x"), feature("y")), whole(feature("y"), feature("x"))) == []
     assert lines(whole(), whole(version="other", onnx_sha256="other", slow_ms=2.0)) == []  # what no caller sees
+    counted = whole(feature(bins=[1.0], personal=True), profile="other", feedback_days=1, log={"share": 0.1, "days": 7})
+    assert lines(whole(feature()), counted) == []
 
 
 @pytest.mark.parametrize(

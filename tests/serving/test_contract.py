@@ -1,5 +1,6 @@
 """What the contract takes from a schema, what it refuses to leave out, and that it carries everything."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -43,6 +44,14 @@ def test_the_contract_names_model_file_and_limits(contract: dict[str, Any]) -> N
     keys = ("model", "max_rows", "max_body_bytes", "latency_budget_ms", "slow_ms")
     assert [contract[key] for key in keys] == [toy.NAME, 5, 4000, 10.0, 5.0]
     assert contract["version"] == f"onnx-{contract['onnx_sha256'][:12]}"
+
+
+def test_the_contract_has_the_file_s_bins_but_of_no_personal_column(contract: dict[str, Any]) -> None:
+    bins = {feature["name"]: feature["bins"] for feature in contract["features"]}
+    assert bins == {**toy.BINS, "size": None, "free": None}
+    assert [feature["name"] for feature in contract["features"] if feature["personal"]] == ["free"]
+    assert contract["profile"] == hashlib.sha256(json.dumps(toy.BINS, sort_keys=True).encode()).hexdigest()[:12]
+    assert (contract["answer"]["fine"], contract["feedback_days"], contract["log"]) == (toy.FINE, 60, None)
 
 
 @pytest.mark.parametrize(
@@ -141,5 +150,6 @@ def test_the_contract_says_its_number_and_starts_at_1() -> None:
     served = model.model_copy(update={"serving": model.serving.model_copy(update={"api": 7})})
     found = derivation.derive(served)
     assert (found["api"], found["onnx_sha256"]) == (7, None)  # without a file it compares two commits
+    assert {found["profile"], found["answer"]["fine"], *(each["bins"] for each in found["features"])} == {None}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert config.Serving.model_fields["api"].default == 1

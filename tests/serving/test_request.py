@@ -8,6 +8,7 @@ from typing import Any
 
 import pydantic
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from serving.runtime import errors, request
 from tests.serving import toy
@@ -133,6 +134,40 @@ def test_both_paths_refuse_with_the_same_reason(name: str, endpoint: Any, typed:
     fast, slow = both(endpoint, typed, contract, body)
     assert fast == slow
     assert (fast[0], fast[1]["field"]) == (400, field)
+
+
+RULES = {
+    "a missing field": "missing",
+    "null where it may not be": "null",
+    "text for a number": "type",
+    "a number for an integer": "type",
+    "true for an integer of a list": "type",
+    "over the maximum": "value",
+    "a value that is not allowed": "value",
+    "text against the pattern": "value",
+    "NaN": "value",
+    "an unknown field": "unknown",
+    "another key beside rows": "unknown",
+    "no rows": "shape",
+    "a row that is a list": "shape",
+}
+
+
+def test_what_is_invalid_is_counted_by_feature_and_rule(endpoint: Any) -> None:
+    def violations() -> dict[tuple[str, str], float]:
+        families = text_string_to_metric_families(endpoint.telemetry.exposition().decode())
+        (family,) = [each for each in families if each.name == "ml_violations"]
+        return {(each.labels["feature"], each.labels["rule"]): each.value for each in family.samples}
+
+    before = violations()
+    for name, (body, field) in INVALID.items():
+        assert answer(endpoint, body)[0] == 400
+        now = violations()
+        assert set(now) == set(before)
+        ((feature, rule),) = [key for key, count in now.items() if count != before[key]]
+        assert rule == RULES.get(name, rule)
+        assert feature == ("" if rule in errors.BROKEN else field.rpartition(".")[2]), name
+        before = now
 
 
 def test_both_paths_agree_on_requests_of_chance(endpoint: Any, typed: Any, contract: dict[str, Any]) -> None:

@@ -1,20 +1,29 @@
 """The metrics that the judge and the monitoring stand on."""
 
+import time
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.runtime.errors import KINDS
+from serving.runtime.errors import KINDS, RULES
 from serving.runtime.telemetry import Telemetry, bounds
 from tests.support.answers import NUMBERS, SCORES
 
 NAMES: dict[str, Any] = {"model": "specimen_toy", "version": "abc"}
-CONTRACT: dict[str, Any] = {**NAMES, "latency_budget_ms": 10.0, "slow_ms": 4.2, "answer": SCORES}
+FEATURES: list[dict[str, Any]] = [
+    {"name": "number", "type": "number", "bins": [0.0, 1.0, 2.5]},
+    {"name": "text", "type": "string", "bins": ["b", "a"]},
+    {"name": "same", "type": "integer", "bins": []},
+    {"name": "none", "type": "number", "bins": None},
+]
+COUNTED = {"answer": SCORES, "features": FEATURES, "profile": "abcdef012345"}
+CONTRACT: dict[str, Any] = {**NAMES, "latency_budget_ms": 10.0, "slow_ms": 4.2, **COUNTED}
+ONCE = {("ml_model_info", "1", "abcdef012345"), ("ml_start_time_seconds",)}  # not counts
 
 
 def series(telemetry: Telemetry) -> dict[tuple[Any, ...], float]:
-    """(name, label, …) -> value, without the model's own labels."""
+    """(name, value of a label, …) -> value; labels in the order of their names, without the model's own."""
     found = {}
     for family in text_string_to_metric_families(telemetry.exposition().decode()):
         for sample in family.samples:
@@ -26,7 +35,12 @@ def series(telemetry: Telemetry) -> dict[tuple[Any, ...], float]:
 
 def test_every_series_is_there_at_zero_before_the_first_request() -> None:
     found = series(Telemetry(CONTRACT))
-    assert set(found.values()) == {0.0}
+    assert {name for name, value in found.items() if value} == ONCE
+    assert found[("ml_model_info", "1", "abcdef012345")] == 1
+    assert found[("ml_start_time_seconds",)] == pytest.approx(time.time(), abs=60)
+    assert {("ml_violations_total", "text", rule) for rule in RULES} <= set(found)
+    assert {("ml_feature_bin_total", str(index), "number") for index in range(5)} <= set(found)
+    assert ("ml_feature_bin_total", "0", "none") not in found
     assert {("ml_errors_total", kind) for kind in KINDS} <= set(found)
     assert {("ml_score_bin_total", str(index)) for index in range(10)} <= set(found)
     assert ("ml_request_duration_seconds_bucket", "0.0042") in found
@@ -66,6 +80,25 @@ def test_each_value_falls_into_its_bin(answer: dict[str, Any], value: float, bin
     bins = [found[("ml_score_bin_total", str(index))] for index in range(10)]
     assert bins == [float(each == bin_) for each in range(10)]
     assert (("ml_positive_total",) in found) == (answer is SCORES)
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "bin_"),
+    [
+        *(("number", *case) for case in ((-9.0, 0), (0.0, 0), (0.5, 1), (1, 1), (2.5, 2), (2.6, 3), (None, 4))),
+        *(("text", *case) for case in (("b", 0), ("a", 1), ("", 2), ("c", 2), (None, 3))),
+        *(("same", *case) for case in ((7, 0), (None, 1))),
+    ],
+)
+def test_each_value_of_a_feature_falls_into_its_bin_alone_and_in_company(feature: str, value: Any, bin_: int) -> None:
+    telemetry = Telemetry(CONTRACT)
+    row = tuple(value if each["name"] == feature else None for each in FEATURES)
+    telemetry.answered(0.001, [0.5], 0, [row])
+    telemetry.answered(0.001, [0.5] * 4, 0, [row, (None,) * 4, row, (None,) * 4])
+    found = series(telemetry)
+    bins = {key[1]: n for key, n in found.items() if (key[0], key[-1]) == ("ml_feature_bin_total", feature) and n}
+    last = str(next(len(each["bins"]) + 1 for each in FEATURES if each["name"] == feature))
+    assert bins == ({last: 2.0} if value is None else {str(bin_): 1.5, last: 0.5})
 
 
 def test_errors_are_requests_too_and_are_counted_by_reason() -> None:

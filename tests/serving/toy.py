@@ -43,7 +43,20 @@ TASKS = {  # task -> model, target, threshold
     "multiclass": ("specimen_fate", f"{{column: fate, classes: {json.dumps(CLASSES)}}}", ""),
     "regression": ("specimen_price", "{column: price}", ""),
 }
-NOTES: dict[str, dict[str, Any]] = {"binary": {}, "multiclass": {"names": CLASSES}, "regression": {"edges": EDGES}}
+FINE = [place / 20 for place in range(1, 20)]
+BINS = {  # all features but the one that has none and the one that is personal
+    "kind": ["a", "b"],
+    "code": ["ABC"],
+    "count": [1.0, 3.0, 50.0],
+    "amount": [-10.0, 0.0, 10.0],
+    "weight": [],
+    "free": [0.0],
+}
+NOTES: dict[str, dict[str, Any]] = {
+    "binary": {"bins": BINS, "fine": FINE},
+    "multiclass": {"bins": BINS, "names": CLASSES},
+    "regression": {"bins": BINS, "edges": EDGES},
+}
 ROW: dict[str, Any] = {"kind": "a", "code": "ABC", "count": 3, "size": 2, "amount": 1.5, "weight": 2.5, "free": 0.1}
 
 

@@ -78,6 +78,7 @@ class Behaviour(task.Task):
     answered_title = "labelled positive"
     described = "Calibrated probability of a positive, one a row in the order sent."
     fixed_edges: ClassVar[list[float]] = [place / BINS for place in range(1, BINS)]
+    kept = ("fine", 20)  # in which outcomes are counted: ROC AUC of them is within 0.002 of that of the scores
     nothing = 0.5
     model: Settings
 

@@ -58,6 +58,7 @@ class Behaviour(task.Task):
     answered_title = "mean prediction"
     described = "Expected {target}, one a row in the order sent."
     bounds = (None, None)
+    kept = ("edges", BINS)
     nothing = 0.0
     model: Settings
 
@@ -74,9 +75,7 @@ class Behaviour(task.Task):
         return bool(values.ndim == 1 and np.isfinite(values).all())
 
     def edges(self, values: Callable[[], Any]) -> list[float]:
-        """Nine quantiles; a value at an edge lies in the upper bin."""
-        places = np.arange(1, BINS) / BINS
-        return [float(each) for each in np.quantile(np.asarray(values(), np.float32), places, method="nearest")]
+        return task.quantiles(values(), BINS)
 
     def bins(self, values: Floats, edges: list[float] | None) -> NDArray[np.int64]:
         chosen = self.edges(lambda: values) if edges is None else edges

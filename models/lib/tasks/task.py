@@ -58,6 +58,7 @@ class Task(ABC):
     described: ClassVar[str]  # what a value is, of `{target}`
     bounds: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)  # of a value
     fixed_edges: ClassVar[list[float] | None] = None  # of the bins, where they are not taken from the network
+    kept: ClassVar[tuple[str, int] | None] = None  # a note of the file: its key, and of how many bins it has the edges
 
     def __init__(self, model: config.Model) -> None:
         self.model = model
@@ -101,12 +102,17 @@ class Task(ABC):
         """The bin of every row [rows], 0 to 9, as the service counts it; `edges` are those of the ONNX file."""
 
     def edges(self, values: Callable[[], Any]) -> list[float] | None:
-        """Bin edges from a network's values on the validation rows; None where the task has fixed ones."""
+        """Edges of `bins` from a network's values; None where the task has fixed ones."""
         return None
+
+    def keep(self, values: Callable[[], Any]) -> list[float] | None:
+        """What training keeps of a network's values on the validation rows for the note `kept`."""
+        return quantiles(values(), self.kept[1]) if self.kept else None
 
     def notes(self, edges: list[float] | None) -> dict[str, Any]:
         """What the ONNX file carries in its metadata beside the graph, key -> JSON."""
-        return {key: each for key, each in (("names", self.names), ("edges", edges)) if each is not None}
+        kept = self.kept[0] if self.kept else ""
+        return {key: each for key, each in (("names", self.names), (kept, edges)) if each is not None}
 
     def answer(self, edges: list[float] | None = None) -> dict[str, Any]:
         """`answer` of contract.json: all that the service, the rehearsal and the monitoring know of the task."""
@@ -161,6 +167,12 @@ class Task(ABC):
     def alone(self, codes: NDArray[np.int64], target: Floats, fresh: NDArray[np.int64]) -> Floats:
         """Values for rows of which one feature's bin is known (`fresh`), learnt from `codes` and their outcomes."""
         return of_group(codes, target, fresh)
+
+
+def quantiles(values: Any, many: int) -> list[float]:
+    """The edges of so many bins with as many values each; a value at an edge lies in the upper bin."""
+    places = np.arange(1, many) / many
+    return [float(each) for each in np.quantile(np.asarray(values, np.float32), places, method="nearest")]
 
 
 def of_group(codes: NDArray[np.int64], weights: Floats, fresh: NDArray[np.int64]) -> Floats:

@@ -1,0 +1,165 @@
+"""How far rows lie from those that trained a model: bins of each feature, and PSI beyond what chance gives.
+
+The population stability index (PSI) of a window is the sum over bins of (L - R) ln(L / R); R are the shares in training
+and L those of the window. Of independent rows drawn from R it is distributed as chi-squared times (1/n + 1/N) (B.
+Yurdakul, Statistical Properties of Population Stability Index, 2018), so what lies above its 99.9 % quantile is the
+`excess`. Rows of one day are not independent: limits come from the windows that training itself has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.lib import config
+from models.lib.metrics import rounded
+from models.lib.split import ByTime
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Floats = NDArray[np.float64]
+BINS, NAMES = 10, 30  # of a number, and of a text the most frequent ones
+WINDOWS = {"1h": (1, 1), "1d": (24, 1), "7d": (24, 7)}  # each slides by so many hours, and is so many of them
+FLOOR, FACTOR = 0.05, 1.25  # of a limit: least value, and times the largest excess in training
+PRIOR, LEAST = 5, 1e-4  # rows of training's shares that are added to a window; the least share in a ratio
+QUANTILE = 0.999
+
+
+def bins(values: pl.Series) -> list[Any]:
+    """At most nine rising edges, a bin holds above < value <= up_to; of text at most 30 names, most frequent first."""
+    import polars as pl
+
+    present = values.drop_nulls().alias("value")
+    if values.dtype == pl.String:
+        ranked = sorted(present.value_counts(name="rows").iter_rows(), key=lambda row: (-row[1], row[0]))
+        return [name for name, _ in ranked[:NAMES]]
+    ranked_values = (present.filter(present.is_finite()) if values.dtype.is_float() else present).sort()
+    distinct, rows = ranked_values.unique(maintain_order=True), len(ranked_values)
+    if len(distinct) <= BINS:  # a bin for each: quantiles would put a rare one together with its neighbour
+        return distinct.to_list()[:-1]
+    edges = {ranked_values[place * rows // BINS - 1] for place in range(1, BINS)}
+    return sorted(edges - {distinct[-1]})
+
+
+def codes(values: pl.Series, chosen: list[Any]) -> NDArray[np.int64]:
+    """The bin of each value [rows], of len(chosen) + 2: the last is null or NaN, of text the one before any other."""
+    import polars as pl
+
+    if values.dtype == pl.String:
+        placed = values.cast(pl.Enum(chosen), strict=False).to_physical().cast(pl.Int64).fill_null(len(chosen))
+        return np.where(values.is_null(), len(chosen) + 1, placed)
+    whole = values.dtype.is_integer() and not values.null_count()  # those above 2^53 are no float
+    numbers = values.to_numpy() if whole else values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    places = np.searchsorted(np.asarray(chosen, numbers.dtype), numbers, side="left")
+    return np.where(np.isnan(numbers), len(chosen) + 1, places)
+
+
+@dataclass(frozen=True)
+class Times:
+    """Where rows lie in time, for each length of window."""
+
+    known: NDArray[np.bool_]  # [rows], those that have a time
+    units: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]  # (units that have rows, place in them of each row)
+    silent: dict[str, str]  # length -> why there are no windows of it
+    hours: int = 0  # from the first row to the last
+
+    @classmethod
+    def of(cls, model: config.Model, rows: pl.DataFrame) -> Times:
+        """By the column of a split by time, else by the first date that the rows have."""
+        import polars as pl
+
+        dates = [name for name, kind in rows.schema.items() if kind in (pl.Date, pl.Datetime)]
+        column = model.parts.column if isinstance(model.parts, ByTime) else next(iter(dates), None)
+        if column not in dates or rows[column].null_count() == rows.height:
+            why = "the rows have no date" if column is None else f"no row has a {column}"
+            return cls(np.zeros(rows.height, bool), {}, dict.fromkeys(WINDOWS, why))
+        times = rows[column].drop_nulls()
+        hours = times.dt.epoch("s").to_numpy() // 3600
+        units, silent = {}, {}
+        for window, (step, many) in WINDOWS.items():
+            units[window] = np.unique(hours // step, return_inverse=True)
+            if hours.max() // step - hours.min() // step + 1 < 3 * many:
+                silent[window] = "the rows span less than three windows of this length"
+        if times.dtype == pl.Date or not times.dt.time().cast(pl.Int64).any():
+            silent["1h"] = f"{column} has no time of day"
+        return cls(rows[column].is_not_null().to_numpy(), units, silent, int(hours.max() - hours.min()) + 1)
+
+    def counts(self, found: NDArray[np.int64], size: int, window: str) -> NDArray[np.int64]:
+        """Rows of each bin in every whole window that begins with a row [windows, size]; `found` are the codes."""
+        starts, at = self.units[window]
+        counted = np.bincount(at * size + found[self.known], minlength=len(starts) * size).reshape(-1, size)
+        total, many = np.vstack([np.zeros(size, np.int64), counted.cumsum(axis=0)]), WINDOWS[window][1]
+        ends = np.searchsorted(starts, starts + many)
+        return np.asarray((total[ends] - total[:-1])[starts + many - 1 <= starts[-1]])
+
+
+def live(counts: Any, shares: Any) -> Floats:
+    """Shares of the bins [..., bins], near those of training where a window has few rows."""
+    return np.asarray((counts + PRIOR * np.asarray(shares)) / (counts.sum(axis=-1, keepdims=True) + PRIOR))
+
+
+def excess(counts: Any, shares: Any, rows: int, chi2: float) -> Floats:
+    """PSI of windows with `counts` [..., bins] (none of them empty) beyond chance, against `shares` of `rows` rows."""
+    found, shares = live(counts, shares), np.asarray(shares)
+    psi = ((found - shares) * np.log(found / np.maximum(shares, LEAST))).sum(axis=-1)
+    return np.asarray(psi - chi2 * (1 / counts.sum(axis=-1) + 1 / rows))
+
+
+def reference(found: NDArray[np.int64], size: int, last: int, times: Times) -> dict[str, Any]:
+    """What windows are measured against: `shares`, `chi2`, and `limits` by length, or why there is none in `silent`.
+
+    The `last` of the `size` bins are those of no value or of unknown ones.
+    """
+    from scipy.stats import chi2
+
+    rows, quantile = len(found), rounded(chi2.ppf(QUANTILE, max(size - 1, 1)))
+    shares = [rounded((count + 0.5) / (rows + size / 2)) for count in np.bincount(found, minlength=size)]
+    limits, silent = dict[str, float | None](), dict(times.silent)
+    for window, (_, many) in WINDOWS.items():
+        limits[window] = None
+        if window in silent:
+            continue
+        counts = times.counts(found, size, window)
+        half, one_bin = len(counts) // 2, np.eye(size)[: size - last] * np.median(counts.sum(axis=1))
+        earlier, later = counts[: max(1, half - many + 1)].sum(axis=0), counts[half:].sum(axis=0)
+        far, most = (float(excess(each, shares, rows, quantile).max()) for each in (counts, one_bin))
+        limit = rounded(max(FLOOR, FACTOR * far))
+        if 2 * later[earlier == 0].sum() > later.sum():
+            silent[window] = "windows do not repeat: most of training's later half is in bins that the earlier lacks"
+        elif limit >= most:
+            silent[window] = "training has windows so far from the whole that no value could exceed them"
+        else:
+            limits[window] = limit
+    return {"shares": shares, "chi2": quantile, "limits": limits, "silent": silent}
+
+
+def broken(found: NDArray[np.int64], shares: list[float], last: int, times: Times) -> float | None:
+    """The share of a day's rows in the `last` bins from which a feature counts as broken; None where all may be."""
+    if not times.units:
+        return None
+    most = live(times.counts(found, len(shares), "1d"), shares)[:, -last:].sum(axis=1).max()
+    limit = max(FLOOR, FACTOR * float(most))
+    return rounded(limit) if limit < 1 else None
+
+
+def profile(model: config.Model, rows: pl.DataFrame) -> dict[str, Any]:
+    """profile.json of the training rows, but for features that the schema marks as personal."""
+    import polars as pl
+
+    from data_schemas.lib import datasets
+
+    columns, times = datasets.schema(model.dataset).to_schema().columns, Times.of(model, rows)
+    features = {}
+    for name in model.features:
+        if (columns[name].metadata or {}).get("personal"):
+            continue
+        chosen = bins(rows[name])
+        found = codes(rows[name], chosen)
+        last = 2 if rows[name].dtype == pl.String else 1
+        known = reference(found, len(chosen) + 2, last, times)
+        features[name] = {"bins": chosen, **known, "broken": broken(found, known["shares"], last, times)}
+    return {"rows": rows.height, "features": features}
