@@ -26,6 +26,6 @@ def outside(objects: Iterable[Object], project: str) -> Iterator[Finding]:
             if (each.group, each.kind) not in kinds:
                 wrong = f"is none that the AppProject {project} permits: Argo CD would refuse the whole sync"
                 yield each.finding("kind", wrong, f"permit it in {ARGOCD}, or leave it out")
-            elif (place := each.metadata.get("namespace")) not in places:
+            elif (place := each.metadata.get("namespace")) not in {None, *places}:  # None: the Application's
                 wrong = f"is {place}, where the AppProject {project} permits nothing"
                 yield each.finding("metadata.namespace", wrong, f"set one of {', '.join(sorted(places))}")

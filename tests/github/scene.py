@@ -137,12 +137,12 @@ class Scene:
         passed = {name: Job("success") for name in ASKED if jobs and name not in jobs}
         return self.run("ci", "pull_request", event, "refs/pull/1/merge", jobs=passed)
 
-    def released(self, **options: Any) -> Runner:
+    def released(self) -> Runner:
         """release.yml after ci.yml succeeded for the newest commit of main."""
         sha = self.git("rev-parse", "main", at=self.origin)
         self.hub.ran("ci.yml", sha)
         about = {"event": "push", "conclusion": "success", "head_repository": {"full_name": REPOSITORY}}
-        return self.run("release", "workflow_run", {"workflow_run": about | {"head_sha": sha}}, **options)
+        return self.run("release", "workflow_run", {"workflow_run": about | {"head_sha": sha}})
 
     def run(
         self,
@@ -150,16 +150,11 @@ class Scene:
         event_name: str,
         event: dict[str, Any],
         branch: str = "main",
-        artifacts: dict[str, dict[str, bytes]] | None = None,
         **options: Any,
     ) -> Runner:
-        """A workflow on the newest commit of a branch, to its end; `artifacts` are there from the start."""
+        """A workflow on the newest commit of a branch, to its end."""
         sha = self.git("rev-parse", branch, at=self.origin)
         place = self.root / f"{next(self.runs)}-{name}"
-        for artifact, files in (artifacts or {}).items():
-            for path, content in files.items():
-                (place / "artifacts" / artifact / path).parent.mkdir(parents=True, exist_ok=True)
-                (place / "artifacts" / artifact / path).write_bytes(content)
 
         def setup(_: dict[str, str], folder: Path) -> None:
             clone = ["git", "clone", "--quiet", "--no-checkout", "--template=", str(self.origin), str(folder)]

@@ -15,9 +15,7 @@ from models import evaluate
 from models.lib import config, importance, samples, scoring
 from repo.lib.files import read_json, sha256
 from repo.lib.refusal import Refusal
-from tests.models.scene import Verb, refused
 from tests.models.tiny import Tiny
-from tests.support import trees
 from tests.support.specimens import DATASET, MODEL
 
 CLOSE = pytest.approx  # what is written has five digits
@@ -196,14 +194,6 @@ def test_one_outcome_only_is_refused(tinies: Tiny, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(datasets, "read", lambda *_: found.with_columns(amount=50_000.0))
     with pytest.raises(Refusal, match=r"model\.yaml: the test rows \(2013-03\) have one outcome only, on which"):
         evaluate.evaluate(tinies.evidence(word).model)
-
-
-def test_a_month_without_data_is_refused_with_the_command_that_brings_it(tree: Path, verb: Verb) -> None:
-    trees.configure(tree, {"windows.test": {"first": "2014-01", "last": "2014-01"}})
-    refused(
-        verb("evaluate", "specimen_delay"),
-        "2014-01.parquet is missing; make it with `python -m data_schemas ingest specimen_trips`",
-    )
 
 
 @pytest.mark.usefixtures("tree")
