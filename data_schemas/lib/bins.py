@@ -37,3 +37,8 @@ def places(values: pl.Series, chosen: list[Any]) -> NDArray[np.int64]:
     numbers = values.to_numpy() if whole else values.cast(pl.Float64).fill_null(np.nan).to_numpy()
     found = np.searchsorted(np.asarray(chosen, numbers.dtype), numbers, side="left")
     return np.where(np.isnan(numbers), len(chosen) + 1, found)
+
+
+def unknown(values: pl.Series) -> int:
+    """How many bins at the end are of null or, of text, of other names."""
+    return 2 if values.dtype == pl.String else 1
