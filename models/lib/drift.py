@@ -129,6 +129,8 @@ def profile(model: config.Model, rows: pl.DataFrame) -> dict[str, Any]:
             continue
         chosen = bins.choose(rows[name])
         found = bins.places(rows[name], chosen)
-        known = reference(found, len(chosen) + 2, last(rows[name]), times)
-        features[name] = {"bins": chosen, **known, "broken": broken(found, known["shares"], last(rows[name]), times)}
+        unknown = last(rows[name])
+        known = reference(found, len(chosen) + 2, unknown, times)
+        breaks = {"broken": broken(found, known["shares"], unknown, times), "last": unknown}
+        features[name] = {"bins": chosen, **known, **breaks}
     return {"rows": rows.height, "features": features}
