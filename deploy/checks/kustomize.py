@@ -29,10 +29,8 @@ def text(folder: Path) -> str:
     brief = {"GOGC": "800", **os.environ}  # it lives for a moment: without collections it takes a quarter less CPU
     done = subprocess.run([*renderer(), str(folder)], env=brief, capture_output=True, text=True, check=False)
     if done.returncode:
-        outer = (
-            r'^(?:.*"command failed" err="?|[Ee]rror: )(?:.*recursed accumulation of path )?'  # only the last is news
-        )
-        reason = re.sub(outer, "", " ".join(done.stderr.split())).rstrip('"')
+        way = r'^(?:.*"command failed" err="?|[Ee]rror: )(?:.*recursed accumulation of path )?'  # to what is wrong
+        reason = re.sub(way, "", " ".join(done.stderr.split())).rstrip('"')
         raise Refusal(f"{folder}: kustomize cannot render it ({reason}); fix the file that it names.")
     return done.stdout
 
