@@ -2,12 +2,12 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from deploy.checks import catalog, fence, kustomize, rendering
 from deploy.checks.rendering import MODEL, Rendering
@@ -17,22 +17,14 @@ from deploy.lib.release import Release, kubernetes_name
 from deploy.lib.rules import Finding, of_refusal
 from repo.lib.refusal import Refusal
 
-Rule = Callable[[Rendering], Iterator[Finding]]
-
-
-def rules_of(*modules: ModuleType) -> list[Rule]:
-    """Whatever function of theirs yields findings."""
-    return [
-        rule
-        for module in modules
-        for rule in vars(module).values()
-        if getattr(rule, "__module__", "") == module.__name__
-        and rule.__annotations__.get("return") == Iterator[Finding]
-    ]
-
-
-RULES = rules_of(strategy, analysis, evidence, prometheus, references, selectors, pods, placement)
-OF_RULES = rules_of(alerts)  # of deploy/monitoring: a release brings constants only
+MODULES = (strategy, analysis, evidence, prometheus, references, selectors, pods, placement)
+RULES = [  # whatever function of theirs yields findings
+    rule
+    for module in MODULES
+    for rule in vars(module).values()
+    if getattr(rule, "__module__", "") == module.__name__ and rule.__annotations__.get("return") == Iterator[Finding]
+]
+OF_RULES = [alerts.rules_parse, alerts.rules_read_what_is_there, alerts.alerts_can_be_acted_on]  # of deploy/monitoring
 USED = "the manifests that it uses"
 BATCH = 10  # releases rendered by one call: more cost kustomize more than a call
 
@@ -111,7 +103,7 @@ def findings(rendered: Rendering, schemas: Schemas) -> list[Finding]:
     return broken + [finding for _, finding in by_rule(rendered, bool(broken))]
 
 
-def by_rule(rendered: Rendering, broken: bool = False, rules: Sequence[Rule] = RULES) -> Iterator[tuple[str, Finding]]:
+def by_rule(rendered: Rendering, broken: bool = False, rules: Sequence[Any] = RULES) -> Iterator[tuple[str, Finding]]:
     """The name of each rule with what it finds; of `broken` objects some may not be readable."""
     for rule in rules:
         try:

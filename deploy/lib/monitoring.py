@@ -39,8 +39,7 @@ def of_release(environment: str, passport: Passport) -> dict[str, bytes]:
 
 def groups(releases: Iterable[Release], root: Path = Path()) -> list[dict[str, Any]]:
     """Of a plain rule file, in the order of evaluation: constants of these releases, then what compares with them."""
-    found = [(each.environment, each.passport) for each in releases]
-    made = [group(environment, each, each.reference) for environment, each in found if each.reference]
+    made = [group(each.environment, each.passport, found) for each in releases if (found := each.passport.reference)]
     manifest = files.read_yaml(root / RULES, "restore it with `git checkout`", ["spec"])
     home = fork.repository(root)
     for rule in (rule for each in manifest["spec"]["groups"] for rule in each["rules"] if "annotations" in rule):
@@ -74,9 +73,8 @@ def _drift(reference: Reference) -> Iterator[Constant]:
 
 
 def _objectives(passport: Passport) -> Iterator[Constant]:
-    if passport.slo:
-        yield "ml:slo", _vector(passport.slo.availability), {"objective": "availability"}
-        yield "ml:slo", _vector(passport.slo.latency), {"objective": "latency"}
+    for objective, share in passport.slo.items():
+        yield "ml:slo", _vector(share), {"objective": objective}
     if (budget := passport.serving.latency_budget_ms) is not None:
         slow = passport.serving.slow_ms  # which takes the place of a bound within a percent of it
         yield "ml:budget", _vector(1), {"le": bound(slow if abs(budget - slow) <= 0.01 * slow else budget)}
@@ -91,8 +89,7 @@ def _quality(passport: Passport, reference: Reference) -> Iterator[Constant]:
         yield "ml:quality_spread", _vector(spread), {"metric": name}
         yield "ml:quality_sign", _vector(1 if name in HIGHER else -1), {"metric": name}
     yield "ml:quality_main", _vector(1), {"metric": reference.main}
-    if passport.dataset and passport.dataset.rows:
-        yield "ml:quality_rows", _vector(passport.dataset.rows), {}
+    yield "ml:quality_rows", _vector(passport.dataset.get("rows", 0)), {}
 
 
 def bound(milliseconds: float) -> str:

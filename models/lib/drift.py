@@ -119,5 +119,6 @@ def profile(model: config.Model, rows: pl.DataFrame) -> dict[str, Any]:
             continue
         chosen = bins.choose(rows[name])
         found = bins.places(rows[name], chosen)
-        features[name] = {"bins": chosen} | reference(found, len(chosen) + 2, bins.unknown(rows[name]), times)
+        unknown = bins.unknown(rows[name])
+        features[name] = {"bins": chosen, "last": unknown} | reference(found, len(chosen) + 2, unknown, times)
     return {"rows": rows.height, "features": features}

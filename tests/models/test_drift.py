@@ -128,7 +128,8 @@ def test_the_passport_holds_what_the_monitoring_needs(built: Path, model: config
     found = record["reference"]
     assert (found["rows"], found["main"], found["higher"]) == (1200, "roc_auc", True)
     assert {*found["features"]} == {*model.features}
-    temp = {key: profile["features"]["temp"][key] for key in ("shares", "chi2", "limits", "broken")}
+    temp = {key: profile["features"]["temp"][key] for key in ("shares", "chi2", "limits", "broken", "last")}
+    assert (temp["last"], found["features"]["carrier"]["last"]) == (1, 2)  # of text unknown values are broken, too
     assert found["features"]["temp"] == temp | {"matters": found["features"]["temp"]["matters"]}
     assert sum(each["matters"] for each in found["features"].values()) > 0
     assert found["answers"]["shares"] == evaluation["answers"]["shares"]
