@@ -4,14 +4,15 @@ They follow from the passport, as recording rules without input, so that they co
 series of them says whose it is: namespace, model and version.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from prometheus_client.utils import floatToGoString
 
-from deploy.lib.release import MONITORING, Passport, Reference, kubernetes_name
+from deploy.lib import fork
+from deploy.lib.release import MONITORING, Passport, Reference, Release, kubernetes_name
 from repo.lib import files
 
 RULES = Path("deploy/monitoring/prometheusrule.yaml")
@@ -34,6 +35,18 @@ def of_release(environment: str, passport: Passport) -> dict[str, bytes]:
     }
     text = yaml.dump(manifest, Dumper=files.DUMPER, sort_keys=False, default_flow_style=None, width=1_000_000)
     return {MONITORING: (MADE + text).encode()}
+
+
+def groups(releases: Iterable[Release], root: Path = Path()) -> list[dict[str, Any]]:
+    """Of a plain rule file, in the order of evaluation: constants of these releases, then what compares with them."""
+    found = [(each.environment, each.passport) for each in releases]
+    made = [group(environment, each, each.reference) for environment, each in found if each.reference]
+    manifest = files.read_yaml(root / RULES, "restore it with `git checkout`", ["spec"])
+    home = fork.repository(root)
+    for rule in (rule for each in manifest["spec"]["groups"] for rule in each["rules"] if "annotations" in rule):
+        path = rule["annotations"]["runbook_url"].split("/", 5)[-1]
+        rule["annotations"]["runbook_url"] = f"{home}/{path}" if home else path
+    return [*made, *manifest["spec"]["groups"]]
 
 
 def group(environment: str, passport: Passport, reference: Reference) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def plant(fault: str, bento: Path, target: Path, slow_ms: float) -> Path:
             "nan": lambda: nan(model, answer, spared),
             "scores": lambda: scores(model, answer, spared),
             "latency": lambda: latency(model, answer, SLOWER * slow_ms),
+            "collapse": lambda: collapse(model, answer),
         }[fault]()
         content = ill.SerializeToString()
     write(file, content)
@@ -90,6 +91,13 @@ def scores(model: onnx.ModelProto, answer: Answer, spared: Values) -> onnx.Model
     return _extended(
         model, answer, _nodes("scores", answer, raised=raised, lower=lower, odds=float(np.exp(LOGIT_SHIFT)))
     )
+
+
+def collapse(model: onnx.ModelProto, answer: Answer) -> onnx.ModelProto:
+    """The same values whatever the row: no name likelier than another, half of a probability's range, a middle edge."""
+    names, edges = answer["names"], answer["edges"]
+    same = 1 / len(names) if names else 0.5 if answer["maximum"] is not None else edges[len(edges) // 2]
+    return _extended(model, answer, f"{_number('same', same)} nothing = Sub(well, well) ill = Add(nothing, same)")
 
 
 def latency(model: onnx.ModelProto, answer: Answer, milliseconds: float) -> onnx.ModelProto:

@@ -8,7 +8,6 @@ from unittest.mock import Mock
 import pytest
 
 from deploy.checks import difference, kustomize, rendering
-from deploy.checks.check import ARGOCD
 from deploy.checks.difference import Difference
 from deploy.lib import fork, kustomization
 from deploy.lib.release import Release
@@ -25,7 +24,7 @@ ASKED = ("diff", "--report", str(REPORT))
 @pytest.fixture
 def main(tree: Tree) -> Tree:
     """`tree` with every manifest on main, and a branch from there checked out; no release."""
-    for name in (*rendering.MANIFESTS, str(ARGOCD)):
+    for name in rendering.MANIFESTS:
         shutil.copytree(ROOT / name, name, dirs_exist_ok=True)
     specimens.address(Path(), fork.FORK.read_text())
     tree.commit()
@@ -168,7 +167,7 @@ def test_argo_cd_itself_is_rendered(four: Tree) -> None:
     out = four.deploy("diff").out
     assert titles(out) == ["Argo CD itself (deploy/argocd)"]
     assert "+  - https://github.com/specimens/moved\n" in out
-    shutil.rmtree("deploy/argocd")
+    plant(Path(), "deploy/argocd/kustomization.yaml", "  - appproject.yaml\n", "")
     assert "--- AppProject models in argocd\n+++ nothing\n" in four.deploy("diff").out
 
 
