@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from deploy.rehearsal import charts, report
-from deploy.rehearsal.past import STEP, Alert, query
-from deploy.rehearsal.replay import DAY
-from repo.lib.files import write as write_file
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 FOLDER, KEPT = Path("deploy/build/watched"), 30
 # Fault -> the alert that must tell it. What falls with it after a day, when outcomes are known, is no false alarm.
