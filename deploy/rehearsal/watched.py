@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from deploy.rehearsal import charts, report
+from deploy.rehearsal.past import STEP, Alert, query
+from deploy.rehearsal.replay import DAY
+from repo.lib.files import write as write_file
 
 if TYPE_CHECKING:
-    pass
+    from matplotlib.axes import Axes
 
 FOLDER, KEPT = Path("deploy/build/watched"), 30
 # Fault -> the alert that must tell it. What falls with it after a day, when outcomes are known, is no false alarm.
