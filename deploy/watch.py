@@ -75,8 +75,9 @@ def watch(
         ill = rows.filter(pl.col("at") >= done.begin)
         done.planted, changed = ill_rows.plant(fault, ill, _features(model, bento), model.target.column)
         rows = pl.concat([rows.filter(pl.col("at") < done.begin), ill.with_columns(**changed)], how="vertical_relaxed")
-    for line in done.introduction(note):
-        screen.say(line)
+    for line in (f"{done.title}: {rows.height:,} rows", note):
+        if line:
+            screen.say(line)
     slots, begin, file = replay.slots(model, rows), first - BEFORE, folder / "record.txt"
     with replay.serving(pods, folder, model.name) as running:
         recorder = replay.Recorder(running, past.names, model.name, model.serving.max_rows, choose)

@@ -49,7 +49,7 @@ def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
     content = summary(rehearsal)
     drawn = {"charts": charts.draw(rehearsal), "arms": [row for row in servers(rehearsal) if any(row[1:])]}
     pages = {
-        name: _environment().get_template(f"report.{kind}.jinja").render(content, **drawn)
+        name: environment().get_template(f"report.{kind}.jinja").render(content, **drawn)
         for name, kind in (("report.html", "html"), ("report.md", "md"))
     }
     target = folder or _place(rehearsal)
@@ -172,7 +172,7 @@ def _place(rehearsal: Rehearsal) -> Path:
     return FOLDER / rehearsal.model / f"{started}-{kind}-{rehearsal.verdict}-{os.getpid()}"
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=jinja2.select_autoescape(["html.jinja"]),
