@@ -55,6 +55,11 @@ VERBS = [
     ]),
     Verb("due", "print as JSON which models staging should have by this commit and has not", [
         ("--proved", {"metavar": "WORKFLOW", "help": "none, unless GitHub reports that it passed for this commit"}),
+        ("--for", {"choices": ["retraining"], "dest": "purpose", "help": "instead: what is to be trained again"}),
+        ("--dispatch", {"action": "store_true", "help": "with --for retraining: start retrain.yml for each of them"}),
+    ]),
+    Verb("dashboards", "write the dashboards for Grafana from deploy/monitoring/dashboards.yaml", [
+        ("--check", {"action": "store_true", "help": "write nothing; exit 1 where one is not current"}),
     ]),
     Verb("vulnerabilities", "keep one issue about known vulnerabilities that a newer version fixes", [
         ("--list", {"action": "store_true", "help": "print as JSON which images the environments run"}),

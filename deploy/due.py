@@ -3,16 +3,15 @@
     {"models": ["flight_delay"], "registry": "ghcr.io/acme", "host": "ghcr.io", "skipped": {"wait": "why"}}
 
 It compares with what staging runs, not with the last push, so that a release that failed is due again at the next one.
+With `--for retraining` it asks the Prometheus of PROMETHEUS_URL which models production asks to train again:
+
+    {"models": ["flight_delay"], "because": {"flight_delay": "7-day drift of dest 0.41 above 0.31"}, "skipped": {}}
 """
 
 import argparse
 import json
 from typing import Any
 
-from deploy.lib import release
-from deploy.lib.fork import FORK, registry
-from deploy.lib.pending import known, reason_not_due
-from models.lib import config
 from models.retrain import JOBS
 from repo.lib import origin, pull_request
 from repo.lib.git import changed, git
@@ -22,12 +21,25 @@ NOBODY = "your-organisation"  # of the template: it deploys nothing
 
 
 def main(options: argparse.Namespace) -> int:
-    print(json.dumps(plan(options.proved)))
+    if options.purpose is None:
+        print(json.dumps(plan(options.proved)))
+        return 0
+    from deploy.lib import retraining
+
+    found = retraining.plan()
+    if options.dispatch:
+        retraining.dispatch(found["because"])
+    print(json.dumps(found))
     return 0
 
 
 def plan(proved: str | None = None) -> dict[str, Any]:
     """`proved`: the workflow that must have succeeded for this commit on main."""
+    from deploy.lib import release
+    from deploy.lib.fork import FORK, registry
+    from deploy.lib.pending import reason_not_due
+    from models.lib import config
+
     place = registry() or ""
     models: list[str] = []
     skipped = {}
@@ -56,8 +68,11 @@ def unproven(workflow: str) -> str | None:
     Or for one that differs from it in releases alone: those are what releasing and promoting commit, and the token of a
     workflow that pushes one starts no checks.
     """
+    from deploy.lib.pending import known
+    from deploy.lib.release import RELEASES
+
     for commit in pull_request.succeeded(workflow, origin.MAIN):
-        if known(commit) and all(path.startswith(f"{release.RELEASES}/") for path in changed(commit)):
+        if known(commit) and all(path.startswith(f"{RELEASES}/") for path in changed(commit)):
             return None
     head = git("rev-parse", "HEAD").decode().strip()[:10]
     return f"{workflow} has not succeeded for main as it is now ({head}); the release starts when it has"

@@ -29,9 +29,11 @@ LIMITS = {  # of a metric: what Metric calls them
     "consecutiveErrorLimit": "consecutive_error_limit",
     "consecutiveSuccessLimit": "consecutive_success_limit",
 }
+ASKED = {"address", "query", "timeout", "headers", "authentication", "insecure"}  # of Prometheus
 FIELDS = {*LIMITS, "name", "interval", "initialDelay", "successCondition", "failureCondition", "provider"}
 STRATUM = "seconds"  # the argument that repeats a duration as a plain number, because a query multiplies by it
 HASH = "podTemplateHashValue"
+HIDDEN = "from a Secret"  # stands for what only the cluster has, and only its own Prometheus asks for
 NAMES = {"model", "namespace", "canary-hash", "stable-hash", "champion"}  # no durations, though one may read as such
 
 
@@ -96,8 +98,10 @@ def arguments(templates: Sequence[Object], values: Mapping[str, str], where: str
     for template in templates:
         for arg in template["spec"].get("args") or []:
             name, value = str(arg["name"]), None if arg.get("value") is None else str(arg["value"])
-            if "valueFrom" in arg:
-                raise Refusal(f"{_place(template)}: argument {name} comes from a secret, which a rehearsal has not.")
+            if "secretKeyRef" in (source := arg.get("valueFrom") or {}):
+                value = HIDDEN
+            elif source:
+                raise Refusal(f"{_place(template)}: argument {name} comes from no Secret; name one by secretKeyRef.")
             before, origin = declared.get(name, (None, _place(template)))
             if None not in (before, value) and before != value:
                 raise Refusal(
@@ -183,8 +187,7 @@ def _metric(content: Object, template: str, where: str) -> Metric:
     provider = content.get("provider") or {}
     if set(provider) != {"prometheus"} or not str(provider["prometheus"].get("query") or "").strip():
         raise Refusal(f"{where}.provider must be prometheus with a query; a rehearsal measures nothing else.")
-    asked = set(provider["prometheus"]) - {"address", "query", "timeout"}
-    if asked:
+    if asked := set(provider["prometheus"]) - ASKED:
         raise Refusal(f"{where}.provider.prometheus.{min(asked)} is not understood; a rehearsal asks instant queries.")
     interval = content.get("interval")
     limits: dict[str, Any] = {field: _number(content, name, where) for name, field in LIMITS.items()}

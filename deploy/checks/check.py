@@ -2,29 +2,27 @@
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from deploy.checks import catalog, kustomize, rendering
+from deploy.checks import catalog, fence, kustomize, rendering
 from deploy.checks.rendering import MODEL, Rendering
-from deploy.checks.rules import analysis, evidence, placement, pods, references, selectors, strategy
+from deploy.checks.rules import analysis, evidence, placement, pods, prometheus, references, selectors, strategy
 from deploy.checks.schemas import KUBERNETES, Schemas
 from deploy.lib.release import Release, kubernetes_name
 from deploy.lib.rules import Finding, of_refusal
 from repo.lib.refusal import Refusal
 
-MODULES = (strategy, analysis, evidence, references, selectors, pods, placement)
+MODULES = (strategy, analysis, evidence, prometheus, references, selectors, pods, placement)
 RULES = [  # whatever function of theirs yields findings
     rule
     for module in MODULES
     for rule in vars(module).values()
     if getattr(rule, "__module__", "") == module.__name__ and rule.__annotations__.get("return") == Iterator[Finding]
 ]
-ARGOCD = Path("deploy/argocd")
 USED = "the manifests that it uses"
 BATCH = 10  # releases rendered by one call: more cost kustomize more than a call
 
@@ -52,7 +50,7 @@ def everything(releases: Sequence[Release], root: Path = Path()) -> Outcome:
             if (key := canonical(release, text)) not in seen:
                 seen.add(key)
                 found += _parsed(release, text, schemas)
-        found += [("", finding) for finding in of_argocd(root, tree, schemas)]
+        found += [("", finding) for name in rendering.ALONE for finding in of_folder(Path(name), tree, schemas)]
     versions = ", ".join(number.removesuffix(".0") for number in KUBERNETES)
     what = f"{', '.join(rendering.strategies(root))} in each environment, and {len(releases)} releases"
     return Outcome(merged(found), f"Held against Kubernetes {versions}: {what}.", schemas.catalog.lacking)
@@ -135,16 +133,15 @@ def merged(found: Found) -> list[Finding]:
     return [placed(finding, *wheres) for finding, wheres in places.items()]
 
 
-def of_argocd(root: Path, tree: Path, schemas: Schemas) -> list[Finding]:
-    """What a platform engineer applies once: its schemas only."""
-    if not (root / ARGOCD).is_dir():
+def of_folder(folder: Path, tree: Path, schemas: Schemas) -> list[Finding]:
+    """What is applied as it is: its schemas, and the fence where Argo CD follows it."""
+    if not (tree / folder).is_dir():
         return []
-    shutil.copytree(root / ARGOCD, tree / ARGOCD)
-    with (tree / ARGOCD / "kustomization.yaml").open("a") as file:
+    with (tree / folder / "kustomization.yaml").open("a") as file:
         file.write(rendering.ORIGINS)
     try:
-        objects = rendering.objects(kustomize.text(tree / ARGOCD), ARGOCD)
+        objects = rendering.objects(kustomize.text(tree / folder), folder)
     except Refusal as refusal:
         shorter = Refusal(str(refusal).replace(f"{tree}/", ""))
-        return [of_refusal(shorter, ARGOCD / "kustomization.yaml", USED)]
-    return [finding for each in objects for finding in schemas.findings(each)]
+        return [of_refusal(shorter, folder / "kustomization.yaml", USED)]
+    return [found for each in objects for found in schemas.findings(each)] + [*fence.outside(objects, folder.name)]

@@ -1,7 +1,7 @@
 """Every release rendered before and after a change, as a difference.
 
 Where no release stands for a strategy in an environment, a specimen does, so that a change of deploy/base always shows.
-deploy/argocd, which a platform engineer applies, is rendered as well. What only
+deploy/argocd and deploy/monitoring, which are no release, are rendered as well. What only
 deploy/lib/kustomization.py writes differently shows when a release is promoted.
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 import yaml
 
 from deploy.checks import kustomize, rendering
-from deploy.checks.check import ARGOCD, BATCH
-from deploy.checks.rendering import MANIFESTS
+from deploy.checks.check import BATCH
+from deploy.checks.rendering import ALONE, MANIFESTS
 from deploy.lib import release
 from deploy.lib.release import RELEASES, Release, kubernetes_name
 from repo.lib.files import LOADER
@@ -47,7 +47,7 @@ class Difference:
 
 def compared(base: str) -> tuple[list[str], list[Difference]]:
     """Lines on what came and went, and the differences."""
-    with archived(base, [*MANIFESTS, str(RELEASES), str(ARGOCD)]) as before, rendering.copied() as after:
+    with archived(base, [*{*MANIFESTS, *ALONE}, str(RELEASES)]) as before, rendering.copied() as after:
         old, new = ({each.folder: each for each in release.every(root)} for root in (before, Path()))
         news = [f"{_name(new[key])}: new release, {_described(new[key])}" for key in new if key not in old]
         news += [f"{_name(old[key])}: no longer released, was {_described(old[key])}" for key in old if key not in new]
@@ -58,7 +58,7 @@ def compared(base: str) -> tuple[list[str], list[Difference]]:
         texts = rendered(pairs, before, after, base)
         changed = [(pair, difference(*each)) for pair, each in zip(pairs, texts, strict=True)]
         found = grouped([(pair, text) for pair, text in changed if text])
-        return news, found + argocd(before)
+        return news, found + [each for name, what in ALONE.items() for each in alone(before, name, what)]
 
 
 def specimens(pairs: Sequence[Pair], before: Path) -> list[Pair]:
@@ -119,13 +119,13 @@ def grouped(changed: Sequence[tuple[Pair, str]]) -> list[Difference]:
     return [Difference([_title(*pair) for pair, _ in group], group[0][1]) for group in groups.values()]
 
 
-def argocd(before: Path) -> list[Difference]:
-    """The same of what is applied once, by hand."""
-    if contents(before, [str(ARGOCD)]) == contents(Path(), [str(ARGOCD)]):
+def alone(before: Path, folder: str, what: str) -> list[Difference]:
+    """The same of a folder that is no release's."""
+    if contents(before, [folder]) == contents(Path(), [folder]):
         return []
-    was, now = (kustomize.text(root / ARGOCD) if (root / ARGOCD).is_dir() else "" for root in (before, Path()))
+    was, now = (kustomize.text(root / folder) if (root / folder).is_dir() else "" for root in (before, Path()))
     text = difference(was, now)
-    return [Difference([f"Argo CD itself ({ARGOCD})"], text)] if text else []
+    return [Difference([f"{what} ({folder})"], text)] if text else []
 
 
 def contents(root: Path, folders: Sequence[str]) -> dict[str, bytes]:

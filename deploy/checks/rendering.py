@@ -25,7 +25,11 @@ from deploy.lib.rules import Finding
 from repo.lib.files import LOADER
 from repo.lib.refusal import Refusal
 
-MANIFESTS = ("deploy/base", "deploy/strategies", "deploy/environments")
+MANIFESTS = ("deploy/argocd", "deploy/base", "deploy/strategies", "deploy/environments")
+ALONE = {
+    "deploy/argocd": "Argo CD itself",
+    "deploy/monitoring": "Monitoring",
+}  # rendered by themselves, and what they are
 STRATEGIES = Path("deploy/strategies")
 MODEL = "specimen"
 ORIGIN = "config.kubernetes.io/origin"
@@ -110,7 +114,7 @@ class Rendering:
 def copied(root: Path = Path()) -> Iterator[Path]:
     """A temporary folder with the manifests of a repository, without its releases."""
     with tempfile.TemporaryDirectory(prefix="manifests-") as folder:
-        for name in MANIFESTS:
+        for name in {*MANIFESTS, *ALONE}:
             if (root / name).is_dir():
                 shutil.copytree(root / name, Path(folder, name))
         yield Path(folder)

@@ -1,6 +1,6 @@
 """The text of a pull request that changes what an environment runs: all that a person decides by, and the way back.
 
-`python -m deploy promote … --propose` and `rollback … --propose` write it.
+`python -m deploy promote … --propose` and `rollback … --propose` write it, by decision.md.jinja beside this file.
 """
 
 from pathlib import Path
@@ -23,47 +23,45 @@ def of_promotion(
     """`manifests`: what it changes in the cluster, lines of Markdown. `verified`: the image that the cluster reported
     healthy in staging. `signed`: who signed it, a sentence.
     """
-    name, environment = made.model, made.environment
-    what = "what staging runs, byte for byte" if environment == "production" else "what main has, gated again and built"
-    lines = [
-        f"Merging this promotes `{name}` `{made.version}` to {environment}: {what}.",
-        "",
-        *_beside(made, former),
-        *_same_rows(made),
-        *gate_lines(made),
-        *(["## Staging", "", _staging(made, verified), ""] if environment == "production" else []),
-        *([signed, ""] if signed else []),
-        "## In the cluster",
-        "",
-        f"Once merged, {walk(made, former)}.",
-        "",
-        *_way_back(made, former),
-        *manifests,
+    gates = made.passport.gates
+    cells = [
+        [
+            *(plain(str(each)) for each in (gate.name, gate.limit, gate.value)),
+            MARKS[gate.verdict],
+            plain(gate.reason or ""),
+        ]
+        for gate in gates
     ]
-    return Edit(f"Promote {name} {made.version} to {environment}", "\n".join(lines))
+    body = _text(
+        made,
+        former,
+        manifests,
+        walk=walk(made, former),
+        compared=_same_rows(made),
+        loud=[gate for gate in gates if _is_loud(gate)],
+        passed=sum(gate.verdict.startswith("pass") for gate in gates),
+        gates="\n".join(table(["gate", "limit", "value", "verdict", ""], cells)),
+        since=_since(made) if made.environment == "production" else "",
+        verified=verified,
+        signed=signed,
+        cluster=f"{kubernetes_name(made.model)} --namespace models-{made.environment}",
+    )
+    return Edit(f"Promote {made.model} {made.version} to {made.environment}", body)
 
 
 def of_rollback(left: Release, restored: Release, reason: str | None, manifests: list[str]) -> Edit:
-    name, environment = left.model, left.environment
-    was = left.version if left.readable else "what cannot be read"
-    lines = [
-        f"Merging this restores `{name}` `{restored.version}` in {environment}, passport and resources as they "
-        f"were released before, byte for byte, in the place of `{was}`.",
-        "",
-        f"**Why:** {plain(' '.join(reason.split())) if reason else 'no reason was given; write it here.'}",
-        "",
-        *_beside(restored, left if left.readable else None),
-        "## In the cluster",
-        "",
-        f"If the rollout of `{was}` was aborted and `{restored.version}` was stable before it, the cluster serves that "
-        "already: the Rollout goes straight to stable, without steps. So it does where the cluster still has the pods' "
-        f"ReplicaSet (`rollbackWindow` of deploy/base). Otherwise {rules.rollout_in_words(restored.passport.serving)}.",
-        "",
-        _listed(left),
-        "",
-        *manifests,
-    ]
-    return Edit(f"Roll {name} back to {restored.version} in {environment}", "\n".join(lines))
+    body = _text(
+        restored,
+        left,
+        manifests,
+        back=True,
+        was=left.version if left.readable else "what cannot be read",
+        reason=reason,
+        walk=rules.rollout_in_words(restored.passport.serving),
+        listed=left.readable and aborted.find(left.image.digest, aborted.read()),
+        list=aborted.PATH,
+    )
+    return Edit(f"Roll {left.model} back to {restored.version} in {left.environment}", body)
 
 
 def next_steps(changed: Path, message: str) -> str:
@@ -74,13 +72,19 @@ def next_steps(changed: Path, message: str) -> str:
     )
 
 
-def _listed(left: Release) -> str:
-    if not left.readable or not aborted.find(left.image.digest, aborted.read()):
-        return f"No image is put on `{aborted.PATH}`: what is left can be promoted again."
-    return (
-        f"The image that is left is on `{aborted.PATH}` from now on: no environment takes it again, and no release is "
-        "made of the same sources. Take it off that list in a commit that says why."
-    )
+def walk(made: Release, former: Release | None) -> str:
+    """What the cluster does with it, in words."""
+    if former is None:
+        return "the cluster starts it at full weight: a first deploy skips the canary steps and their analysis"
+    return rules.rollout_in_words(made.passport.serving)
+
+
+def _text(new: Release, old: Release | None, manifests: list[str], back: bool = False, **values: Any) -> str:
+    from repo.lib.templates import template  # a verb that only writes a release needs it not
+
+    about = {"name": new.model, "environment": new.environment, "new": new, "old": old, "marks": MARKS, "back": back}
+    lines = {"beside": "\n".join(_beside(new, old)), "manifests": "\n".join(manifests)}
+    return template(Path(__file__).with_name("decision.md.jinja"), plain=plain).render(about, **lines, **values)
 
 
 def _beside(new: Release, old: Release | None) -> list[str]:
@@ -113,64 +117,20 @@ def _interval(figure: dict[str, float] | None) -> str:
     return f"{figure['value']:.4f} ({figure['low']:.4f} to {figure['high']:.4f})" if figure else ""
 
 
-def _same_rows(release: Release) -> list[str]:
+def _same_rows(release: Release) -> str | None:
     """What the gate `champion` found, if there was one: the table's columns may be about different months."""
     gate = next((gate for gate in release.passport.gates if gate.name == "champion"), None)
-    if gate is None or gate.verdict == "off" or not gate.reason or not _record(release).get("champion"):
-        return []
-    return [f"Each column is of its own test window. The gate `champion` compared both: {plain(gate.reason)}.", ""]
+    return gate.reason if gate and gate.verdict != "off" and _record(release).get("champion") else None
 
 
-def gate_lines(release: Release) -> list[str]:
-    gates = release.passport.gates
-    passed = sum(gate.verdict.startswith("pass") for gate in gates)
-    rows = [
-        [*map(plain, (gate.name, str(gate.limit), str(gate.value))), MARKS[gate.verdict], plain(gate.reason or "")]
-        for gate in gates
-    ]
-    loud = [line for gate in gates if (line := _loud(gate))]
-    head = ["## Gates", "", *loud, *([""] if loud else [])]
-    head += [f"<details><summary>{passed} of {len(rows)} gates passed</summary>", ""]
-    return [*head, *table(["gate", "limit", "value", "verdict", ""], rows), "</details>", ""]
-
-
-def _loud(gate: Gate) -> str | None:
+def _is_loud(gate: Gate) -> bool:
     """What a person must not overlook: a limit that was excused, and a change for callers that somebody meant."""
-    if gate.verdict != BELOW and not (gate.name == "shift" and (gate.reason or "").startswith("meant: ")):
-        return None
-    judged = plain(f"{gate.value}, limit {gate.limit}; {gate.reason}")
-    return f"- {MARKS[gate.verdict]}: `{gate.name}` {judged}"
+    return gate.verdict == BELOW or (gate.name == "shift" and (gate.reason or "").startswith("meant: "))
 
 
-def _staging(made: Release, verified: str | None) -> str:
+def _since(made: Release) -> str:
     entry = next(history.entries("staging", made.model, own_line=True), None)
-    since = f"since {entry.when:%Y-%m-%d %H:%M} (commit {entry.commit[:10]})" if entry else "by no commit"
-    if verified:
-        return f"✅ The cluster reported that its rollout in staging is complete and healthy. Git has it there {since}."
-    return f"⚠️ No cluster reported that staging is healthy; Git has it there {since}. Look before you merge."
-
-
-def walk(made: Release, former: Release | None) -> str:
-    """What the cluster does with it, in words."""
-    if former is None:
-        return "the cluster starts it at full weight: a first deploy skips the canary steps and their analysis"
-    return rules.rollout_in_words(made.passport.serving)
-
-
-def _way_back(made: Release, former: Release | None) -> list[str]:
-    name, environment = made.model, made.environment
-    cluster = f"{kubernetes_name(name)} --namespace models-{environment}"
-    none = [
-        f"There is no earlier release. `git rm -r {made.folder}` takes it out of Git; what runs stays until "
-        f"somebody deletes it: `kubectl delete rollout {cluster}`.",
-    ]
-    there = [
-        "While it walks, an analysis that fails brings the earlier version back by itself; by hand, and in Git:",
-        "",
-        f"    kubectl argo rollouts abort {cluster}",
-        f"    python -m deploy rollback {name} --environment {environment} --propose   # or the workflow `rollback`",
-    ]
-    return ["## The way back", "", *(there if former else none), ""]
+    return f"since {entry.when:%Y-%m-%d %H:%M} (commit {entry.commit[:10]})" if entry else "by no commit"
 
 
 def _record(release: Release) -> dict[str, Any]:

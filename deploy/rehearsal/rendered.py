@@ -22,6 +22,7 @@ Object = Mapping[str, Any]
 
 ENVIRONMENT = "production"
 BASE = Path("deploy/base")
+LABELS = {"job-label": "job", "hash-label": "rollouts_pod_template_hash"}  # of a rehearsal's Prometheus, by argument
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def metrics(
     """The metrics of an analysis, time compressed `factor` times; `latest` and `stable` are the arms' hashes."""
     values = template.given(analysis.args, release.rollout, latest, stable, analysis.where)
     used = _used(release, analysis)
-    values = template.compressed(template.arguments(used, values, analysis.where), factor)
+    values = template.compressed(template.arguments(used, values, analysis.where), factor) | LABELS
     return [metric.scaled(factor) for metric in template.metrics(used, values)]
 
 

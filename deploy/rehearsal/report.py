@@ -6,8 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from deploy.canary.judge import Result, Verdict
 from deploy.rehearsal import charts
 from deploy.rehearsal.meters import Meter
@@ -16,6 +14,7 @@ from deploy.rehearsal.screen import counts, measured, percent, quantiles, server
 from repo.lib.files import write as write_file
 from repo.lib.files import write_json
 from repo.lib.markdown import plain
+from repo.lib.templates import template
 
 FOLDER = Path("deploy/build/rehearsals")
 KEPT = 30  # reports of one model
@@ -49,8 +48,13 @@ def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
     content = summary(rehearsal)
     drawn = {"charts": charts.draw(rehearsal), "arms": [row for row in servers(rehearsal) if any(row[1:])]}
     pages = {
+<<<<<<< HEAD
         name: environment().get_template(f"report.{kind}.jinja").render(content, **drawn)
         for name, kind in (("report.html", "html"), ("report.md", "md"))
+=======
+        name: template(Path(__file__).with_name(f"{name}.jinja"), cell=_cell).render(content, **drawn)
+        for name in ("report.html", "report.md")
+>>>>>>> watch
     }
     target = folder or _place(rehearsal)
     staged = folder or target.with_name(f".{target.name}")
@@ -172,6 +176,7 @@ def _place(rehearsal: Rehearsal) -> Path:
     return FOLDER / rehearsal.model / f"{started}-{kind}-{rehearsal.verdict}-{os.getpid()}"
 
 
+<<<<<<< HEAD
 def environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -182,3 +187,7 @@ def environment() -> jinja2.Environment:
     )
     environment.filters["cell"] = lambda text: plain(" ".join(text.split()))
     return environment
+=======
+def _cell(text: str) -> str:
+    return plain(" ".join(text.split()))
+>>>>>>> watch

@@ -58,7 +58,7 @@ ENGINE = (
     ),
     # Of what stands below them a rehearsal reads none of these.
     Row(tuple(f"deploy/checks/{name}" for name in ("check", "difference", "promql", "rules/")), manifests=True),
-    Row(tuple(f"deploy/lib/{name}.py" for name in ("decision", "pending", "promotion", "staging")), manifests=True),
+    Row(tuple(f"deploy/lib/{name}." for name in ("decision", "pending", "promotion", "staging")), manifests=True),
     Row(("deploy/",), REHEARSE, manifests=True),
 )
 # Of a team's folder, by the path inside it.

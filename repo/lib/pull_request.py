@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+from datetime import datetime
 from typing import Any
 
 from repo.lib import process
@@ -70,6 +71,17 @@ def closed(base: str, branch: str) -> str | None:
     return str(found[0]["html_url"])
 
 
+def proposed(base: str, branch: str) -> list[tuple[str, datetime | None]]:
+    """Each pull request of the branch, the newest first: its address, and when it was closed or merged, or None."""
+    found = [(str(each["html_url"]), each["closed_at"]) for each in _of(branch, "all", base)]
+    return [(address, datetime.fromisoformat(closed) if closed else None) for address, closed in found]
+
+
+def event(kind: str, payload: dict[str, str]) -> None:
+    """Start the workflows that wait for this `repository_dispatch`."""
+    _api("POST", "dispatches", {"event_type": kind, "client_payload": payload})
+
+
 def keep_issue(title: str, text: str | None) -> str | None:
     """One open issue of this title by whoever asks: opened, renewed, or closed where there is no text; its address."""
     fields = {"state": "open", "creator": os.environ.get("CREATOR", "github-actions[bot]"), "per_page": "100"}
@@ -121,7 +133,7 @@ def _close(number: int, reason: str) -> None:
     _api("PATCH", f"pulls/{number}", {"state": "closed"})
 
 
-def _api(method: str, path: str, fields: dict[str, str]) -> Any:
+def _api(method: str, path: str, fields: dict[str, Any]) -> Any:
     """GitHub's answer by REST: `gh pr edit` reads reviewers, which a workflow's token may not where one is a team."""
     host, name = repository()
     words, given = ["gh", "api", "--hostname", host, "--method", method, f"repos/{name}/{path}"], ""

@@ -1,9 +1,8 @@
 """What GitHub's servers know and do, as far as the verbs and workflows ask: `gh` of a test answers from here.
 
-It has the rules that surprised others. A list by the name of a head branch has strangers' forks in it. A branch rule
+It has the rules that surprised others. A list by owner and branch has forks of the same owner in it. A branch rule
 counts commit statuses and the checks of a pull request's own runs, never those of a dispatched one. What the token of a
-workflow proposes starts nothing: its run waits for an approval and is reported as completed. `gh run download` takes
-the first artifact of a name. In a concurrency group one run waits, and a newer one takes its place.
+workflow proposes starts nothing: its run waits for an approval and is reported as completed.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -69,12 +68,15 @@ class Hub:
     def dispatched(self) -> list[str]:
         return [run["head_branch"] for run in self.read()["runs"] if run["event"] == "workflow_dispatch"]
 
-    def propose(self, branch: str, repository: str = REPOSITORY, state: str = "open", sha: str = "0" * 40) -> int:
-        """A person's pull request; from `repository`, which may be a stranger's fork."""
+    def propose(
+        self, branch: str, repository: str = REPOSITORY, state: str = "open", sha: str = "0" * 40, closed: str = "now"
+    ) -> int:
+        """A person's pull request; from `repository`, which may be a stranger's fork; `closed`: when, unless open."""
         known = self.read()
         made = _propose(known, branch, repository, {"title": "theirs", "body": "theirs", "base": "main"}, sha)
         merged = state == "merged"
-        known["pulls"][-1] |= {"state": "closed" if merged else state, "merged_at": "now" * merged}
+        ended = {"merged_at": closed if merged else None, "closed_at": closed if state != "open" else None}
+        known["pulls"][-1] |= {"state": "closed" if merged else state} | ended
         self.write(known)
         return int(made["number"])
 
@@ -126,15 +128,6 @@ class Hub:
         return said[-1:] == ["success"] or any(run["conclusion"] == "success" for run in checks)
 
 
-def waiting(events: Iterable[State], group: Any, queue: str) -> list[State]:
-    """Of events that come while a run of theirs is at work, those that will run: `group` gives each one's group."""
-    left: dict[str, list[State]] = {}
-    for event in events:
-        name = group(event)
-        left[name] = [*left.get(name, []), event] if queue == "max" else [event]
-    return [event for each in left.values() for event in each]
-
-
 def _propose(known: State, branch: str, repository: str | None, given: State, sha: str = "0" * 40) -> State:
     number = len(known["pulls"]) + 1
     owner = (repository or "ghost/gone").partition("/")[0]
@@ -145,6 +138,7 @@ def _propose(known: State, branch: str, repository: str | None, given: State, sh
         "head": {"ref": branch, "sha": sha, "repo": about, "owner": owner},
         "base": {"ref": given["base"]},
         **{"state": "open", "merged_at": None, "title": given["title"], "body": given["body"], "comments": []},
+        "closed_at": None,
     }
     known["pulls"].append(pull)
     return pull
@@ -161,14 +155,6 @@ def _run(known: State, workflow: str, sha: str, about: State) -> State:
     }
     known["runs"].append(run)
     return run
-
-
-def _listed(known: State, words: list[str]) -> list[State]:
-    """`gh pr list --head`, which asks by the branch's name alone, newest first."""
-    asked = dict(pairwise(words))
-    state = next((word.removeprefix("--state=") for word in words if word.startswith("--state=")), "open")
-    found = [each for each in known["pulls"] if each["head"]["ref"] == asked["--head"]]
-    return [each for each in reversed(found) if state in (each["state"], "all")]
 
 
 def _get(known: State, path: str, fields: dict[str, str]) -> Any:
@@ -209,7 +195,7 @@ def _change(known: State, method: str, path: str, given: State) -> Any:
             _run(known, "ci.yml", made["head"]["sha"], about)
             return made
         case "PATCH", "pulls":
-            pull |= given
+            pull |= given | {"closed_at": datetime.now(UTC).isoformat() if given.get("state") == "closed" else None}
         case "POST", "issues" if not rest:
             issue = {"number": len(known["issues"]) + 100, "html_url": "https://example.org/issue", "state": "open"}
             known["issues"].append(issue | given)
@@ -225,6 +211,9 @@ def _change(known: State, method: str, path: str, given: State) -> Any:
             about = {"event": "workflow_dispatch", "head_branch": given["ref"], "actor": BOT, "conclusion": "success"}
             _run(known, path.split("/")[2], "0" * 40, about)
             return None
+        case "POST", "dispatches":
+            known["events"] = [*known.get("events", []), given]
+            return None
         case "POST", "statuses":
             known["statuses"].append({"sha": rest, **given})
         case _:
@@ -237,11 +226,6 @@ def main(file: Path, words: list[str]) -> int:
     if known["fail"]:
         print(known["fail"], file=sys.stderr)
         return 1
-    if words[:2] == ["pr", "list"]:
-        print(json.dumps(_listed(known, words)))
-        return 0
-    if words[:2] == ["run", "download"]:
-        return _download(file.parent / "artifacts", Path(words[words.index("--dir") + 1]))
     if words[:2] == ["attestation", "verify"]:
         return _verified(known, words)
     if words[0] != "api":
@@ -258,14 +242,6 @@ def main(file: Path, words: list[str]) -> int:
         print(next((each["number"] for each in own if _named(each) == os.environ["REPOSITORY"]), ""))
     elif answer is not None:
         print(json.dumps(answer))
-    return 0
-
-
-def _download(artifacts: Path, target: Path) -> int:
-    """Of each name the first that there is, though every attempt of a run uploads its own."""
-    for artifact in sorted(artifacts.glob("*/*")):
-        if not (target / artifact.name).exists():
-            shutil.copytree(artifact, target / artifact.name)
     return 0
 
 

@@ -1,6 +1,6 @@
 """What every workflow keeps, one rule a function, from a file to the sentences that say where it breaks the rule.
 
-Expressions inside scripts are left to zizmor (test_linters.py).
+Expressions inside scripts, and what a token may do, are left to zizmor (test_linters.py).
 """
 
 from __future__ import annotations
@@ -30,20 +30,6 @@ def pinned(file: File) -> Iterator[str]:
     for line in file.text.splitlines():
         if re.match(r"\s*(- )?uses:", line) and f"uses: {OWN}" not in line and not PINNED.search(line):
             yield f"`{line.strip()}` is not pinned: write `owner/action@<40 hexadecimal digits>  # vX.Y.Z`"
-
-
-def permissions(file: File) -> Iterator[str]:
-    """Nothing by default; each job says what it needs and why."""
-    if file.is_workflow and file.content.get("permissions") != {}:
-        yield "permissions: is not `{}` on top"
-    for name, job in file.jobs.items():
-        granted = job.get("permissions", {})
-        if isinstance(granted, str):
-            yield f"{name}: permissions: {granted} grants everything; name each one"
-            continue
-        for scope in granted:
-            if not re.search(r"# \S+ \S+", file.line("jobs", name, "permissions", scope)):
-                yield f"{name}: permissions: {scope} has no comment that says why"
 
 
 def timeouts(file: File) -> Iterator[str]:
@@ -186,7 +172,7 @@ def _own(uses: str, given: dict[str, str]) -> Iterator[str]:
 RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
-        pinned, permissions, timeouts, credentials, concurrency, triggers, shell, outputs, verbs, versions,
+        pinned, timeouts, credentials, concurrency, triggers, shell, outputs, verbs, versions,
         required,
     )
 }  # fmt: skip

@@ -61,7 +61,7 @@ class Runner:
             each: {"result": self.jobs[each].result, "outputs": self.jobs[each].outputs}
             for each in self.file.needs(name)
         }
-        contexts = {"github": self.github, "vars": self._variables(), "needs": needs, "secrets": {}}
+        contexts = {"github": self.github, "vars": self.variables, "needs": needs, "secrets": {}}
         contexts["inputs"] = self.github["event"].get("inputs")
         state = "success" if all(each["result"] == "success" for each in needs.values()) else "failure"
         try:
@@ -74,12 +74,6 @@ class Runner:
             label = " ".join([name, *(_label(each) for each in matrix.values())])
             self._steps(name, contexts | {"matrix": matrix}, self.folder(label), self.temporary / label, done)
         return done
-
-    def _variables(self) -> dict[str, str]:
-        """GitHub gives those of the repository to no pull request of a fork."""
-        pull = self.github["event"].get("pull_request", {}).get("head", {}).get("repo", {})
-        own = pull.get("full_name", self.github.get("repository")) == self.github.get("repository")
-        return self.variables if own else {}
 
     def _steps(self, name: str, contexts: dict[str, Any], folder: Path, temporary: Path, done: Job) -> None:
         content, state = self.file.jobs[name], "success"

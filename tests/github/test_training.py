@@ -17,7 +17,7 @@ from tests.support.process import first_on_path, program
 PYTHON = r"""
 shift
 echo "$*; $GH_TOKEN; $DISPATCH" >> "$TOLD"
-case "$*" in *--list*) echo "$PLAN" ;; esac
+case "$*" in *--list*|*"--for retraining"*) echo "$PLAN" ;; esac
 case "$*" in
 *"--write "*) for folder; do :; done; mkdir -p "$folder/one" && echo change > "$folder/one/change.patch" ;;
 *"--read "*) words=$*; words=${words#*--read }; [ -f "${words%% *}/one/change.patch" ] || exit 3 ;;
@@ -131,6 +131,35 @@ def test_each_model_of_the_list_is_retrained(workflow: Callable[..., Run], githu
     assert trained == [f"models retrain {name} --write proposed; ; " for name in ("one", "two")], "a token was there"
     assert proposed == "models retrain --read proposed --propose; own; ci.yml"
     assert (run.prepared, run.credentials) == (["plan", "train", "train", "propose"], ["writer", "writer"])
+
+
+HOURLY: dict[str, Any] = {"event_name": "schedule", "event": {"schedule": "41 * * * *"}}
+ASKED = json.dumps({"models": ["one"], "because": {"one": 'drift of "x" $(touch owned)'}, "skipped": {"two": "why"}})
+
+
+def test_each_hour_a_prometheus_is_asked_and_its_numbers_go_with_the_model(
+    workflow: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = workflow("retrain", HOURLY | {"plan": ASKED}, PROMETHEUS_URL="http://prometheus")
+    asked, trained, proposed = run.called
+    assert asked == "deploy due --for retraining; own; "
+    assert trained == 'models retrain one --because drift of "x" $(touch owned) --write proposed; ; ', (
+        "a token was there"
+    )
+    assert proposed == "models retrain --read proposed --propose; own; ci.yml"
+    assert not list(tmp_path.rglob("owned"))
+
+
+def test_without_a_prometheus_the_hour_starts_nothing(workflow: Callable[..., Run]) -> None:
+    run = workflow("retrain", dict(HOURLY))
+    assert (set(run.results.values()), run.called) == ({"skipped"}, [])
+
+
+def test_what_a_dispatch_says_goes_with_the_model(workflow: Callable[..., Run]) -> None:
+    event = {"client_payload": {"model": "one", "because": "7-day drift of x"}}
+    plan = json.dumps({"models": ["one"], "skipped": {}})
+    run = workflow("retrain", {"event_name": "repository_dispatch", "event": event, "plan": plan})
+    assert run.called[1] == "models retrain one --because 7-day drift of x --write proposed; ; "
 
 
 def test_what_an_app_pushes_is_checked_without_being_asked_for(workflow: Callable[..., Run]) -> None:

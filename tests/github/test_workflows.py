@@ -8,6 +8,7 @@ import pytest
 
 from repo.lib.files import read_yaml
 from tests.github import workflows
+from tests.github.expressions import interpolate
 from tests.github.rules import RULES
 from tests.github.workflows import SOUND, File, name, planted
 
@@ -47,3 +48,10 @@ def test_what_zizmor_is_told_to_ignore_has_a_reason() -> None:
         for line in file.text.splitlines():
             if "zizmor: ignore" in line:
                 assert len(line.partition("]")[2].split()) > 4, line
+
+
+@pytest.mark.parametrize(("namespace", "ours"), [("models-staging", True), ("models-production", True), ("dev", False)])
+def test_what_another_cluster_aborts_rolls_nothing_back(namespace: str, ours: bool) -> None:
+    condition = workflows.read(workflows.WORKFLOWS / "rollback.yml").jobs["propose"]["if"]
+    event = {"client_payload": {"model": "m", "namespace": namespace, "image": "x"}}
+    assert interpolate("${{" + condition + "}}", {"github": {"event": event}, "inputs": None}) is ours

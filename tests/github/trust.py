@@ -11,7 +11,8 @@ from tests.github.expressions import evaluate
 from tests.github.workflows import File, Step, read
 
 SETUP, CREDENTIALS = "$/.github/actions/setup", "$/.github/actions/credentials"
-VARIABLES = {"APP_CLIENT_ID", "SIGN", "ATTEST"}  # none of them decides what is installed or tested
+# None of them decides what is installed or tested.
+VARIABLES = {"APP_CLIENT_ID", "SIGN", "ATTEST", "PROMETHEUS_URL", "PROMETHEUS_TENANT", "GRAFANA_URL", "CATALOGUE"}
 WITHOUT_VERDICT = ("action_required", "skipped", "cancelled", "startup_failure", "stale", "neutral", None)
 OLD_WAYS = {
     r"gh pr (list|edit|close|view)": "finds pull requests by a branch's name alone, those of strangers' forks too",

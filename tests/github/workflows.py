@@ -76,15 +76,6 @@ class File:
             for number, step in enumerate(steps, 1):
                 yield Step(job, number, step)
 
-    def line(self, *keys: str) -> str:
-        """The first line of the value at these keys, with its comment."""
-        node = yaml.compose(self.text)
-        for key in keys:
-            assert isinstance(node, yaml.MappingNode)
-            node = next(value for name, value in node.value if name.value == key)
-        assert node is not None
-        return self.text.splitlines()[node.start_mark.line]
-
 
 def read(path: Path) -> File:
     return File(path, path.read_text())

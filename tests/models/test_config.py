@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from repo.lib.refusal import Refusal
 from tests.models.scene import Verb
 from tests.models.tiny import Tiny
 from tests.support import trees
-from tests.support.repository import ROOT
 from tests.support.specimens import MODEL
 
 FILE = MODEL / "model.yaml"
@@ -164,15 +161,3 @@ def test_a_verb_elsewhere_than_at_the_root_is_refused(
     answer = verb("train", "specimen_delay")
     assert answer.code == 2
     assert "is not the root of the repository" in answer.error
-
-
-def test_help_imports_nothing_heavy() -> None:
-    heavy = {"polars", "pandera", "pydantic", "torch", "onnx", "onnxruntime", "numpy", "yaml", "rich", "dvc"}
-    code = (
-        "import runpy, sys\n"
-        "sys.argv = ['models', '--help']\n"
-        "try:\n    runpy.run_module('models', run_name='__main__', alter_sys=True)\n"
-        f"except SystemExit as end:\n    print(end.code, sorted({heavy} & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("0 []")

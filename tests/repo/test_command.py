@@ -18,6 +18,9 @@ from repo.lib import command, refusal
 from repo.lib.files import exclusive, write
 from tests.support.specimens import DATASET_NAME
 
+HEAVY = {"bentoml", "dvc", "numpy", "onnx", "onnxruntime", "pandera", "polars", "psutil"}
+HEAVY |= {"pydantic", "rich", "torch", "yaml"}
+
 pytestmark = pytest.mark.usefixtures("handlers_kept")
 
 
@@ -90,6 +93,21 @@ def test_a_folder_is_known_as_a_shell_completes_it_and_as_a_cluster_tells_it() -
         assert command.noun(text) == "wait_time"
     for text in ("../models/wait_time", "elsewhere/wait_time", ""):
         assert command.noun(text) == text
+
+
+@pytest.mark.parametrize("stage", command.STAGES)
+def test_help_imports_nothing_heavy(stage: str) -> None:
+    """That of a stage, and of each of its verbs."""
+    code = (
+        f"import runpy, sys; from {stage}.__main__ import VERBS\n"
+        "for words in [[], *[[each.name] for each in VERBS]]:\n"
+        f"    sys.argv = [{stage!r}, *words, '--help']\n"
+        f"    try:\n        runpy.run_module({stage!r}, run_name='__main__', alter_sys=True)\n"
+        "    except SystemExit as end:\n        assert end.code == 0\n"
+        f"print(len(VERBS), {HEAVY} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith(f"{done.stdout.count('usage: ') - 1} set()\n")
 
 
 def test_no_garbage_is_looked_for_among_what_was_imported() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,8 +36,6 @@ def from_elsewhere(hub: Hub, repository: str | None, state: str = "open") -> Non
 def test_theirs_are_neither_renewed_nor_in_the_way_of_ours(hub: Hub, ours: int) -> None:
     numbers = [hub.propose("promote/x") for _ in range(ours)]
     hub.strangers("promote/x")
-    words = [str(hub.folder / "gh"), "pr", "list", "--head", "promote/x"]
-    assert "stranger/fork" in subprocess.run(words, capture_output=True, text=True, check=True).stdout, "the old way"
     address = pull_request.open_or_renew("main", "promote/x", "title", "text", "")
     assert address == hub.own()["html_url"]
     assert (hub.own()["title"], hub.own()["body"]) == ("title", "text")

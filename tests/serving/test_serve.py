@@ -166,16 +166,3 @@ def test_what_cannot_be_served_is_refused_with_the_fix(arguments: list[str], wor
     given = [str(bento) if argument == "BENTO" else argument for argument in arguments]
     with pytest.raises(Refusal, match=words):
         serve.main(options(*given))
-
-
-def test_help_names_the_verbs_and_imports_nothing_heavy() -> None:
-    heavy = {"bentoml", "numpy", "onnxruntime", "pandera", "polars", "psutil", "yaml"}
-    script = (
-        "import runpy, sys\nsys.argv = ['serving', '--help']\n"
-        "try:\n    runpy.run_module('serving', run_name='__main__', alter_sys=True)\n"
-        f"except SystemExit as end:\n    print(end.code, sorted({heavy} & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "build" in done.stdout
-    assert "serve" in done.stdout
-    assert done.stdout.endswith("0 []\n")

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import polars as pl
 
 from data_schemas.lib import datasets
 from data_schemas.lib.draft import guess
+from repo.lib.templates import template
 
 WIDTH = 120  # of a line, as the linter has it
 CATEGORIES, LONGEST = 30, 60  # values of a column, and letters of one, that are listed as the only ones
@@ -50,17 +50,9 @@ def source(
     )
 
 
-def _rendered(template: str, **values: Any) -> str:
+def _rendered(name: str, /, **values: Any) -> str:
     """A name that makes its line too long is no fault."""
-    environment = jinja2.Environment(  # noqa: S701 - Python, which knows nothing of HTML
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["literal"] = _literal
-    text = environment.get_template(template).render(values)
+    text = template(Path(__file__).with_name(name), literal=_literal).render(values)
     return re.sub(rf"(?m)^.{{{WIDTH + 1},}}$", r"\g<0>  # noqa: E501", text)
 
 

@@ -10,14 +10,14 @@ from deploy.canary import durations
 from deploy.canary.template import STRATUM, Metric
 from deploy.checks import promql
 from deploy.checks.rendering import Object, Rendering
-from deploy.checks.rules.runs import AFTER, HASHES, STEP, Run, asks_prometheus, metrics_of, refused, runs
+from deploy.checks.rules.runs import AFTER, HASHES, STEP, Run, refused, runs
 from deploy.checks.rules.strategy import CANARY, canaries
 from deploy.lib.rules import Finding
 from repo.lib.refusal import Refusal
 from serving.runtime.telemetry import Telemetry
 
 HASH = "rollouts_pod_template_hash"  # the pod's label, as PodMonitor writes it to every series
-ADDED = {"job", "namespace", "pod", "container", "endpoint", "instance", HASH}  # to every series, by Prometheus
+ADDED = {"job", "namespace", "pod", "container", "endpoint", "instance"}  # to every series, by Prometheus
 SCRAPE = "30s"  # what Prometheus does unless the PodMonitor says
 
 
@@ -46,35 +46,44 @@ def read(rendering: Rendering) -> Iterator[tuple[Run, Object, Metric, promql.Que
             continue  # has a rule of its own
 
 
+def names(run: Run) -> tuple[str, str]:
+    """The labels of job and pod hash, as fork.yaml says that this Prometheus calls them."""
+    values = run.values()
+    return values.get("job-label", "job"), values.get("hash-label", HASH)
+
+
 def series_are_the_models_own(rendering: Rendering) -> Iterator[Finding]:
     """A selector without the canary's hash judges all pods; another job is another model, or nothing."""
     jobs = {f"{monitor.metadata.get('namespace')}/{monitor.name}" for monitor in rendering.of("PodMonitor")}
-    for _, each, metric, query in read(rendering):
+    for run, each, metric, query in read(rendering):
+        job_label, hash_label = names(run)
         for series in query.series:
-            sign, job = series.labels.get("job", ("", ""))
+            sign, job = series.labels.get(job_label, ("", ""))
             if (sign, job) not in {("=", name) for name in jobs}:
-                wrong = f"{series.metric} has job={job!r}, and the PodMonitor makes {', '.join(sorted(jobs)) or 'none'}"
-                yield each.finding(at(metric), wrong, 'select by job="{{args.namespace}}/{{args.model}}"')
-            sign, pods = series.labels.get(HASH, ("", ""))
+                made = ", ".join(sorted(jobs)) or "none"
+                wrong = f"{series.metric} has {job_label}={job!r}, and the PodMonitor makes {made}"
+                yield each.finding(at(metric), wrong, 'select {{args.job-label}}="{{args.namespace}}/{{args.model}}"')
+            sign, pods = series.labels.get(hash_label, ("", ""))
             if not pods or not set(pods.split("|")) <= set(HASHES.values()) or sign not in ("=", "=~"):
-                wrong = f"{series.metric} is not limited to the canary's or the stable pods by {HASH}"
+                wrong = f"{series.metric} is not limited to the canary's or the stable pods by {hash_label}"
                 yield each.finding(at(metric), wrong, "select by {{args.canary-hash}}, {{args.stable-hash}} or both")
-        if not any(HASHES["Latest"] in series.labels.get(HASH, ("", ""))[1] for series in query.series):
+        if not any(HASHES["Latest"] in series.labels.get(hash_label, ("", ""))[1] for series in query.series):
             yield each.finding(at(metric), "names no series of the canary", "select by {{args.canary-hash}}")
 
 
 def metrics_are_served(rendering: Rendering) -> Iterator[Finding]:
     """A series that nobody exports is no data for ever, which the queries take for zero evidence."""
     known = exported()
-    for _, each, metric, query in read(rendering):
+    for run, each, metric, query in read(rendering):
+        added = {*ADDED, *names(run)}
         for series in query.series:
             if series.metric not in known:
                 wrong = f"no served model exports {series.metric}"
                 yield each.finding(at(metric), wrong, "name one of serving/runtime/telemetry.py")
-            elif unknown := sorted(set(series.labels) - known[series.metric] - ADDED):
+            elif unknown := sorted(set(series.labels) - known[series.metric] - added):
                 wrong = f"{series.metric} has no label {unknown[0]}"
                 yield each.finding(at(metric), wrong, "name one of serving/runtime/telemetry.py, or of the PodMonitor")
-        labels = {label for series in query.series for label in known.get(series.metric, set())} | ADDED
+        labels = {label for series in query.series for label in known.get(series.metric, set())} | added
         for label in sorted(query.labels - labels):
             yield each.finding(at(metric), f"none of its series has the label {label}", "name one that they have")
 
@@ -93,12 +102,12 @@ def exported() -> dict[str, set[str]]:
 
 def scrapes_bring_what_is_asked(rendering: Rendering) -> Iterator[Finding]:
     """Without the pod's hash on its series no query finds any, and every analysis waits in vain."""
-    asks = any(HASH in str(metric) for each in rendering.of("AnalysisTemplate") for metric in metrics_of(each))
+    asks = {label for run, _, _ in asked(rendering) for label in names(run)}
     for monitor in rendering.of("PodMonitor"):
-        if asks and "rollouts-pod-template-hash" not in (monitor.spec.get("podTargetLabels") or []):
+        if HASH in asks and "rollouts-pod-template-hash" not in (monitor.spec.get("podTargetLabels") or []):
             wrong = f"lacks rollouts-pod-template-hash: no series would bear {HASH}, and evidence never comes"
             yield monitor.finding("spec.podTargetLabels", wrong, "add it")
-        if "jobLabel" in monitor.spec:
+        if "job" in asks and "jobLabel" in monitor.spec:
             wrong = "replaces the job label by which the queries select"
             yield monitor.finding("spec.jobLabel", wrong, "remove it: the job is then <namespace>/<name>")
     if asks and not rendering.of("PodMonitor"):
@@ -124,28 +133,6 @@ def ranges_cover_their_strata(rendering: Rendering) -> Iterator[Finding]:
         if seconds is not None and float(seconds) != metric.interval:
             wrong = f"gives {STRATUM} {seconds}, and the interval is {metric.interval:g} s"
             yield each.finding("spec.args", wrong, "let them agree")
-
-
-def prometheus_may_scrape(rendering: Rendering) -> Iterator[Finding]:
-    """The namespace that the queries are sent to is the one whose Prometheus must reach the pods."""
-    providers = [
-        (each, metric["provider"]["prometheus"])
-        for each in filter(asks_prometheus, rendering.of("AnalysisTemplate"))
-        for metric in metrics_of(each)
-    ]
-    for each, provider in providers:
-        host = re.match(r"https?://[\w-]+\.([\w-]+)\.svc[.:/\w-]*$", str(provider.get("address")))
-        if host is None:
-            wrong = f"is {provider.get('address')!r}, no Service of the cluster"
-            fix = "write http://<service>.<namespace>.svc:<port>"
-            yield each.finding("spec.metrics.provider.prometheus.address", wrong, fix)
-            continue
-        for policy in rendering.of("NetworkPolicy"):
-            sources = [source for rule in policy.spec.get("ingress") or [] for source in rule.get("from") or []]
-            names = [(source.get("namespaceSelector") or {}).get("matchLabels") or {} for source in sources]
-            if {"kubernetes.io/metadata.name": host[1]} not in names:
-                wrong = f"lets no pod of namespace {host[1]} in, whose Prometheus must scrape: evidence never comes"
-                yield policy.finding("spec.ingress", wrong, "allow that namespace")
 
 
 def weight_is_left_on_evidence(rendering: Rendering) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from deploy.checks import fence
 from deploy.checks.rendering import Object, Rendering
 from deploy.lib.rules import Finding
 
@@ -16,6 +17,10 @@ def everything_is_in_its_namespace(rendering: Rendering) -> Iterator[Finding]:
             wrong = f"is {found or 'missing'}, not models-{rendering.environment}"
             fix = "let deploy/environments set it; a cluster's own kinds do not belong into a release"
             yield each.finding("metadata.namespace", wrong, fix)
+
+
+def argo_cd_may_apply_it(rendering: Rendering) -> Iterator[Finding]:
+    yield from fence.outside(rendering.objects, "models")
 
 
 def names_are_one_models(rendering: Rendering) -> Iterator[Finding]:
