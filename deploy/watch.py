@@ -30,7 +30,7 @@ from repo.lib.files import read_json, read_yaml
 from repo.lib.refusal import Refusal
 
 BEFORE = 9 * replay.DAY  # a window of seven days, and a day until outcomes are known, are full when the month begins
-CHUNK = 3 * replay.DAY  # between two looks of the rules
+CHUNK = 5 * replay.DAY  # between two looks of the rules
 FOR_LONG = {"collapse": 400 * replay.DAY, "slow": replay.DAY}  # a slow answer takes real time
 
 

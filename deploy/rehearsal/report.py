@@ -48,13 +48,8 @@ def write(rehearsal: Rehearsal, folder: Path | None = None) -> Path:
     content = summary(rehearsal)
     drawn = {"charts": charts.draw(rehearsal), "arms": [row for row in servers(rehearsal) if any(row[1:])]}
     pages = {
-<<<<<<< HEAD
-        name: environment().get_template(f"report.{kind}.jinja").render(content, **drawn)
-        for name, kind in (("report.html", "html"), ("report.md", "md"))
-=======
         name: template(Path(__file__).with_name(f"{name}.jinja"), cell=_cell).render(content, **drawn)
         for name in ("report.html", "report.md")
->>>>>>> watch
     }
     target = folder or _place(rehearsal)
     staged = folder or target.with_name(f".{target.name}")
@@ -176,18 +171,5 @@ def _place(rehearsal: Rehearsal) -> Path:
     return FOLDER / rehearsal.model / f"{started}-{kind}-{rehearsal.verdict}-{os.getpid()}"
 
 
-<<<<<<< HEAD
-def environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=jinja2.select_autoescape(["html.jinja"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["cell"] = lambda text: plain(" ".join(text.split()))
-    return environment
-=======
 def _cell(text: str) -> str:
     return plain(" ".join(text.split()))
->>>>>>> watch

@@ -12,10 +12,11 @@ import matplotlib.dates as mdates
 import numpy as np
 from rich.table import Table
 
-from deploy.rehearsal import charts, report
+from deploy.rehearsal import charts
 from deploy.rehearsal.past import STEP, Alert, Series, query
 from deploy.rehearsal.replay import DAY
 from repo.lib.files import write as write_file
+from repo.lib.templates import template
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +130,7 @@ def write(done: Watched, address: str, folder: Path | None) -> Path:
     drawn = {title: charts.drawn(panel, subject, (6.4, 3.4)) for title, (panel, subject) in panels.items()}
     asks = sorted({(labels["cause"], labels.get("feature", ""), _shown(values[0][0])) for labels, values in found["retrain"]})
     code, lines = done.verdict()
-    page = report.environment().get_template("watched.html.jinja").render(
+    page = template(Path(__file__).with_name("watched.html.jinja")).render(
         done=done, code=code, lines=lines, rows=done.rows(), drift=drift, charts=drawn, asks=asks
     )
     path = (folder or FOLDER / f"{done.model}-{done.fault or 'clean'}") / "report.html"
