@@ -98,21 +98,21 @@ class Watched:
             about = [alert.labels[key] for key in ("feature", "objective", "metric", "window") if key in alert.labels]
             hours = sum(end - start + STEP for start, end in spans) / 3600
             severity = alert.labels.get("severity", "")
-            found.append([alert.name, " ".join(about), severity, _shown(spans[0][0]), f"{hours:,.0f}"])
+            found.append([alert.name, " ".join(about), severity, shown(spans[0][0]), f"{hours:,.0f}"])
         return found
 
     def table(self) -> Table:
         """What the rules say by now."""
-        shown = Table(box=None, pad_edge=False, title=self.line(), title_justify="left")
+        grid = Table(box=None, pad_edge=False, title=self.line(), title_justify="left")
         for head in ("alert", "of", "severity", "first", "hours"):
-            shown.add_column(head)
+            grid.add_column(head)
         for row in self.rows():
-            shown.add_row(*row)
-        return shown
+            grid.add_row(*row)
+        return grid
 
     def line(self) -> str:
         fires = len({(row[0], row[1]) for row in self.rows() if row[2] != "info"})
-        return f"{_shown(self.at)}  {self.requests:,} requests, {self.refused:,} refused  {fires} alerts fired"
+        return f"{shown(self.at)}  {self.requests:,} requests, {self.refused:,} refused  {fires} alerts fired"
 
 
 def write(done: Watched, address: str, folder: Path | None) -> Path:
@@ -128,7 +128,7 @@ def write(done: Watched, address: str, folder: Path | None) -> Path:
         "Quality by outcomes of seven days, against the passport": (_quality, (done, found)),
     }
     drawn = {title: charts.drawn(panel, subject, (6.4, 3.4)) for title, (panel, subject) in panels.items()}
-    asks = sorted({(labels["cause"], labels.get("feature", ""), _shown(values[0][0])) for labels, values in found["retrain"]})
+    asks = sorted({(labels["cause"], labels.get("feature", ""), shown(values[0][0])) for labels, values in found["retrain"]})
     code, lines = done.verdict()
     page = template(Path(__file__).with_name("watched.html.jinja")).render(
         done=done, code=code, lines=lines, rows=done.rows(), drift=drift, charts=drawn, asks=asks
@@ -138,7 +138,7 @@ def write(done: Watched, address: str, folder: Path | None) -> Path:
     return path
 
 
-def _shown(at: int) -> str:
+def shown(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
 
 
