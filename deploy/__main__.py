@@ -10,6 +10,7 @@ ENVIRONMENTS = ["staging", "production"]
 PROOFS = ["attestation", "signature", "none"]
 PLATFORMS = ["linux/amd64", "linux/arm64"]
 FAULTS = ["errors", "latency", "scores", "crash", "never-ready", "nan", "champion"]
+DRIFTS = ["shift", "category", "nulls", "swap", "collapse", "slow", "labels"]
 VERBS = [
     Verb("rehearse", "run a model's release beside its champion on this machine, and judge it: 0 promote, 1 abort", [
         MODEL,
@@ -17,6 +18,13 @@ VERBS = [
         ("--champion", {"metavar": "REV", "help": "the model of this commit (default: what production runs)"}),
         ("--seed", {"type": int, "default": 7, "metavar": "N", "help": "of the traffic (default: 7)"}),
         ("--report", {"metavar": "DIR", "help": "where it goes (default: a new folder of deploy/build/rehearsals/)"}),
+    ]),
+    Verb("watch", "pass a month of data through a model, and see which alerts fire: 0 none, 1 one that asks for work", [
+        MODEL,
+        ("--month", {"metavar": "YYYY-MM", "help": "of the data (default: the newest)"}),
+        ("--fault", {"choices": DRIFTS, "help": "plant this fault on the month's second day, which its alert must tell"}),
+        ("--once", {"action": "store_true", "help": "end with the verdict, without keeping Prometheus up"}),
+        ("--report", {"metavar": "DIR", "help": "where it goes (default: a new folder of deploy/build/watched/)"}),
     ]),
     Verb("promote", "release a model: the built one to staging, or what staging runs to production", [
         ("model", {**MODEL[1], "nargs": "?"}),
@@ -45,6 +53,9 @@ VERBS = [
         ("--propose", {"action": "store_true", "help": "as a pull request into main of origin"}),
         ("--aborted", {"metavar": "IMAGE", "help": "only if the environment still has this one"}),
     ]),
+    Verb("rules", "print rules, alerts and constants of every release as one rule file for a plain Prometheus", [
+        ("--output", {"metavar": "FILE", "help": "where it goes (default: printed)"}),
+    ]),
     Verb("due", "print as JSON which models staging should have by this commit and has not", [
         ("--proved", {"metavar": "WORKFLOW", "help": "none, unless GitHub reports that it passed for this commit"}),
         ("--for", {"choices": ["retraining"], "dest": "purpose", "help": "instead: what is to be trained again"}),
@@ -58,7 +69,9 @@ VERBS = [
         ("--found", {"metavar": "DIR", "help": "reports of grype, one JSON file for each image and for the locks"}),
     ]),
     Verb("track", "set the aliases of MLflow's registry to what main says that the environments have"),
-    Verb("status", "show which version each environment has, since when, by which commit, and how good it is"),
+    Verb("status", "show which version each environment has, since when, by which commit, and how good it is", [
+        ("--html", {"nargs": "?", "const": "deploy/build/status.html", "metavar": "FILE", "help": "as one page"}),
+    ]),
 ]  # fmt: skip
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def grouped(changed: Sequence[tuple[Pair, str]]) -> list[Difference]:
 
 def alone(before: Path, folder: str, what: str) -> list[Difference]:
     """The same of a folder that is no release's."""
-    if contents(before, [folder]) == contents(Path(), [folder]):
+    if contents(before, [*ALONE]) == contents(Path(), [*ALONE]):  # the one reads the other
         return []
     was, now = (kustomize.text(root / folder) if (root / folder).is_dir() else "" for root in (before, Path()))
     text = difference(was, now)

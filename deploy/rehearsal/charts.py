@@ -33,14 +33,15 @@ def draw(rehearsal: Rehearsal) -> dict[str, Markup]:
         "The judge: share of the way to abort": _evidence,
         "Weight of the candidate": _weights,
     }
-    return {title: _drawn(panel, rehearsal) for title, panel in panels.items() if rehearsal.ticks}
+    return {title: drawn(panel, rehearsal) for title, panel in panels.items() if rehearsal.ticks}
 
 
-def _drawn(panel: Callable[[Axes, Rehearsal], None], rehearsal: Rehearsal) -> Markup:
+def drawn(panel: Callable[[Axes, Any], None], subject: Any, size: tuple[float, float] = (5.2, 3.0)) -> Markup:
+    """What `panel` draws of a subject, as SVG; the size is in inches."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # of a name that only the reader's fonts have
-        figure = Figure(figsize=(5.2, 3.0), layout="constrained")
-        panel(figure.add_subplot(), rehearsal)
+        figure = Figure(figsize=size, layout="constrained")
+        panel(figure.add_subplot(), subject)
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = file.getvalue()

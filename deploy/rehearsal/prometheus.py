@@ -69,20 +69,23 @@ def start(
 ) -> Iterator[Prometheus]:
     """Start one with a private store in `folder`; it scrapes `pods` as the PodMonitor says, `factor` times as often."""
     folder.mkdir()
-    settings = configuration(pods, rollout, monitor, factor)
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings, sort_keys=False))
-    port = serve.free_port()
-    command = [
-        find() or "prometheus",
-        f"--config.file={folder / 'prometheus.yml'}",
+    settings, flags = configuration(pods, rollout, monitor, factor), (
         f"--storage.tsdb.path={folder / 'store'}",
         "--storage.tsdb.retention.size=256MB",
         f"--query.lookback-delta={round(1000 * LOOKBACK / factor)}ms",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=error",
-    ]
-    with tool.running(command, folder / "prometheus.log", lambda: serve.answers("127.0.0.1", port, "/-/ready")):
-        yield Prometheus(f"http://127.0.0.1:{port}")
+    )
+    with running(settings, folder, serve.free_port(), *flags) as address:
+        yield Prometheus(address)
+
+
+@contextlib.contextmanager
+def running(settings: Mapping[str, Any], folder: Path, port: int, *flags: str) -> Iterator[str]:
+    """Start one with these settings, and give its address; settings and log are written into `folder`."""
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    own = [f"--config.file={folder / 'prometheus.yml'}", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
+    command, log = [find() or "prometheus", *own, *flags], folder / "prometheus.log"
+    with tool.running(command, log, lambda: serve.answers("127.0.0.1", port, "/-/ready")):
+        yield f"http://127.0.0.1:{port}"
 
 
 def configuration(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -152,17 +152,21 @@ class Screen:
 
     def show(self, rehearsal: Rehearsal) -> None:
         """The newest tick; called after each."""
+        tick = rehearsal.ticks[-1]
+        at, weight = self._printed
+        due = tick.weight != weight or tick.at - at >= PLAIN_SECONDS
+        self._printed = (tick.at, tick.weight) if due else self._printed
+        self.draw(lambda: self._tables(rehearsal), (lambda: self._line(rehearsal)) if due else None)
+
+    def draw(self, tables: Callable[[], RenderableType], line: Callable[[], str] | None) -> None:
+        """In a terminal the tables, in the place of those before; elsewhere the line, if one is due."""
         if self._console.is_terminal:
             if self._live is None:
                 self._live = Live(console=self._console, auto_refresh=False)
                 self._live.start()
-            self._live.update(self._tables(rehearsal), refresh=True)
-            return
-        tick = rehearsal.ticks[-1]
-        at, weight = self._printed
-        if tick.weight != weight or tick.at - at >= PLAIN_SECONDS:
-            self._printed = (tick.at, tick.weight)
-            self.say(self._line(rehearsal))
+            self._live.update(tables(), refresh=True)
+        elif line:
+            self.say(line())
 
     def _line(self, rehearsal: Rehearsal) -> str:
         tick = rehearsal.ticks[-1]

@@ -1,0 +1,121 @@
+"""Watch a month of data pass a model: its real service answers, and the cluster's own rules judge what it counts.
+
+python -m deploy watch flight_delay [--month 2013-12] [--fault shift|category|nulls|swap|collapse|slow|labels] [--once]
+
+Exit code 0: nothing to do. 1: an alert asks for work. 2: refused, or a planted fault that its alert did not catch.
+"""
+
+import argparse
+import asyncio
+import calendar
+import contextlib
+import tempfile
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from data_schemas.lib import datasets
+from deploy.lib import monitoring, release
+from deploy.rehearsal import bentos, faults, ill_rows, prometheus, replay, watched
+from deploy.rehearsal.past import STEP, Past
+from deploy.rehearsal.screen import Screen
+from deploy.rehearsal.watched import Watched
+from models.lib import config, importance, samples
+from models.lib.split import UNITS
+from repo.lib.command import working
+from repo.lib.files import read_json, read_yaml
+from repo.lib.refusal import Refusal
+
+BEFORE = 9 * replay.DAY  # a window of seven days, and a day until outcomes are known, are full when the month begins
+CHUNK = 5 * replay.DAY  # between two looks of the rules
+FOR_LONG = {"collapse": 400 * replay.DAY, "slow": replay.DAY}  # a slow answer takes real time
+
+
+def main(options: argparse.Namespace) -> int:
+    if not prometheus.find():
+        raise Refusal("prometheus is not on PATH; install it with `apt-get install prometheus`.")
+    model = config.load(options.model)
+    with Screen() as screen, tempfile.TemporaryDirectory(prefix="watch-") as temporary:
+        rows, first, last, note = _month(model, options.month)
+        if note:
+            screen.say(note)
+        past, done = watch(model, rows, first, last, options.fault, Path(temporary), screen)
+        with past.running() as address:
+            report = watched.write(done, address, Path(options.report) if options.report else None)
+            code, lines = done.verdict()
+            for line in [*lines, f"report: {report}"]:
+                screen.say(line)
+            if not options.once:
+                screen.say(f"Prometheus: {address}; Ctrl-C stops it")
+                with contextlib.suppress(KeyboardInterrupt):
+                    threading.Event().wait()
+    return code
+
+
+def watch(
+    model: config.Model, rows: pl.DataFrame, first: int, last: int, fault: str | None, folder: Path, screen: Screen
+) -> tuple[Past, Watched]:
+    """What the rules say of timed rows from BEFORE `first` to `last` (Unix seconds), as the built Bento answers them.
+
+    Servers are stopped when this returns; the blocks are in `folder`.
+    """
+    path = model.build / "passport.yaml"
+    bento, passport = bentos.candidate(model), release.parse_passport(path.read_bytes(), path)
+    if passport.reference is None:
+        raise Refusal(f"{path}: reference is missing; make it with `python -m models run {model.name}`.")
+    constants = monitoring.group("production", passport, passport.reference)
+    past = Past([constants, *read_yaml(monitoring.RULES, "restore it")["spec"]["groups"]], folder / "past")
+    done = Watched(model.name, bento.version, fault, first, last, past.alerts)
+    pods, choose = [bento.folder], lambda _: 0
+    if fault in FOR_LONG:
+        kind, until = {"collapse": "collapse", "slow": "latency"}[fault], done.begin + FOR_LONG[fault]
+        with working("planting the fault"):
+            pods.append(faults.plant(kind, bento.folder, folder / "ill", model.serving.latency_budget_ms / 2))
+        choose = lambda end: int(done.begin < end <= until)
+        done.planted = {"collapse": "all answers are the same", "slow": "answers are slow, for a day"}[fault]
+    elif fault:
+        ill = rows.filter(pl.col("at") >= done.begin)
+        done.planted, changed = ill_rows.plant(fault, ill, _features(model, bento), model.target.column)
+        rows = pl.concat([rows.filter(pl.col("at") < done.begin), ill.with_columns(**changed)], how="vertical_relaxed")
+    screen.say(f"{done.title}: {rows.height:,} rows")
+    slots, begin, file = replay.slots(model, rows), first - BEFORE, folder / "record.txt"
+    with replay.serving(pods, folder, model.name) as running:
+        recorder = replay.Recorder(running, past.names, model.name, model.serving.max_rows, choose)
+        for start in range(begin, last, CHUNK):
+            end = min(start + CHUNK, last)
+            with file.open("w") as text:
+                asyncio.run(recorder.record(slots, start, end, text))
+            past.add(file)
+            past.judge(start + STEP if start > begin else start, end)
+            done.at, done.requests, done.refused = end, recorder.requests, recorder.refused
+            screen.draw(done.table, done.line)
+    return past, done
+
+
+def _month(model: config.Model, month: str | None) -> tuple[pl.DataFrame, int, int, str]:
+    """Timed rows up to the month's end, when it begins and ends in Unix seconds, and what people should know of them."""
+    table, unit = datasets.read_all(model.dataset), UNITS["month"]
+    if (column := replay.time_column(model, table)) is None:
+        table, newest = samples.rows(model, "test"), datetime.now(UTC).date()
+        note = f"The rows have no date: the {table.height:,} of test are spread over the time in their order."
+    else:
+        newest, note = table[column].max(), ""
+    number = unit.read(month) if month else unit.number(newest)
+    if number is None:
+        raise Refusal(f"--month {month} is not a month; write it as {unit.name(unit.number(newest))}.")
+    first, last = (calendar.timegm(unit.first(each).timetuple()) for each in (number, number + 1))
+    rows = replay.timed(model, table, first - BEFORE, last)
+    if not rows.height or rows["at"].max() < first:
+        raise Refusal(f"--month {month}: {model.dataset} has no rows of it; choose a month that it has.")
+    return rows, first, last, note
+
+
+def _features(model: config.Model, bento: bentos.Bento) -> list[dict[str, Any]]:
+    """Of contract.json, those that matter most first, but for personal ones."""
+    worth = read_json(model.build / "evaluation.json", f"python -m models run {model.name}")["importance"]
+    order = importance.matters(worth)
+    features = [each for each in bento.contract["features"] if not each.get("personal")]
+    return sorted(features, key=lambda each: order.index(each["name"]) if each["name"] in order else len(order))
