@@ -44,7 +44,9 @@ ENGINE = (
     Row(("data_schemas/describe.py", "data_schemas/new.py", "data_schemas/lib/draft/")),  # no job of a change runs them
     Row(("data_schemas/",), *EVERYTHING[1:]),
     Row(tuple(f"models/{verb}.py" for verb in ("evaluate", "measure", "gates", "report", "run", "accept")), GATES),
-    Row(tuple(f"models/{verb}.py" for verb in ("compile", "drift", "retrain", "review"))),  # no job of a change runs them
+    Row(
+        tuple(f"models/{verb}.py" for verb in ("compile", "drift", "retrain", "review"))
+    ),  # no job of a change runs them
     Row(("models/lib/clients/",), GATES),
     Row(("models/lib/report/",), GATES),
     Row(("models/lib/",), TRAIN, manifests=True),
