@@ -33,17 +33,18 @@ def main(options: argparse.Namespace) -> int:
     if options.stage:
         return _prepare(model, train=True) or pipeline.repro(model.folder / "dvc.yaml", shared=options.stage)
     if not options.windows:
-        return run(model, train=not options.no_train, pull=options.pull)
+        return run(model, train=not options.no_train, pull=options.pull, track=True)
     several.demand(model, options.windows)
     if (code := run(model, train=not options.no_train)) < 2 and not lock.stale(model):  # so there is a verdict
         from models import report
 
         several.measure(config.load(model.name), options.windows, reproduce.again)
         report.run(model)
+        tracking.track(f"run {model.name}", "run", model.name)
     return code
 
 
-def run(model: config.Model, train: bool = True, pull: bool = False) -> int:
+def run(model: config.Model, train: bool = True, pull: bool = False, track: bool = False) -> int:
     """0 when every gate passes, 1 when one fails or the data does, 2 when a stage refuses its work.
 
     Without `train` it judges what the lock names, and neither makes a model nor touches the lock. With `pull` it takes
@@ -81,7 +82,8 @@ def run(model: config.Model, train: bool = True, pull: bool = False) -> int:
     print(f"run {model.name}: {_reproduced(model)}")
     print(f"run {model.name}: version {record['version']}, {model.build / 'report.html'}")
     print(f"run {model.name}: {conclusion.outcome(record)}")
-    tracking.track(f"run {model.name}", "run", model.name)
+    if track:
+        tracking.track(f"run {model.name}", "run", model.name)
     return 0 if record["verdict"] == "pass" else 1
 
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -52,22 +53,28 @@ def track(who: str, *words: str) -> None:
 
 def _main(verb: str, *words: str) -> None:
     """In the child, which the alarm ends."""
-    try:
+    released = (path.parent.name for path in Path("deploy/releases").glob("*/*/passport.yaml"))
+    names, act = (words, _log_verdict) if verb == "run" else (sorted({*config.names(), *released}), _set_aliases)
+    with _told():
         _reach(os.environ[URI])
         from mlflow import MlflowClient  # type: ignore[import-not-found]
 
         signal.alarm(WORK)
         client = MlflowClient()
-        if verb == "run":
-            _log_verdict(client, *words)
-        else:
-            released = (path.parent.name for path in Path("deploy/releases").glob("*/*/passport.yaml"))
-            for name in sorted({*config.names(), *released}):
-                signal.alarm(WORK)
-                _set_aliases(client, name)
-    except Exception as error:  # of MLflow, of whatever store or network it uses
+        for name in names:
+            signal.alarm(WORK)
+            with _told(f" ({name})"):  # and the others are still looked after
+                act(client, name)
+
+
+@contextlib.contextmanager
+def _told(of: str = "") -> Iterator[None]:
+    """Whatever error of MLflow, of its store or of the network is one line."""
+    try:
+        yield
+    except Exception as error:
         fix = "; `make mlflow` installs the client" if isinstance(error, ModuleNotFoundError) else ""
-        print(f"not logged to MLflow: {PASSWORD.sub('//', described(error))[:200].rstrip('.')}{fix}.")
+        print(f"not logged to MLflow{of}: {PASSWORD.sub('//', described(error))[:200].rstrip('.')}{fix}.")
 
 
 def _reach(uri: str) -> None:
