@@ -1,7 +1,4 @@
-"""Set MLflow's aliases to what staging (candidate) and production (champion) have on origin's main.
-
-So it is right whenever it is called: after any commit of a release, and after somebody moved an alias by hand.
-"""
+"""Set MLflow's aliases to what staging (candidate) and production (champion) have on origin's main."""
 
 import argparse
 

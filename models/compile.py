@@ -1,7 +1,4 @@
-"""Write a model's stages as a Kubeflow pipeline, or as a TrainJob: `python -m models compile flight_delay --image …`
-
-The commit is a parameter of a run, so the pipeline stays the same from one to the next.
-"""
+"""Write a model's stages as a Kubeflow pipeline, or as a TrainJob: `models compile flight_delay --image …`"""
 
 import argparse
 

@@ -160,11 +160,10 @@ def _run(before: State) -> int:
     """Here or, where its address is set, on Kubeflow, which does not try earlier windows."""
     from models.lib.clients import kubeflow
 
-    name = before.model.name
     if not os.environ.get(kubeflow.ENDPOINT):
-        return worktree.run(name, *_several(before))
-    kubeflow.run(name)
-    return worktree.run(name, "--pull")
+        return worktree.run(before.model.name, *_several(before))
+    kubeflow.run(before.model.name)
+    return worktree.run(before.model.name, "--pull")
 
 
 def _several(before: State) -> list[str]:

@@ -18,7 +18,6 @@ from repo.lib.files import read_yaml, sha256, sha256_of_files, write
 from repo.lib.git import NoGit, git
 from repo.lib.refusal import Refusal
 
-ELSEWHERE = "another machine, by DVC's run cache"
 PRODUCTS = ("measured.json", "comparison.json", "passport.yaml", "report.html", "report.md")
 
 
@@ -60,7 +59,7 @@ def run(model: config.Model, train: bool = True, pull: bool = False, track: bool
         if not train and lock.path(model).read_bytes() != before:  # figures of another machine, or a stage that refused
             write(lock.path(model), before)
     if train and stood != _times(model) and not code:
-        reproduce.note(lock.path(model), ELSEWHERE if pull else reproduce.machine())
+        reproduce.note(lock.path(model), "another machine, by DVC's run cache" if pull else reproduce.machine())
     if code:
         print(f"run {model.name}: the pipeline stopped (see above); nothing after it ran.", file=sys.stderr)
         return code

@@ -21,12 +21,6 @@ ENGINE = ("numpy", "polars", "onnx", "onnxruntime", "pandera", "pydantic", "pyya
 PINNED = re.compile(r"(?m)^([A-Za-z0-9._-]+)==([^\s;\\]+)")
 
 
-def apart(client: str, **more: str) -> dict[str, str]:
-    """The environment of a process that finds first what `make <client>` installed, apart from all other packages."""
-    path = os.pathsep.join(filter(None, [str(Path(sys.prefix, client)), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, **more}
-
-
 def activate(model: config.Model) -> None:
     """Let imports find the model's own packages first; installs them, with progress, where they are not here yet."""
     if model.requirements.is_file() and (place := str(installed(model).absolute())) not in sys.path:
@@ -44,7 +38,7 @@ def installed(model: config.Model) -> Path:
     for former in place.parent.iterdir():  # of an earlier lock, or of an install that was killed
         shutil.rmtree(former, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as folder:
-        install(lock, Path(folder, "packages"))
+        _install(lock, Path(folder, "packages"))
         Path(folder, "packages").rename(place)
     return place
 
@@ -63,7 +57,7 @@ def _refuse_engine(lock: Path) -> None:
             )
 
 
-def install(lock: Path, target: Path) -> None:
+def _install(lock: Path, target: Path) -> None:
     uv = shutil.which("uv")
     if uv is None:
         raise Refusal(f"uv, which installs {lock}, is not on PATH; make the environment with `make env`.")

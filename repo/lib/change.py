@@ -195,7 +195,6 @@ def _mapping(content: str) -> dict[str, Any] | None:
 
 
 def leaves(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and value of each setting."""
     if isinstance(content, dict) and content:
         for key, value in content.items():
             yield from leaves(value, f"{above}.{key}" if above else str(key))

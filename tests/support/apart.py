@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.lib import packages
+from repo.lib import process
 from tests.support.repository import ROOT
 
 
@@ -19,7 +19,7 @@ def need(client: str) -> None:
 
 def ask(client: str, script: str, *words: str) -> str:
     """What a script prints that imports the client."""
-    environment = packages.apart(client)
+    environment = process.apart(client)
     environment["PYTHONPATH"] += f":{ROOT}"
     done = subprocess.run(
         [sys.executable, "-c", script, *words], env=environment, capture_output=True, text=True, check=False

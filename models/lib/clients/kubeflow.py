@@ -12,6 +12,7 @@ import yaml
 
 from data_schemas.lib import pointer
 from models.lib import config, engine, packages, worktree
+from repo.lib import process
 from repo.lib.files import write
 from repo.lib.git import git
 from repo.lib.refusal import Refusal, described
@@ -64,9 +65,9 @@ def _source() -> list[str]:
 def _ask(verb: str, plan: dict[str, Any], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if not (place := Path(sys.prefix, "kubeflow")).is_dir():
-        packages.install(Path("requirements/kubeflow.txt"), place)
+        packages._install(Path("requirements/kubeflow.txt"), place)
     command = [sys.executable, "-m", "models.lib.clients.kubeflow", verb, str(target)]
-    done = subprocess.run(command, input=json.dumps(plan), env=packages.apart("kubeflow"), text=True, check=False)
+    done = subprocess.run(command, input=json.dumps(plan), env=process.apart("kubeflow"), text=True, check=False)
     if done.returncode:
         raise Refusal(f"`{verb}` of the pipeline of {plan['model']} failed (see above); fix that and run again.")
 
@@ -88,8 +89,7 @@ def _compile(plan: dict[str, Any], target: str) -> None:
         for stage, before in plan["stages"].items():
             task = tasks[stage] = component(stage)(repository=repository, commit=commit, patch=patch)
             task.after(*(tasks[each] for each in before)).set_caching_options(False)  # DVC's run cache is that
-            task.set_cpu_request(plan["cpu"]).set_cpu_limit(plan["cpu"])
-            task.set_memory_request(plan["memory"]).set_memory_limit(plan["memory"])
+            task.set_cpu_limit(plan["cpu"]).set_memory_limit(plan["memory"])  # and so requests, as Kubernetes has it
             task.set_retry(plan["retries"], backoff_duration="60s")
             kubernetes.set_timeout(task, plan["minutes"] * 60)
             if stage == "train":

@@ -19,7 +19,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from models.lib import champion, config, packages
+from models.lib import champion, config
+from repo.lib import process
 from repo.lib.change import leaves
 from repo.lib.files import read_yaml
 from repo.lib.git import git
@@ -38,17 +39,12 @@ SETTINGS = {
 
 def track(who: str, *words: str) -> None:
     """`run <model>`, or `releases` of the tree that is the current directory; prints what was logged, or why not."""
-    if os.environ.get(URI):
-        command, environment = (
-            [sys.executable, "-m", "models.lib.clients.tracking", *words],
-            packages.apart("mlflow", **SETTINGS),
-        )
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        late = f"not logged to MLflow: it ended early, or took longer than {WORK} seconds."
-        for line in done.stdout.splitlines() or [late] * (done.returncode != 0):
-            print(f"{who}: {line}")
+    if not os.environ.get(URI):
+        return
+    command, environment = [sys.executable, "-m", __name__, *words], process.apart("mlflow", **SETTINGS)
+    done = subprocess.run(command, env=environment, input="", capture_output=True, text=True, check=False)
+    for line in done.stdout.splitlines() or (["not logged to MLflow: it took too long."] if done.returncode else []):
+        print(f"{who}: {line}")
 
 
 def _main(verb: str, *words: str) -> None:
@@ -59,7 +55,6 @@ def _main(verb: str, *words: str) -> None:
         _reach(os.environ[URI])
         from mlflow import MlflowClient  # type: ignore[import-not-found]
 
-        signal.alarm(WORK)
         client = MlflowClient()
         for name in names:
             signal.alarm(WORK)
@@ -91,7 +86,6 @@ def _log_verdict(client: Any, name: str) -> None:
     tags = {
         "passport": hashlib.sha256(passport.read_bytes()).hexdigest(),
         "mlflow.source.git.commit": git("rev-parse", "HEAD").decode().strip(),
-        "uncommitted": "yes" if git("status", "--porcelain") else "no",
     }
     shown = {"task", "dataset", "windows", "split", "features", "target", "training"}
     params = dict(leaves(model.model_dump(mode="json", include=shown, exclude_none=True)))
