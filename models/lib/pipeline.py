@@ -109,8 +109,11 @@ def _share(repo: Any, pipeline: str, stage: str) -> None:
     from dvc.repo import lock_repo
 
     with lock_repo(repo):  # or `reproduce` would read the stages again
-        for out in (out for each in repo.index.stages for out in each.outs):
+        for stage_of, out in ((each, out) for each in repo.index.stages for out in each.outs):
             out.persist = False
+            # Rows that came from the source are looked for in the remote otherwise.
+            if stage_of.is_data_source and out.exists and out.changed_cache() and not out.workspace_status():
+                out.commit(relink=False)
         made = repo.reproduce([f"{pipeline}:{stage}" if stage else pipeline], pull=True)
         for each in made if stage else ():
             repo.stage_cache.save(each)
