@@ -106,23 +106,35 @@ def _share(repo: Any, pipeline: str, stage: str) -> None:
 
     The run cache takes neither (dvc/stage/cache.py, Stage.run). Nobody's former output is lost here: it is Git's.
     """
+    import networkx as nx  # type: ignore[import-untyped]
     from dvc.repo import lock_repo
 
-    with lock_repo(repo):  # or `reproduce` would read the stages again
-        for stage_of, out in ((each, out) for each in repo.index.stages for out in each.outs):
+    with lock_repo(repo):
+        for out in [out for each in repo.index.stages for out in each.outs]:
             out.persist = False
             # Rows that came from the source are looked for in the remote otherwise.
-            if stage_of.is_data_source and out.exists and out.changed_cache() and not out.workspace_status():
+            if out.stage.is_data_source and out.exists and out.changed_cache() and not out.workspace_status():
                 out.commit(relink=False)
-        made = repo.reproduce([f"{pipeline}:{stage}" if stage else pipeline], pull=True)
-        for each in made if stage else ():
-            repo.stage_cache.save(each)
-            for out in each.outs:
-                out.use_cache = True  # not before: DVC would let Git ignore it
-            for objects in each.get_used_objs().values():
-                repo.cloud.push(objects)
+        repo.stage_cache.pull(None)
+        named = [each for each in repo.index.stages if each.relpath == pipeline and stage in ("", each.name)]
+        if not named:
+            raise Refusal(f"{pipeline} has no stage {stage!r}; name one of it.")
+        # As `repo.reproduce` goes, which reads its targets again where the graph is large.
+        for step in dict.fromkeys(step for each in named for step in nx.dfs_postorder_nodes(repo.index.graph, each)):
+            if step.reproduce(pull=True):
+                step.dump(update_pipeline=False)
+                if stage:
+                    _push(repo, step)
     if stage:
         repo.stage_cache.push(None)
+
+
+def _push(repo: Any, stage: Any) -> None:
+    repo.stage_cache.save(stage)
+    for out in stage.outs:
+        out.use_cache = True  # not before: DVC would let Git ignore it
+    for objects in stage.get_used_objs().values():
+        repo.cloud.push(objects)
 
 
 def _fetch(repo: Any, outs: list[Any]) -> dict[str, str]:

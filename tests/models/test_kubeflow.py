@@ -44,6 +44,9 @@ print(sorted(loaded.pipeline_spec.root.dag.tasks))
 def clone(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of an origin whose main is committed, with a DVC remote that is a folder of neither."""
     origin, here = trees.copy(shop, tmp_path / "origin"), tmp_path / "here"
+    others = {f"stage{number}": {"cmd": "true", "outs": [f"out{number}"]} for number in range(12)}
+    (origin / "others").mkdir()  # DVC goes through a large graph in another way
+    (origin / "others/dvc.yaml").write_text(yaml.safe_dump({"stages": others}))
     config = origin / ".dvc/config"
     config.write_text(config.read_text().replace("url = remote", f"url = {tmp_path}/remote"))
     commit(origin)
@@ -201,6 +204,8 @@ def test_a_run_that_fails_there_is_refused_and_nothing_is_trained_in_its_place(
     assert answer.code == 2
     assert f"{MODEL}/weights would be made again" in answer.error
     assert "train specimen_delay" not in answer.out
+    answer = verb("run", NAME, "--stage", "nothing")
+    assert (answer.code, answer.error) == (2, f"models run: {MODEL}/dvc.yaml has no stage 'nothing'; name one of it.\n")
     monkeypatch.delenv(kubeflow.IMAGE)
     with pytest.raises(Refusal, match="KF_PIPELINES_ENDPOINT is set and KUBEFLOW_IMAGE is not"):
         kubeflow.run(NAME)
