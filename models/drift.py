@@ -74,7 +74,7 @@ def measure(model: config.Model, reference: dict[str, Any], rows: pl.DataFrame, 
         known = reference["features"].get(name) or reference["answers"]
         counts = np.bincount(placed, minlength=len(known["shares"]))
         excess = float(drift.excess(counts, known["shares"], known.get("rows", reference["rows"]), known["chi2"]))
-        last = 0 if name in answers else drift.last(rows[name])
+        last = 0 if name in answers else bins.unknown(rows[name])
         unknown = float(counts[len(counts) - last :].sum() / len(placed))
         limit, broken = known["limits"][window], known.get("broken")
         above = (limit is not None and excess > limit) or (broken is not None and unknown > broken)

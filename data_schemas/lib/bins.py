@@ -11,17 +11,21 @@ from numpy.typing import NDArray
 MOST, NAMES = 10, 30  # bins of numbers, and names that have a bin of their own
 
 
-def choose(values: pl.Series) -> list[Any]:
-    """At most nine rising edges, a bin holds above < value <= up_to; of text at most 30 names, most frequent first."""
+def choose(values: pl.Series, most: int | None = MOST) -> list[Any]:
+    """Rising edges of at most so many bins, which hold above < value <= up_to; of text 30 names, most frequent first.
+
+    `most`: None stands for every name of a text.
+    """
     present = values.drop_nulls().alias("value")
     if values.dtype == pl.String:
         ranked = sorted(present.value_counts(name="rows").iter_rows(), key=lambda row: (-row[1], row[0]))
-        return [name for name, _ in ranked[:NAMES]]
+        return [name for name, _ in ranked[: NAMES if most else None]]
     ordered = (present.filter(present.is_finite()) if values.dtype.is_float() else present).sort()
-    distinct, rows = ordered.unique(maintain_order=True), len(ordered)
-    if len(distinct) <= MOST:  # a bin for each: quantiles would put a rare one together with its neighbour
+    distinct = ordered.unique(maintain_order=True)
+    if most is None or len(distinct) <= most:  # a bin for each: quantiles would hide a rare one beside its neighbour
         return distinct.to_list()[:-1]
-    return sorted({ordered[place * rows // MOST - 1] for place in range(1, MOST)} - {distinct[-1]})
+    chosen = ordered.gather(np.arange(1, most) * len(ordered) // most - 1).unique(maintain_order=True)
+    return chosen.filter(chosen < distinct[-1]).to_list()
 
 
 def places(values: pl.Series, chosen: list[Any]) -> NDArray[np.int64]:
@@ -33,3 +37,8 @@ def places(values: pl.Series, chosen: list[Any]) -> NDArray[np.int64]:
     numbers = values.to_numpy() if whole else values.cast(pl.Float64).fill_null(np.nan).to_numpy()
     found = np.searchsorted(np.asarray(chosen, numbers.dtype), numbers, side="left")
     return np.where(np.isnan(numbers), len(chosen) + 1, found)
+
+
+def unknown(values: pl.Series) -> int:
+    """How many bins at the end are of null or, of text, of other names."""
+    return 2 if values.dtype == pl.String else 1

@@ -78,15 +78,11 @@ def excess(counts: Any, shares: Any, rows: int, chi2: float) -> Floats:
     return np.asarray(psi - chi2 * (1 / counts.sum(axis=-1) + 1 / rows))
 
 
-def last(values: pl.Series) -> int:
-    """How many bins at the end are of null or, of text, of names without a bin."""
-    return 2 if values.dtype == pl.String else 1
-
-
 def reference(found: NDArray[np.int64], size: int, unknown: int, times: Times) -> dict[str, Any]:
     """What windows are measured against: `shares`, `chi2`, and `limits` by length, or why there is none in `silent`.
 
-    The last `unknown` ones of the `size` bins are of null and other names.
+    The last `unknown` ones of the `size` bins are of null and other names; `broken` is the share of rows in them from
+    which a feature is so, None where a day of training may have no others.
     """
     from scipy.stats import chi2
 
@@ -108,16 +104,10 @@ def reference(found: NDArray[np.int64], size: int, unknown: int, times: Times) -
             silent[window] = "training's windows are so far from the whole, or so small, that no value exceeds them"
         else:
             limits[window] = limit
-    return {"shares": shares, "chi2": quantile, "limits": limits, "silent": silent}
-
-
-def broken(found: NDArray[np.int64], shares: list[float], unknown: int, times: Times) -> float | None:
-    """From which share of rows in the last `unknown` bins a feature counts as broken; None where all may be there."""
-    if not times.units:
-        return None
-    most = live(times.counts(found, len(shares), "1d"), shares)[:, -unknown:].sum(axis=1).max()
-    limit = max(FLOOR, FACTOR * float(most))
-    return rounded(limit) if limit < 1 else None
+    days = live(times.counts(found, size, "1d"), shares) if times.units else np.ones((1, size))
+    broken = max(FLOOR, FACTOR * float(days[:, size - unknown :].sum(axis=1).max()))
+    known = {"shares": shares, "chi2": quantile, "limits": limits, "silent": silent}
+    return known | {"broken": rounded(broken) if unknown and broken < 1 else None}
 
 
 def profile(model: config.Model, rows: pl.DataFrame) -> dict[str, Any]:
@@ -129,8 +119,6 @@ def profile(model: config.Model, rows: pl.DataFrame) -> dict[str, Any]:
             continue
         chosen = bins.choose(rows[name])
         found = bins.places(rows[name], chosen)
-        unknown = last(rows[name])
-        known = reference(found, len(chosen) + 2, unknown, times)
-        breaks = {"broken": broken(found, known["shares"], unknown, times), "last": unknown}
-        features[name] = {"bins": chosen, **known, **breaks}
+        last = bins.unknown(rows[name])
+        features[name] = {"bins": chosen, "last": last} | reference(found, len(chosen) + 2, last, times)
     return {"rows": rows.height, "features": features}

@@ -33,7 +33,7 @@ def reference(model: config.Model, values: Any, days: int = DAYS, *, hours: bool
     rows = pl.DataFrame({"at": times if hours else [each.date() for each in times], "value": column})
     chosen = bins.choose(column)
     found = bins.places(column, chosen)
-    return drift.reference(found, len(chosen) + 2, drift.last(column), drift.Times.of(model, rows))
+    return drift.reference(found, len(chosen) + 2, bins.unknown(column), drift.Times.of(model, rows))
 
 
 def test_the_excess_is_the_index_beyond_what_chance_gives() -> None:
@@ -88,7 +88,8 @@ def test_windows_need_a_time_and_three_of_their_length(model: config.Model) -> N
     assert found["limits"]["1h"] == 0.05
     nowhere = drift.Times.of(model, pl.DataFrame({"value": values}))
     assert nowhere.silent == dict.fromkeys(drift.WINDOWS, "the rows have no date")
-    assert drift.broken(np.zeros(len(values), int), [0.5, 0.5], 1, nowhere) is None
+    known = drift.reference(np.zeros(len(values), int), 2, 1, nowhere)
+    assert (known["limits"], known["broken"]) == (dict.fromkeys(drift.WINDOWS), None)
 
 
 def test_days_with_few_rows_and_rows_without_a_day_are_borne(model: config.Model) -> None:
@@ -103,11 +104,12 @@ def test_days_with_few_rows_and_rows_without_a_day_are_borne(model: config.Model
 def test_a_feature_is_broken_above_the_nulls_that_a_day_of_training_has(model: config.Model) -> None:
     rows = pl.DataFrame({"at": [date(2024, 1, 1) + timedelta(days=row // 1000) for row in range(9000)]})
     times, found = drift.Times.of(model, rows), np.zeros(9000, int)
-    assert drift.broken(found, [0.99, 0.01], 1, times) == 0.05  # the least
+    assert drift.reference(found, 2, 1, times)["broken"] == 0.05  # the least
     found[2000:2200] = 1  # a day with a fifth of nulls
-    assert drift.broken(found, [0.98, 0.02], 1, times) == pytest.approx(0.25, abs=0.002)
+    assert drift.reference(found, 2, 1, times)["broken"] == pytest.approx(0.25, abs=0.002)
+    assert drift.reference(found, 2, 0, times)["broken"] is None  # of answers, which are never null
     found[5000:6000] = 1  # a day of nothing else: no share of them is a fault
-    assert drift.broken(found, [0.86, 0.14], 1, times) is None
+    assert drift.reference(found, 2, 1, times)["broken"] is None
 
 
 @pytest.mark.usefixtures("tree")
