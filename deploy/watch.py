@@ -30,7 +30,7 @@ from repo.lib.files import read_json, read_yaml
 from repo.lib.refusal import Refusal
 
 BEFORE = 9 * replay.DAY  # a window of seven days, and a day until outcomes are known, are full when the month begins
-CHUNK = 3 * replay.DAY  # between two looks of the rules
+CHUNK = 5 * replay.DAY  # between two looks of the rules
 FOR_LONG = {"collapse": 400 * replay.DAY, "slow": replay.DAY}  # a slow answer takes real time
 
 
@@ -39,7 +39,10 @@ def main(options: argparse.Namespace) -> int:
         raise Refusal("prometheus is not on PATH; install it with `apt-get install prometheus`.")
     model = config.load(options.model)
     with Screen() as screen, tempfile.TemporaryDirectory(prefix="watch-") as temporary:
-        past, done = watch(model, options.month, options.fault, Path(temporary), screen)
+        rows, first, last, note = _month(model, options.month)
+        if note:
+            screen.say(note)
+        past, done = watch(model, rows, first, last, options.fault, Path(temporary), screen)
         with past.running() as address:
             report = watched.write(done, address, Path(options.report) if options.report else None)
             code, lines = done.verdict()
@@ -53,16 +56,18 @@ def main(options: argparse.Namespace) -> int:
 
 
 def watch(
-    model: config.Model, month: str | None, fault: str | None, folder: Path, screen: Screen
+    model: config.Model, rows: pl.DataFrame, first: int, last: int, fault: str | None, folder: Path, screen: Screen
 ) -> tuple[Past, Watched]:
-    """Servers are stopped when this returns; the blocks are in `folder`."""
+    """What the rules say of timed rows from BEFORE `first` to `last` (Unix seconds), as the built Bento answers them.
+
+    Servers are stopped when this returns; the blocks are in `folder`.
+    """
     path = model.build / "passport.yaml"
     bento, passport = bentos.candidate(model), release.parse_passport(path.read_bytes(), path)
     if passport.reference is None:
         raise Refusal(f"{path}: reference is missing; make it with `python -m models run {model.name}`.")
     constants = monitoring.group("production", passport, passport.reference)
     past = Past([constants, *read_yaml(monitoring.RULES, "restore it")["spec"]["groups"]], folder / "past")
-    rows, first, last, note = _rows(model, month)
     done = Watched(model.name, bento.version, fault, first, last, past.alerts)
     pods, choose = [bento.folder], lambda _: 0
     if fault in FOR_LONG:
@@ -75,8 +80,7 @@ def watch(
         ill = rows.filter(pl.col("at") >= done.begin)
         done.planted, changed = ill_rows.plant(fault, ill, _features(model, bento), model.target.column)
         rows = pl.concat([rows.filter(pl.col("at") < done.begin), ill.with_columns(**changed)], how="vertical_relaxed")
-    for line in done.introduction(note):
-        screen.say(line)
+    screen.say(f"{done.title}: {rows.height:,} rows")
     slots, begin, file = replay.slots(model, rows), first - BEFORE, folder / "record.txt"
     with replay.serving(pods, folder, model.name) as running:
         recorder = replay.Recorder(running, past.names, model.name, model.serving.max_rows, choose)
@@ -91,7 +95,7 @@ def watch(
     return past, done
 
 
-def _rows(model: config.Model, month: str | None) -> tuple[pl.DataFrame, int, int, str]:
+def _month(model: config.Model, month: str | None) -> tuple[pl.DataFrame, int, int, str]:
     """Timed rows up to the month's end, when it begins and ends in Unix seconds, and what people should know of them."""
     table, unit = datasets.read_all(model.dataset), UNITS["month"]
     if (column := replay.time_column(model, table)) is None:

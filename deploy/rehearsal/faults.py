@@ -97,7 +97,7 @@ def collapse(model: onnx.ModelProto, answer: Answer) -> onnx.ModelProto:
     """The same values whatever the row: no name likelier than another, half of a probability's range, a middle edge."""
     names, edges = answer["names"], answer["edges"]
     same = 1 / len(names) if names else 0.5 if answer["maximum"] is not None else edges[len(edges) // 2]
-    return _extended(model, answer, f"{_number('same', same)} nothing = Sub(well, well) ill = Add(nothing, same)")
+    return _extended(model, answer, _nodes("collapse", answer, same=same))
 
 
 def latency(model: onnx.ModelProto, answer: Answer, milliseconds: float) -> onnx.ModelProto:

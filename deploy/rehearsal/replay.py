@@ -147,7 +147,7 @@ class Recorder:
                     answer = json.loads(await response.read())
                 self.requests, self.refused = self.requests + 1, self.refused + (response.status != 200)
                 if outcome is not None and response.status == 200:
-                    known.extend({"prediction_id": each, "outcome": outcome} for each in answer["prediction_ids"])
+                    known.extend({"prediction_id": each, "outcome": outcome} for each in answer.get("prediction_ids", ()))
 
         await asyncio.gather(*(ask() for _ in range(IN_FLIGHT)))
 

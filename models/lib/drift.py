@@ -119,6 +119,6 @@ def profile(model: config.Model, rows: pl.DataFrame) -> dict[str, Any]:
             continue
         chosen = bins.choose(rows[name])
         found = bins.places(rows[name], chosen)
-        last = bins.unknown(rows[name])
-        features[name] = {"bins": chosen, "last": last} | reference(found, len(chosen) + 2, last, times)
+        unknown = bins.unknown(rows[name])
+        features[name] = {"bins": chosen, "last": unknown} | reference(found, len(chosen) + 2, unknown, times)
     return {"rows": rows.height, "features": features}

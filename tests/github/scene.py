@@ -33,22 +33,10 @@ from tests.support.repository import ROOT
 
 BIN = Path(sys.executable).parent  # of this environment
 SERVING = {"strategy": "canary", "slow_ms": 0.6}
-# Its digest follows from what is built, as a real builder's does.
-DOCKER = r"""#!/bin/bash
-digest=$SCENE/digest
-case "$1" in
-build) cd "${@: -1}" && find . -type f ! -name bento.yaml -exec sha256sum {} + | sort | sha256sum | cut -c1-64 \
-       > "$digest" ;;
-push) echo "$@" >> "$SCENE/docker.calls" ;;
-image) case "$*" in *RepoDigests*) name=${@: -1}; echo "${name%:*}@sha256:$(cat "$digest")" ;;
-       *) echo "sha256:$(cat "$digest")" ;; esac ;;
-esac
-"""
 NOTHING = (
     *("docker/login-action@", "anchore/sbom-action@", "sigstore/cosign-installer@"),
     "$/.github/actions/credentials",
 )
-COSIGN = '#!/bin/sh\necho "$@" >> "$SCENE/cosign.calls"\n'
 # Of tests/, what jobs run or check; the rest would take minutes, or run this again.
 TESTS = (
     *("conftest.py", "support", "specimens", "test_readme.py", "github"),
@@ -67,9 +55,8 @@ class Scene:
         self.tools = root / "tools"
         self.tools.mkdir()
         self.hub = Hub(root / "hub")
-        for name, script in {"docker": DOCKER, "cosign": COSIGN}.items():
-            (self.tools / name).write_text(script)
-            (self.tools / name).chmod(0o755)
+        for name in ("docker", "cosign"):
+            workflows.put(self.tools, name)
         self.environment = {
             **self.hub.environment,
             "PATH": os.pathsep.join([str(self.tools), str(self.hub.folder), str(BIN), os.environ["PATH"]]),
