@@ -1,15 +1,19 @@
 """The metrics that the judge and the monitoring stand on."""
 
+import asyncio
+import json
+import random
 import time
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.runtime import features
 from serving.runtime.errors import KINDS, RULES
 from serving.runtime.telemetry import Telemetry, bounds
-from tests.serving.toy import answer, rows
+from tests.serving.toy import answer, ask, rows
 from tests.support.answers import NUMBERS, SCORES
 
 NAMES: dict[str, Any] = {"model": "specimen_toy", "version": "abc"}
@@ -141,3 +145,39 @@ def test_the_slow_limit_is_one_bound_and_bounds_are_dense_around_the_budget(budg
     assert found == sorted(set(found))
     assert sum(budget * 0.5e-3 <= bound <= budget * 1.5e-3 for bound in found) >= 9
     assert len(found) <= 24
+
+
+def test_the_number_of_series_is_the_one_of_the_documentation(endpoint: Any, contract: dict[str, Any]) -> None:
+    bounds_ = len(bounds(contract["latency_budget_ms"], contract["slow_ms"]))
+    bins = sum(len(each["bins"]) + 2 for each in contract["features"] if each["bins"] is not None)
+    every = 26 + bounds_ + 4 * len(contract["features"]) + bins + len(contract["dropped"])
+    assert len(series(endpoint.telemetry)) == every
+
+
+@pytest.mark.slow
+def test_hostile_requests_add_no_series_and_hold_no_memory(endpoint: Any) -> None:
+    chance = random.Random(7)  # noqa: S311
+
+    def hostile(number: int) -> list[bytes]:
+        """One that is taken, of text and numbers by chance, and four that are not."""
+        code = "".join(chance.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=3))
+        taken = {"code": code, "amount": chance.uniform(-1000, 1000), "free": chance.gauss(0, 1e9)}
+        sent = rows(taken), rows({f"key{number}": 1}), rows({"kind": f"kind{number}"}), {f"body{number}": [number]}
+        return [*(json.dumps(each).encode() for each in sent), chance.randbytes(200)]
+
+    statuses: set[int] = set()
+
+    async def send(count: int) -> None:
+        for number in range(count):
+            for body in hostile(chance.randrange(10**12)):
+                statuses.add((await ask(endpoint, body))[0])
+            if not number % 100:
+                series(endpoint.telemetry)
+
+    asyncio.run(send(1000))  # five requests each; after these caches are full
+    process, before = psutil.Process(), set(series(endpoint.telemetry))
+    memory = process.memory_info().rss
+    asyncio.run(send(19000))
+    assert set(series(endpoint.telemetry)) == before
+    assert process.memory_info().rss <= 1.1 * memory
+    assert statuses == {200, 400}
