@@ -33,7 +33,7 @@ BINS = {  # all features but the one that has none and the one that is personal
     "kind": ["a", "b"],
     "code": ["ABC"],
     "count": [1.0, 3.0, 50.0],
-    "amount": [-10.0, 0.0, 10.0],
+    "amount": [-10.0, 0.0, 0.1, 10.0],
     "weight": [],
     "free": [0.0],
 }
