@@ -1,4 +1,4 @@
-"""What answers first: POST /predict, /metrics and the OpenAPI page as bare ASGI; other known paths go on to BentoML.
+"""What answers first: POST /predict and /feedback, /metrics and the OpenAPI page as bare ASGI; BentoML has the rest.
 
 A fraction of the CPU of a typed route: no routing, no request object, no schema a response (tests/bench/serving.py).
 """
@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import msgspec
 import pydantic
@@ -18,6 +19,7 @@ from serving.runtime.answer import Values, former
 from serving.runtime.batching import Row, Turns
 from serving.runtime.body import Bodies, DisconnectedError, Message, Receive, drain
 from serving.runtime.errors import KINDS, NotFiniteError, RefusedError, RequestError, explain
+from serving.runtime.feedback import OFF, Feedback, FeedbackError
 from serving.runtime.request import Contract, decoder, models
 from serving.runtime.telemetry import Telemetry
 
@@ -45,7 +47,8 @@ class Endpoint:
         self._app = app
         self._contract = contract
         self._specification = specification
-        self.telemetry = Telemetry(contract)
+        self.feedback = Feedback(contract)
+        self.telemetry = Telemetry(contract, self.feedback)
         self._decode = decoder(contract, self.telemetry.noticed)
         self._request = models(contract)[0]
         self.bodies = Bodies(contract["max_body_bytes"])
@@ -61,14 +64,16 @@ class Endpoint:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         path, method = scope["path"], scope["method"]
-        if path == "/predict":
+        if path in ("/predict", "/feedback"):
             if method == "POST":
-                return await self._predict(scope, receive, send)
+                return await (self._predict if path == "/predict" else self._learn)(scope, receive, send)
             return await _refuse(send, 405, RequestError("", "method", "must be POST"), (b"allow", b"POST"))
         own = {"/": self._page, "/docs.json": self._docs, "/metrics": self._metrics}.get(path)
         if own is None and path not in PASSED and not path.startswith(ASSETS):
             return await _refuse(
-                send, 404, RequestError("", "path", "is not one of /predict, /docs.json, /metrics, /livez, /readyz")
+                send,
+                404,
+                RequestError("", "path", "is not one of /predict, /feedback, /docs.json, /metrics, /livez, /readyz"),
             )
         if method not in ("GET", "HEAD"):
             return await _refuse(send, 405, RequestError("", "method", "must be GET"), (b"allow", b"GET, HEAD"))
@@ -101,15 +106,47 @@ class Endpoint:
 
     async def _answer(self, scope: Message, receive: Receive) -> tuple[bytes, list[float], int]:
         """(body of a 200, what to count of each row, positive rows), or RefusedError."""
-        if self._in_flight > IN_FLIGHT:
-            raise RefusedError("overload", "service", "has too many requests at once; try again")
-        body = await self.bodies.read(scope, receive) or b"{}"  # as BentoML reads an empty one
+        body = await self._body(scope, receive)
         try:
             rows = self._decode(body)
         except ValueError as error:  # msgspec's own errors among them
             raise self._explained(body) from error
         fields, counted, positives = self._form(await self._values(rows))
+        if query := scope.get("query_string"):
+            fields |= self._identified(query, counted)
         return self._encode({**fields, **self._tail}), counted, positives
+
+    def _identified(self, query: bytes, counted: list[float]) -> dict[str, list[str]]:
+        """`prediction_ids` of an answer, where they are asked for."""
+        asked = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20).get("prediction_ids")
+        if asked not in (None, ["true"], ["false"]):
+            raise RefusedError("invalid", "prediction_ids", "must be true or false", ("", "shape"))
+        if asked != ["true"]:
+            return {}
+        if (ids := self.feedback.sign(counted)) is None:
+            raise RefusedError("invalid", "prediction_ids", f"cannot be given: feedback {OFF}", ("", "shape"))
+        return {"prediction_ids": ids}
+
+    async def _learn(self, scope: Message, receive: Receive, send: Send) -> None:
+        """POST /feedback."""
+        self._in_flight += 1
+        try:
+            counted = self.feedback.take(await self._body(scope, receive))
+        except RefusedError as refusal:
+            await self._send_error(refusal.error, receive, send)
+        except FeedbackError as refusal:
+            await _refuse(send, refusal.status, refusal.error)
+        except DisconnectedError:
+            pass
+        else:
+            await _send(send, 200, self._encode(counted), JSON)
+        finally:
+            self._in_flight -= 1
+
+    async def _body(self, scope: Message, receive: Receive) -> bytes:
+        if self._in_flight > IN_FLIGHT:
+            raise RefusedError("overload", "service", "has too many requests at once; try again")
+        return await self.bodies.read(scope, receive) or b"{}"  # as BentoML reads an empty one
 
     def _predicted(self, rows: list[Row], sizes: list[int]) -> Values:
         values = self.predictor.values(rows)

@@ -150,7 +150,8 @@ def test_the_slow_limit_is_one_bound_and_bounds_are_dense_around_the_budget(budg
 def test_the_number_of_series_is_the_one_of_the_documentation(endpoint: Any, contract: dict[str, Any]) -> None:
     bounds_ = len(bounds(contract["latency_budget_ms"], contract["slow_ms"]))
     bins = sum(len(each["bins"]) + 2 for each in contract["features"] if each["bins"] is not None)
-    every = 26 + bounds_ + 4 * len(contract["features"]) + bins + len(contract["dropped"])
+    outcomes = 7 + 2 * (len(contract["answer"]["fine"]) + 1) + 36
+    every = 26 + bounds_ + 4 * len(contract["features"]) + bins + len(contract["dropped"]) + outcomes
     assert len(series(endpoint.telemetry)) == every
 
 
