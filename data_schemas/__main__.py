@@ -20,7 +20,7 @@ VERBS = [
         ("--table", {"metavar": "FILE", "help": "a CSV or Parquet file instead of the dataset's own data"}),
         ("--report", {"metavar": "FILE", "help": "where the JSON goes (default: the dataset's build folder)"}),
     ]),
-    Verb("describe", "write the reference distributions that drift is measured against", [
+    Verb("describe", "show what each column holds, and write it as counts by bin", [
         DATASET,
         ("--first", {"metavar": "MONTH", "help": "first month, such as 2013-01 (default: the first there is)"}),
         ("--last", {"metavar": "MONTH", "help": "last month, inclusive (default: the last there is)"}),

@@ -53,6 +53,9 @@ VERBS = [
         ("--propose", {"action": "store_true", "help": "as a pull request into main of origin"}),
         ("--aborted", {"metavar": "IMAGE", "help": "only if the environment still has this one"}),
     ]),
+    Verb("rules", "print rules, alerts and constants of every release as one rule file for a plain Prometheus", [
+        ("--output", {"metavar": "FILE", "help": "where it goes (default: printed)"}),
+    ]),
     Verb("due", "print as JSON which models staging should have by this commit and has not", [
         ("--proved", {"metavar": "WORKFLOW", "help": "none, unless GitHub reports that it passed for this commit"}),
         ("--for", {"choices": ["retraining"], "dest": "purpose", "help": "instead: what is to be trained again"}),
@@ -65,7 +68,9 @@ VERBS = [
         ("--list", {"action": "store_true", "help": "print as JSON which images the environments run"}),
         ("--found", {"metavar": "DIR", "help": "reports of grype, one JSON file for each image and for the locks"}),
     ]),
-    Verb("status", "show which version each environment has, since when, by which commit, and how good it is"),
+    Verb("status", "show which version each environment has, since when, by which commit, and how good it is", [
+        ("--html", {"nargs": "?", "const": "deploy/build/status.html", "metavar": "FILE", "help": "as one page"}),
+    ]),
 ]  # fmt: skip
 
 if __name__ == "__main__":

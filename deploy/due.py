@@ -27,8 +27,8 @@ def main(options: argparse.Namespace) -> int:
     from deploy.lib import retraining
 
     found = retraining.plan()
-    if options.dispatch:
-        retraining.dispatch(found["because"])
+    for name, why in found["because"].items() if options.dispatch else ():
+        pull_request.event("retrain", {"model": name, "because": why})
     print(json.dumps(found))
     return 0
 

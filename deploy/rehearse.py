@@ -21,9 +21,10 @@ import numpy as np
 
 from deploy.lib.release import Promise
 from deploy.rehearsal import bentos, cluster, faults, prometheus, proxy, rendered, report, traffic
+from deploy.rehearsal.cluster import Judge
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Pace, Rehearsal
-from deploy.rehearsal.reference import Judge, ReferenceJudge
+from deploy.rehearsal.reference import ReferenceJudge
 from deploy.rehearsal.rendered import RenderedRelease
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic

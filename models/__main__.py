@@ -33,12 +33,23 @@ VERBS = [
     Verb("measure", "measure latency, size and parity on this machine", [MODEL], alone=True),
     Verb("gates", "judge the model by its limits and its champion, and write its passport", [MODEL], alone=True),
     Verb("report", "write the report as HTML and as Markdown", [MODEL], alone=True),
+    Verb("drift", "hold a table against the training rows, by the numbers and limits that watch the live traffic", [
+        MODEL,
+        ("--current", {"required": True, "metavar": "TABLE", "help": "a CSV or Parquet file of rows"}),
+        ("--window", {"choices": ["1h", "1d", "7d"], "help": "whose limits count (default: nearest to its span)"}),
+    ]),
+    Verb("review", "measure logged predictions by their outcomes, each version beside its passport", [
+        MODEL,
+        ("--labels", {"required": True, "metavar": "FILE", "help": "CSV or Parquet: prediction_id, outcome"}),
+        ("--log", {"required": True, "metavar": "FOLDER", "help": "the request log: gzipped JSON lines"}),
+    ]),
     Verb("retrain", "take the newest data, move the windows to its end and run; propose it if it is better", [
         ("model", {**MODEL[1], "nargs": "?"}),
         ("--to", {"metavar": "END", "help": "end of the test window, as 2024-03 (default: the newest there is)"}),
         ("--propose", {"action": "store_true", "help": "on top of origin's main, as a pull request with the verdict"}),
         ("--write", {"metavar": "DIR", "help": "propose nothing: leave there what would be proposed"}),
         ("--read", {"metavar": "DIR", "help": "train nothing: propose what --write left there"}),
+        ("--because", {"metavar": "TEXT", "help": "what asked for it; stands first in the pull request"}),
         ("--scheduled", {"action": "store_true", "help": "with --list: only what production runs; nothing else ages"}),
         ("--list", {"action": "store_true", "help": "train nothing: print as JSON which models it would be"}),
     ]),

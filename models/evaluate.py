@@ -13,7 +13,6 @@ from repo.lib.files import sha256, write_json
 from repo.lib.refusal import Refusal
 
 KEYS = ("onnx", "rows", "level", "metrics", "slices", "reliability", "charts", "importance", "answers")
-CHUNK = 100_000  # rows that are scored at once
 
 
 def main(options: argparse.Namespace) -> int:
@@ -46,8 +45,8 @@ def evaluate(model: config.Model) -> dict[str, Any]:
         return {name: metrics.interval(metric(*given)) for name, metric in behaviour.metrics.items()}
 
     train, edges = samples.rows(model, "train"), scoring.note(runtime, "edges")
-    pieces = [behaviour.bins(scoring.scores(runtime, piece), edges) for piece in train.iter_slices(CHUNK)]
-    answers = drift.reference(np.concatenate(pieces), BINS, 0, drift.Times.of(model, train))
+    answers = behaviour.bins(scoring.scores(runtime, train), edges)
+    known = drift.reference(answers, BINS, 0, drift.Times.of(model, train))
     return {
         "onnx": sha256(model.onnx),
         "rows": len(values),
@@ -62,5 +61,5 @@ def evaluate(model: config.Model) -> dict[str, Any]:
         ],
         "alone": alone.strongest(model, table, target),
         "importance": importance.measure(behaviour, runtime, table, target, values),
-        "answers": {"rows": train.height} | answers,
+        "answers": {"rows": train.height} | known,
     } | behaviour.figures(target, values, counts)

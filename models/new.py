@@ -103,5 +103,5 @@ def _limit(name: str, settings: dict[str, Any], left: dict[str, str]) -> None:
             scores = scoring.scores(scoring.session(model.onnx), samples.rows(model, "test"))
             settings["serving"]["threshold"] = draft.threshold(scores, evaluation["level"])
     tests = (model.folder / "test_behaviour.py").read_text().count("\ndef test_")
-    gates = [*draft.gates(model, evaluation, measured, tests)]
+    gates = draft.gates(model, evaluation, measured, tests)
     write(model.folder / "model.yaml", draft.text(settings, gates, left))

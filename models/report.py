@@ -87,6 +87,7 @@ def markdown(facts: dict[str, Any]) -> str:
         *(["### Classes", "", *table(*figures.classes(evaluation))] if "classes" in evaluation else []),
         *_several(model, facts.get("several")),
         *_slices(of_task, evaluation, comparison),
+        *["### Features", "", plain(figures.features(of_task, evaluation)), ""],
         "### Size and latency",
         "",
         *table(*figures.costs(model, facts["measured"], comparison)),

@@ -24,6 +24,7 @@ from repo.lib import origin
 from repo.lib.change import folders
 from repo.lib.files import read_yaml
 from repo.lib.git import git
+from repo.lib.markdown import plain
 from repo.lib.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def main(options: argparse.Namespace) -> int:
         raise Refusal("no model is named; give one of models/, or --list to see which there are.")
     if not options.propose and not options.write:
         return here(options.model, options.to)
-    apply = partial(_retrained, options.model, clone := Path.cwd(), options.to)
+    apply = partial(_retrained, options.model, clone := Path.cwd(), options.to, options.because or "")
     if not options.write:
         return _propose(options.model, apply)
     return worktree.write(origin.MAIN, apply, clone / options.write / options.model)
@@ -121,7 +122,7 @@ def _propose(name: str, apply: Callable[[], origin.Edit | None]) -> int:
     return 0
 
 
-def _retrained(name: str, clone: Path, to: str | None) -> origin.Edit | None:
+def _retrained(name: str, clone: Path, to: str | None, because: str) -> origin.Edit | None:
     """Made in the tree that is the current directory; None where there is nothing new to train on."""
     worktree.share_cache(clone)
     before = _state(name)
@@ -129,7 +130,7 @@ def _retrained(name: str, clone: Path, to: str | None) -> origin.Edit | None:
         return None
     worktree.run(name, *_several(before))
     worktree.keep(name)
-    return _edit(before, _state(name), _verdict(before.model))
+    return _edit(before, _state(name), _verdict(before.model), because)
 
 
 def _state(name: str) -> State:
@@ -183,7 +184,7 @@ def _verdict(model: Model) -> Comparison:
     return Comparison(f"{'Better' if better else 'Not better'} than {against}. {evidence}, {bound}; {gates}.", better)
 
 
-def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
+def _edit(before: State, after: State, verdict: Comparison, because: str) -> origin.Edit:
     from models.lib import windows
     from models.lib.split import Windows
 
@@ -194,7 +195,8 @@ def _edit(before: State, after: State, verdict: Comparison) -> origin.Edit:
     data = f"{_version(before.data)} -> {_version(after.data)}" if before.data != after.data else _version(after.data)
     person = "A person decides by this report.\n\n" if verdict.better is None else ""
     changes = "".join(f"- {line}\n" for line in (*listed, f"data: {before.model.dataset} {data}"))
-    body = f"**{verdict.sentence}**\n\n{changes}\n{person}{report}"
+    asked = f"{plain(because)}\n\n" if because else ""
+    body = f"{asked}**{verdict.sentence}**\n\n{changes}\n{person}{report}"
     close_with = f"{verdict.sentence} The branch `{branch}` is kept with all of it." if verdict.better is False else ""
     newest = f"data up to {new.test.last}" if isinstance(new, Windows) else "its newest data"
     return origin.Edit(f"Retrain {name} on {newest}", body[:LONGEST], close_with)

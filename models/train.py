@@ -38,11 +38,11 @@ def save(model: config.Model, fitted: Any, edges: list[float] | None) -> None:
         new.mkdir()
         with plugin.guarded(model):
             fitted.save(new)
+        if not any(path.is_file() for path in new.rglob("*")):
+            raise Refusal(f"{model.folder / 'network.py'}: save() wrote no file; fix it there.")
         if edges is not None:
             write_json(new / artifacts.EDGES, edges)
         files = [path for path in new.rglob("*") if path.is_file()]
-        if not files:
-            raise Refusal(f"{model.folder / 'network.py'}: save() wrote no file; fix it there.")
         artifacts.refuse_large(model, model.weights, sum(path.stat().st_size for path in files))
         for path in files:
             path.chmod(0o644)  # safetensors makes them private

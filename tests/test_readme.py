@@ -100,9 +100,9 @@ def test_every_stage_has_a_page() -> None:
 
 @pytest.mark.parametrize("stage", STAGES if TREE or not FORKED else ())
 def test_the_tree_names_every_verb_and_folder(stage: str) -> None:
-    row, inside = re.findall(rf"(?m)^{stage}/(.*)\n((?:  .*\n)*)", TREE)[0]
+    row, inside = re.findall(rf"(?m)^{stage}/(.*?(?: ·\n.*)?)\n((?:  .*\n)*)", TREE)[0]  # one line, or two
     verbs = {verb.name for verb in importlib.import_module(f"{stage}.__main__").VERBS}
-    assert verbs == set(re.findall(r"\w+(?: · \w+)+", row)[0].split(" · "))
+    assert verbs == set(re.split(r" ·\s+", re.findall(r"\w+(?: ·\s+\w+)+", row)[0]))
     folders = {path.parts[1] for path in NAMES if path.parts[0] == stage and len(path.parts) > 2}
     assert FORKED or folders == set(re.findall(r"(?m)^  (\w+)/", inside))
 

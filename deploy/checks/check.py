@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from deploy.checks import catalog, fence, kustomize, rendering
 from deploy.checks.rendering import MODEL, Rendering
-from deploy.checks.rules import analysis, evidence, placement, pods, prometheus, references, selectors, strategy
+from deploy.checks.rules import alerts, analysis, evidence, placement, pods, prometheus, references, selectors, strategy
 from deploy.checks.schemas import KUBERNETES, Schemas
 from deploy.lib.release import Release, kubernetes_name
 from deploy.lib.rules import Finding, of_refusal
@@ -23,6 +24,7 @@ RULES = [  # whatever function of theirs yields findings
     for rule in vars(module).values()
     if getattr(rule, "__module__", "") == module.__name__ and rule.__annotations__.get("return") == Iterator[Finding]
 ]
+OF_RULES = [alerts.rules_parse, alerts.rules_read_what_is_there, alerts.alerts_can_be_acted_on]  # of deploy/monitoring
 USED = "the manifests that it uses"
 BATCH = 10  # releases rendered by one call: more cost kustomize more than a call
 
@@ -84,6 +86,7 @@ def canonical(release: Release, text: str) -> str:
     """The rendering without what differs from model to model: equal ones are checked once."""
     for word in (release.image.digest, release.version, kubernetes_name(release.model), release.model):
         text = text.replace(word, "\0")
+    text = rendering.CONSTANTS.sub("", text)
     return "\n".join(line for line in text.splitlines() if "release/passport:" not in line)
 
 
@@ -101,9 +104,9 @@ def findings(rendered: Rendering, schemas: Schemas) -> list[Finding]:
     return broken + [finding for _, finding in by_rule(rendered, bool(broken))]
 
 
-def by_rule(rendered: Rendering, broken: bool = False) -> Iterator[tuple[str, Finding]]:
+def by_rule(rendered: Rendering, broken: bool = False, rules: Sequence[Any] = RULES) -> Iterator[tuple[str, Finding]]:
     """The name of each rule with what it finds; of `broken` objects some may not be readable."""
-    for rule in RULES:
+    for rule in rules:
         try:
             yield from [(rule.__name__, finding) for finding in rule(rendered)]
         except (TypeError, KeyError, AttributeError, ValueError, IndexError, Refusal) as error:
@@ -134,7 +137,7 @@ def merged(found: Found) -> list[Finding]:
 
 
 def of_folder(folder: Path, tree: Path, schemas: Schemas) -> list[Finding]:
-    """What is applied as it is: its schemas, and the fence where Argo CD follows it."""
+    """What is applied as it is: its schemas, its alerts, and the fence where Argo CD follows it."""
     if not (tree / folder).is_dir():
         return []
     with (tree / folder / "kustomization.yaml").open("a") as file:
@@ -144,4 +147,6 @@ def of_folder(folder: Path, tree: Path, schemas: Schemas) -> list[Finding]:
     except Refusal as refusal:
         shorter = Refusal(str(refusal).replace(f"{tree}/", ""))
         return [of_refusal(shorter, folder / "kustomization.yaml", USED)]
-    return [found for each in objects for found in schemas.findings(each)] + [*fence.outside(objects, folder.name)]
+    broken = [found for each in objects for found in schemas.findings(each)]
+    made = by_rule(Rendering("", folder.name, "", tuple(objects)), bool(broken), OF_RULES)
+    return [*broken, *fence.outside(objects, folder.name), *(found for _, found in made)]

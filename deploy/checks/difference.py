@@ -107,7 +107,7 @@ def objects(text: str) -> dict[str, str]:
         content = yaml.load(clean, Loader=LOADER) or {}  # noqa: S506 - both are safe loaders
         metadata = content.get("metadata") or {}
         place = f" in {metadata['namespace']}" if "namespace" in metadata else ""
-        found[f"{content.get('kind')} {metadata.get('name')}{place}"] = clean
+        found[f"{content.get('kind')} {metadata.get('name')}{place}"] = rendering.CONSTANTS.sub("\n", clean)
     return found
 
 
@@ -121,7 +121,7 @@ def grouped(changed: Sequence[tuple[Pair, str]]) -> list[Difference]:
 
 def alone(before: Path, folder: str, what: str) -> list[Difference]:
     """The same of a folder that is no release's."""
-    if contents(before, [folder]) == contents(Path(), [folder]):
+    if contents(before, [*ALONE]) == contents(Path(), [*ALONE]):  # the one reads the other
         return []
     was, now = (kustomize.text(root / folder) if (root / folder).is_dir() else "" for root in (before, Path()))
     text = difference(was, now)

@@ -29,7 +29,8 @@ def text(folder: Path) -> str:
     brief = {"GOGC": "800", **os.environ}  # it lives for a moment: without collections it takes a quarter less CPU
     done = subprocess.run([*renderer(), str(folder)], env=brief, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = re.sub(r'^(?:.*"command failed" err=|[Ee]rror: )', "", " ".join(done.stderr.split()))
+        way = r'^(?:.*"command failed" err="?|[Ee]rror: )(?:.*recursed accumulation of path )?'  # to what is wrong
+        reason = re.sub(way, "", " ".join(done.stderr.split())).rstrip('"')
         raise Refusal(f"{folder}: kustomize cannot render it ({reason}); fix the file that it names.")
     return done.stdout
 

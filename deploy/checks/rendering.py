@@ -45,6 +45,8 @@ transformers:
     annotations: {{{mark}: "{number}"}}
     fieldSpecs: [{{path: metadata/annotations, create: true}}]
 """
+# Of a release's monitoring.yaml: each bears the version, and none says what the passport does not.
+CONSTANTS = re.compile(r"\n  - name: constants of (?:(?!\n---\n)[\s\S])*")
 VERSION, DIGEST = "0123456789ab", f"sha256:{'5' * 64}"
 PROMISE = Promise(
     champion="ba9876543210",
@@ -52,7 +54,8 @@ PROMISE = Promise(
     latency_budget_ms=10.0,
     counts=[[300 if abs(row - to) < 2 else 0 for to in range(BINS)] for row in range(BINS)],
 )
-
+SHARES = {"shares": [0.25] * 4, "chi2": 16.3, "limits": {"7d": 0.05}, "broken": 0.05, "matters": True}
+REFERENCE = {"rows": 1000, "main": "rmse", "features": {"distance": SHARES}, "answers": SHARES}
 RESOURCES = """\
 - {op: replace, path: /spec/replicas, value: 8}
 - op: replace
@@ -141,8 +144,10 @@ def specimens(root: Path = Path()) -> list[Release]:
 def passport(model: str, serving: dict[str, Any], image: str, *promises: Promise) -> bytes:
     """The passport of a release that nobody made: enough to render one."""
     content = {
-        **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "metrics": {}, "gates": []},
-        **{"judged_by": [], "serving": serving, "promises": [each.model_dump() for each in promises]},
+        **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "gates": []},
+        **{"metrics": {"rmse": {"value": 2.0, "low": 1.0, "high": 3.0}}, "dataset": {"rows": 100}},
+        **{"slo": {"availability": 0.999, "latency": 0.99}, "reference": REFERENCE, "judged_by": []},
+        **{"serving": serving, "promises": [each.model_dump() for each in promises]},
         "image": {"name": image, "digest": DIGEST},
     }
     return yaml.safe_dump(content).encode()

@@ -21,7 +21,7 @@ KINDS: dict[str, Any] = {
 # An open brace: what follows is the other one, or a comma and more labels.
 SHORT = {"{M": '{namespace="$namespace",model="$model"', "{N": '{namespace="$namespace"', "[R]": "[$__rate_interval]"}
 POD = "/(.+)-[a-z0-9]+-[a-z0-9]+$/"  # of a Rollout, whose name its pods begin with
-NO_TIME = models.DataTransformerConfig(id_val="organize", options={"excludeByName": {"Time": True}})
+OTHERS = dashboard.DashboardLink("Dashboards of models").type(models.DashboardLinkType.DASHBOARDS).tags(["models"])
 AT_LIMIT = dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE)
 AT_LIMIT = AT_LIMIT.steps([models.Threshold(None, "green"), models.Threshold(1, "red")])
 
@@ -39,6 +39,7 @@ def filled(query: str) -> str:
 
 def _board(uid: str, title: str, variables: Mapping[str, str], rows: Mapping[str, Any], releases: str = "") -> str:
     made = dashboard.Dashboard(title).uid(uid).tags(["models"]).time("now-7d", "now").refresh("1m")
+    made = made.link(OTHERS.include_vars(True).keep_time(True))
     made = made.with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
     for name, query in variables.items():
         asked = dashboard.QueryVariable(name).label(name.capitalize()).datasource(SOURCE).query(filled(query))
@@ -55,6 +56,7 @@ def _board(uid: str, title: str, variables: Mapping[str, str], rows: Mapping[str
     content = json.loads(json.dumps(made.build(), cls=JSONEncoder))
     for note in content.get("annotations", {}).get("list", []):
         note["titleFormat"] = "{{version}}"  # which only Prometheus has, so the builders do not
+    content["panels"] = [each | {"id": number} for number, each in enumerate(content["panels"], 1)]
     return json.dumps(content, sort_keys=True, indent=2) + "\n"
 
 
@@ -65,5 +67,7 @@ def _panel(title: str, unit: str, text: str, queries: Mapping[str, str], kind: s
         target = prometheus.Dataquery().expr(filled(query)).legend_format(legend).ref_id(letter).datasource(SOURCE)
         target = target.range() if kind == "graph" else target.instant()
         made = made.with_target(target.format(PromQueryFormat.TABLE) if kind == "table" else target)
-    made = made.with_transformation(NO_TIME) if kind == "table" else made
+    if kind == "table":
+        columns = {"excludeByName": {"Time": True}, "renameByName": {"Value": next(iter(queries))}}
+        made = made.with_transformation(models.DataTransformerConfig(id_val="organize", options=columns))
     return made.thresholds(AT_LIMIT) if kind == "bargauge" else made

@@ -9,13 +9,20 @@ FORK = Path("deploy/argocd/fork.yaml")
 
 
 def registry(root: Path = Path()) -> str | None:
-    """Where this fork keeps its images, by deploy/argocd/fork.yaml; None where there is no such file."""
+    """Where this fork keeps its images; None where there is no fork.yaml."""
+    return _entry(root, "registry", "the registry of this fork's images")
+
+
+def repository(root: Path = Path()) -> str | None:
+    """Its address, https://<host>/<organisation>/<repository>; None where there is no fork.yaml."""
+    return _entry(root, "repository", "the address of this fork")
+
+
+def _entry(root: Path, key: str, what: str) -> str | None:
     if not (root / FORK).is_file():
         return None
     content = read_yaml(root / FORK, "restore it with `git checkout`", ["data"])
-    place = (content["data"] or {}).get("registry")
+    place = (content["data"] or {}).get(key)
     if not place:
-        raise Refusal(
-            f"{FORK}: data.registry is missing; name the registry of this fork's images, or use `git checkout`."
-        )
+        raise Refusal(f"{FORK}: data.{key} is missing; name {what}, or use `git checkout`.")
     return str(place).rstrip("/")

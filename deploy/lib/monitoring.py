@@ -4,14 +4,15 @@ They follow from the passport, as recording rules without input, so that they co
 series of them says whose it is: namespace, model and version.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from prometheus_client.utils import floatToGoString
 
-from deploy.lib.release import MONITORING, Passport, Reference, kubernetes_name
+from deploy.lib import fork
+from deploy.lib.release import MONITORING, Passport, Reference, Release, kubernetes_name
 from repo.lib import files
 
 RULES = Path("deploy/monitoring/prometheusrule.yaml")
@@ -34,6 +35,17 @@ def of_release(environment: str, passport: Passport) -> dict[str, bytes]:
     }
     text = yaml.dump(manifest, Dumper=files.DUMPER, sort_keys=False, default_flow_style=None, width=1_000_000)
     return {MONITORING: (MADE + text).encode()}
+
+
+def groups(releases: Iterable[Release], root: Path = Path()) -> list[dict[str, Any]]:
+    """Of a plain rule file, in the order of evaluation: constants of these releases, then what compares with them."""
+    made = [group(each.environment, each.passport, found) for each in releases if (found := each.passport.reference)]
+    manifest = files.read_yaml(root / RULES, "restore it with `git checkout`", ["spec"])
+    home = fork.repository(root)
+    for rule in (rule for each in manifest["spec"]["groups"] for rule in each["rules"] if "annotations" in rule):
+        path = rule["annotations"]["runbook_url"].split("/", 5)[-1]
+        rule["annotations"]["runbook_url"] = f"{home}/{path}" if home else path
+    return [*made, *manifest["spec"]["groups"]]
 
 
 def group(environment: str, passport: Passport, reference: Reference) -> dict[str, Any]:
@@ -61,9 +73,8 @@ def _drift(reference: Reference) -> Iterator[Constant]:
 
 
 def _objectives(passport: Passport) -> Iterator[Constant]:
-    if passport.slo:
-        yield "ml:slo", _vector(passport.slo.availability), {"objective": "availability"}
-        yield "ml:slo", _vector(passport.slo.latency), {"objective": "latency"}
+    for objective, share in passport.slo.items():
+        yield "ml:slo", _vector(share), {"objective": objective}
     if (budget := passport.serving.latency_budget_ms) is not None:
         slow = passport.serving.slow_ms  # which takes the place of a bound within a percent of it
         yield "ml:budget", _vector(1), {"le": bound(slow if abs(budget - slow) <= 0.01 * slow else budget)}
@@ -78,8 +89,7 @@ def _quality(passport: Passport, reference: Reference) -> Iterator[Constant]:
         yield "ml:quality_spread", _vector(spread), {"metric": name}
         yield "ml:quality_sign", _vector(1 if name in HIGHER else -1), {"metric": name}
     yield "ml:quality_main", _vector(1), {"metric": reference.main}
-    if passport.dataset and passport.dataset.rows:
-        yield "ml:quality_rows", _vector(passport.dataset.rows), {}
+    yield "ml:quality_rows", _vector(passport.dataset.get("rows", 0)), {}
 
 
 def bound(milliseconds: float) -> str:

@@ -5,9 +5,10 @@ By the standard library alone: a job that only plans installs nothing more.
 
 import json
 import os
+import re
 from http.client import HTTPException
 from urllib.error import HTTPError
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from repo.lib.refusal import Refusal
@@ -15,44 +16,28 @@ from repo.lib.refusal import Refusal
 SECONDS = 30.0  # that an answer may take
 LARGEST = 32 << 20  # bytes of an answer
 HEADERS = {"PROMETHEUS_TOKEN": ("Authorization", "Bearer {}"), "PROMETHEUS_TENANT": ("X-Scope-OrgID", "{}")}
+ADDRESS = re.compile(r"https?://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?(/[^?#@]*)?")  # without a user
 Series = tuple[dict[str, str], float]  # labels, value
 
 
 def query(text: str) -> list[Series]:
     """The series of an instant query. No message holds more of the address than its host: the rest may be a secret."""
-    address, host = _address()
-    request = Request(f"{address}/api/v1/query?{urlencode({'query': text})}")  # noqa: S310 - _address asks for http
+    if (place := ADDRESS.fullmatch(os.environ.get("PROMETHEUS_URL", ""))) is None:
+        wanted = "set it, such as http://prometheus:9090, and give a secret as PROMETHEUS_TOKEN"
+        raise Refusal(f"PROMETHEUS_URL is no address of a Prometheus; {wanted}.")
+    host, address = place[1], f"{place[0].rstrip('/')}/api/v1/query?{urlencode({'query': text})}"
+    request = Request(address)  # noqa: S310 - ADDRESS asks for http
     for variable, (name, pattern) in HEADERS.items():
         if value := os.environ.get(variable):
             request.add_unredirected_header(name, pattern.format(value))  # it must not follow to another host
     try:
         with urlopen(request, timeout=SECONDS) as response:  # noqa: S310
-            content = response.read(LARGEST)
-        result = json.loads(content)["data"]["result"]
-        return [({**each["metric"]}, float(each["value"][1])) for each in result]
+            result = json.loads(response.read(LARGEST))["data"]["result"]
+        return [(dict(each["metric"]), float(each["value"][1])) for each in result]
     except HTTPError as error:
-        fix = "look at the query" if error.code in (400, 422) else "check PROMETHEUS_URL, its token and its tenant"
-        raise Refusal(f"Prometheus at {host} refused a query with status {error.code}; {fix}.") from None
+        raise Refusal(f"Prometheus at {host} answers with status {error.code}; check its token and tenant.") from None
     except (OSError, HTTPException) as error:
         why = getattr(error, "reason", None) or type(error).__name__
         raise Refusal(f"Prometheus at {host} does not answer ({why}); check PROMETHEUS_URL and its network.") from None
     except (ValueError, KeyError, TypeError, IndexError):
         raise Refusal(f"{host} answers, but not as a Prometheus does; check PROMETHEUS_URL.") from None
-
-
-def _address() -> tuple[str, str]:
-    address = os.environ.get("PROMETHEUS_URL", "").rstrip("/")
-    try:
-        parts = urlsplit(address)
-        if (
-            parts.scheme in ("http", "https")
-            and parts.hostname
-            and not (parts.username or parts.query or parts.port == 0)
-        ):
-            return address, parts.hostname
-    except ValueError:  # a port that is no number
-        pass
-    raise Refusal(
-        "PROMETHEUS_URL is no address of a Prometheus; set it, such as http://prometheus:9090, and give a secret as "
-        "PROMETHEUS_TOKEN."
-    )

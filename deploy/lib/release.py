@@ -99,15 +99,6 @@ class Promise(Record):
         return sum(map(sum, self.counts or []))
 
 
-class Tested(Record):
-    rows: int | None = None
-
-
-class Objectives(Record):
-    availability: float = Field(gt=0, lt=1)
-    latency: float = Field(gt=0, lt=1)
-
-
 class Shares(Record):
     """Training's shares of a feature's bins, or of the answers', and how far from them a window may lie."""
 
@@ -140,8 +131,8 @@ class Passport(Record):
     gates: list[Gate]
     judged_by: list[str]  # the gates there were when it was made
     serving: Served
-    dataset: Tested | None = None
-    slo: Objectives | None = None
+    dataset: dict[str, Any] = {}  # `rows`: of its test window
+    slo: dict[Literal["availability", "latency"], float] = {}
     reference: Reference | None = None
     promises: list[Promise] = []  # about the releases that stood when it was judged
     image: Image | None = None

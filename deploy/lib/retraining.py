@@ -16,24 +16,41 @@ from repo.lib.change import folders
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
-NOW = 'last_over_time({}{{namespace="models-production"{}}}[20m])'
-MAIN = "{} and on (model, version, metric) {}"  # of the main metric alone
 AGAIN_AFTER = 7  # days, where model.yaml names none
+Numbers = dict[tuple[str, str, str, str], float]  # name in FIGURES, model, version, feature or "" -> value
+
+
+def now(metric: str, more: str = "") -> str:
+    """A query for the newest value of the last 20 minutes, which a restart of Prometheus does not hide."""
+    return f'last_over_time({metric}{{namespace="models-production"{more}}}[20m])'
+
+
+MAIN = f" and on (model, version, metric) {now('ml:quality_main')}"
+FIGURES = {  # behind the causes
+    "excess": now("ml:excess", ',window="7d"'),
+    "quality": now("ml:quality") + MAIN,
+    "released": now("ml:quality_value") + MAIN,
+    "labels": now("ml:quality_labels"),
+}
 
 
 def plan() -> dict[str, Any]:
     """The models to train, why, in a sentence each, and why not the others."""
-    asking, scraped = query(now("ml:retrain")), {labels.get("model") for labels, _ in query(now("ml_requests_total"))}
-    numbers = figures() if asking else {}
+    asking = query(now("ml:retrain"))
+    seen = (query(now(name)) for name in ("ml_requests_total", "ml:coverage"))
+    scraped, ruled = ({_of(labels)[0] for labels, _ in series} for series in seen)
+    numbers = {(name, *_of(labels)): value for name, text in FIGURES.items() for labels, value in query(text)}
     because, skipped = dict[str, str](), dict[str, str]()
     for name in folders("models"):
         passport = champion.standing(name)
         version = read_yaml(passport, "restore it from Git", ["version"])["version"] if passport else None
-        causes = [each for each in asking if (each[0].get("model"), each[0].get("version")) == (name, version)]
+        causes = [each for each in asking if _of(each[0])[:2] == (name, version)]
         if version is None:
             skipped[name] = "production has no release of it, so nothing that runs has aged"
         elif name not in scraped:
             skipped[name] = "Prometheus has no series of it in models-production, which is no verdict"
+        elif name not in ruled:
+            skipped[name] = "the rules of deploy/monitoring recorded nothing of it, which is no verdict"
         elif not causes:
             skipped[name] = f"nothing asks for it: neither drift nor labels of {version}"
         elif told := dealt_with(name):
@@ -45,43 +62,19 @@ def plan() -> dict[str, Any]:
     return {"models": list(because), "because": because, "skipped": skipped}
 
 
-def now(metric: str, matchers: str = "") -> str:
-    """A query for the newest value of the last 20 minutes, which a restart of Prometheus does not hide."""
-    return NOW.format(metric, matchers)
-
-
-def figures() -> dict[tuple[str, ...], float]:
-    """Numbers behind the causes: (name, model, version, feature or "") -> value."""
-    main = now("ml:quality_main")
-    asked = {
-        "excess": now("ml:excess", ',window="7d"'),
-        "limit": now("ml:drift_limit", ',window="7d"'),
-        "live": MAIN.format(now("ml:quality"), main),
-        "released": MAIN.format(now("ml:quality_value"), main),
-        "labels": now("ml:quality_labels"),
-    }
-    return {(name, *_key(labels)): value for name, text in asked.items() for labels, value in query(text)}
-
-
-def _key(labels: dict[str, str]) -> tuple[str, str, str]:
+def _of(labels: dict[str, str]) -> tuple[str, str, str]:
     return labels.get("model", ""), labels.get("version", ""), labels.get("feature", "")
 
 
-def sentence(cause: Series, numbers: dict[tuple[str, ...], float]) -> str:
-    """`7-day drift of dest 0.41 above 0.31`; a number that Prometheus has not is left out as `unknown`."""
-    labels, times = cause
-    model, version, feature = _key(labels)
-
-    def told(name: str, of: str = "") -> str:
-        value = numbers.get((name, model, version, of))
-        return "unknown" if value is None else f"{value:.4g}"
-
+def sentence(cause: Series, numbers: Numbers) -> str:
+    """`7-day drift of dest 0.41 above 0.31`; a number that Prometheus has not is NaN."""
+    labels, times = cause  # its limit
+    model, version, feature = _of(labels)
+    found = {name: numbers.get((name, model, version, feature), float("nan")) for name in FIGURES}
     if labels.get("cause") == "quality":
-        now = f"main metric {told('live')} by {told('labels')} labels of 7 days"
-        return f"{now}, {told('released')} at its release: {times:.2g} times as far as it may be"
-    drift = labels.get("cause") == "drift"
-    what, of = (f"drift of {feature}", feature) if drift else ("shift of the answers", "(answer)")
-    return f"7-day {what} {told('excess', of)} above {told('limit', of)}"
+        quality = "main metric {quality:.4g} by {labels:.0f} labels of 7 days, {released:.4g} at its release"
+        return f"{quality.format(**found)}: {times:.3g} times as far as it may be"
+    return f"7-day drift of {feature} {found['excess']:.3g} above {found['excess'] / times:.3g}"
 
 
 def dealt_with(model: str) -> str | None:
@@ -97,9 +90,3 @@ def dealt_with(model: str) -> str | None:
         if datetime.now(UTC) - closed < timedelta(days=days):
             return f"{address} was closed on {closed:%Y-%m-%d}; it asks again {days} days after that"
     return None
-
-
-def dispatch(because: dict[str, str]) -> None:
-    """Start retrain.yml for each of the models."""
-    for name, why in because.items():
-        pull_request.event("retrain", {"model": name, "because": why})

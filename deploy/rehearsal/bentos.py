@@ -15,7 +15,7 @@ from models.lib.config import Model
 from repo.lib import process
 from repo.lib.command import working
 from repo.lib.files import read_json, write
-from repo.lib.git import NoGit, blobs, git
+from repo.lib.git import blobs, found_commit, git
 from repo.lib.refusal import Refusal
 from serving import build
 
@@ -61,7 +61,9 @@ def champion(model: Model, revision: str | None, candidate: Bento, folder: Path)
     `folder` is temporary and takes the champion's commit and what is built of it.
     """
     if revision is not None:
-        commit = _commit(revision)
+        if (commit := found_commit(revision)) is None:
+            wrong = f"--champion {revision} is not a commit of this repository"
+            raise Refusal(f"{wrong}; name one, such as HEAD~1, a tag or a hash.")
         bento = built_at(model, commit, folder, {})
         return Bento(bento, f"version {Bento(bento, '').version}, of {revision} (commit {commit[:10]})")
     production = released.find(model)
@@ -79,16 +81,6 @@ def _promoted(name: str, passport: bytes) -> str | None:
     """The commit that first brought this passport to staging: its tree is what the released image was built of."""
     having = [each for each in history.entries("staging", name) if each.release.files.get("passport.yaml") == passport]
     return having[-1].commit if having else None
-
-
-def _commit(revision: str) -> str:
-    wrong = f"--champion {revision} is not a commit of this repository; name one, such as HEAD~1, a tag or a hash."
-    try:
-        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
-    except NoGit:
-        raise
-    except Refusal:
-        raise Refusal(wrong) from None
 
 
 def built_at(model: Model, commit: str, folder: Path, added: dict[Path, bytes]) -> Path:

@@ -11,6 +11,7 @@ from deploy.canary.steps import Analysis
 from deploy.canary.template import Metric, catches
 from deploy.rehearsal import rendered
 from deploy.rehearsal.prometheus import Prometheus, QueryError
+from deploy.rehearsal.reference import ReferenceJudge
 from deploy.rehearsal.rendered import RenderedRelease
 from deploy.rehearsal.screen import label, limit, number
 from repo.lib.refusal import Refusal
@@ -95,6 +96,9 @@ class ClusterJudge:
         """The metrics that the weight's own run waits for."""
         running = [each for each in (self._step.results if self._step else []) if each.phase == Phase.RUNNING]
         return "; ".join(_said(each) for each in running) or "an analysis waits"
+
+
+Judge = ClusterJudge | ReferenceJudge
 
 
 def _said(found: MetricResult) -> str:

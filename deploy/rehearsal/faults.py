@@ -22,6 +22,7 @@ from onnx import compose, helper, parser
 
 from repo.lib.files import write, write_json
 from repo.lib.refusal import Refusal
+from repo.lib.templates import template
 from serving.runtime.predictor import Predictor
 
 Answer = Mapping[str, Any]  # of contract.json
@@ -71,27 +72,12 @@ def errors(model: onnx.ModelProto, answer: Answer, spared: Values) -> onnx.Model
 
     A row whose healthy values are `spared`, [1] or [names], is never chosen.
     """
-    nodes = f"""
-        {_selected(ERROR_SHARE, answer, spared)}
-        far = Constant<value_int = {2**40}>()
-        near = Constant<value_int = 0>()
-        one = Constant<value_floats = [1.0]>()
-        index = Where(selected, far, near)
-        factor = Gather(one, index)
-        ill = Mul(well, factor)
-    """
-    return _extended(model, answer, nodes)
+    return _extended(model, answer, _nodes("errors", answer, spared=spared, share=ERROR_SHARE))
 
 
 def nan(model: onnx.ModelProto, answer: Answer, spared: Values) -> onnx.ModelProto:
     """The values are 0/0 for about NAN_SHARE of rows, but not where the healthy ones are `spared`."""
-    nodes = f"""
-        {_selected(NAN_SHARE, answer, spared)}
-        zero = Sub(well, well)
-        nan = Div(zero, zero)
-        ill = Where(selected, nan, well)
-    """
-    return _extended(model, answer, nodes)
+    return _extended(model, answer, _nodes("nan", answer, spared=spared, share=NAN_SHARE))
 
 
 def scores(model: onnx.ModelProto, answer: Answer, spared: Values) -> onnx.ModelProto:
@@ -100,84 +86,39 @@ def scores(model: onnx.ModelProto, answer: Answer, spared: Values) -> onnx.Model
     Of names, the least likely one of the row with values `spared` is every row's label. A number is about a standard
     deviation lower. The logit of a probability is LOGIT_SHIFT higher: sigmoid(logit + a) = p*e^a / (1 - p + p*e^a).
     """
-    if answer["names"]:
-        raised = [RAISED if place == spared.argmin() else 0.0 for place in range(len(spared))]
-        nodes = f"""
-            raised = Constant<value_floats = {raised}>()
-            likely = Add(well, raised)
-            {_number("sum", 1 + RAISED)}
-            ill = Div(likely, sum)
-        """
-    elif answer["maximum"] is None:
-        nodes = f"{_number('lower', _spread(answer) / DECILES)} ill = Sub(well, lower)"
-    else:
-        nodes = f"""
-            {_number("odds", np.exp(LOGIT_SHIFT))}
-            {_number("certain", 1)}
-            likely = Mul(well, odds)
-            unlikely = Sub(certain, well)
-            sum = Add(likely, unlikely)
-            ill = Div(likely, sum)
-        """
-    return _extended(model, answer, nodes)
+    raised = [RAISED if place == spared.argmin() else 0.0 for place in range(len(spared))]
+    lower = 0.0 if answer["names"] else _spread(answer) / DECILES
+    return _extended(
+        model, answer, _nodes("scores", answer, raised=raised, lower=lower, odds=float(np.exp(LOGIT_SHIFT)))
+    )
 
 
 def collapse(model: onnx.ModelProto, answer: Answer) -> onnx.ModelProto:
     """The same values whatever the row: no name likelier than another, half of a probability's range, a middle edge."""
     names, edges = answer["names"], answer["edges"]
     same = 1 / len(names) if names else 0.5 if answer["maximum"] is not None else edges[len(edges) // 2]
-    return _extended(model, answer, f"{_number('same', same)} nothing = Sub(well, well) ill = Add(nothing, same)")
+    return _extended(model, answer, _nodes("collapse", answer, same=same))
 
 
 def latency(model: onnx.ModelProto, answer: Answer, milliseconds: float) -> onnx.ModelProto:
     """Every inference takes about so much longer on this machine: a loop that computes nothing, values unchanged."""
     trial = 2_000
-    alone = helper.make_model(_graph(_loop(trial)), opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    graph = _graph(_nodes("latency", answer, iterations=trial))
+    alone = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
     seconds = min(_duration(alone) for _ in range(5))
-    return _extended(model, answer, _loop(max(1, round(trial * milliseconds / 1000 / seconds))))
+    iterations = max(1, round(trial * milliseconds / 1000 / seconds))
+    return _extended(model, answer, _nodes("latency", answer, iterations=iterations))
+
+
+def _nodes(fault: str, answer: Answer, **values: Any) -> str:
+    """By faults.onnx.jinja."""
+    text = template(Path(__file__).with_name("faults.onnx.jinja"))
+    return text.render(fault=fault, answer=answer, spread=_spread(answer), **values)
 
 
 def _spread(answer: Answer) -> float:
     """From low values to high ones: of probabilities 1, of numbers what lies between their first and last edge."""
     return 1.0 if answer["maximum"] is not None else (answer["edges"][-1] - answer["edges"][0]) or 1.0
-
-
-def _selected(share: float, answer: Answer, spared: Values) -> str:
-    """Nodes that mark about `share` of rows, `selected`, by the low digits of how far they are from `spared`.
-
-    The first value of a row decides, so what is marked is [rows] or [rows, 1].
-    """
-    first = "first = Constant<value_ints = [0]>() value = Gather<axis = 1>(well, first)"
-    # A float32 has seven digits. Of probabilities, of which many are near 0, the fifth is taken; of numbers, which may
-    # be large for their spread, the third.
-    return f"""
-        {first if answer["names"] else "value = Identity(well)"}
-        {_number("spared", spared[0])}
-        {_number("digits", (1e5 if answer["names"] else 1e3) / _spread(answer))}
-        {_number("half", 0.5)}
-        {_number("share", share)}
-        distance = Sub(value, spared)
-        scaled = Mul(distance, digits)
-        shifted = Add(scaled, half)
-        whole = Floor(shifted)
-        fraction = Sub(shifted, whole)
-        selected = Less(fraction, share)
-    """
-
-
-def _loop(iterations: int) -> str:
-    """Nodes that take sines of sines and add their difference with themselves, zero, to the values."""
-    return f"""
-        turns = Constant<value_int = {iterations}>()
-        yes = Constant<value = bool {{1}}>()
-        start = Constant<value_floats = [1.0]>()
-        end = Loop<body = burn (int64 turn, bool go, float[1] state) => (bool go_on, float[1] next) {{
-            go_on = Identity(go)
-            next = Sin(state)
-        }}>(turns, yes, start)
-        nothing = Sub(end, end)
-        ill = Add(well, nothing)
-    """
 
 
 def _duration(model: onnx.ModelProto) -> float:
@@ -190,10 +131,6 @@ def _duration(model: onnx.ModelProto) -> float:
     start = time.thread_time()
     session.run(None, row)
     return time.thread_time() - start
-
-
-def _number(name: str, value: float) -> str:
-    return f"{name} = Constant<value_float = {value:.9e}>()"  # digits enough for any float32
 
 
 def _graph(nodes: str) -> onnx.GraphProto:

@@ -9,34 +9,12 @@ from pathlib import Path
 
 from deploy.rehearsal import tool
 from repo.lib.refusal import Refusal
+from repo.lib.templates import template
 from serving import serve
 
 # Which arm a request went to; and that this arm, not HAProxy in its place, answered it.
 ARM, ANSWERED = "x-rehearsal-arm", "x-rehearsal-answered"
 SERVER_SECONDS = 4  # without an answer by then HAProxy answers, and names the arm, before the client gives up
-# Nothing is tried again and nobody else is asked: a fault of an arm must be seen. Idle connections to a server are
-# dropped before the server drops them (5 s), which would look like a lost request.
-CONFIGURATION = """\
-global
-  stats socket ipv4@127.0.0.1:{admin} level admin
-  nbthread 1
-defaults
-  mode http
-  timeout connect 1s
-  timeout client 30s
-  timeout server {seconds}s
-  retries 0
-frontend split
-  bind 127.0.0.1:{port}
-  default_backend arms
-backend arms
-  balance random(1)
-  http-response set-header {answered} %[srv_name]
-  http-after-response set-header {arm} %[srv_name]
-  default-server pool-purge-delay 1s
-  server champion {champion} weight 100
-  server candidate {candidate} weight 0
-"""
 
 
 class Proxy:
@@ -72,7 +50,8 @@ def start(champion: str, candidate: str, folder: Path) -> Iterator[Proxy]:
     folder.mkdir()
     port, admin = serve.free_port(), serve.free_port()
     servers = {"champion": champion.removeprefix("http://"), "candidate": candidate.removeprefix("http://")}
-    text = CONFIGURATION.format(admin=admin, port=port, arm=ARM, answered=ANSWERED, seconds=SERVER_SECONDS, **servers)
+    about = {"admin": admin, "port": port, "arm": ARM, "answered": ANSWERED, "seconds": SERVER_SECONDS}
+    text = template(Path(__file__).with_name("haproxy.cfg.jinja")).render(about, **servers)
     (folder / "haproxy.cfg").write_text(text)
     command = [find() or "haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
     with tool.running(command, folder / "haproxy.log", lambda: _listens(port) and _listens(admin)):

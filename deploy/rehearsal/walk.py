@@ -9,9 +9,9 @@ import aiohttp
 
 from deploy.canary.judge import Result, Verdict, overall
 from deploy.rehearsal import meters, traffic
+from deploy.rehearsal.cluster import Judge
 from deploy.rehearsal.meters import Meter
 from deploy.rehearsal.record import Rehearsal, Tick
-from deploy.rehearsal.reference import Judge
 from deploy.rehearsal.screen import Screen, described
 from deploy.rehearsal.traffic import Traffic
 from repo.lib.refusal import Ended, Refusal

@@ -10,15 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data_schemas.lib import bins
 from models.lib import config, metrics, samples
 from models.lib.tasks import task
 
 if TYPE_CHECKING:
     import polars as pl
 
-Codes = tuple[NDArray[np.int64], NDArray[np.int64]]  # groups of training rows, and of those that are judged
 BINS = 50  # quantiles of a number
 FEW = 2  # rows in the finest ones: of a target with a long tail the last of 50 would hide a copy
 MOST = 5  # features that are reported
@@ -33,31 +32,10 @@ def strongest(model: config.Model, rows: pl.DataFrame, target: metrics.Floats) -
     found: list[dict[str, Any]] = []
     for name in model.features:
         numbers = train[name].dtype.is_numeric()
-        cuts = (BINS, len(known) // FEW) if numbers else ()
-        coded = [_bins(train[name], rows[name], many) for many in cuts] or [_names(train[name], rows[name])]
+        cuts = [bins.choose(train[name], many) for many in ((BINS, len(known) // FEW) if numbers else (None,))]
+        coded = ((bins.places(train[name], each), bins.places(rows[name], each)) for each in cuts)
         values = (behaviour.alone(codes, known, fresh) for codes, fresh in coded)
         scores = [float(behaviour.metrics[behaviour.scale](target, each, once)[0]) for each in values]
         if np.isfinite(scores).any():
             found.append({"feature": name, "value": round(float(np.nanmax(scores)), 4)})
     return sorted(found, key=lambda each: float(each["value"]), reverse=True)[:MOST]
-
-
-def _bins(train: pl.Series, fresh: pl.Series, many: int) -> Codes:
-    """The quantile of training that a number is in, 0 to `many` - 1; null has a bin of its own."""
-    import polars as pl
-
-    before, after = (each.cast(pl.Float64).fill_null(np.nan).to_numpy() for each in (train, fresh))
-    ranked = np.sort(before[np.isfinite(before)])  # np.quantile takes minutes for half as many quantiles as rows
-    edges = np.unique(ranked[np.arange(1, many) * len(ranked) // many]) if len(ranked) else np.empty(0)
-    before, after = (
-        np.where(np.isnan(each), len(edges) + 1, np.searchsorted(edges, each, side="right")) for each in (before, after)
-    )
-    return before, after
-
-
-def _names(train: pl.Series, fresh: pl.Series) -> Codes:
-    """A number for each value; of one that training has not seen no row is known."""
-    import polars as pl
-
-    places = pl.concat([train, fresh]).cast(pl.String).rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    return places[: len(train)], places[len(train) :]

@@ -6,8 +6,8 @@ Every guess carries the comment "drafted". `python -m models new fraud --dataset
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from data_schemas.lib import datasets
 from models.lib import config
 from models.lib.tasks import task
 from repo.lib.refusal import Refusal
+from repo.lib.templates import template
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,7 +27,6 @@ ROWS = 10  # of a class, on average, below which values are no classes
 CLASSES = 20  # distinct values up to which whole numbers are classes and not amounts
 NAMES = 1_000  # distinct texts in a feature above which it is a name of a row, not a category
 SLICED = 30  # and below which it makes slices
-DRAFTED = "# drafted"
 
 
 @dataclass(frozen=True)
@@ -104,22 +104,10 @@ def slices(found: dict[str, Column], names: list[str]) -> dict[str, str]:
     return dict.fromkeys(few[:2], "categories")
 
 
-def text(settings: dict[str, Any], gates: list[str], left: dict[str, str]) -> str:
-    """model.yaml as text."""
-    lines = []
-    for key, value in settings.items():
-        if key == "features":
-            lines += ["features:  # what is known when the model is asked", *(f"  - {_flow(name)}" for name in value)]
-            lines += [f"  # without {name}: {why}" for name, why in left.items()]
-        elif key == "gates":
-            lines += ["gates:  # every gate is on; `off: <reason>` instead of the limits switches one off", *gates]
-        elif isinstance(value, dict) and value:
-            lines += [f"{key}:", *(f"  {_flow(name)}: {_flow(each)}" for name, each in value.items())]
-        else:
-            lines.append(f"{key}: {_flow(value)}")
-            continue
-        lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
+def text(settings: dict[str, Any], gates: str, left: dict[str, str]) -> str:
+    """model.yaml as text, by draft.yaml.jinja."""
+    drawn = template(Path(__file__).with_name("draft.yaml.jinja"), flow=_flow)
+    return drawn.render(settings=settings, gates=gates, left=left).rstrip() + "\n"
 
 
 def _flow(value: Any) -> str:
@@ -128,51 +116,34 @@ def _flow(value: Any) -> str:
     return text.removesuffix("...\n").strip()
 
 
-def gates_off(word: str) -> list[str]:
+def gates_off(word: str) -> str:
     """Every gate that needs figures, while there are none."""
     kind: Any = task.settings(word).model_fields["gates"].annotation
     needed = [name for name, field in kind.model_fields.items() if field.is_required()]
-    return [f'  {name}: {{off: "drafted: nothing is measured yet"}}' for name in needed]
+    return "\n".join(f'  {name}: {{off: "drafted: nothing is measured yet"}}' for name in needed)
 
 
-def gates(model: config.Model, evaluation: dict[str, Any], measured: dict[str, Any], tests: int) -> Iterator[str]:
-    """Limits just beyond what the first model reaches, with room for the interval of each figure."""
+def gates(model: config.Model, evaluation: dict[str, Any], measured: dict[str, Any], tests: int) -> str:
+    """Limits just beyond what the first model reaches, with room for the interval of each figure.
+
+    By draft_gates.yaml.jinja.
+    """
     behaviour, least = task.of(model), max(30, int(evaluation["rows"]) // 50)
-    main = behaviour.main
-    for name in behaviour.metrics:
-        figure = evaluation["metrics"][name]
-        room = f"{DRAFTED}: {figure['value']:.4g}, with room for its interval"
-        yield f"  {name}: {{{_limit(behaviour, name, figure)}}}  {room}"
+    main, listed = behaviour.main, evaluation.get("classes")
     large = [each for each in evaluation["slices"] if each["rows"] >= least and each[main]["value"]]
-    if large:
-        worst = min(large, key=lambda each: behaviour.sign(main) * each[main]["value"])
-        limit, named = _limit(behaviour, main, worst[main]), f"{worst['column']} {worst['slice']}"
-        yield f"  slice_{main}: {{{limit}, rows: {least}}}  {DRAFTED}: {named}"
-    else:
-        yield f'  slice_{main}: {{off: "drafted: there are no slices of a size to judge"}}'
-    if classes := [each for each in evaluation.get("classes", []) if each["rows"] >= least]:
-        worst = min(classes, key=lambda each: each["recall"]["value"])
-        value = _down(max(0.0, 2 * worst["recall"]["low"] - worst["recall"]["value"]))
-        yield f"  class_recall: {{at_least: {value}, rows: {least}}}  {DRAFTED}: {worst['class']}"
-    elif "classes" in evaluation:
-        yield '  class_recall: {off: "drafted: there is no class of a size to judge"}'
-    figure = evaluation["metrics"][main]
-    margin = _up((figure["high"] - figure["low"]) / 4)
-    yield f"  champion: {{margin: {margin}}}  {DRAFTED}: of {behaviour.titles[main]}, a quarter of its interval"
-    yield f"  baseline: {{{main}: {behaviour.chance(evaluation):.4g}}}  {DRAFTED}: {behaviour.trivial_title}"
-    unit = 1.0 if behaviour.bounds[1] else evaluation["spread"]
-    yield f"  parity: {{at_most: {_up(max(1e-5 * unit, 4 * measured['parity']['largest_difference'])):.10g}}}"
-    one, many = (measured["latency"][name]["p99_ms"] for name in ("one_row", "hundred_rows"))
-    yield f"  latency: {{one_row_ms: {max(2.0, _up(8 * one))}, hundred_rows_ms: {max(10.0, _up(8 * many))}}}"
-    yield f"  size_mb: {{at_most: {max(10.0, _up(2 * measured['size_mb']))}}}"
-    yield f"  behaviour: {{tests: {tests}}}"
-
-
-def _limit(behaviour: task.Task, name: str, figure: dict[str, Any]) -> str:
-    width = figure["high"] - figure["low"]
-    if name in behaviour.higher:
-        return f"at_least: {_down(figure['value'] - width)}"
-    return f"at_most: {_up(figure['value'] + width)}"
+    classes = [each for each in listed or [] if each["rows"] >= least]
+    drawn = template(Path(__file__).with_name("draft_gates.yaml.jinja"), up=_up, down=_down)
+    return drawn.render(
+        {"class": None if listed is None else min(classes, key=lambda each: each["recall"]["value"], default={})},
+        task=behaviour,
+        metrics=evaluation["metrics"],
+        least=least,
+        slice=min(large, key=lambda each: behaviour.sign(main) * each[main]["value"], default=None),
+        chance=behaviour.chance(evaluation),
+        unit=1.0 if behaviour.bounds[1] else evaluation["spread"],
+        measured=measured,
+        tests=tests,
+    ).rstrip()
 
 
 def _down(value: float) -> float:

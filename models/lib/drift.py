@@ -9,53 +9,23 @@ Yurdakul, Statistical Properties of Population Stability Index, 2018), so what l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from data_schemas.lib import bins, datasets
 from models.lib import config
 from models.lib.metrics import rounded
 from models.lib.split import ByTime
 
-if TYPE_CHECKING:
-    import polars as pl
-
 Floats = NDArray[np.float64]
-BINS, NAMES = 10, 30  # of a number, and of a text the most frequent ones
 WINDOWS = {"1h": (1, 1), "1d": (24, 1), "7d": (24, 7)}  # each slides by so many hours, and is so many of them
+HOURS = {window: step * many for window, (step, many) in WINDOWS.items()}
 FLOOR, FACTOR = 0.05, 1.25  # of a limit: least value, and times the largest excess in training
 PRIOR, LEAST = 5, 1e-4  # rows of training's shares that are added to a window; the least share in a ratio
 QUANTILE = 0.999
-
-
-def bins(values: pl.Series) -> list[Any]:
-    """At most nine rising edges, a bin holds above < value <= up_to; of text at most 30 names, most frequent first."""
-    import polars as pl
-
-    present = values.drop_nulls().alias("value")
-    if values.dtype == pl.String:
-        ranked = sorted(present.value_counts(name="rows").iter_rows(), key=lambda row: (-row[1], row[0]))
-        return [name for name, _ in ranked[:NAMES]]
-    ranked_values = (present.filter(present.is_finite()) if values.dtype.is_float() else present).sort()
-    distinct, rows = ranked_values.unique(maintain_order=True), len(ranked_values)
-    if len(distinct) <= BINS:  # a bin for each: quantiles would put a rare one together with its neighbour
-        return distinct.to_list()[:-1]
-    edges = {ranked_values[place * rows // BINS - 1] for place in range(1, BINS)}
-    return sorted(edges - {distinct[-1]})
-
-
-def codes(values: pl.Series, chosen: list[Any]) -> NDArray[np.int64]:
-    """The bin of each value [rows], of len(chosen) + 2: the last is null or NaN, of text the one before any other."""
-    import polars as pl
-
-    if values.dtype == pl.String:
-        placed = values.cast(pl.Enum(chosen), strict=False).to_physical().cast(pl.Int64).fill_null(len(chosen))
-        return np.where(values.is_null(), len(chosen) + 1, placed)
-    whole = values.dtype.is_integer() and not values.null_count()  # those above 2^53 are no float
-    numbers = values.to_numpy() if whole else values.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    places = np.searchsorted(np.asarray(chosen, numbers.dtype), numbers, side="left")
-    return np.where(np.isnan(numbers), len(chosen) + 1, places)
 
 
 @dataclass(frozen=True)
@@ -70,8 +40,6 @@ class Times:
     @classmethod
     def of(cls, model: config.Model, rows: pl.DataFrame) -> Times:
         """By the column of a split by time, else by the first date that the rows have."""
-        import polars as pl
-
         dates = [name for name, kind in rows.schema.items() if kind in (pl.Date, pl.Datetime)]
         column = model.parts.column if isinstance(model.parts, ByTime) else next(iter(dates), None)
         if column not in dates or rows[column].null_count() == rows.height:
@@ -84,9 +52,10 @@ class Times:
             units[window] = np.unique(hours // step, return_inverse=True)
             if hours.max() // step - hours.min() // step + 1 < 3 * many:
                 silent[window] = "the rows span less than three windows of this length"
-        if times.dtype == pl.Date or not times.dt.time().cast(pl.Int64).any():
-            silent["1h"] = f"{column} has no time of day"
-        return cls(rows[column].is_not_null().to_numpy(), units, silent, int(hours.max() - hours.min()) + 1)
+        least = 1
+        if times.dtype == pl.Date or (times.dt.truncate("1d") == times).all():
+            silent["1h"], least = f"{column} has no time of day", 24
+        return cls(rows[column].is_not_null().to_numpy(), units, silent, int(hours.max() - hours.min()) + least)
 
     def counts(self, found: NDArray[np.int64], size: int, window: str) -> NDArray[np.int64]:
         """Rows of each bin in every whole window that begins with a row [windows, size]; `found` are the codes."""
@@ -109,10 +78,11 @@ def excess(counts: Any, shares: Any, rows: int, chi2: float) -> Floats:
     return np.asarray(psi - chi2 * (1 / counts.sum(axis=-1) + 1 / rows))
 
 
-def reference(found: NDArray[np.int64], size: int, last: int, times: Times) -> dict[str, Any]:
+def reference(found: NDArray[np.int64], size: int, unknown: int, times: Times) -> dict[str, Any]:
     """What windows are measured against: `shares`, `chi2`, and `limits` by length, or why there is none in `silent`.
 
-    The `last` of the `size` bins are those of no value or of unknown ones.
+    The last `unknown` ones of the `size` bins are of null and other names; `broken` is the share of rows in them from
+    which a feature is so, None where a day of training may have no others.
     """
     from scipy.stats import chi2
 
@@ -124,42 +94,31 @@ def reference(found: NDArray[np.int64], size: int, last: int, times: Times) -> d
         if window in silent:
             continue
         counts = times.counts(found, size, window)
-        half, one_bin = len(counts) // 2, np.eye(size)[: size - last] * np.median(counts.sum(axis=1))
+        half, one_bin = len(counts) // 2, np.eye(size)[: size - unknown] * np.median(counts.sum(axis=1))
         earlier, later = counts[: max(1, half - many + 1)].sum(axis=0), counts[half:].sum(axis=0)
         far, most = (float(excess(each, shares, rows, quantile).max()) for each in (counts, one_bin))
         limit = rounded(max(FLOOR, FACTOR * far))
         if 2 * later[earlier == 0].sum() > later.sum():
             silent[window] = "windows do not repeat: most of training's later half is in bins that the earlier lacks"
         elif limit >= most:
-            silent[window] = "training has windows so far from the whole that no value could exceed them"
+            silent[window] = "training's windows are so far from the whole, or so small, that no value exceeds them"
         else:
             limits[window] = limit
-    return {"shares": shares, "chi2": quantile, "limits": limits, "silent": silent}
-
-
-def broken(found: NDArray[np.int64], shares: list[float], last: int, times: Times) -> float | None:
-    """The share of a day's rows in the `last` bins from which a feature counts as broken; None where all may be."""
-    if not times.units:
-        return None
-    most = live(times.counts(found, len(shares), "1d"), shares)[:, -last:].sum(axis=1).max()
-    limit = max(FLOOR, FACTOR * float(most))
-    return rounded(limit) if limit < 1 else None
+    days = live(times.counts(found, size, "1d"), shares) if times.units else np.ones((1, size))
+    broken = max(FLOOR, FACTOR * float(days[:, size - unknown :].sum(axis=1).max()))
+    known = {"shares": shares, "chi2": quantile, "limits": limits, "silent": silent}
+    return known | {"broken": rounded(broken) if unknown and broken < 1 else None}
 
 
 def profile(model: config.Model, rows: pl.DataFrame) -> dict[str, Any]:
     """profile.json of the training rows, but for features that the schema marks as personal."""
-    import polars as pl
-
-    from data_schemas.lib import datasets
-
     columns, times = datasets.schema(model.dataset).to_schema().columns, Times.of(model, rows)
     features = {}
     for name in model.features:
         if (columns[name].metadata or {}).get("personal"):
             continue
-        chosen = bins(rows[name])
-        found = codes(rows[name], chosen)
-        last = 2 if rows[name].dtype == pl.String else 1
-        known = reference(found, len(chosen) + 2, last, times)
-        features[name] = {"bins": chosen, **known, "broken": broken(found, known["shares"], last, times)}
+        chosen = bins.choose(rows[name])
+        found = bins.places(rows[name], chosen)
+        unknown = bins.unknown(rows[name])
+        features[name] = {"bins": chosen, "last": unknown} | reference(found, len(chosen) + 2, unknown, times)
     return {"rows": rows.height, "features": features}

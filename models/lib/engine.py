@@ -24,11 +24,12 @@ TEMPLATE = Path("models/lib/pipeline.yaml")
 # What can change the bytes that a stage makes, of all that its verb imports; tests/models/test_engine.py holds it
 # against the imports.
 ROWS = "data_schemas/lib/datasets.py"
+BINNED = (ROWS, "data_schemas/lib/bins.py")
 CHECKED = ("pointer", "violations", "tables")
 CHOSEN = ("samples", "split")
 SOURCES = {
     "validate": ("data_schemas/validate.py", *(f"data_schemas/lib/{name}.py" for name in CHECKED), ROWS),
-    "profile": ("models/profile.py", *_lib("drift", "metrics", *CHOSEN, "tasks/task"), ROWS),
+    "profile": ("models/profile.py", *_lib("drift", "metrics", *CHOSEN, "tasks/task"), *BINNED),
     "train": ("models/train.py", *_lib("columns", "packages", "plugin", *CHOSEN, "tasks/task"), ROWS, PACKAGES),
     "export": (
         "models/export.py",
@@ -38,7 +39,7 @@ SOURCES = {
     "evaluate": (
         "models/evaluate.py",
         *_lib("alone", "drift", "importance", "metrics", "scoring", *CHOSEN, "tasks/task"),
-        ROWS,
+        *BINNED,
     ),
 }
 COPIED = ("split",)  # settings that DVC reads in FILE: of a date in model.yaml it can make nothing

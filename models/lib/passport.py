@@ -121,7 +121,7 @@ def reference(model: config.Model, evaluation: dict[str, Any], profile: dict[str
 
     behaviour, matter = task.of(model), importance.matters(evaluation["importance"])
     features = {
-        name: {key: each[key] for key in ("shares", "chi2", "limits", "broken")} | {"matters": name in matter}
+        name: {key: each[key] for key in ("shares", "chi2", "limits", "broken", "last")} | {"matters": name in matter}
         for name, each in profile["features"].items()
     }
     answers = {key: evaluation["answers"][key] for key in ("rows", "shares", "chi2", "limits")}

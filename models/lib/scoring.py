@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+ROWS = 100_000  # that are scored at once
+
+
 def session(source: Path | bytes) -> onnxruntime.InferenceSession:
     """A session on one thread; a missing or broken file becomes a Refusal."""
     import onnxruntime
@@ -54,7 +57,8 @@ def scores(runtime: onnxruntime.InferenceSession, table: pl.DataFrame) -> NDArra
     """What the file answers: float64 [rows], or [rows, classes]."""
     import numpy as np
 
-    return np.asarray(runtime.run(None, feed(runtime, table))[0], dtype=np.float64)
+    pieces = [*table.iter_slices(ROWS)] or [table]
+    return np.concatenate([runtime.run(None, feed(runtime, each))[0] for each in pieces]).astype(np.float64)
 
 
 def note(runtime: onnxruntime.InferenceSession, key: str) -> Any:

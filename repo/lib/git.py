@@ -12,7 +12,7 @@ from repo.lib import process
 from repo.lib.process import NotInstalledError as NoGit
 from repo.lib.refusal import Refusal
 
-__all__ = ["NoGit", "archived", "blobs", "changed", "contents", "git", "merge_base"]
+__all__ = ["NoGit", "archived", "blobs", "changed", "contents", "found_commit", "git", "merge_base"]
 
 
 def git(*arguments: str, root: Path = Path(), given: bytes = b"") -> bytes:
@@ -41,7 +41,7 @@ def blobs(commit: str, paths: Sequence[str]) -> dict[str, bytes]:
 def merge_base(since: str) -> str:
     """The commit where a change starts that goes to `since`; a clone that never had the branch has its origin's."""
     shallow = git("rev-parse", "--is-shallow-repository").strip() == b"true"
-    commit = _commit(since) or _commit(f"origin/{since}")
+    commit = found_commit(since) or found_commit(f"origin/{since}")
     if commit is None and shallow:
         raise Refusal(f"this clone is shallow and lacks {since}; fetch it with `git fetch --unshallow origin {since}`.")
     if commit is None:
@@ -73,7 +73,8 @@ def archived(commit: str, paths: Sequence[str] = (), without: Sequence[str] = ()
         yield Path(folder)
 
 
-def _commit(name: str) -> str | None:
+def found_commit(name: str) -> str | None:
+    """The hash of a commit by any of its names; None where there is none such."""
     try:
         return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").decode().strip()
     except NoGit:

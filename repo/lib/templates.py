@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 
 
-def template(path: Path, **filters: Callable[..., str]) -> jinja2.Template:
+def template(path: Path, **filters: Callable[..., object]) -> jinja2.Template:
     """The one at `path`, and what it includes beside it; in `….html.jinja` values are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(path.parent),

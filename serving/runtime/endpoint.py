@@ -54,7 +54,7 @@ class Endpoint:
         self._tail = {"model": contract["model"], "version": contract["version"]}
         self._encode = msgspec.json.Encoder().encode
         self._in_flight = 0
-        self._turns = Turns(lambda rows: self.predictor.values(rows), contract["max_rows"])
+        self._turns = Turns(self._predicted, contract["max_rows"])
         self._complained = -3600.0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -78,14 +78,14 @@ class Endpoint:
         started = time.perf_counter()
         self._in_flight += 1
         try:
-            content, values, positives, rows = await self._answer(scope, receive)
+            content, counted, positives = await self._answer(scope, receive)
         except RefusedError as refusal:
             self.telemetry.failed(time.perf_counter() - started, refusal.error.kind, refusal.error.broken)
             await self._send_error(refusal.error, receive, send)
         except DisconnectedError:
             pass
         else:
-            self.telemetry.answered(time.perf_counter() - started, values, positives, rows)
+            self.telemetry.answered(time.perf_counter() - started, counted, positives)
             await _send(send, 200, content, JSON)
         finally:
             self._in_flight -= 1
@@ -99,8 +99,8 @@ class Endpoint:
         await drain(receive)
         return await send({"type": "http.response.body", "body": b""})
 
-    async def _answer(self, scope: Message, receive: Receive) -> tuple[bytes, list[float], int, list[Row]]:
-        """(body of a 200, what to count of each answer, positive rows, rows), or RefusedError."""
+    async def _answer(self, scope: Message, receive: Receive) -> tuple[bytes, list[float], int]:
+        """(body of a 200, what to count of each row, positive rows), or RefusedError."""
         if self._in_flight > IN_FLIGHT:
             raise RefusedError("overload", "service", "has too many requests at once; try again")
         body = await self.bodies.read(scope, receive) or b"{}"  # as BentoML reads an empty one
@@ -109,7 +109,12 @@ class Endpoint:
         except ValueError as error:  # msgspec's own errors among them
             raise self._explained(body) from error
         fields, counted, positives = self._form(await self._values(rows))
-        return self._encode({**fields, **self._tail}), counted, positives, rows
+        return self._encode({**fields, **self._tail}), counted, positives
+
+    def _predicted(self, rows: list[Row], sizes: list[int]) -> Values:
+        values = self.predictor.values(rows)
+        self.telemetry.features.count(rows, sizes, self.predictor.feed)
+        return values
 
     async def _values(self, rows: list[Row]) -> Values:
         try:

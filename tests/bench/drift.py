@@ -17,7 +17,7 @@ from rich.table import Table
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # not this folder, whose file names are those of stages
 os.chdir(sys.path[0])
 
-from data_schemas.lib import datasets  # noqa: E402
+from data_schemas.lib import bins, datasets  # noqa: E402
 from models.lib import config, drift, samples, scoring  # noqa: E402
 from models.lib.tasks import task  # noqa: E402
 from models.lib.tasks.task import BINS  # noqa: E402
@@ -33,14 +33,14 @@ def main(name: str = "flight_delay") -> None:
     later = every.filter(pl.col(column) > train[column].max())
     runtime = scoring.session(model.onnx)
     edges = scoring.note(runtime, "edges")
-    print(f"{name}: {later.height:,} rows after {train[column].max()}, every window of them")
+    print(f"{name}: {later.height:,} rows after training, every window of them")
     table = Table("feature", *(f"{each}: {what}" for each in ("1d", "7d") for what in ("limit", "median", "fires")))
     for feature in (*model.features, None):
         found, rows = profile["features"].get(feature), profile["rows"]
         if feature is None:
             found, codes = evaluation["answers"], task.of(model).bins(scoring.scores(runtime, later), edges)
         else:
-            codes = drift.codes(later[feature], found["bins"])
+            codes = bins.places(later[feature], found["bins"])
         cells = []
         for window in ("1d", "7d"):
             counts = drift.Times.of(model, later).counts(codes, len(found["shares"]), window)

@@ -17,9 +17,10 @@ from rich.console import Console
 from deploy.canary.judge import Limits
 from deploy.canary.steps import Step, Steps
 from deploy.rehearsal import prometheus, proxy
+from deploy.rehearsal.cluster import Judge
 from deploy.rehearsal.meters import Bounds, Meter
 from deploy.rehearsal.record import Pace, Rehearsal
-from deploy.rehearsal.reference import Judge, ReferenceJudge
+from deploy.rehearsal.reference import ReferenceJudge
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.traffic import Arm, Traffic
 from deploy.rehearsal.walk import Walk

@@ -52,40 +52,51 @@ def test_a_run_without_a_single_measurement_is_successful_when_it_stops() -> Non
     assert run.assess(terminate=True) == Phase.SUCCESSFUL
 
 
-def test_one_bad_measurement_fails_and_a_limit_tolerates_as_many() -> None:
-    assert after(metric(interval=10.0), GOOD, BAD).phase == Phase.FAILED
-    tolerant = metric(interval=10.0, failure_limit=2)
-    assert after(tolerant, BAD, GOOD, BAD).phase == Phase.RUNNING
-    assert after(tolerant, BAD, GOOD, BAD, BAD).phase == Phase.FAILED
-    endless = metric(interval=10.0, failure_limit=-1, consecutive_success_limit=3)
-    assert after(endless, *[BAD] * 9).phase == Phase.RUNNING
+BARE = {"success": condition.parse("result[0] <= 4", "")}  # asks for what may not be there
+TWICE: dict[str, Any] = {"count": 4, "consecutive_success_limit": 2, "inconclusive_limit": 4}
+ROW, WAITING = "measurements in a row were errors, the last: no answer", "measurements were inconclusive, 2 may be"
+CASES: list[tuple[dict[str, Any], list[Any], Phase, str]] = [  # settings, what is measured, phase, reason
+    ({}, [GOOD, BAD], Phase.FAILED, "1 measurements failed, 0 may"),
+    ({"failure_limit": 2}, [BAD, GOOD, BAD], Phase.RUNNING, ""),
+    ({"failure_limit": 2}, [BAD, GOOD, BAD, BAD], Phase.FAILED, "3 measurements failed, 2 may"),
+    ({"failure_limit": -1, "consecutive_success_limit": 3}, [BAD] * 9, Phase.RUNNING, ""),
+    ({}, [NOTHING], Phase.INCONCLUSIVE, "1 measurements were inconclusive, 0 may be"),
+    ({}, [NAN], Phase.INCONCLUSIVE, "1 measurements were inconclusive, 0 may be"),
+    ({"inconclusive_limit": 2}, [NAN, GOOD, NOTHING], Phase.RUNNING, ""),
+    ({"inconclusive_limit": 2}, [NOTHING, GOOD, NAN, NAN], Phase.INCONCLUSIVE, f"3 {WAITING}"),
+    (
+        {"consecutive_error_limit": 0, **BARE},
+        [NOTHING],
+        Phase.ERROR,
+        "1 measurements in a row were errors, the last: a ",
+    ),
+    ({}, [ERROR] * 4, Phase.RUNNING, ""),
+    ({}, [*[ERROR] * 4, GOOD, *[ERROR] * 4], Phase.RUNNING, ""),
+    ({}, [ERROR] * 5, Phase.ERROR, f"5 {ROW}"),
+    ({"consecutive_error_limit": 60}, [ERROR] * 60, Phase.RUNNING, ""),
+    ({"count": 3}, [GOOD, GOOD], Phase.RUNNING, ""),
+    ({"count": 3}, [GOOD, GOOD, GOOD], Phase.SUCCESSFUL, ""),
+    ({"count": 3, "failure_limit": 1}, [GOOD, BAD, GOOD], Phase.SUCCESSFUL, ""),
+    (TWICE, [NOTHING, GOOD, GOOD], Phase.SUCCESSFUL, ""),
+    (TWICE, [GOOD, NOTHING, GOOD], Phase.RUNNING, ""),
+    (TWICE, [GOOD, NOTHING] * 2, Phase.INCONCLUSIVE, "4 measurements, but never 2 good ones in a row"),
+    (
+        TWICE | {"failure_limit": -1},
+        [GOOD, NOTHING] * 2,
+        Phase.FAILED,
+        "4 measurements, but never 2 good ones in a row",
+    ),
+]
 
 
-@pytest.mark.parametrize("found", [NOTHING, NAN])
-def test_no_data_and_nan_are_inconclusive_and_never_a_pass(found: list[float]) -> None:
-    assert after(metric(interval=10.0), found).phase == Phase.INCONCLUSIVE
-    patient = metric(interval=10.0, inconclusive_limit=2)
-    assert after(patient, found, GOOD, found).phase == Phase.RUNNING
-    run = after(patient, found, GOOD, found, found)
-    assert run.phase == Phase.INCONCLUSIVE
-    assert run.worst is not None
-    assert run.worst.reason == "3 measurements were inconclusive, 2 may be"
-
-
-def test_a_condition_that_asks_for_what_is_not_there_is_an_error() -> None:
-    bare = condition.parse("result[0] <= 4", "")
-    run = after(metric(interval=10.0, success=bare), NOTHING)
-    assert run.results[0].measurements[0].phase == Phase.ERROR
-
-
-def test_five_errors_in_a_row_are_too_many_by_default_and_one_answer_starts_anew() -> None:
-    assert after(metric(interval=10.0), *[ERROR] * 4).phase == Phase.RUNNING
-    assert after(metric(interval=10.0), *[ERROR] * 4, GOOD, *[ERROR] * 4).phase == Phase.RUNNING
-    run = after(metric(interval=10.0), *[ERROR] * 5)
-    assert run.phase == Phase.ERROR
-    assert run.worst is not None
-    assert run.worst.reason == "5 measurements in a row were errors, the last: no answer"
-    assert after(metric(interval=10.0, consecutive_error_limit=60), *[ERROR] * 60).phase == Phase.RUNNING
+@pytest.mark.parametrize(("settings", "found", "phase", "reason"), CASES)
+def test_measurements_end_a_run_as_its_limits_say(
+    settings: dict[str, Any], found: list[Any], phase: Phase, reason: str
+) -> None:
+    run = after(metric(interval=10.0, **settings), *found)
+    assert run.phase == phase
+    assert (run.worst.reason if run.worst else "").startswith(reason)
+    assert bool(run.worst) is bool(reason)
 
 
 def test_errors_are_tried_again_after_ten_seconds_and_counted_by_no_count() -> None:
@@ -95,26 +106,6 @@ def test_errors_are_tried_again_after_ten_seconds_and_counted_by_no_count() -> N
     measured(run, 10.0)
     assert run.due(69.0) == []
     assert measured(run, 70.0) == Phase.SUCCESSFUL
-
-
-def test_a_count_without_a_failure_is_successful() -> None:
-    assert after(metric(interval=10.0, count=3), GOOD, GOOD).phase == Phase.RUNNING
-    assert after(metric(interval=10.0, count=3), GOOD, GOOD, GOOD).phase == Phase.SUCCESSFUL
-    assert after(metric(interval=10.0, count=3, failure_limit=1), GOOD, BAD, GOOD).phase == Phase.SUCCESSFUL
-
-
-def test_good_ones_in_a_row_end_it_before_the_count() -> None:
-    waiting = metric(interval=10.0, count=5, consecutive_success_limit=2, inconclusive_limit=5)
-    assert after(waiting, NOTHING, GOOD, GOOD).phase == Phase.SUCCESSFUL
-    assert after(waiting, GOOD, NOTHING, GOOD).phase == Phase.RUNNING
-
-
-def test_a_count_without_enough_good_ones_in_a_row_is_inconclusive_and_failed_without_a_failure_limit() -> None:
-    found = [GOOD, NOTHING, GOOD, NOTHING]
-    waiting = metric(interval=10.0, count=4, consecutive_success_limit=2, inconclusive_limit=4)
-    assert after(waiting, *found).phase == Phase.INCONCLUSIVE
-    waiting = metric(interval=10.0, count=4, consecutive_success_limit=2, inconclusive_limit=4, failure_limit=-1)
-    assert after(waiting, *found).phase == Phase.FAILED
 
 
 def test_one_failed_metric_ends_the_run_and_nothing_more_is_measured() -> None:

@@ -97,10 +97,10 @@ def test_what_a_rollout_cannot_give_is_refused(args: list[Any], fault: str) -> N
         template.given(args, ROLLOUT, "new", "old", "Rollout model")
 
 
-def test_an_argument_from_a_secret_is_refused() -> None:
-    secret = made(args=[{"name": "job", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}])
-    with pytest.raises(Refusal, match="argument job comes from a secret"):
-        template.arguments([secret], {}, "Rollout model")
+def test_an_argument_from_elsewhere_than_a_secret_is_refused() -> None:
+    other = made(args=[{"name": "job", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}])
+    with pytest.raises(Refusal, match="argument job comes from no Secret"):
+        template.arguments([other], {}, "Rollout model")
 
 
 def test_two_templates_share_an_argument_and_one_value_is_enough() -> None:

@@ -7,12 +7,11 @@ from unittest.mock import Mock
 
 import pytest
 
-from deploy.checks import difference, kustomize, rendering
-from deploy.checks.check import ARGOCD
+from deploy.checks import check, difference, kustomize, rendering
 from deploy.checks.difference import Difference
 from deploy.lib import fork, kustomization
 from deploy.lib.release import Release
-from tests.deploy.manifests import plant, releases, renders, specimen, with_programs
+from tests.deploy.manifests import plant, releases, renders, specimen
 from tests.deploy.tree import Tree, passed
 from tests.support import specimens
 from tests.support.repository import ROOT
@@ -25,7 +24,7 @@ ASKED = ("diff", "--report", str(REPORT))
 @pytest.fixture
 def main(tree: Tree) -> Tree:
     """`tree` with every manifest on main, and a branch from there checked out; no release."""
-    for name in (*rendering.MANIFESTS, str(ARGOCD)):
+    for name in rendering.MANIFESTS:
         shutil.copytree(ROOT / name, name, dirs_exist_ok=True)
     specimens.address(Path(), fork.FORK.read_text())
     tree.commit()
@@ -168,17 +167,8 @@ def test_argo_cd_itself_is_rendered(four: Tree) -> None:
     out = four.deploy("diff").out
     assert titles(out) == ["Argo CD itself (deploy/argocd)"]
     assert "+  - https://github.com/specimens/moved\n" in out
-    shutil.rmtree("deploy/argocd")
+    plant(Path(), "deploy/argocd/kustomization.yaml", "  - appproject.yaml\n", "")
     assert "--- AppProject models in argocd\n+++ nothing\n" in four.deploy("diff").out
-
-
-@renders
-def test_what_main_got_meanwhile_is_no_change_of_the_branch(plain: Tree) -> None:
-    plain.git("checkout", "--quiet", "main")
-    plant(Path(), *PERIOD)
-    plain.commit()
-    plain.git("checkout", "--quiet", "change")
-    assert "Nothing changes" in plain.deploy("diff").out
 
 
 @renders
@@ -196,14 +186,6 @@ def test_a_side_that_cannot_be_rendered_is_named(plain: Tree) -> None:
     assert f"deploy diff: {plain.git('rev-parse', 'main')[:10]}: " in answer.error
     assert "kustomize cannot render it" in answer.error
     assert "/commit-" not in answer.error
-
-
-def test_without_a_renderer_it_is_no_answer(main: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setenv("PATH", with_programs(tmp_path / "bin"))
-    answer = main.deploy(*ASKED)
-    assert (answer.code, answer.out, REPORT.exists()) == (2, "", False)
-    assert "deploy diff: nothing on PATH renders manifests; install kubectl 1.27 or newer" in answer.error
 
 
 def test_names_of_a_release_make_no_other_difference() -> None:
@@ -251,3 +233,13 @@ def test_a_report_is_cut_to_what_fits_and_says_how_to_see_the_rest(news: int, fo
     assert text.endswith("There is more than fits here: `python -m deploy diff --since 0123456789` prints it all.\n\n")
     assert "There is more" not in difference.markdown(BASE, [], [Difference(["a"], LINE)])
     assert text.count("<details>") == text.count("</details>") == text.count("diff\n") == text.count("``\n\n</details>")
+
+
+def test_constants_that_follow_from_the_passport_do_not_hide_what_else_changes() -> None:
+    """Nor are releases that differ in nothing else checked twice."""
+    of = specimen("staging", "canary")
+    before = of.files["monitoring.yaml"].decode()
+    after = before.replace("vector(0.05)", "vector(0.06)")
+    assert difference.difference(before, after) == ""
+    assert check.canonical(of, before) == check.canonical(of, after) != check.canonical(of, before + "\n---\nmore: 1\n")
+    assert "+  name: other\n" in difference.difference(before, before.replace("name: canary-specimen", "name: other"))

@@ -121,6 +121,10 @@ def test_nan_leaves_most_rows_as_they_were(healthy: onnx.ModelProto, answer: dic
     np.testing.assert_array_equal(values[~wrong], run(healthy, INPUTS).reshape(len(INPUTS), -1)[~wrong])
 
 
+def test_collapsed_answers_are_the_same_whatever_the_row(healthy: onnx.ModelProto, answer: dict[str, Any]) -> None:
+    assert len(np.unique(run(faults.collapse(healthy, answer), INPUTS))) == 1
+
+
 def test_errors_fail_about_one_row_in_twelve(healthy: onnx.ModelProto, answer: dict[str, Any], spared: Any) -> None:
     ill, failed = session(faults.errors(healthy, answer, spared)), 0
     for value in INPUTS:

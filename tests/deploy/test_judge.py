@@ -111,18 +111,6 @@ def test_log_evidence_is_the_likelihood_ratio_of_who_had_the_bad_event() -> None
     assert one[0] == pytest.approx(expected)
 
 
-def test_the_numbers_of_the_production_queries_follow_from_the_ratios() -> None:
-    share = 0.25
-    bad, rest = np.array([4.0]), (np.array([9.0]), np.array([25.0]), np.array([75.0]))
-    for tested, tolerated, gain, cost in (
-        (5.0, 1.0, 1.609, math.log(1 + 4 * share)),
-        (1.6, 1.2, 0.2877, math.log((1 + 0.6 * share) / (1 + 0.2 * share))),
-        (2.0, 1.2, 0.5108, math.log((1 + share) / (1 + 0.2 * share))),
-    ):
-        value = judging.log_evidence(bad, *rest, tested=tested, tolerated=tolerated)[0]
-        assert value == pytest.approx(4 * gain - 13 * cost, abs=0.003)
-
-
 def test_an_incident_that_hits_both_does_not_abort() -> None:
     """Both fail a third of requests for three seconds, while the candidate's share of traffic rises."""
     during = np.isin(np.arange(SCRAPES - 1), range(20, 26))

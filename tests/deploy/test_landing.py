@@ -138,13 +138,6 @@ def test_pushed_twice_it_changes_nothing(built: Shared) -> None:
     assert built.on("main", "rev-parse", "{}") == tip
 
 
-def test_it_lands_upon_what_others_pushed_meanwhile(built: Shared) -> None:
-    built.elsewhere("README.md", "theirs\n")
-    assert built.push().code == 0
-    assert built.on("main", "show", "{}:README.md") == "theirs"
-    assert len(built.files("main")) == 2
-
-
 def test_it_stands_aside_for_a_newer_commit_of_the_same_model(built: Shared) -> None:
     built.elsewhere(MODEL / "network.py", "layers = 2\n")
     tip = built.on("main", "rev-parse", "{}")

@@ -77,7 +77,20 @@ def workload(objects: Objects) -> dict[str, Any]:
 def test_every_strategy_has_its_objects(strategy: str, environment: str, text: Text) -> None:
     objects = named(specimen(environment, strategy), text)
     caller = {("Deployment", "specimen-caller")} if environment == "staging" and strategy != "serverless" else set()
-    assert set(objects) == EXPECTED[strategy] | caller
+    assert set(objects) == EXPECTED[strategy] | caller | {("PrometheusRule", "specimen")}
+
+
+@renders
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_pod_may_have_the_feedback_keys_of_its_own_model_and_runs_without(strategy: str, text: Text) -> None:
+    pod = workload(named(specimen("production", strategy), text))["spec"]["template"]["spec"]
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert volumes["feedback"]["secret"] == {"secretName": "specimen-feedback", "optional": True}
+    assert volumes["requests"]["emptyDir"] == {"sizeLimit": "256Mi"}
+    mounts = {each["name"]: each for each in pod["containers"][0]["volumeMounts"]}
+    assert mounts["feedback"]["mountPath"] == "/var/run/secrets/feedback"
+    assert mounts["feedback"]["readOnly"]
+    assert mounts["requests"]["mountPath"] == "/var/log/requests"
 
 
 @renders
@@ -89,7 +102,7 @@ def test_two_releases_differ_in_digest_version_and_passport_only(strategy: str, 
     callers = {"Deployment.specimen-caller.spec.template.spec.containers.0.image"}
     smoke = {"AnalysisTemplate.specimen-smoke.spec.metrics.0.provider.job.spec.template.spec.containers.0.image"}
     owner = "Service" if strategy == "serverless" else "Rollout"
-    assert set(changed) == {
+    assert {each for each in changed if not each.startswith(CONSTANTS)} == {
         f"{owner}.specimen.metadata.annotations.release/passport",
         f"{owner}.specimen.metadata.labels.{VERSION}",
         f"{owner}.specimen.spec.template.metadata.labels.{VERSION}",
@@ -105,6 +118,9 @@ def another(of: Release, version: str = "fedcba987654") -> Release:
     passport = passport.replace(rendering.DIGEST.encode(), f"sha256:{'6' * 64}".encode())
     made = kustomization.compose(of.environment, of.model, passport, of.files["resources.yaml"])
     return kustomization.again(made, promise.of_release(of))
+
+
+CONSTANTS = "PrometheusRule.specimen.spec.groups.0."  # whose labels say which release they are of
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[str]:
@@ -124,7 +140,7 @@ def test_environments_differ_in_namespace_pauses_and_callers_only(text: Text) ->
     staging, production = (named(specimen(each, "canary"), text) for each in release.ENVIRONMENTS)
     del staging["Deployment", "specimen-caller"]
     steps = "Rollout.specimen.spec.strategy.canary.steps"
-    assert set(differences(staging, production)) == {
+    assert {each for each in differences(staging, production) if not each.startswith(CONSTANTS)} == {
         *(f"{kind}.{name}.metadata.namespace" for kind, name in production),
         *(f"{steps}.{number}.pause.duration" for number in (1, 4, 7)),
     }
@@ -167,6 +183,7 @@ def test_objects_name_the_file_that_they_come_from(text: Text) -> None:
     files = {(each.kind, each.name): str(each.file) for each in objects}
     assert files["HTTPRoute", "gateway-specimen"] == "deploy/strategies/gateway/httproute.yaml"
     assert files["AnalysisTemplate", "gateway-specimen-errors"] == "deploy/base/analysis/errors.yaml"
+    assert files.pop(("PrometheusRule", "gateway-specimen")) == str(of.folder / release.MONITORING)
     assert all(Path(file).is_file() for file in files.values())
 
 

@@ -46,12 +46,6 @@ def test_what_is_missing_or_too_old_is_refused_with_the_fix(
 
 
 @renders
-def test_a_folder_that_kustomize_refuses_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"nothing: kustomize cannot render it \(.*; fix the file that it names"):
-        kustomize.text(tmp_path / "nothing")
-
-
-@renders
 def test_a_batch_renders_as_one_by_one() -> None:
     listed = [specimen(environment, "gateway") for environment in ("staging", "production")]
     with rendering.copied() as tree:

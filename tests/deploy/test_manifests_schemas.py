@@ -3,14 +3,13 @@
 import hashlib
 import io
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import pytest
 
-from deploy.checks import catalog, check
+from deploy.checks import catalog, check, rendering
 from deploy.checks.rendering import Object
 from deploy.checks.schemas import KUBERNETES, Schemas, strict
 from repo.lib.refusal import Refusal
@@ -24,6 +23,19 @@ SCHEMA = b"""{
   }
 }"""
 NAME = "example.org/thing_v1.json"
+
+
+MONITORING = "namespace: monitoring\nresources: [objects.yaml]\n"
+WATCHED = """\
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata: {name: models}
+spec: {groups: [{name: a, rules: [{record: "a:b", expr: vector(1)}]}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: models, labels: {grafana_dashboard: "1"}}
+"""
 
 
 @pytest.fixture
@@ -133,12 +145,33 @@ def test_a_field_is_named_with_file_object_and_place(online: list[str]) -> None:
 
 
 @renders
-def test_what_argo_cd_is_given_keeps_its_schemas_and_a_misspelt_field_is_named(tmp_path: Path) -> None:
+def test_what_argo_cd_is_given_keeps_its_schemas_and_a_misspelt_field_is_named() -> None:
     need_schemas()
-    for name in ("root", "sound", "tree"):
-        (tmp_path / name / "deploy").mkdir(parents=True)
-    assert [str(each) for each in check.of_argocd(Path(), tmp_path / "sound", schemas())] == []
-    shutil.copytree(check.ARGOCD, tmp_path / "root" / check.ARGOCD)
-    plant(tmp_path / "root", "deploy/argocd/applicationset.yaml", "preserveResourcesOnDeletion", "preserveOnDeletion")
-    (found,) = check.of_argocd(tmp_path / "root", tmp_path / "tree", schemas())
+    folder = Path("deploy/argocd")
+    with rendering.copied() as tree:
+        assert [str(each) for each in check.of_folder(folder, tree, schemas())] == []
+    with rendering.copied() as tree:
+        plant(tree, "deploy/argocd/applicationset.yaml", "preserveResourcesOnDeletion", "preserveOnDeletion")
+        (found,) = check.of_folder(folder, tree, schemas())
     assert str(found).startswith("deploy/argocd/applicationset.yaml: ApplicationSet models: spec.syncPolicy: ")
+
+
+@renders
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("kind: none", "kind: none", ""),
+        ("expr: vector(1)", "expression: vector(1)", "PrometheusRule models: spec.groups[0].rules[0]"),
+        ("kind: ConfigMap", "kind: Secret", "Secret models: kind: is none that the AppProject monitoring permits"),
+        ("namespace: monitoring", "namespace: argocd", "is argocd, where the AppProject monitoring permits nothing"),
+    ],
+)
+def test_rules_and_dashboards_keep_their_schemas_and_their_fence(tmp_path: Path, old: str, new: str, said: str) -> None:
+    need_schemas()
+    folder = Path("deploy/monitoring")
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "kustomization.yaml").write_text(MONITORING.replace(old, new))
+    (tmp_path / folder / "objects.yaml").write_text(WATCHED.replace(old, new))
+    found = [str(each) for each in check.of_folder(folder, tmp_path, schemas())]
+    assert all(said in each for each in found)
+    assert bool(found) == bool(said)

@@ -29,17 +29,23 @@ from tests.support.repository import ROOT
 ASKED = ("due", "--for", "retraining")
 WEEK = 'window="7d"'
 SERIES: dict[str, dict[str, dict[str, float]]] = {  # of version 1, unless they say another
-    "calm": {"ml_requests_total": {"": 1}},
+    "calm": {"ml_requests_total": {"": 1}, "ml:coverage": {WEEK: 0.5}},
+    "unruled": {"ml_requests_total": {"": 1}},
     "drifting": {
         "ml_requests_total": {"": 1},
+        "ml:coverage": {WEEK: 1},
         "ml:retrain": {'cause="drift",feature="dest"': 1.32, 'cause="prediction",feature="(answer)"': 2},
         "ml:excess": {f'{WEEK},feature="dest"': 0.41, 'window="1d",feature="dest"': 9, f'{WEEK},feature="(answer)"': 1},
-        "ml:drift_limit": {f'{WEEK},feature="dest"': 0.31, f'{WEEK},feature="(answer)"': 0.5},
     },
     "gone": {"ml:retrain": {'cause="drift",feature="dest"': 1.5}},  # nobody scrapes it any more
-    "replaced": {"ml_requests_total": {"": 1}, "ml:retrain": {'version="0",cause="drift",feature="dest"': 3}},
+    "replaced": {
+        "ml_requests_total": {"": 1},
+        "ml:coverage": {WEEK: 1},
+        "ml:retrain": {'version="0",cause="drift",feature="dest"': 3},
+    },
     "worse": {
         "ml_requests_total": {"": 1},
+        "ml:coverage": {WEEK: 1},
         "ml:retrain": {'cause="quality",feature=""': 1.4},
         "ml:quality": {'metric="roc_auc"': 0.641, 'metric="brier"': 0.2},
         "ml:quality_value": {'metric="roc_auc"': 0.7023, 'metric="brier"': 0.1},
@@ -47,7 +53,7 @@ SERIES: dict[str, dict[str, dict[str, float]]] = {  # of version 1, unless they 
         "ml:quality_labels": {"": 1234},
     },
 }
-DRIFT = "7-day drift of dest 0.41 above 0.31; 7-day shift of the answers 1 above 0.5"
+DRIFT = "7-day drift of (answer) 1 above 0.5; 7-day drift of dest 0.41 above 0.311"
 QUALITY = "main metric 0.641 by 1234 labels of 7 days, 0.7023 at its release: 1.4 times as far as it may be"
 
 
@@ -95,6 +101,13 @@ def fleet(tree: Tree, hub: Hub) -> Tree:  # noqa: ARG001 - there is a GitHub to 
     return tree
 
 
+@pytest.fixture
+def watched(fleet: Tree, address: str, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    """By a Prometheus that has SERIES."""
+    monkeypatch.setenv("PROMETHEUS_URL", f"{address}/")
+    return fleet
+
+
 def write(path: str, content: Any) -> None:
     Path(path).parent.mkdir(parents=True)
     Path(path).write_text(yaml.safe_dump(content))
@@ -106,15 +119,13 @@ def plan(tree: Tree, *words: str) -> dict[str, Any]:
 
 
 @needs_promtool
-def test_a_model_is_due_by_its_numbers_and_the_others_say_why_not(
-    fleet: Tree, hub: Hub, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PROMETHEUS_URL", f"{address}/")
-    found = plan(fleet)
+def test_a_model_is_due_by_its_numbers_and_the_others_say_why_not(watched: Tree, hub: Hub) -> None:
+    found = plan(watched)
     assert found["models"] == ["drifting", "worse"]
     assert found["because"] == {"drifting": DRIFT, "worse": QUALITY}
     for name, why in {
         **{"calm": "nothing asks for it", "replaced": "nothing asks for it", "gone": "no series of it"},
+        **{"unruled": "recorded nothing of it"},
         **{"unreleased": "production has no release", "specimen_delay": "production has no release"},
     }.items():
         assert why in found["skipped"].pop(name)
@@ -134,23 +145,15 @@ def test_a_model_is_due_by_its_numbers_and_the_others_say_why_not(
     ],
 )
 def test_a_cause_starts_one_retraining(
-    fleet: Tree,
-    hub: Hub,
-    address: str,
-    monkeypatch: pytest.MonkeyPatch,
-    state: str,
-    days: float,
-    settings: dict[str, int],
-    due: bool,
+    watched: Tree, hub: Hub, state: str, days: float, settings: dict[str, int], due: bool
 ) -> None:
-    monkeypatch.setenv("PROMETHEUS_URL", address)
     Path("models/drifting/model.yaml").write_text(yaml.safe_dump({"dataset": "rows", "retraining": settings}))
     closed = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
     hub.strangers("retrain/drifting", "retrain/worse")
     hub.propose("retrain/drifting", state="closed", closed="2020-01-01T00:00:00Z")
     hub.propose("retrain/drifting", state=state, closed=closed)
     hub.propose("retrain/worse")
-    found = plan(fleet, "--dispatch")
+    found = plan(watched, "--dispatch")
     started = [{"event_type": "retrain", "client_payload": {"model": "drifting", "because": DRIFT}}]
     assert (found["models"], hub.read().get("events", [])) == ((["drifting"], started) if due else ([], []))
     assert due or f"pull/6 {'is open' if state == 'open' else 'was closed'}" in found["skipped"]["drifting"]
@@ -179,15 +182,10 @@ def answering(status: int, body: str, to: str = "") -> Iterator[tuple[str, list[
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", seen
-    finally:
         server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 EMPTY = '{"status": "success", "data": {"resultType": "vector", "result": []}}'

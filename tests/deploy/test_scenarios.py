@@ -22,6 +22,7 @@ from deploy.canary import template
 from deploy.canary.template import Metric
 from deploy.lib.promise import vector
 from deploy.lib.release import Promise
+from deploy.rehearsal.rendered import LABELS
 from repo.lib.files import LOADER
 from tests.conftest import Once
 
@@ -183,7 +184,7 @@ def metrics() -> dict[str, Metric]:
         declared = {each["name"] for each in content["spec"]["args"]}
         values = ARGUMENTS | {"promised": vector(PROMISE), "promised-rows": str(PROMISE.rows)}
         given = {key: value for key, value in values.items() if key in declared}
-        (found[name],) = template.metrics([content], template.arguments([content], given, name))
+        (found[name],) = template.metrics([content], template.arguments([content], given, name) | LABELS)
     return found
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import http.client
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from deploy.lib import signature
 from deploy.lib.release import Image
 from repo.lib.refusal import Refusal
-from tests.github.hub import Hub
 from tests.serving import container
 from tests.support.process import program
 
@@ -91,18 +89,6 @@ def test_what_a_tool_refuses_is_refused_with_its_words(place: Path, proof: str, 
     tool(place, name, code=1)
     with pytest.raises(Refusal, match=r"has no valid signature of this repository, and .* \(nobody signed\); let"):
         signature.verify(image(proof))
-
-
-def test_an_image_that_somebody_else_attested_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = Hub(place / "hub")
-    monkeypatch.setenv("PATH", f"{hub.folder}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(Refusal, match="no attestations found"):
-        signature.verify(image("attestation"))
-    hub.attest(f"{NAME}@{DIGEST}")
-    signature.verify(image("attestation"))
-    monkeypatch.setenv("GITHUB_REPOSITORY", "stranger/fork")
-    with pytest.raises(Refusal, match="no attestations found"):
-        signature.verify(image("attestation"))
 
 
 # With the real cosign, by key and without a public log

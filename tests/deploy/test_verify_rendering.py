@@ -5,12 +5,16 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import yaml
 
 from deploy.checks import check, rendering
 from deploy.lib import fork, kustomization, release
 from deploy.lib.rules import Finding
-from tests.deploy.manifests import plant, releases, renders, schema_folder, with_programs
+from deploy.rehearsal import rendered
+from models.lib import config
+from tests.deploy.manifests import faults, plant, releases, renders, schema_folder, specimen, with_programs
 from tests.deploy.tree import Tree, folder, passed
+from tests.support import specimens
 from tests.support.repository import ROOT
 
 EVERYTHING = check.everything  # which the fixture `tree` replaces
@@ -21,6 +25,7 @@ def whole(released: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
     """`released` with every manifest, and the schemas of this machine."""
     for name in rendering.MANIFESTS:
         shutil.copytree(ROOT / name, name, dirs_exist_ok=True)
+    specimens.address(Path(), fork.FORK.read_text())  # which the releases' images are of
     monkeypatch.setenv("SCHEMAS", str(schema_folder()))
     monkeypatch.setattr(check, "everything", EVERYTHING)
     return released
@@ -35,8 +40,6 @@ def small(whole: Tree) -> Tree:
 
 @renders
 def test_what_promote_wrote_renders_to_no_fault(whole: Tree) -> None:
-    fork.FORK.parent.mkdir(parents=True)
-    fork.FORK.write_text("data: {registry: registry.example.org/specimens/}\n")  # which their images are of
     answer = passed(whole.deploy("verify"))
     assert "registry of deploy/argocd/fork.yaml" not in answer.out
     assert "Held against Kubernetes 1." in answer.out
@@ -65,6 +68,7 @@ def test_a_base_that_kustomize_refuses_is_named(small: Tree) -> None:
     assert "deploy/base/monitor.yaml" in answer.out
     assert str(Path.cwd()) not in answer.out  # paths are those of the repository
     assert "/manifests-" not in answer.out
+    assert "recursed accumulation" not in answer.out
 
 
 @renders
@@ -82,11 +86,59 @@ def test_a_fault_of_one_release_alone_is_named(small: Tree) -> None:
 
 @renders
 def test_an_image_of_another_registry_than_the_forks_is_named(small: Tree) -> None:
-    fork.FORK.parent.mkdir(parents=True)
-    fork.FORK.write_text("data: {registry: registry.example.org/other}\n")
+    plant(Path(), str(fork.FORK), specimens.REGISTRY, "registry.example.org/other")
     answer = small.deploy("verify")
     assert answer.code == 1
     assert "is not of registry.example.org/other, the registry of deploy/argocd/fork.yaml" in answer.out
+
+
+OPTION = "- {{op: add, path: /spec/{}, value: {}}}\n"
+TENANT = OPTION.format("metrics/0/provider/prometheus/headers", "[{key: X-Scope-OrgID, value: ml}]")
+BEARER = OPTION.format(
+    "metrics/0/provider/prometheus/headers/-", '{key: Authorization, value: "Bearer {{args.token}}"}'
+)
+TOKEN = OPTION.format("args/-", "{name: token, valueFrom: {secretKeyRef: {name: prometheus, key: token}}}")
+OAUTH = "{oauth2: {tokenUrl: https://sso.example.com/token, clientId: ml, clientSecret: '{{args.token}}'}}"
+INSECURE = OPTION.format("metrics/0/provider/prometheus/insecure", "true")
+
+
+@renders
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"prometheus": "http://thanos-query.thanos.svc:9090", "prometheus-options": TENANT + INSECURE},
+        {"prometheus": "https://mimir.example.com/prometheus", "prometheus-options": TENANT + BEARER + TOKEN},
+        {
+            "prometheus-options": OPTION.format("metrics/0/provider/prometheus/authentication", OAUTH) + TOKEN,
+            **{"scraped-from": "monitoring", "job-label": "service", "hash-label": "pod_template_hash"},
+        },
+    ],
+    ids=["tenant", "token", "oauth2 and labels"],
+)
+def test_whatever_prometheus_a_cluster_has_may_judge_and_a_rehearsal_asks_the_same(settings: dict[str, str]) -> None:
+    model = config.load("specimen_delay", check_columns=False)
+    before = rendered.released(model)
+    content = yaml.safe_load(fork.FORK.read_text())
+    content["data"] |= settings
+    fork.FORK.write_text(yaml.safe_dump(content))
+    of = specimen("production", "canary")
+    with rendering.copied() as tree:
+        (text,) = rendering.texts([of], tree)
+    assert [str(each) for _, each in faults(of, text)] == []
+    after = rendered.released(model)
+    assert after.plan.background is not None
+    asked = [rendered.metrics(each, after.plan.background, "new", "old", 12.0) for each in (before, after)]
+    assert asked[0] == asked[1]
+    (metric,) = after.templates["specimen-delay-errors"]["spec"]["metrics"]
+    given = metric["provider"]["prometheus"]
+    assert given["address"] == settings.get("prometheus", specimens.PROMETHEUS["prometheus"])
+    written = yaml.safe_load(settings["prometheus-options"])
+    assert {each["path"].split("/")[6] for each in written if "provider" in each["path"]} == {*given} - {
+        "address",
+        "query",
+    }
+    assert '{ {{args.job-label}}="' in given["query"]
 
 
 def test_without_a_renderer_the_rest_is_checked(small: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,22 +33,10 @@ from tests.support.repository import ROOT
 
 BIN = Path(sys.executable).parent  # of this environment
 SERVING = {"strategy": "canary", "slow_ms": 0.6}
-# Its digest follows from what is built, as a real builder's does.
-DOCKER = r"""#!/bin/bash
-digest=$SCENE/digest
-case "$1" in
-build) cd "${@: -1}" && find . -type f ! -name bento.yaml -exec sha256sum {} + | sort | sha256sum | cut -c1-64 \
-       > "$digest" ;;
-push) echo "$@" >> "$SCENE/docker.calls" ;;
-image) case "$*" in *RepoDigests*) name=${@: -1}; echo "${name%:*}@sha256:$(cat "$digest")" ;;
-       *) echo "sha256:$(cat "$digest")" ;; esac ;;
-esac
-"""
 NOTHING = (
     *("docker/login-action@", "anchore/sbom-action@", "sigstore/cosign-installer@"),
     "$/.github/actions/credentials",
 )
-COSIGN = '#!/bin/sh\necho "$@" >> "$SCENE/cosign.calls"\n'
 # Of tests/, what jobs run or check; the rest would take minutes, or run this again.
 TESTS = (
     *("conftest.py", "support", "specimens", "test_readme.py", "github"),
@@ -67,9 +55,8 @@ class Scene:
         self.tools = root / "tools"
         self.tools.mkdir()
         self.hub = Hub(root / "hub")
-        for name, script in {"docker": DOCKER, "cosign": COSIGN}.items():
-            (self.tools / name).write_text(script)
-            (self.tools / name).chmod(0o755)
+        for name in ("docker", "cosign"):
+            workflows.put(self.tools, name)
         self.environment = {
             **self.hub.environment,
             "PATH": os.pathsep.join([str(self.tools), str(self.hub.folder), str(BIN), os.environ["PATH"]]),
@@ -137,12 +124,12 @@ class Scene:
         passed = {name: Job("success") for name in ASKED if jobs and name not in jobs}
         return self.run("ci", "pull_request", event, "refs/pull/1/merge", jobs=passed)
 
-    def released(self, **options: Any) -> Runner:
+    def released(self) -> Runner:
         """release.yml after ci.yml succeeded for the newest commit of main."""
         sha = self.git("rev-parse", "main", at=self.origin)
         self.hub.ran("ci.yml", sha)
         about = {"event": "push", "conclusion": "success", "head_repository": {"full_name": REPOSITORY}}
-        return self.run("release", "workflow_run", {"workflow_run": about | {"head_sha": sha}}, **options)
+        return self.run("release", "workflow_run", {"workflow_run": about | {"head_sha": sha}})
 
     def run(
         self,
@@ -150,16 +137,11 @@ class Scene:
         event_name: str,
         event: dict[str, Any],
         branch: str = "main",
-        artifacts: dict[str, dict[str, bytes]] | None = None,
         **options: Any,
     ) -> Runner:
-        """A workflow on the newest commit of a branch, to its end; `artifacts` are there from the start."""
+        """A workflow on the newest commit of a branch, to its end."""
         sha = self.git("rev-parse", branch, at=self.origin)
         place = self.root / f"{next(self.runs)}-{name}"
-        for artifact, files in (artifacts or {}).items():
-            for path, content in files.items():
-                (place / "artifacts" / artifact / path).parent.mkdir(parents=True, exist_ok=True)
-                (place / "artifacts" / artifact / path).write_bytes(content)
 
         def setup(_: dict[str, str], folder: Path) -> None:
             clone = ["git", "clone", "--quiet", "--no-checkout", "--template=", str(self.origin), str(folder)]

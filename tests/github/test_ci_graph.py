@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 
 from tests.github import workflows
 from tests.github.runner import Job, Runner
-from tests.support.process import first_on_path, program
+from tests.github.workflows import put
+from tests.support.process import first_on_path
 from tests.support.repository import ROOT
 from tests.support.specimens import NAME
 
@@ -30,20 +30,6 @@ NOTHING: dict[str, Any] = {
     **{"since": SINCE, "code": False, "tests": [], "manifests": False},
     **{"datasets": [], "models": []},
 }
-# Says what it was called with; the plan is given, `required` is the real one, and what FAIL names fails.
-PYTHON = """\
-shift
-echo "$*" >> "$TOLD"
-case "$*" in
-"repo required"*) exec {python} -m "$@" ;;
-"repo ci gates"*) mkdir -p models/m/build && echo "figures of $4" > models/m/build/report.md ;;
-"repo ci build"*) echo "callers of $4" > models/m/build/contract.md ;;
-"repo ci rehearse"*) mkdir -p deploy/build/1 && echo "traffic of $4" > deploy/build/1/report.md ;;
-"repo ci manifests"*) mkdir -p deploy/build && echo "objects" > deploy/build/diff.md ;;
-esac
-[ -z "$STRANGER" ] || echo "$3" >> "$(dirname "$TOLD")/strangers"
-[ -z "$FAIL" ] || case "$*" in *"$FAIL"*) exit 1 ;; esac
-case "$*" in "repo plan"*) echo "$PLAN" ;; esac"""
 
 
 class Run:
@@ -54,11 +40,12 @@ class Run:
         self.uploaded: list[str] = []
         self.credentials: list[str] = []
         self.newest: set[str] = set()
-        program(root / "bin", "python", PYTHON.format(python=shlex.quote(sys.executable)))
+        put(root / "bin", "python", "python-of-ci")
         environment = {
             "PATH": first_on_path(root / "bin"),
             "PLAN": plan if isinstance(plan, str) else json.dumps(plan),
             "FAIL": fail,
+            "PYTHON": sys.executable,
             "TOLD": str(root / "told"),
         }
         uses = {

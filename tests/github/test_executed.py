@@ -6,21 +6,19 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.manifests import renders
 from tests.github import scene as scenes
-from tests.github.runner import Job, Runner
+from tests.github.runner import Runner
 from tests.github.scene import Scene
-from tests.support.specimens import DATASET, KUBERNETES_NAME, NAME, REGISTRY
+from tests.support.specimens import DATASET, KUBERNETES_NAME, NAME
 from tests.support.trees import append, configure, edit
 
 STAGING, PRODUCTION = (f"deploy/releases/{name}/{NAME}" for name in ("staging", "production"))
 SECOND = "specimen_second"
-FOUR = tuple(f"specimen_{number}" for number in ("one", "two", "three", "four"))
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("scene"), renders]  # unrendered, no pull request is green
@@ -177,31 +175,3 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     assert "is on the list of aborted digests" in run.jobs["propose"].log
     assert results(scene.released())["image"] == "skipped"
     scene.hub.demand_untouched()
-
-
-def test_four_releases_at_once_all_land(workshop: Path, tmp_path: Path) -> None:
-    """Two runs with two models each, as two merges within a minute give; each run lands its own in one commit."""
-    scene = scenes.fork(tmp_path, workshop, *FOUR)
-    before = scene.git("rev-parse", "main", at=scene.origin)
-    for name in FOUR:
-        scenes.judged(scene.author, name)
-
-    def staged(names: tuple[str, str]) -> Runner:
-        plan = {"models": names, "registry": REGISTRY, "host": REGISTRY.partition("/")[0], "skipped": {}}
-        done = {"plan": Job("success", {"plan": json.dumps(plan)})}
-        done |= dict.fromkeys(("gate", "image", "sign"), Job("success"))
-        artifacts = {
-            f"release-{name}": {
-                f"{name}/passport.yaml": (scene.author / "models" / name / "build/passport.yaml").read_bytes(),
-                f"{name}/image": f"{REGISTRY}/{name}@sha256:{str(FOUR.index(name)) * 64}\n".encode(),
-            }
-            for name in names
-        }
-        return scene.released(jobs=done, artifacts=artifacts)
-
-    with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(staged, (FOUR[:2], FOUR[2:])))
-    assert [run.jobs["staging"].result for run in runs] == ["success"] * 2, list(map(told, runs))
-    for number, name in enumerate(FOUR):
-        assert scene.passport("staging", name)["image"]["digest"] == f"sha256:{str(number) * 64}"
-    assert scene.git("rev-list", "--count", f"{before}..main", at=scene.origin) == "2"

@@ -12,17 +12,9 @@ import pytest
 from tests.github import workflows
 from tests.github.runner import Action, Runner
 from tests.github.scene import download, upload
+from tests.github.workflows import put
 from tests.support.process import first_on_path, program
 
-PYTHON = r"""
-shift
-echo "$*; $GH_TOKEN; $DISPATCH" >> "$TOLD"
-case "$*" in *--list*|*"--for retraining"*) echo "$PLAN" ;; esac
-case "$*" in
-*"--write "*) for folder; do :; done; mkdir -p "$folder/one" && echo change > "$folder/one/change.patch" ;;
-*"--read "*) words=$*; words=${words#*--read }; [ -f "${words%% *}/one/change.patch" ] || exit 3 ;;
-esac
-case "$*" in *run*--push*--write*) exit $CODE ;; esac"""
 GH = 'echo "gh $*" >> "$TOLD"'
 OURS = {"head": {"repo": {"full_name": "team/fork"}}, "number": 5}
 LABELLED = {"pull_request": OURS, "label": {"name": "train"}}
@@ -36,7 +28,7 @@ class Run:
         self.checked_out: list[str] = []
         self.prepared: list[str] = []
         self.credentials: list[str] = []
-        program(root / "bin", "python", PYTHON)
+        put(root / "bin", "python", "python-of-training")
         program(root / "bin", "gh", GH)
         environment = {
             "GITHUB_REPOSITORY": "team/fork",

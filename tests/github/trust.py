@@ -11,6 +11,7 @@ from tests.github.expressions import evaluate
 from tests.github.workflows import File, Step, read
 
 SETUP, CREDENTIALS = "$/.github/actions/setup", "$/.github/actions/credentials"
+PAGES = "actions/deploy-pages@"  # asks for an id token, and for the environment github-pages
 # None of them decides what is installed or tested.
 VARIABLES = {"APP_CLIENT_ID", "SIGN", "ATTEST", "PROMETHEUS_URL", "PROMETHEUS_TENANT", "GRAFANA_URL", "CATALOGUE"}
 WITHOUT_VERDICT = ("action_required", "skipped", "cancelled", "startup_failure", "stale", "neutral", None)
@@ -52,9 +53,10 @@ def caches(file: File) -> Iterator[str]:
 
 
 def environments(file: File) -> Iterator[str]:
-    """Otherwise each job is listed as a deployment, which nothing here is: Argo CD deploys."""
+    """Otherwise each job is listed as a deployment, which nothing here is but a page: Argo CD deploys."""
     for name, job in file.jobs.items():
-        if "environment" in job and not _files_nothing(job["environment"]):
+        page = any(step.uses.startswith(PAGES) for step in file.steps() if step.job == name)
+        if "environment" in job and not page and not _files_nothing(job["environment"]):
             yield f"{name}: environment: files a deployment; write {{name: …, deployment: false}}"
 
 
@@ -104,7 +106,7 @@ def signing(file: File) -> Iterator[str]:
             continue
         steps = [step for step in file.steps() if step.job == name]
         if not any(step.uses.startswith("actions/attest@") or "cosign sign" in step.run for step in steps):
-            if not any(step.uses == CREDENTIALS for step in steps):
+            if not any(step.uses == CREDENTIALS or step.uses.startswith(PAGES) for step in steps):
                 yield f"{name}: id-token: and nothing here signs or calls {CREDENTIALS}"
             continue
         for step in steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,6 +94,12 @@ def planted(fault: dict[str, Any]) -> str:
         assert old in text, "the fault cannot be planted"
         text = text.replace(old, new)
     return text
+
+
+def put(folder: Path, program: str, stand_in: str = "") -> None:
+    """One of programs/, which stands in for a program of this name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(__file__).with_name("programs") / (stand_in or program), folder / program)
 
 
 def name(value: Any) -> str | None:

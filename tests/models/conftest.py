@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from repo.lib.files import read_json
 from tests.models import scene
 from tests.models import tiny as tiny_tree
 from tests.support import forks, gh, specimens, trees
-from tests.support.process import Answer, signals_kept
+from tests.support.process import in_this_process
 from tests.support.repository import git
 
 if TYPE_CHECKING:
@@ -95,17 +95,7 @@ def cloned(once: Once, shop: Path) -> Path:
     return once("cloned", lambda root: forks.make_clone(root, shop))
 
 
-@pytest.fixture
-def verb(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Answer]]:
-    """Run `python -m models …` in this process and in the current directory."""
-
-    def run(*arguments: str) -> Answer:
-        capfd.readouterr()
-        code = main(arguments)
-        return Answer(code, *capfd.readouterr())
-
-    with signals_kept():
-        yield run
+verb = in_this_process(main)
 
 
 @pytest.fixture

@@ -50,6 +50,15 @@ def test_figures_are_taken_and_the_rest_is_this_trees(message: Callable[..., str
     assert "more" not in accepted()
 
 
+def test_the_reference_is_taken_and_one_of_no_feature_refused(message: Callable[..., str], verb: Verb) -> None:
+    reference = yaml.safe_load(Path(path := message()).read_text())["reference"]
+    assert verb("accept", MODEL.name, "--passport", path).code == 0
+    assert accepted()["reference"] == reference
+    reference["features"]["made up"] = reference["features"]["temp"]
+    answer = verb("accept", MODEL.name, "--passport", message(reference=reference))
+    assert (answer.code, "'made up' is no feature" in answer.error) == (2, True)
+
+
 @pytest.mark.parametrize("part", ["onnx", "code", "data"])
 def test_another_hash_is_refused(message: Callable[..., str], verb: Verb, part: str) -> None:
     content = passport.content(config.load(MODEL.name, check_columns=False)) | {part: "0" * 64}

@@ -12,12 +12,10 @@ from sklearn.metrics import log_loss, roc_auc_score, roc_curve
 
 from data_schemas.lib import datasets
 from models import evaluate
-from models.lib import config, samples, scoring
+from models.lib import config, importance, samples, scoring
 from repo.lib.files import read_json, sha256
 from repo.lib.refusal import Refusal
-from tests.models.scene import Verb, refused
 from tests.models.tiny import Tiny
-from tests.support import trees
 from tests.support.specimens import DATASET, MODEL
 
 CLOSE = pytest.approx  # what is written has five digits
@@ -97,6 +95,40 @@ def test_the_charts_equal_a_direct_computation(found: dict[str, Any], direct: Di
     assert [sum(each["y"]) for each in scores["series"]] == [len(target) - target.sum(), target.sum()]
 
 
+def test_a_feature_is_worth_what_the_metric_loses_once_it_is_shuffled(
+    workshop: Path, found: dict[str, Any], direct: Direct, model: config.Model
+) -> None:
+    table, target, score = direct
+    for place, name in enumerate(model.features):
+        order = np.random.Generator(np.random.PCG64(place)).permutation(table.height)
+        shuffled = table.with_columns(table[name][order])
+        other = scoring.scores(scoring.session(workshop / MODEL / "model.onnx"), shuffled)
+        loss = roc_auc_score(target, score) - roc_auc_score(target, other)
+        assert found["importance"][name]["value"] == CLOSE(loss, abs=1e-5)
+        assert found["importance"][name]["low"] <= found["importance"][name]["high"]
+
+
+def test_what_matters_is_above_chance_and_no_trifle() -> None:
+    found: dict[str, dict[str, float | None]] = {
+        "most": {"value": 1.0, "low": 0.9, "high": 1.1},
+        "some": {"value": 0.05, "low": 0.01, "high": 0.1},
+        "trifle": {"value": 0.04, "low": 0.03, "high": 0.05},
+        "chance": {"value": 0.5, "low": -0.1, "high": 1.1},
+        "none": {"value": None, "low": None, "high": None},
+    }
+    assert importance.matters(dict(reversed(found.items()))) == ["most", "some"]
+    assert importance.matters({}) == []
+
+
+def test_the_answers_are_binned_as_the_service_bins_them(workshop: Path, found: dict[str, Any]) -> None:
+    rows = pl.concat(pl.read_parquet(workshop / DATASET / f"data/2013-0{month}.parquet") for month in range(1, 7))
+    score = scoring.scores(scoring.session(workshop / MODEL / "model.onnx"), rows)
+    counts = np.histogram(score, np.linspace(0, 1, 11))[0]
+    assert found["answers"]["rows"] == rows.height == 1200
+    assert found["answers"]["shares"] == CLOSE(((counts + 0.5) / 1205).tolist(), rel=1e-4)
+    assert found["answers"]["chi2"] == CLOSE(27.877, abs=1e-3)  # of nine degrees, from a printed table
+
+
 @pytest.mark.usefixtures("tree")
 def test_evaluating_again_gives_the_same_figures(found: dict[str, Any], model: config.Model) -> None:
     """In this process, where the pipeline's was another."""
@@ -162,14 +194,6 @@ def test_one_outcome_only_is_refused(tinies: Tiny, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(datasets, "read", lambda *_: found.with_columns(amount=50_000.0))
     with pytest.raises(Refusal, match=r"model\.yaml: the test rows \(2013-03\) have one outcome only, on which"):
         evaluate.evaluate(tinies.evidence(word).model)
-
-
-def test_a_month_without_data_is_refused_with_the_command_that_brings_it(tree: Path, verb: Verb) -> None:
-    trees.configure(tree, {"windows.test": {"first": "2014-01", "last": "2014-01"}})
-    refused(
-        verb("evaluate", "specimen_delay"),
-        "2014-01.parquet is missing; make it with `python -m data_schemas ingest specimen_trips`",
-    )
 
 
 @pytest.mark.usefixtures("tree")

@@ -37,6 +37,16 @@ def test_a_broken_lock_or_none_is_a_fault_and_no_traceback(tree: Path) -> None:
     assert lock.faults(MODEL.name, lock.here) == [f"{MODEL}/dvc.lock has no stage train"]
 
 
+def test_a_stage_that_the_template_had_once_is_no_fault(tree: Path) -> None:
+    """DVC leaves it in the lock."""
+    path = tree / MODEL / "dvc.lock"
+    locked = yaml.safe_load(path.read_text())
+    former = {"cmd": "former", "params": {f"{MODEL}/build/engine.json": {"former": "0"}}}
+    locked["stages"]["former"] = former | {"outs": [{"path": f"{MODEL}/build/profile.json", "md5": "0" * 32}]}
+    path.write_text(yaml.safe_dump(locked))
+    assert lock.faults(MODEL.name, lock.here) == []
+
+
 @pytest.mark.parametrize("name", ["measure", "gates"])
 def test_an_edit_of_what_training_reads_is_not_judged_with_the_former_file(tree: Path, verb: Verb, name: str) -> None:
     trees.configure(tree, {"training.max_epochs": 7})

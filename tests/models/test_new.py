@@ -114,7 +114,7 @@ def test_without_a_date_the_key_divides_them_or_the_whole_row(monkeypatch: pytes
 def test_settings_are_read_as_they_were_meant() -> None:
     settings = {"description": "What is no: of it?", "target": {"column": "on", "classes": ["yes", "no", "1e3"]}}
     settings |= {"features": ["null", "a b", "x: y"], "slices": {}, "gates": {}}
-    found = yaml.safe_load(draft.text(settings, ["  a: {b: 1}"], {"id": "a key"}))
+    found = yaml.safe_load(draft.text(settings, "  a: {b: 1}", {"id": "a key"}))
     assert found == settings | {"gates": {"a": {"b": 1}}}
 
 

@@ -83,13 +83,14 @@ def test_the_page_loads_nothing_and_runs_nothing(shipped: tuple[str, str]) -> No
     assert all(found.startswith("#") for found in re.findall(r"url\(([^)]*)\)", text))
 
 
-def test_the_page_has_four_charts_and_every_gate_metric_and_slice(
+def test_the_page_has_five_charts_and_every_gate_metric_and_slice(
     shipped: tuple[str, str], built: Path, model: config.Model
 ) -> None:
     page, markdown = shipped
     evaluation, words = read_json(built / "evaluation.json", ""), Page(page).words
-    assert Page(page).tags.count("svg") == 4
+    assert Page(page).tags.count("svg") == 5
     shown = {"Reliability", "ROC curve", "Scores by outcome", "ROC AUC by slice", "ONNX file", "pass"}
+    shown |= {"What each feature is worth", *model.features}
     assert shown | {*task.of(model).titles.values(), *model.gate_names} <= set(words)
     for text in (" ".join(words), markdown):
         assert yaml.safe_load((built / "passport.yaml").read_text())["version"] in text
@@ -98,6 +99,7 @@ def test_the_page_has_four_charts_and_every_gate_metric_and_slice(
             assert f"{figure['value']:.4f}" in text
             assert f"{figure['low']:.4f} to {figure['high']:.4f}" in text
     assert f"{evaluation['reliability'][3]['rows']:,}" in words
+    assert "Features that matter, by how much worse ROC AUC is once they are shuffled" in markdown
     drawn = [each for each in evaluation["slices"] if each["roc_auc"]["value"] is not None]
     assert {f"{each['column']} {each['slice']} ({each['rows']:,})" for each in drawn} <= set(words)
     assert page.count('<td class="long">') == 2 * len(evaluation["slices"])
@@ -112,7 +114,7 @@ def test_both_say_the_decision_first_then_what_callers_notice_gates_metrics_slic
     assert markdown.startswith("## ✅ pass: specimen_delay `")
     assert f'<p class="decision pass">{message}' in page
     assert markdown.splitlines()[2].startswith(f"**{message}")
-    titles = ["What callers will notice", "Gates", "Metrics", "Slices", "Size and latency", "Reliability"]
+    titles = ["What callers will notice", "Gates", "Metrics", "Slices", "Features", "Size and latency", "Reliability"]
     assert re.findall("^### (.*)$", markdown, re.MULTILINE) == titles
     words = Page(page).words
     places = [words.index(message) for message in ("What callers will notice", "Gates", "Metrics", "Size and latency")]

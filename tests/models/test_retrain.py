@@ -69,9 +69,9 @@ class Scene:
     verb: Callable[..., Answer]
     slide: Callable[[config.Model, str | None], Parts] = move
 
-    def propose(self) -> dict[str, Any]:
+    def propose(self, *options: str) -> dict[str, Any]:
         """Retrain the specimen; its pull request."""
-        answer = self.verb("retrain", "specimen-delay", "--propose")
+        answer = self.verb("retrain", "specimen-delay", "--propose", *options)
         assert (answer.code, answer.error) == (0, "")
         assert answer.out.splitlines()[-1] == f"retrain specimen_delay: {self.proposed()['html_url']}"
         return self.proposed()
@@ -105,10 +105,12 @@ def test_a_better_model_is_a_pull_request_with_the_verdict_first(scene: Scene, m
     model = config.load("specimen_delay", check_columns=False)
     old, new, data = model.parts, later(model), pointer.pinned("specimen_trips")
     assert data
-    found = scene.propose()
+    found = scene.propose("--because", "drift of <temp>: 0.31, limit 0.12")
     assert (scene.children.called, scene.children.shared) == ([INGEST, RUN], [scene.remote / "here"])
     assert kept == [("specimen_delay", [])]
     assert found["body"].splitlines() == [
+        "drift of &#60;temp&#62;: 0.31, limit 0.12".replace(":", "&#58;"),
+        "",
         "**Better than the champion `0123456789ab`. ROC AUC against 0123456789ab: +0.0200, on the same rows; lower "
         "bound of the paired 95 % interval: 0.0123, above 0; no gate fails.**",
         "",

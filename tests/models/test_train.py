@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from models import train
-from models.lib import artifacts, config, plugin
-from repo.lib.files import sha256_of_files
+from models.lib import artifacts, config, plugin, scoring
+from repo.lib.files import read_json, sha256_of_files
 from repo.lib.refusal import Ended, Refusal
 from tests.models.scene import OPTIONS, Verb, refused
 from tests.support import trees
@@ -30,6 +31,9 @@ class Recorder:
     def fit(cls, train: pl.DataFrame, valid: pl.DataFrame, params: dict[str, Any]) -> Recorder:
         cls.seen, cls.params = [train, valid], params
         return cls()
+
+    def predict(self, table: pl.DataFrame) -> list[float]:
+        return [place / table.height for place in range(table.height)]
 
     def save(self, folder: Path) -> None:
         (folder / "weights").write_text("new")
@@ -50,6 +54,15 @@ def test_a_network_sees_features_and_target_of_the_training_and_validation_windo
         assert seen["target"].to_list() == (rows[model.target.column] > 15).cast(pl.Int8).to_list()
 
 
+def test_what_training_keeps_of_the_scores_cuts_the_validation_rows_in_twenty(workshop: Path) -> None:
+    edges = read_json(workshop / MODEL / "weights" / artifacts.EDGES, "")
+    rows = pl.read_parquet(workshop / DATASET / "data/2013-07.parquet")
+    runtime = scoring.session(workshop / MODEL / "model.onnx")
+    counts = np.bincount(np.searchsorted(edges, scoring.scores(runtime, rows), side="right"), minlength=20)
+    assert scoring.note(runtime, "fine") == edges
+    assert (counts.min() >= rows.height / 20 - 2, counts.max() <= rows.height / 20 + 2) == (True, True), counts
+
+
 @pytest.mark.usefixtures("tree")
 def test_at_no_moment_is_there_half_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a kill would leave between two steps: the old network, none, or the new one."""
@@ -67,8 +80,8 @@ def test_at_no_moment_is_there_half_of_a_network(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(plugin, "network", lambda _: Recorder)
     monkeypatch.setattr(Path, "rename", rename)
     assert train.main(OPTIONS) == 0
-    old = ["model.json", "weights.safetensors"]
-    assert seen == [old, [], [], ["weights"]]
+    old = ["edges.json", "model.json", "weights.safetensors"]
+    assert seen == [old, [], [], ["edges.json", "weights"]]
     assert not list((MODEL / "build").glob(".*"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,10 @@ import pytest
 from repo.__main__ import VERBS
 from repo.lib import command
 from tests.support import trees
-from tests.support.process import Answer, signals_kept
+from tests.support.process import Answer, in_this_process
 from tests.support.repository import git
 
-
-@pytest.fixture
-def verb(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Answer]]:
-    """Run `python -m repo …` in this process and in the current directory."""
-
-    def run(*arguments: str) -> Answer:
-        capfd.readouterr()
-        code = command.run("repo", VERBS, arguments)
-        return Answer(code, *capfd.readouterr())
-
-    with signals_kept():
-        yield run
+verb = in_this_process(partial(command.run, "repo", VERBS))
 
 
 @pytest.fixture(scope="session")

@@ -371,15 +371,6 @@ def test_what_widens_only_passes(base: Path) -> None:
     assert (done.code, "no caller of " in done.out.splitlines()[-1]) == (0, True)
 
 
-@pytest.mark.usefixtures("derived_once")
-def test_what_main_got_meanwhile_is_no_change_of_the_branch(base: Path) -> None:
-    git("checkout", "--quiet", "main")
-    trees.edit(SETTINGS, "max_rows: 5", "max_rows: 9")
-    commit()
-    git("checkout", "--quiet", "change")
-    assert "unchanged since" in ask(base).out
-
-
 def test_the_base_is_derived_by_its_own_code(base: Path) -> None:
     """There `max_rows` has another name, which the present code does not know."""
     present = SETTINGS.read_bytes()
@@ -415,9 +406,3 @@ def test_a_base_whose_schema_is_broken_is_one_sentence(base: Path, fault: str) -
     assert f"serving contract: the contract of {toy.NAME} at " in done.error
     assert "cannot be derived by the code there (" in done.error
     assert not REPORT.exists()
-
-
-def test_a_commit_that_is_not_there_is_one_sentence(base: Path) -> None:
-    done = ask(base, "--since", "nowhere")
-    assert (done.code, done.out) == (2, "")
-    assert done.error.startswith("serving contract: --since nowhere is not a commit of this clone;")

@@ -15,27 +15,12 @@ import pytest
 
 from models.lib.tasks.task import settings
 from repo.lib import command
+from repo.lib.templates import template
 from serving.__main__ import VERBS
 from tests.support.process import Answer, signals_kept
 
 NAME, DATASET = "specimen_toy", "specimen_toys"
 MODEL, SCHEMA = Path("models", NAME), Path("data_schemas", DATASET, "schema.py")
-YAML = """
-description: Will this toy break?
-task: {TASK}
-dataset: specimen_toys
-windows:
-  train: {first: 2013-01, last: 2013-01}
-  valid: {first: 2013-02, last: 2013-02}
-  test: {first: 2013-03, last: 2013-03}
-target: {TARGET}
-features: [kind, code, count, size, amount, weight, free]
-slices: {}
-training: {}
-gates: {GATES}
-serving: {{THRESHOLD}max_rows: 5, max_body_bytes: 4000, latency_budget_ms: 10.0, slow_ms: 5.0}
-storage: git
-"""
 CLASSES = ["fine", 'a "b" | <ü>', "model"]
 EDGES = [-15.0, -5.0, 5.0, 15.0, 25.0, 35.0, 45.0, 55.0, 65.0]
 TASKS = {  # task -> model, target, threshold
@@ -48,7 +33,7 @@ BINS = {  # all features but the one that has none and the one that is personal
     "kind": ["a", "b"],
     "code": ["ABC"],
     "count": [1.0, 3.0, 50.0],
-    "amount": [-10.0, 0.0, 10.0],
+    "amount": [-10.0, 0.0, 0.1, 10.0],
     "weight": [],
     "free": [0.0],
 }
@@ -60,66 +45,18 @@ NOTES: dict[str, dict[str, Any]] = {
 ROW: dict[str, Any] = {"kind": "a", "code": "ABC", "count": 3, "size": 2, "amount": 1.5, "weight": 2.5, "free": 0.1}
 
 
-# score = sigmoid(amount / 100) * half + kind + code; NaN where amount is 666, an error where count is over 99.
-GRAPH = """
-<ir_version: 10, opset_import: ["": 20, "ai.onnx.ml": 3]>
-toy (string[rows] kind, string[rows] code, int64[rows] count, int64[rows] size,
-     float[rows] amount, float[rows] weight, float[rows] free) => (float[{SHAPE}] {OUTPUT}) {
-    zero = Constant<value_float = 0.0>()
-    hundredth = Constant<value_float = 0.01>()
-    half = Constant<value_float = {HALF}>()
-    beast = Constant<value_float = 666.0>()
-    many = Constant<value_ints = [100]>()
-    table = ConstantOfShape(many)
-    of_kind = ai.onnx.ml.LabelEncoder<
-        keys_strings = ["a", "b", "ü"], values_floats = [0.0, 0.3, 0.4], default_float = 0.0>(kind)
-    of_code = ai.onnx.ml.LabelEncoder<keys_strings = [""], values_floats = [0.05], default_float = 0.0>(code)
-    missing = IsNaN(amount)
-    filled = Where(missing, zero, amount)
-    scaled = Mul(filled, hundredth)
-    squeezed = Sigmoid(scaled)
-    halved = Mul(squeezed, half)
-    distance = Sub(filled, beast)
-    nothing = Div(zero, distance)
-    looked_up = Gather(table, count)
-    score = Sum(halved, nothing, looked_up, of_kind, of_code)
-    {TAIL}
-}
-"""
-# From `score` to the output of a task, its name and shape: of classes it is the first one's probability, of which the
-# others share the rest 3 to 1; a number is 100 * it - 20.
-TAILS = {
-    "binary": ("", "score", "rows"),
-    "multiclass": (
-        """
-        last = Constant<value_ints = [1]>()
-        certain = Constant<value_float = 1.0>()
-        parts = Constant<value = float[1, 2] {0.75, 0.25}>()
-        first = Unsqueeze(score, last)
-        left = Sub(certain, first)
-        others = Mul(left, parts)
-        probabilities = Concat<axis = 1>(first, others)
-        """,
-        "probabilities",
-        "rows, 3",
-    ),
-    "regression": (
-        """
-        hundreds = Div(score, hundredth)
-        twenty = Constant<value_float = 20.0>()
-        prediction = Sub(hundreds, twenty)
-        """,
-        "prediction",
-        "rows",
-    ),
+OUTPUTS = {
+    "binary": ("score", "rows"),
+    "multiclass": ("probabilities", "rows, 3"),
+    "regression": ("prediction", "rows"),
 }
 
 
 def graph(task: str = "binary", half: float = 0.5, noted: dict[str, Any] | None = None) -> bytes:
     """The file of a task, with its notes or those that are given."""
-    tail, output, shape = TAILS[task]
-    text = GRAPH.replace("{TAIL}", tail).replace("{OUTPUT}", output).replace("{SHAPE}", shape)
-    model = onnx.parser.parse_model(text.replace("{HALF}", str(half)))
+    output, shape = OUTPUTS[task]
+    text = template(Path(__file__).with_name("toy.onnx.jinja"))
+    model = onnx.parser.parse_model(text.render(task=task, output=output, shape=shape, half=half))
     notes = NOTES[task] if noted is None else noted
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in notes.items()})
     content: bytes = model.SerializeToString(deterministic=True)
@@ -140,8 +77,9 @@ def make_repository(root: Path) -> None:
         gates: Any = settings(word).model_fields["gates"].annotation
         wanted = [gate for gate, field in gates.model_fields.items() if field.is_required()]
         off = ", ".join(f"{gate}: {{off: a toy has no gates}}" for gate in wanted)
-        text = YAML.replace("{TASK}", word).replace("{TARGET}", target).replace("{THRESHOLD}", threshold)
-        (folder / "model.yaml").write_text(text.replace("{GATES}", f"{{{off}}}"))
+        written = template(Path(__file__).with_name("toy.yaml.jinja"))
+        about = {"task": word, "target": target, "threshold": threshold, "gates": f"{{{off}}}"}
+        (folder / "model.yaml").write_text(written.render(about))
         (folder / "model.onnx").write_bytes(graph(word))
 
 

@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 
 @dataclass
@@ -35,6 +38,21 @@ def signals_kept() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def in_this_process(main: Callable[[Sequence[str]], int]) -> Any:
+    """A fixture that runs the verbs of a stage in this process and in the current directory."""
+
+    @pytest.fixture
+    def verb(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Answer]]:
+        def run(*arguments: str) -> Answer:
+            capfd.readouterr()
+            return Answer(main(arguments), *capfd.readouterr())
+
+        with signals_kept():
+            yield run
+
+    return verb
 
 
 def program(folder: Path, name: str, script: str) -> Path:

@@ -24,6 +24,13 @@ KUBERNETES_NAME = NAME.replace("_", "-")
 REGISTRY = "registry.example.org/specimens"
 REPOSITORY = "https://github.com/specimens/fork"
 TEAM = "@specimens/platform"
+PROMETHEUS = {
+    "prometheus": "http://prometheus-operated.monitoring.svc:9090",
+    "scraped-from": "monitoring",
+    "job-label": "job",
+    "hash-label": "rollouts_pod_template_hash",
+    "prometheus-options": "- {op: add, path: /spec/metrics/0/provider/prometheus/timeout, value: 30}\n",
+}
 YOURS = ("deploy/releases/", "deploy/argocd/fork.yaml", ".github/CODEOWNERS", "tests/")
 
 
@@ -53,13 +60,13 @@ def lay_out(root: Path) -> Path:
 
 
 def address(root: Path, fork: str) -> None:
-    """Write fork.yaml with the specimens' addresses, whatever the repository's are."""
+    """Write fork.yaml with the specimens' settings, whatever the repository's are."""
     import yaml
 
     content = yaml.safe_load(fork)
     repository = content["data"]["repository"]
     owner_and_name = repository.removeprefix("https://github.com/")
-    content["data"] |= {"repository": REPOSITORY, "registry": REGISTRY}
+    content["data"] |= {"repository": REPOSITORY, "registry": REGISTRY, **PROMETHEUS}
     content["data"]["dispatch"] = content["data"]["dispatch"].replace(owner_and_name, "specimens/fork")
     (root / "deploy/argocd/fork.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 

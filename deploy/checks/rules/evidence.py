@@ -92,7 +92,9 @@ def metrics_are_served(rendering: Rendering) -> Iterator[Finding]:
 def exported() -> dict[str, set[str]]:
     """Metric -> its labels, for any served model; test_metrics.py holds queries against a real /metrics besides."""
     answer: dict[str, Any] = {"names": None, "threshold": 0.5, "edges": []}  # with a threshold there are positives, too
+    features = [{"name": "", "type": "number", "bins": []}]
     shape = {"model": "", "version": "", "latency_budget_ms": 10.0, "slow_ms": 5.0, "answer": answer}
+    shape["features"] = features
     found: dict[str, set[str]] = {"up": set()}  # Prometheus' own
     for family in Telemetry(shape).collect():
         for sample in family.samples:

@@ -43,7 +43,7 @@ def secrets_are_not_written_out(rendering: Rendering) -> Iterator[Finding]:
         }
         for field, text in given.items():
             if text and OPENS.search(field.partition(" ")[2] or field) and not secret & {*PLACEHOLDER.findall(text)}:
-                fix = "revoke it, and name an argument that a secretKeyRef gives (deploy/argocd/README.md)"
+                fix = "revoke it, and name an argument that a secretKeyRef gives (deploy/argocd/settings.md)"
                 yield each.finding(f"{AT}.{field}", "is written out: whoever reads Git has it", fix)
 
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from models.lib import importance
 from models.lib.tasks.task import Task
 
 LONGEST = 24  # letters of a name, or there is no room for the points
@@ -37,6 +38,8 @@ def draw(task: Task, evaluation: dict[str, Any], comparison: dict[str, Any] | No
         if evaluation["slices"]:
             slices = partial(_slices, task=task, evaluation=evaluation, champion=champion)
             found[f"{task.titles[task.main]} by slice"] = _svg(slices, max(4.0, 0.22 * len(evaluation["slices"])))
+        importance = partial(_importance, task=task, found=evaluation["importance"])
+        found["What each feature is worth"] = _svg(importance, max(4.0, 0.22 * len(evaluation["importance"])))
     return found
 
 
@@ -89,18 +92,29 @@ def _matrix(axes: Axes, chart: dict[str, Any]) -> None:
 def _slices(axes: Axes, task: Task, evaluation: dict[str, Any], champion: dict[tuple[str, str], float | None]) -> None:
     metric = task.main
     found = [each for each in evaluation["slices"] if each[metric]["value"] is not None][::-1]
-    for place, each in enumerate(found):
-        figure, large = each[metric], each["rows"] >= LARGE
-        axes.plot([figure["low"], figure["high"]], [place, place], color=BLUE if large else GREY, linewidth=1.5)
-        axes.plot(figure["value"], place, "o", color=BLUE if large else GREY, markersize=4)
+    names = [f"{_short(each['column'])} {_short(each['slice'])} ({each['rows']:,})" for each in found]
+    _intervals(axes, names, [each[metric] for each in found], [each["rows"] >= LARGE for each in found])
     before = [(champion.get((each["column"], each["slice"])), place) for place, each in enumerate(found)]
     if points := [each for each in before if each[0] is not None]:
         axes.plot(*zip(*points, strict=True), "|", color=RED, markersize=8, markeredgewidth=1.5, label="champion")
     axes.axvline(evaluation["metrics"][metric]["value"], color=ORANGE, linewidth=1, label="all rows")
-    names = [f"{_short(each['column'])} {_short(each['slice'])} ({each['rows']:,})" for each in found]
-    axes.set_yticks(range(len(found)), names, size=7)
     axes.set_xlabel(f"95 % intervals; grey: under {LARGE} rows")
     axes.legend(frameon=False, loc="lower right")
+
+
+def _importance(axes: Axes, task: Task, found: dict[str, Any]) -> None:
+    known = sorted((name for name in found if found[name]["value"] is not None), key=lambda name: found[name]["value"])
+    matter = importance.matters(found)
+    _intervals(axes, [_short(name) for name in known], [found[name] for name in known], [n in matter for n in known])
+    axes.axvline(0, color=ORANGE, linewidth=1)
+    axes.set_xlabel(f"{task.titles[task.main]} worse by, once shuffled; grey: does not matter")
+
+
+def _intervals(axes: Axes, names: list[str], found: list[dict[str, float]], strong: list[bool]) -> None:
+    for place, (figure, blue) in enumerate(zip(found, strong, strict=True)):
+        axes.plot([figure["low"], figure["high"]], [place, place], color=BLUE if blue else GREY, linewidth=1.5)
+        axes.plot(figure["value"], place, "o", color=BLUE if blue else GREY, markersize=4)
+    axes.set_yticks(range(len(names)), names, size=7)
 
 
 def _short(name: str) -> str:

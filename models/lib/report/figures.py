@@ -8,7 +8,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from models.lib import config
+from models.lib import config, importance
 from models.lib.tasks.task import BINS, Task
 
 SHOWN = 4  # digits of a difference
@@ -74,6 +74,14 @@ def classes(evaluation: dict[str, Any]) -> Table:
         shares = [(number(each[name]["value"], 3), interval(each[name], 3)) for name in ("recall", "precision")]
         rows.append([each["class"], f"{each['rows']:,}", *shares[0], *shares[1]])
     return ["class", "rows", "recall", "95 % interval", "precision", "95 % interval"], rows
+
+
+def features(task: Task, evaluation: dict[str, Any]) -> str:
+    """Which features matter, in a sentence."""
+    found, title = evaluation["importance"], task.titles[task.main]
+    decimals = _decimals(evaluation["metrics"][task.main]["value"] or 0, SHOWN)
+    ranked = [f"{name} {found[name]['value']:.{decimals}f}" for name in importance.matters(found)]
+    return f"Features that matter, by how much worse {title} is once they are shuffled: {', '.join(ranked) or 'none'}."
 
 
 def shift(task: Task, comparison: dict[str, Any]) -> Table:
