@@ -39,7 +39,8 @@ def _shifts(rows: pl.DataFrame, features: Sequence[Feature]) -> Iterator[Change]
         )
         by = DEVIATIONS * deviation * (1 if high - mean >= mean - low else -1)
         by = round(by) if rows[name].dtype.is_integer() else by
-        yield f"{name} moves by {by:+.3g}", {name: (rows[name] + by).clip(low, high)}
+        ends = (each if math.isfinite(each) else None for each in (low, high))
+        yield f"{name} moves by {by:+.3g}", {name: (rows[name] + by).clip(*ends)}
 
 
 def _categories(rows: pl.DataFrame, features: Sequence[Feature]) -> Iterator[Change]:

@@ -109,7 +109,10 @@ def write(done: Watched, found: dict[str, Series], folder: Path) -> Path:
     drift = {(labels["feature"], labels["window"]): values for labels, values in found["drift"]}
     most = {key: max(float(value) for _, value in values) for key, values in drift.items()}
     features = sorted({name for name, _ in drift}, key=lambda name: -most.get((name, "7d"), 0))
-    band = [float(found[name][0][1][-1][1]) for name in ("ml:quality_value", "ml:quality_spread") if found[name]]
+    value, spread = (
+        [float(values[-1][1]) for _, values in found[f"ml:quality_{name}"]] for name in ("value", "spread")
+    )
+    band = [value[0] - spread[0], value[0] + spread[0]] if value else []
     panels = {
         "Drift of seven days": ([(name, drift[name, "7d"]) for name in features if (name, "7d") in drift], [0, 1]),
         "Answers": ([(window, values) for (name, window), values in drift.items() if name == "(answer)"], [0, 1]),
@@ -125,13 +128,14 @@ def write(done: Watched, found: dict[str, Series], folder: Path) -> Path:
 
 
 def _lines(axes: Any, subject: tuple[Watched, list[tuple[str, list[tuple[int, str]]]], list[float]]) -> None:
-    """Lines over days; the band, middle and half width, is where nothing is to do."""
+    """Lines over days; within the band, from and to, nothing is to do."""
     done, lines, band = subject
     for name, values in lines:
         axes.plot([at / DAY for at, _ in values], [float(value) for _, value in values], label=name, linewidth=1.2)
-    if len(band) == 2:
-        axes.axhspan(band[0] - band[1], band[0] + band[1], color="grey", alpha=0.2)
+    if band:
+        axes.axhspan(*band, color="grey", alpha=0.2)
     axes.set_xlim(done.first / DAY, done.last / DAY)
     axes.xaxis_date()
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(axes.xaxis.get_major_locator()))  # type: ignore[no-untyped-call]
-    axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    if lines:
+        axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
