@@ -75,8 +75,8 @@ def drift(done: Watched, found: dict[str, Series]) -> None:
 
 
 def alerts(done: Watched) -> None:
-    rows = [[name, what, severity, when, f"{hours} h"] for name, what, severity, when, hours in done.rows()]
-    printed("Alerts", ["alert", "of", "severity", "first", "fires for"], rows)
+    heads = ["alert", "of", "severity", "first", "hours"]
+    printed("Alerts", heads, [[str(row[head]) for head in heads] for row in done.rows()])
 
 
 def asks(found: dict[str, Series]) -> None:
