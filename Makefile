@@ -11,13 +11,16 @@ READY := .venv/ready
 # The index that pip is set to, which uv does not read; certificates are the machine's, as with pip.
 INSTALL = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/pip config get global.index-url 2>/dev/null || true)}" \
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
+# Into a folder of its own: no package of the environment moves.
+APART = $(subst --python $(BIN)/python,--target $(1) --python $(BIN)/python,$(INSTALL)) --require-hashes --requirement $(2)
+LOCKS := uv development training serving mlflow mlflow-server kubeflow
 STAGES := repo data_schemas models serving deploy
 PROOF := (^|/)tests/|(^|/)test_|conftest
 
 # Where it is set every process compiles all modules again: a third of the tests' CPU time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env rehearse test test-all check ci format bench lock tensorflow clean
+.PHONY: help env rehearse test test-all check ci format bench lock mlflow mlflow-server kubeflow tensorflow clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -64,14 +67,22 @@ bench: $(READY)  ## the figures of the README, or of one PART alone, such as ret
 
 # torch stays out of the locks: its CPU build lives elsewhere for most people, so it has its own line above.
 lock: $(READY)  ## compile requirements/*.txt from pyproject.toml; UPGRADE=--upgrade takes the newest versions
-	$(foreach group,uv development training serving,$(BIN)/uv pip compile --quiet --group $(group) --python-version 3.11 \
+	$(foreach group,$(LOCKS),$(BIN)/uv pip compile --quiet --group $(group) --python-version 3.11 \
 		--generate-hashes --no-header --override requirements/without-torch.in \
-		$(if $(filter-out uv development,$(group)),--constraint requirements/development.txt) \
+		$(if $(filter-out uv development kubeflow,$(group)),--constraint requirements/development.txt) \
 		--output-file requirements/$(group).txt $(UPGRADE) &&) true
 
-tensorflow: $(READY)  ## install TensorFlow (1.3 GB) for the tests of Keras on it, apart from the environment
-	$(subst --python $(BIN)/python,--target tests/build/tensorflow --python $(BIN)/python,$(INSTALL)) --require-hashes \
-		--requirement tests/frameworks/specimen_keras/tensorflow.txt
+mlflow: $(READY)  ## install MLflow's client, for `models run` and `deploy track` where MLFLOW_TRACKING_URI is set
+	$(call APART,.venv/mlflow,requirements/mlflow.txt)
+
+kubeflow: $(READY)  ## install the client of Kubeflow Pipelines, for `models compile`
+	$(call APART,.venv/kubeflow,requirements/kubeflow.txt)
+
+mlflow-server: $(READY)  ## install MLflow's server (229 MB) for its test
+	$(call APART,tests/build/mlflow,requirements/mlflow-server.txt)
+
+tensorflow: $(READY)  ## install TensorFlow (1.3 GB) for the tests of Keras on it
+	$(call APART,tests/build/tensorflow,tests/frameworks/specimen_keras/tensorflow.txt)
 
 clean:  ## remove what verbs made; the environment stays
 	rm -rf models/*/build deploy/build data_schemas/*/build .bentoml

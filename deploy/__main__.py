@@ -68,6 +68,7 @@ VERBS = [
         ("--list", {"action": "store_true", "help": "print as JSON which images the environments run"}),
         ("--found", {"metavar": "DIR", "help": "reports of grype, one JSON file for each image and for the locks"}),
     ]),
+    Verb("track", "set the aliases of MLflow's registry to what main says that the environments have"),
     Verb("status", "show which version each environment has, since when, by which commit, and how good it is", [
         ("--html", {"nargs": "?", "const": "deploy/build/status.html", "metavar": "FILE", "help": "as one page"}),
     ]),

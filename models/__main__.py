@@ -13,6 +13,8 @@ VERBS = [
         ("model", {**MODEL[1], "nargs": "?", "help": f"{MODEL[1]['help']}; may be left out with --push"}),
         ("--check", {"action": "store_true", "help": "change nothing; fail if lock or model is older than its inputs"}),
         ("--no-train", {"action": "store_true", "help": "judge the committed model; refuse to make another"}),
+        ("--stage", {"help": "make this stage alone, by what DVC's remote has of others, and push it there"}),
+        ("--pull", {"action": "store_true", "help": "run no stage that makes a model: take what --stage pushed"}),
         ("--windows", {"metavar": "N", "type": int, "help": "train on N-1 earlier windows, too: each metric's spread"}),
         ("--push", {"metavar": "BRANCH", "help": "run what is stale on the newest commit of this branch, and push it"}),
         ("--write", {"metavar": "DIR", "help": "with --push: push nothing, leave there what would be pushed"}),
@@ -42,6 +44,11 @@ VERBS = [
         MODEL,
         ("--labels", {"required": True, "metavar": "FILE", "help": "CSV or Parquet: prediction_id, outcome"}),
         ("--log", {"required": True, "metavar": "FOLDER", "help": "the request log: gzipped JSON lines"}),
+    ]),
+    Verb("compile", "write the stages as a Kubeflow pipeline, or as a TrainJob of Kubeflow's Trainer", [
+        MODEL,
+        ("--image", {"required": True, "metavar": "REF", "help": "whose Python has the environment; it needs git"}),
+        ("--train-job", {"action": "store_true", "help": "the TrainJob of the commit that is checked out"}),
     ]),
     Verb("retrain", "take the newest data, move the windows to its end and run; propose it if it is better", [
         ("model", {**MODEL[1], "nargs": "?"}),

@@ -111,8 +111,8 @@ def made_on(model: config.Model) -> str:
     return f"committed from {line.removeprefix(NOTE)}" if line.startswith(NOTE) else "its machine is not recorded"
 
 
-def note(lock: Path) -> None:
-    """Write this machine into the first line of a lock whose model was just trained here."""
+def note(lock: Path, where: str) -> None:
+    """Write into the first line of a lock which machine trained its model."""
     lines = lock.read_text().splitlines(keepends=True)
     kept = lines[1:] if lines and lines[0].startswith(NOTE) else lines
-    write(lock, f"{NOTE}{machine()}\n" + "".join(kept))
+    write(lock, f"{NOTE}{where}\n" + "".join(kept))

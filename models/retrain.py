@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from data_schemas.lib import pointer
 from models.lib import champion, worktree
 from repo.lib import origin
-from repo.lib.change import folders
+from repo.lib.change import folders, runners
 from repo.lib.files import read_yaml
 from repo.lib.git import git
 from repo.lib.markdown import plain
@@ -80,7 +81,7 @@ def plan(name: str | None, scheduled: bool) -> dict[str, Any]:
             skipped[each] = f"{JOBS} models come before it, as many as one run takes; name it in a run of its own"
         else:
             due.append(each)
-    return {"models": due, "skipped": skipped}
+    return {"models": due, "runs_on": runners(due), "skipped": skipped}
 
 
 def here(name: str, to: str | None = None) -> int:
@@ -93,7 +94,7 @@ def here(name: str, to: str | None = None) -> int:
         )
     if not _prepare(before, to):
         return 0
-    code = worktree.run(name, *_several(before))
+    code = _run(before)
     print(f"retrain {name}: {_verdict(before.model).sentence}")
     return code
 
@@ -128,7 +129,7 @@ def _retrained(name: str, clone: Path, to: str | None, because: str) -> origin.E
     before = _state(name)
     if not _prepare(before, to):
         return None
-    worktree.run(name, *_several(before))
+    _run(before)
     worktree.keep(name)
     return _edit(before, _state(name), _verdict(before.model), because)
 
@@ -153,6 +154,16 @@ def _prepare(before: State, to: str | None) -> bool:
         print(f"retrain {name}: neither the data nor the windows have anything new: nothing to train on.")
         return False
     return True
+
+
+def _run(before: State) -> int:
+    """Here or, where its address is set, on Kubeflow, which does not try earlier windows."""
+    from models.lib.clients import kubeflow
+
+    if not os.environ.get(kubeflow.ENDPOINT):
+        return worktree.run(before.model.name, *_several(before))
+    kubeflow.run(before.model.name)
+    return worktree.run(before.model.name, "--pull")
 
 
 def _several(before: State) -> list[str]:

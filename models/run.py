@@ -12,6 +12,7 @@ from pathlib import Path
 from data_schemas.lib import datasets, pointer
 from models import reproduce
 from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, several, worktree
+from models.lib.clients import tracking
 from models.lib.report import conclusion
 from repo.lib.files import read_yaml, sha256, sha256_of_files, write
 from repo.lib.git import NoGit, git
@@ -28,50 +29,37 @@ def main(options: argparse.Namespace) -> int:
     model = config.load(options.model, check_columns=False)
     if options.check:
         return check(model)
+    if options.stage:
+        return _prepare(model, train=True) or pipeline.repro(model.folder / "dvc.yaml", shared=options.stage)
     if not options.windows:
-        return run(model, train=not options.no_train)
+        return run(model, train=not options.no_train, pull=options.pull, track=True)
     several.demand(model, options.windows)
     if (code := run(model, train=not options.no_train)) < 2 and not lock.stale(model):  # so there is a verdict
         from models import report
 
         several.measure(config.load(model.name), options.windows, reproduce.again)
         report.run(model)
+        tracking.track(f"run {model.name}", "run", model.name)
     return code
 
 
-def run(model: config.Model, train: bool = True) -> int:
+def run(model: config.Model, train: bool = True, pull: bool = False, track: bool = False) -> int:
     """0 when every gate passes, 1 when one fails or the data does, 2 when a stage refuses its work.
 
-    Without `train` it judges what the lock names, and neither makes a model nor touches the lock.
+    Without `train` it judges what the lock names, and neither makes a model nor touches the lock. With `pull` it takes
+    the model from DVC's remote, where `--stage` left it on another machine.
     """
-    git("--version")  # without it nobody could say whether the bytes are new
-    if train:
-        engine.declare(model)
-    elif faults := lock.stale(model):
-        raise Refusal(
-            f"{model.folder} is not what its sources make ({faults[0]}), and --no-train makes nothing new; "
-            f"run `python -m models run {model.name}` and commit {model.folder}."
-        )
-    engine.hash_sources(model)
-    if model.storage == "dvc" and lock.path(model).is_file():
-        _bring(model, train)
-    data, pinned = datasets.data(model.dataset), pointer.pinned(model.dataset)
-    if not data.is_dir():
-        from data_schemas import ingest
-
-        if code := ingest.main(argparse.Namespace(dataset=model.dataset, accept=False, pinned=pinned is not None)):
-            return code
-    elif pointer.measure(data) != pinned:  # DVC would rewrite the pointer to fit, silently
-        fix = f"python -m data_schemas ingest {model.dataset}"
-        raise Refusal(f"{data} is not the version that {data}.dvc pins; bring it, or see what differs, with `{fix}`.")
+    if code := _prepare(model, train):
+        return code
     before, stood = lock.path(model).read_bytes() if lock.path(model).is_file() else b"", _times(model)
     try:
-        code = pipeline.repro(model.folder / "dvc.yaml", train)
+        place = model.folder / "dvc.yaml"
+        code = pipeline.repro(place, train=False, shared="") if pull else pipeline.repro(place, train)
     finally:
         if not train and lock.path(model).read_bytes() != before:  # figures of another machine, or a stage that refused
             write(lock.path(model), before)
     if train and stood != _times(model) and not code:
-        reproduce.note(lock.path(model))
+        reproduce.note(lock.path(model), "another machine, by DVC's run cache" if pull else reproduce.machine())
     if code:
         print(f"run {model.name}: the pipeline stopped (see above); nothing after it ran.", file=sys.stderr)
         return code
@@ -93,7 +81,34 @@ def run(model: config.Model, train: bool = True) -> int:
     print(f"run {model.name}: {_reproduced(model)}")
     print(f"run {model.name}: version {record['version']}, {model.build / 'report.html'}")
     print(f"run {model.name}: {conclusion.outcome(record)}")
+    if track:
+        tracking.track(f"run {model.name}", "run", model.name)
     return 0 if record["verdict"] == "pass" else 1
+
+
+def _prepare(model: config.Model, train: bool) -> int:
+    """The pipeline, hashes of the template, bytes of the lock, data. 0, or the data's fault."""
+    git("--version")  # without it nobody could say whether the bytes are new
+    if train:
+        engine.declare(model)
+    elif faults := lock.stale(model):
+        raise Refusal(
+            f"{model.folder} is not what its sources make ({faults[0]}), and --no-train makes nothing new; "
+            f"run `python -m models run {model.name}` and commit {model.folder}."
+        )
+    engine.hash_sources(model)
+    if model.storage == "dvc" and lock.path(model).is_file():
+        _bring(model, train)
+    data, pinned = datasets.data(model.dataset), pointer.pinned(model.dataset)
+    if not data.is_dir():
+        from data_schemas import ingest
+
+        if code := ingest.main(argparse.Namespace(dataset=model.dataset, accept=False, pinned=pinned is not None)):
+            return code
+    elif pointer.measure(data) != pinned:  # DVC would rewrite the pointer to fit, silently
+        fix = f"python -m data_schemas ingest {model.dataset}"
+        raise Refusal(f"{data} is not the version that {data}.dvc pins; bring it, or see what differs, with `{fix}`.")
+    return 0
 
 
 def check(model: config.Model) -> int:

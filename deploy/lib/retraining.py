@@ -12,7 +12,7 @@ from deploy.lib.prometheus import Series, query
 from models.lib import champion
 from models.retrain import JOBS
 from repo.lib import origin, pull_request
-from repo.lib.change import folders
+from repo.lib.change import folders, runners
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
@@ -59,7 +59,7 @@ def plan() -> dict[str, Any]:
             skipped[name] = f"{JOBS} models come before it, as many as one run takes; the next run has it"
         else:
             because[name] = "; ".join(sorted(sentence(each, numbers) for each in causes))
-    return {"models": list(because), "because": because, "skipped": skipped}
+    return {"models": list(because), "because": because, "runs_on": runners(because), "skipped": skipped}
 
 
 def _of(labels: dict[str, str]) -> tuple[str, str, str]:

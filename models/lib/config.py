@@ -46,6 +46,18 @@ class Retraining(Strict):
     again_after: Annotated[int, Field(ge=1)] = 7  # days after the last proposal was closed
 
 
+class Kubeflow(Strict):
+    """What a pod gets where a pipeline or a TrainJob makes the model; GPUs and their nodes are for training alone."""
+
+    cpu: str = "2"
+    memory: str = "8Gi"
+    gpus: Annotated[int, Field(ge=0)] = 0
+    nodes: dict[str, str] = Field(default_factory=dict)  # labels of the node pool
+    retries: Annotated[int, Field(ge=0)] = 1
+    minutes: Annotated[int, Field(ge=1)] = 120  # after which it is ended
+    workers: Annotated[int, Field(ge=1)] = 1  # nodes of a TrainJob
+
+
 class Serving(Strict):
     api: Annotated[int, Field(ge=1)] = 1  # raised by one, it says that callers know of a contract that breaks requests
     # Former features: still accepted, ignored and counted, so that a canary answers what the champion answers. Taking
@@ -82,6 +94,8 @@ class Model(Strict):
     serving: SerializeAsAny[Serving]
     slo: Objectives = Objectives()
     retraining: Retraining = Retraining()
+    kubeflow: Kubeflow = Kubeflow()
+    runs_on: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None  # the runner that trains it in GitHub's jobs
     frame: Literal["polars", "pandas"] = "polars"  # the tables that network.py gets
     backend: Literal["torch", "tensorflow"] = "torch"  # of Keras, for a network.py in Keras
     storage: Literal["git", "dvc"]  # where the bytes of weights/ and model.onnx live

@@ -21,12 +21,14 @@ from models.lib.artifacts import NO_TRAIN
 from repo.lib.refusal import Refusal
 
 
-def repro(pipeline: Path, train: bool = True) -> int:
+def repro(pipeline: Path, train: bool = True, shared: str | None = None) -> int:
     """Run what changed. 0, or 1 when a stage failed, or 2 when one refused, or DVC did; all of it was printed.
 
-    Without `train` the stages that make a model refuse.
+    Without `train` the stages that make a model refuse. With `shared` this stage is made, from what other machines made
+    and DVC's remote has, and goes there; the empty stage is all of them, taken from there.
     """
-    command = [sys.executable, "-m", "models.lib.pipeline", "repro", str(pipeline)]
+    operation = ["repro", str(pipeline)] if shared is None else ["share", str(pipeline), shared]
+    command = [sys.executable, "-m", "models.lib.pipeline", *operation]
     environment = os.environ if train else {**os.environ, NO_TRAIN: "1"}
     # In a process group of its own: whatever ends this process ends the stage that DVC has started, too.
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environment) as process:
@@ -58,10 +60,13 @@ def _ask(operation: str, pipeline: str, *outs: str) -> int:
     try:
         from dvc.repo import Repo  # type: ignore[import-untyped]
 
-        logging.getLogger("dvc").setLevel(logging.CRITICAL)
+        for name in ("dvc", "dvc_data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         with Repo() as repo:
             if operation == "bring":
                 print(json.dumps(_bring(repo, pipeline, outs)))
+            elif operation == "share":
+                _share(repo, pipeline, *outs)
             else:
                 repo.reproduce([pipeline])
         return 0
@@ -94,6 +99,30 @@ def _bring(repo: Any, pipeline: str, outs: tuple[str, ...]) -> dict[str, str]:
         if not out.changed_cache():
             out.checkout()
     return {str(out): reasons.get(str(out), "the DVC remote has not got it") for out in absent if not out.exists}
+
+
+def _share(repo: Any, pipeline: str, stage: str) -> None:
+    """`dvc repro --pull` and `dvc push --run-cache`, also of outputs that persist or that Git has (`cache: false`).
+
+    The run cache takes neither (dvc/stage/cache.py, Stage.run). Nobody's former output is lost here: it is Git's.
+    """
+    from dvc.repo import lock_repo
+
+    with lock_repo(repo):  # or `reproduce` would read the stages again
+        for stage_of, out in ((each, out) for each in repo.index.stages for out in each.outs):
+            out.persist = False
+            # Rows that came from the source are looked for in the remote otherwise.
+            if stage_of.is_data_source and out.exists and out.changed_cache() and not out.workspace_status():
+                out.commit(relink=False)
+        made = repo.reproduce([f"{pipeline}:{stage}" if stage else pipeline], pull=True)
+        for each in made if stage else ():
+            repo.stage_cache.save(each)
+            for out in each.outs:
+                out.use_cache = True  # not before: DVC would let Git ignore it
+            for objects in each.get_used_objs().values():
+                repo.cloud.push(objects)
+    if stage:
+        repo.stage_cache.push(None)
 
 
 def _fetch(repo: Any, outs: list[Any]) -> dict[str, str]:
@@ -155,6 +184,6 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "repro":
+    if sys.argv[1] != "bring":
         _end_with_parent()
     sys.exit(_ask(*sys.argv[1:]))

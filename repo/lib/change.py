@@ -5,7 +5,7 @@ The rows are held against what the verbs of each stage import by tests/repo/test
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ GROUND = ("repo", "data_schemas", "models", "serving", "deploy")  # the folders 
 STAGES = ["train", "gates", "build", "rehearse"]  # of a model; each is followed by all after it
 MARKS = {"models": "model.yaml", "data_schemas": "schema.py"}  # what makes a folder one of these
 TRAIN, GATES, BUILD, REHEARSE = STAGES
+RUNNER = "ubuntu-24.04"  # of GitHub, that trains a model which names none
 
 
 class Row(NamedTuple):
@@ -43,7 +44,10 @@ ENGINE = (
     Row(("data_schemas/describe.py", "data_schemas/new.py", "data_schemas/lib/draft/")),  # no job of a change runs them
     Row(("data_schemas/",), *EVERYTHING[1:]),
     Row(tuple(f"models/{verb}.py" for verb in ("evaluate", "measure", "gates", "report", "run", "accept")), GATES),
-    Row(tuple(f"models/{verb}.py" for verb in ("drift", "retrain", "review"))),  # no job of a change runs them
+    Row(
+        tuple(f"models/{verb}.py" for verb in ("compile", "drift", "retrain", "review"))
+    ),  # no job of a change runs them
+    Row(("models/lib/clients/",), GATES),
     Row(("models/lib/report/",), GATES),
     Row(("models/lib/",), TRAIN, manifests=True),
     Row(("models/",), TRAIN),
@@ -127,7 +131,7 @@ class Change:
         if was is None or now is None:
             yield EVERYTHING
             return
-        old, new = dict(_leaves(was)), dict(_leaves(now))
+        old, new = dict(leaves(was)), dict(leaves(now))
         yield from (_row(SETTINGS, key) for key in old.keys() | new.keys() if old.get(key, ...) != new.get(key, ...))
 
     @cached_property
@@ -148,6 +152,12 @@ def dataset(model: str) -> str | None:
         return line[1]
     found = (_mapping(text) or {}).get("dataset")
     return found if isinstance(found, str) else None
+
+
+def runners(models: Iterable[str]) -> dict[str, str]:
+    """The runner of each of these models that names one (`runs_on` of model.yaml)."""
+    found = {name: re.search(r"(?m)^runs_on: +([\w.-]+)", _text(f"models/{name}/model.yaml")) for name in models}
+    return {name: line[1] for name, line in found.items() if line}
 
 
 def tested() -> list[str]:
@@ -184,9 +194,9 @@ def _mapping(content: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _leaves(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(content, dict) and content:
         for key, value in content.items():
-            yield from _leaves(value, f"{above}.{key}" if above else str(key))
+            yield from leaves(value, f"{above}.{key}" if above else str(key))
     else:
         yield above, content

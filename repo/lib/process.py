@@ -1,7 +1,9 @@
 """Other programs: what they print, or one sentence about why they failed."""
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +15,12 @@ MARK = re.compile(r"^(?:remote: )?(?:ERROR|Error|error|fatal): |^! ")  # the las
 
 class NotInstalledError(Refusal):
     """There is no such program here, which says nothing of what it would answer."""
+
+
+def apart(client: str, **more: str) -> dict[str, str]:
+    """The environment of a Python that finds first what `make <client>` installed into a folder of its own."""
+    path = os.pathsep.join(filter(None, [str(Path(sys.prefix, client)), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, **more}
 
 
 def run(

@@ -74,12 +74,14 @@ def test_the_label_trains_its_branch_without_a_token_and_pushes_by_mains_own_ver
     workflow: Callable[..., Run], code: int
 ) -> None:
     run = workflow("train", {"event_name": "pull_request", "head_ref": "work", "event": LABELLED}, code=code)
-    trained, *pushed, unlabelled = run.called
+    planned, trained, *pushed, unlabelled = run.called
+    assert planned == "repo plan; ; "
     assert trained == "models run --push work --write trained; ; ", "a token was there"
     assert pushed == ([] if code else ["models run --push work --read trained; own; ci.yml"])
     assert unlabelled == "gh api --method DELETE repos/team/fork/issues/5/labels/train"
-    assert run.checked_out == ["work", "main"]
-    assert run.results == {"train": "failure" if code else "success", "push": "success"}, run.jobs["push"].log
+    assert run.checked_out == ["work", "work", "main"]
+    results = {"plan": "success", "train": "failure" if code else "success", "push": "success"}
+    assert run.results == results, run.jobs["push"].log
 
 
 @pytest.mark.parametrize("other", ["label", "repository"])
@@ -87,7 +89,7 @@ def test_nothing_else_trains(workflow: Callable[..., Run], other: str) -> None:
     stranger = {"pull_request": OURS | {"head": {"repo": {"full_name": "stranger/fork"}}}}
     event = LABELLED | ({"label": {"name": "bug"}} if other == "label" else stranger)
     run = workflow("train", {"event_name": "pull_request", "head_ref": "work", "event": event})
-    assert (run.results, run.called) == ({"train": "skipped", "push": "skipped"}, [])
+    assert (run.results, run.called) == (dict.fromkeys(("plan", "train", "push"), "skipped"), [])
 
 
 @pytest.mark.parametrize(("model", "called"), [("", "models run"), ("one", "models run one")])
@@ -95,10 +97,11 @@ def test_it_is_started_by_hand_on_a_branch(workflow: Callable[..., Run], model: 
     event = {"inputs": {"model": model}}
     run = workflow("train", {"event_name": "workflow_dispatch", "ref_name": "work", "event": event})
     assert run.called == [
+        "repo plan; ; ",
         f"{called} --push work --write trained; ; ",
         "models run --push work --read trained; own; ci.yml",
     ]
-    assert run.checked_out == ["work", "main"]
+    assert run.checked_out == ["work", "work", "main"]
 
 
 @pytest.mark.parametrize(

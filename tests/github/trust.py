@@ -14,6 +14,7 @@ SETUP, CREDENTIALS = "$/.github/actions/setup", "$/.github/actions/credentials"
 PAGES = "actions/deploy-pages@"  # asks for an id token, and for the environment github-pages
 # None of them decides what is installed or tested.
 VARIABLES = {"APP_CLIENT_ID", "SIGN", "ATTEST", "PROMETHEUS_URL", "PROMETHEUS_TENANT", "GRAFANA_URL", "CATALOGUE"}
+VARIABLES |= {"MLFLOW_TRACKING_URI", "KF_PIPELINES_ENDPOINT", "KUBEFLOW_IMAGE"}
 WITHOUT_VERDICT = ("action_required", "skipped", "cancelled", "startup_failure", "stale", "neutral", None)
 OLD_WAYS = {
     r"gh pr (list|edit|close|view)": "finds pull requests by a branch's name alone, those of strangers' forks too",

@@ -115,7 +115,7 @@ def test_the_lock_says_on_which_machine_it_was_trained(tmp_path: Path, monkeypat
     lock.write_text("schema: '2.0'\nstages: {}\n")
     for library in ("glibc 2.36", "glibc 2.41"):
         monkeypatch.setattr("models.reproduce.platform.libc_ver", lambda library=library: tuple(library.split()))
-        reproduce.note(lock)
+        reproduce.note(lock, reproduce.machine())
         first, *others = lock.read_text().splitlines()
         assert first.startswith("# trained on ")
         assert f", {library}, torch 2." in first

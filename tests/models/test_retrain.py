@@ -254,12 +254,14 @@ def listed(verb: Callable[..., Answer], *arguments: str) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("remote")
 def test_the_list_is_what_a_matrix_takes(verb: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert listed(verb) == {"models": ["specimen_delay", "specimen_tip"], "skipped": {}}
-    assert listed(verb, "specimen-tip") == {"models": ["specimen_tip"], "skipped": {}}
+    trees.append("models/specimen_tip/model.yaml", "runs_on: gpu-large\n")
+    runs_on = {"specimen_tip": "gpu-large"}
+    assert listed(verb) == {"models": ["specimen_delay", "specimen_tip"], "runs_on": runs_on, "skipped": {}}
+    assert listed(verb, "specimen-tip") == {"models": ["specimen_tip"], "runs_on": runs_on, "skipped": {}}
     write(champion.passport_path("specimen_tip"), yaml.safe_dump({"version": "0123456789ab", "content": {"onnx": "0"}}))
     found = listed(verb, "--scheduled")
     reason = "production has no release of it, so nothing that runs has aged"
-    assert found == {"models": ["specimen_tip"], "skipped": {"specimen_delay": reason}}
+    assert found == {"models": ["specimen_tip"], "runs_on": runs_on, "skipped": {"specimen_delay": reason}}
     assert listed(verb, "--scheduled", "specimen_delay")["models"] == []
     monkeypatch.setattr(retrain, "JOBS", 1)
     assert listed(verb)["skipped"] == {
@@ -291,7 +293,7 @@ def test_the_list_needs_nothing_but_pyyaml() -> None:
     command = [sys.executable, "-c", script, "retrain", "--list", "--scheduled"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert set(json.loads(done.stdout)) == {"models", "skipped"}
+    assert set(json.loads(done.stdout)) == {"models", "runs_on", "skipped"}
 
 
 @pytest.mark.slow

@@ -174,6 +174,23 @@ def test_a_gate_that_fails_ends_the_run_with_1_after_its_report(tree: Path, stag
 
 
 @pytest.mark.usefixtures("stages")
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_verdict_is_the_same_where_mlflow_does_not_answer(
+    tree: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    if code:
+        trees.edit(tree / BUILD / "passport.yaml", "\nverdict: pass", "\nverdict: fail")
+        (tree / BUILD / "judged").write_text(run_verb.judged_from(config.load("specimen_delay")))
+    plain = verb("run", "specimen_delay")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    told = verb("run", "specimen_delay")
+    assert (plain.code, told.code, told.error) == (code, code, "")
+    line = told.out.removeprefix(plain.out)
+    assert line.startswith("run specimen_delay: not logged to MLflow: URLError: ")
+    assert line.count("\n") == 1
+
+
+@pytest.mark.usefixtures("stages")
 def test_the_run_says_whether_it_reproduced_the_committed_bytes(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def printed() -> str:
         run_verb.run(config.load("specimen_delay"))

@@ -43,7 +43,17 @@ def plan(verb: Callable[..., Answer]) -> Callable[..., dict[str, Any]]:
         answer = verb("plan", *arguments)
         assert (answer.code, answer.error, answer.out.count("\n")) == (0, "", 1)
         found: dict[str, Any] = json.loads(answer.out)
-        assert list(found) == ["since", "changed", "datasets", "models", "code", "tests", "manifests", "nothing"]
+        assert list(found) == [
+            "since",
+            "changed",
+            "datasets",
+            "models",
+            "runner",
+            "code",
+            "tests",
+            "manifests",
+            "nothing",
+        ]
         return found
 
     return ask

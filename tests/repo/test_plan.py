@@ -120,10 +120,17 @@ def test_a_deletion_counts(plan: Plan, path: Path, first: list[str], second: lis
 
 def test_no_change_needs_nothing_and_a_document_the_checks_alone(plan: Plan) -> None:
     nothing = {"changed": 0, "datasets": [], "models": [], "code": False, "tests": [], "manifests": False}
-    nothing |= {"since": git("rev-parse", "main"), "nothing": True}
+    nothing |= {"since": git("rev-parse", "main"), "nothing": True, "runner": "ubuntu-24.04"}
     assert plan() == nothing
     trees.append("README.md")
     assert plan() == nothing | {"changed": 1, "code": True, "nothing": False}
+
+
+def test_the_runner_is_that_of_a_model_that_is_trained_again(plan: Plan) -> None:
+    trees.append(SECOND / "model.yaml", "runs_on: gpu-large  # of ours\n")
+    assert plan()["runner"] == "ubuntu-24.04", "nothing has to be trained"
+    trees.append(SECOND / "network.py")
+    assert plan()["runner"] == "gpu-large"
 
 
 def test_a_rename_counts_on_both_sides(plan: Plan) -> None:
