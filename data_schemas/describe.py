@@ -29,7 +29,8 @@ def main(options: argparse.Namespace) -> int:
         table.add_row(name, column["unit"] or "", str(len(bars)), f"{shares[-1]:.1%}", bars)
     console = Console()
     console.print(table)
-    console.print(f"{dataset}: {profile['rows']:,} rows, {' to '.join(dict.fromkeys((parts[0], parts[-1])))}.")
+    months = "one table" if parts == [datasets.WHOLE] else " to ".join(dict.fromkeys((parts[0], parts[-1])))
+    console.print(f"{dataset}: {profile['rows']:,} rows, {months}.")
     console.print(Text(f"profile: {output}", style="dim"), soft_wrap=True)
     return 0
 

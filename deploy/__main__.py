@@ -22,7 +22,7 @@ VERBS = [
     Verb("watch", "pass a month of data through a model, and see which alerts fire: 0 none, 1 one that asks for work", [
         MODEL,
         ("--month", {"metavar": "YYYY-MM", "help": "of the data (default: the newest)"}),
-        ("--fault", {"choices": DRIFTS, "help": "plant this fault on the month's second day, which its alert must tell"}),
+        ("--fault", {"choices": DRIFTS, "help": "planted from the second day on; its alert must tell"}),
         ("--once", {"action": "store_true", "help": "end with the verdict, without keeping Prometheus up"}),
         ("--report", {"metavar": "DIR", "help": "where it goes (default: a new folder of deploy/build/watched/)"}),
     ]),

@@ -21,6 +21,7 @@ from data_schemas.lib import datasets
 from deploy.lib import monitoring, release
 from deploy.rehearsal import bentos, faults, ill_rows, prometheus, replay, watched
 from deploy.rehearsal.past import STEP, Past
+from deploy.rehearsal.replay import DAY
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.watched import Watched
 from models.lib import config, importance, samples
@@ -29,9 +30,14 @@ from repo.lib.command import working
 from repo.lib.files import read_json, read_yaml
 from repo.lib.refusal import Refusal
 
-BEFORE = 9 * replay.DAY  # a window of seven days, and a day until outcomes are known, are full when the month begins
-CHUNK = 5 * replay.DAY  # between two looks of the rules
-FOR_LONG = {"collapse": 400 * replay.DAY, "slow": replay.DAY}  # a slow answer takes real time
+FOLDER = Path("deploy/build/watched")
+BEFORE = 9 * DAY  # windows of seven days, and a day until outcomes are known, are full when the month begins
+CHUNK = 5 * DAY  # between two looks of the rules
+# Planted in the model: kind, seconds, in words. Slow answers take real time.
+MODELS = {
+    "collapse": ("collapse", 400 * DAY, "all answers are the same"),
+    "slow": ("latency", DAY, "answers are slow for a day"),
+}
 
 
 def main(options: argparse.Namespace) -> int:
@@ -39,14 +45,12 @@ def main(options: argparse.Namespace) -> int:
         raise Refusal("prometheus is not on PATH; install it with `apt-get install prometheus`.")
     model = config.load(options.model)
     with Screen() as screen, tempfile.TemporaryDirectory(prefix="watch-") as temporary:
-        rows, first, last, note = _month(model, options.month)
-        if note:
-            screen.say(note)
+        rows, first, last = _month(model, options.month, screen)
         past, done = watch(model, rows, first, last, options.fault, Path(temporary), screen)
         with past.running() as address:
-            report = watched.write(done, address, Path(options.report) if options.report else None)
-            code, lines = done.verdict()
-            for line in [*lines, f"report: {report}"]:
+            folder = Path(options.report or FOLDER / f"{model.name}-{options.fault or 'as-it-is'}")
+            report, (code, lines) = watched.write(done, watched.ask(done, address), folder), done.verdict()
+            for line in [f"report: {report}", *lines]:
                 screen.say(line)
             if not options.once:
                 screen.say(f"Prometheus: {address}; Ctrl-C stops it")
@@ -62,60 +66,59 @@ def watch(
 
     Servers are stopped when this returns; the blocks are in `folder`.
     """
-    path = model.build / "passport.yaml"
-    bento, passport = bentos.candidate(model), release.parse_passport(path.read_bytes(), path)
+    path, bento = model.build / "passport.yaml", bentos.candidate(model)
+    passport = release.parse_passport(path.read_bytes(), path)
     if passport.reference is None:
         raise Refusal(f"{path}: reference is missing; make it with `python -m models run {model.name}`.")
     constants = monitoring.group("production", passport, passport.reference)
     past = Past([constants, *read_yaml(monitoring.RULES, "restore it")["spec"]["groups"]], folder / "past")
     done = Watched(model.name, bento.version, fault, first, last, past.alerts)
-    pods, choose = [bento.folder], lambda _: 0
-    if fault in FOR_LONG:
-        kind, until = {"collapse": "collapse", "slow": "latency"}[fault], done.begin + FOR_LONG[fault]
+    served, ill_until = [bento.folder], done.begin
+    if fault in MODELS:
+        kind, seconds, done.planted = MODELS[fault]
+        ill_until += seconds
         with working("planting the fault"):
-            pods.append(faults.plant(kind, bento.folder, folder / "ill", model.serving.latency_budget_ms / 2))
-        choose = lambda end: int(done.begin < end <= until)
-        done.planted = {"collapse": "all answers are the same", "slow": "answers are slow, for a day"}[fault]
+            served.append(faults.plant(kind, bento.folder, folder / "ill", model.serving.latency_budget_ms / 2))
     elif fault:
         ill = rows.filter(pl.col("at") >= done.begin)
         done.planted, changed = ill_rows.plant(fault, ill, _features(model, bento), model.target.column)
         rows = pl.concat([rows.filter(pl.col("at") < done.begin), ill.with_columns(**changed)], how="vertical_relaxed")
     screen.say(f"{done.title}: {rows.height:,} rows")
-    slots, begin, file = replay.slots(model, rows), first - BEFORE, folder / "record.txt"
-    with replay.serving(pods, folder, model.name) as running:
-        recorder = replay.Recorder(running, past.names, model.name, model.serving.max_rows, choose)
-        for start in range(begin, last, CHUNK):
-            end = min(start + CHUNK, last)
+    slots, start, file = replay.slots(model, rows), first - BEFORE, folder / "record.txt"
+    with replay.serving(served, folder, model.name) as pods:
+        most, ill_from = model.serving.max_rows, done.begin
+        recorder = replay.Recorder(pods, past.names, model.name, most, lambda end: int(ill_from < end <= ill_until))
+        for end in [*range(start + CHUNK, last, CHUNK), last]:
             with file.open("w") as text:
                 asyncio.run(recorder.record(slots, start, end, text))
             past.add(file)
-            past.judge(start + STEP if start > begin else start, end)
-            done.at, done.requests, done.refused = end, recorder.requests, recorder.refused
+            past.judge(start + STEP, end)
+            start, done.at, done.requests, done.refused = end, end, recorder.requests, recorder.refused
             screen.draw(done.table, done.line)
     return past, done
 
 
-def _month(model: config.Model, month: str | None) -> tuple[pl.DataFrame, int, int, str]:
-    """Timed rows up to the month's end, when it begins and ends in Unix seconds, and what people should know of them."""
+def _month(model: config.Model, month: str | None, screen: Screen) -> tuple[pl.DataFrame, int, int]:
+    """Timed rows up to the month's end, and when it begins and ends in Unix seconds."""
     table, unit = datasets.read_all(model.dataset), UNITS["month"]
-    if (column := replay.time_column(model, table)) is None:
-        table, newest = samples.rows(model, "test"), datetime.now(UTC).date()
-        note = f"The rows have no date: the {table.height:,} of test are spread over the time in their order."
-    else:
-        newest, note = table[column].max(), ""
+    column = replay.time_column(model, table)
+    newest: Any = table[column].max() if column else datetime.now(UTC)
+    if not column:
+        table = samples.rows(model, "test")
+        screen.say(f"The rows have no date: the {table.height:,} of test are spread over the time, in their order.")
     number = unit.read(month) if month else unit.number(newest)
     if number is None:
         raise Refusal(f"--month {month} is not a month; write it as {unit.name(unit.number(newest))}.")
     first, last = (calendar.timegm(unit.first(each).timetuple()) for each in (number, number + 1))
     rows = replay.timed(model, table, first - BEFORE, last)
-    if not rows.height or rows["at"].max() < first:
-        raise Refusal(f"--month {month}: {model.dataset} has no rows of it; choose a month that it has.")
-    return rows, first, last, note
+    if rows.filter(pl.col("at") >= first).is_empty():
+        raise Refusal(f"--month {month}: {model.dataset} has no rows of it; the newest month is {newest:%Y-%m}.")
+    return rows, first, last
 
 
 def _features(model: config.Model, bento: bentos.Bento) -> list[dict[str, Any]]:
     """Of contract.json, those that matter most first, but for personal ones."""
     worth = read_json(model.build / "evaluation.json", f"python -m models run {model.name}")["importance"]
-    order = importance.matters(worth)
+    order = {name: place for place, name in enumerate(importance.matters(worth))}
     features = [each for each in bento.contract["features"] if not each.get("personal")]
-    return sorted(features, key=lambda each: order.index(each["name"]) if each["name"] in order else len(order))
+    return sorted(features, key=lambda each: order.get(each["name"], len(order)))

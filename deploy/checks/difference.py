@@ -107,7 +107,7 @@ def objects(text: str) -> dict[str, str]:
         content = yaml.load(clean, Loader=LOADER) or {}  # noqa: S506 - both are safe loaders
         metadata = content.get("metadata") or {}
         place = f" in {metadata['namespace']}" if "namespace" in metadata else ""
-        found[f"{content.get('kind')} {metadata.get('name')}{place}"] = clean
+        found[f"{content.get('kind')} {metadata.get('name')}{place}"] = rendering.CONSTANTS.sub("\n", clean)
     return found
 
 

@@ -35,8 +35,7 @@ def query(text: str) -> list[Series]:
             result = json.loads(response.read(LARGEST))["data"]["result"]
         return [(dict(each["metric"]), float(each["value"][1])) for each in result]
     except HTTPError as error:
-        fix = "check PROMETHEUS_URL, its token and its tenant"
-        raise Refusal(f"Prometheus at {host} refused a query with status {error.code}; {fix}.") from None
+        raise Refusal(f"Prometheus at {host} answers with status {error.code}; check its token and tenant.") from None
     except (OSError, HTTPException) as error:
         why = getattr(error, "reason", None) or type(error).__name__
         raise Refusal(f"Prometheus at {host} does not answer ({why}); check PROMETHEUS_URL and its network.") from None

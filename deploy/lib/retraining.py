@@ -37,9 +37,8 @@ FIGURES = {  # behind the causes
 def plan() -> dict[str, Any]:
     """The models to train, why, in a sentence each, and why not the others."""
     asking = query(now("ml:retrain"))
-    scraped, ruled = (
-        {_of(labels)[0] for labels, _ in query(now(name))} for name in ("ml_requests_total", "ml:coverage")
-    )
+    seen = (query(now(name)) for name in ("ml_requests_total", "ml:coverage"))
+    scraped, ruled = ({_of(labels)[0] for labels, _ in series} for series in seen)
     numbers = {(name, *_of(labels)): value for name, text in FIGURES.items() for labels, value in query(text)}
     because, skipped = dict[str, str](), dict[str, str]()
     for name in folders("models"):
@@ -73,9 +72,8 @@ def sentence(cause: Series, numbers: Numbers) -> str:
     model, version, feature = _of(labels)
     found = {name: numbers.get((name, model, version, feature), float("nan")) for name in FIGURES}
     if labels.get("cause") == "quality":
-        live, released, count = found["quality"], found["released"], found["labels"]
-        beyond = f"{times:.3g} times as far as it may be"
-        return f"main metric {live:.4g} by {count:.0f} labels of 7 days, {released:.4g} at its release: {beyond}"
+        quality = "main metric {quality:.4g} by {labels:.0f} labels of 7 days, {released:.4g} at its release"
+        return f"{quality.format(**found)}: {times:.3g} times as far as it may be"
     return f"7-day drift of {feature} {found['excess']:.3g} above {found['excess'] / times:.3g}"
 
 

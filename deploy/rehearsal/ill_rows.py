@@ -21,27 +21,32 @@ TRIED = 10_000  # texts that are held against a pattern
 
 def plant(fault: str, rows: pl.DataFrame, features: Sequence[Feature], target: str) -> Change:
     """The first change of this kind that the contract allows; `features` are in the order in which they matter."""
-    kinds = {"shift": _shifts, "category": _categories, "nulls": _nulls, "swap": _swaps}
     if fault == "labels":
         return "outcomes are those of other rows", {target: rows[target].shuffle(seed=7)}
-    found = next(kinds[fault](rows, features), None)
+    free = [each for each in features if each["allowed"] is None]
+    kinds = {"shift": _shifts, "category": _categories, "nulls": _nulls, "swap": _swaps}
+    found = next(kinds[fault](rows, features if fault == "nulls" else free), None)
     if found is None:
         raise Refusal(f"--fault {fault} cannot be planted, as the contract allows it of no feature; choose another.")
     return found
 
 
 def _shifts(rows: pl.DataFrame, features: Sequence[Feature]) -> Iterator[Change]:
-    for name, each, (low, high) in _numbers(features):
-        by, mean = DEVIATIONS * rows[name].std(), rows[name].mean()  # type: ignore[operator]
-        by = by if high - mean >= mean - low else -by  # where the contract leaves more room
-        by = round(by) if each["type"] == "integer" else by
-        yield f"{name} moves by {by:+.3g}", {name: (rows[name] + by).clip(low, high)}
+    """To the side on which the contract leaves more room."""
+    for name, (low, high) in _ranges(features).items():
+        deviation, mean = (
+            float(each) for each in rows.select(pl.col(name).std(), pl.col(name).mean().alias("")).row(0)
+        )
+        by = DEVIATIONS * deviation * (1 if high - mean >= mean - low else -1)
+        by = round(by) if rows[name].dtype.is_integer() else by
+        ends = (each if math.isfinite(each) else None for each in (low, high))
+        yield f"{name} moves by {by:+.3g}", {name: (rows[name] + by).clip(*ends)}
 
 
 def _categories(rows: pl.DataFrame, features: Sequence[Feature]) -> Iterator[Change]:
     for each in features:
-        if each["type"] == "string" and each["allowed"] is None:
-            known = {*rows[each["name"]].drop_nulls(), *(each.get("bins") or [])}
+        if each["type"] == "string":
+            known = {*rows[each["name"]].drop_nulls(), *(each["bins"] or [])}
             texts = ("".join(text) for one in sorted(known) for text in itertools.permutations(one))
             fits = re.compile(each["pattern"] or "").search
             for text in itertools.islice(itertools.chain(["unseen"], texts), TRIED):
@@ -56,21 +61,27 @@ def _nulls(rows: pl.DataFrame, features: Sequence[Feature]) -> Iterator[Change]:
 
 
 def _swaps(rows: pl.DataFrame, features: Sequence[Feature]) -> Iterator[Change]:
-    for (one, its, span), (other, others, room) in itertools.combinations(_numbers(features), 2):
-        fits = rows[one].drop_nulls().is_between(*room).all() and rows[other].drop_nulls().is_between(*span).all()
-        if fits and its["type"] == others["type"] and its["nullable"] == others["nullable"]:
+    for (one, room), (other, span) in itertools.combinations(_ranges(features).items(), 2):
+        fits = rows[one].drop_nulls().is_between(*span).all() and rows[other].drop_nulls().is_between(*room).all()
+        nulls = [each["nullable"] for each in features if each["name"] in (one, other)]
+        if fits and nulls[0] == nulls[1] and rows[one].dtype == rows[other].dtype:
             yield f"{one} and {other} are swapped", {one: rows[other], other: rows[one]}
 
 
-def _numbers(features: Sequence[Feature]) -> Iterator[tuple[str, Feature, tuple[float, float]]]:
-    """Name, feature, and the range in which the contract takes every number."""
+def _ranges(features: Sequence[Feature]) -> dict[str, tuple[float, float]]:
+    """Of each number, the range in which the contract takes every value."""
+    found = {}
     for each in features:
-        if each["type"] != "string" and each["allowed"] is None:
-            whole = each["type"] == "integer"
-            low = -math.inf if each["min"] is None else each["min"]
-            high = math.inf if each["max"] is None else each["max"]
-            if each["above"] is not None:
-                low = max(low, each["above"] + 1 if whole else math.nextafter(each["above"], math.inf))
-            if each["below"] is not None:
-                high = min(high, each["below"] - 1 if whole else math.nextafter(each["below"], -math.inf))
-            yield each["name"], each, (low, high)
+        if each["type"] != "string":
+            low, high = each["min"], each["max"]
+            if low is None:
+                low = -math.inf if each["above"] is None else _beyond(each, each["above"], math.inf)
+            if high is None:
+                high = math.inf if each["below"] is None else _beyond(each, each["below"], -math.inf)
+            found[each["name"]] = low, high
+    return found
+
+
+def _beyond(each: Feature, limit: float, towards: float) -> float:
+    """The number next to a limit that is itself left out."""
+    return limit + math.copysign(1, towards) if each["type"] == "integer" else math.nextafter(limit, towards)

@@ -69,10 +69,13 @@ def start(
 ) -> Iterator[Prometheus]:
     """Start one with a private store in `folder`; it scrapes `pods` as the PodMonitor says, `factor` times as often."""
     folder.mkdir()
-    settings, flags = configuration(pods, rollout, monitor, factor), (
-        f"--storage.tsdb.path={folder / 'store'}",
-        "--storage.tsdb.retention.size=256MB",
-        f"--query.lookback-delta={round(1000 * LOOKBACK / factor)}ms",
+    settings, flags = (
+        configuration(pods, rollout, monitor, factor),
+        (
+            f"--storage.tsdb.path={folder / 'store'}",
+            "--storage.tsdb.retention.size=256MB",
+            f"--query.lookback-delta={round(1000 * LOOKBACK / factor)}ms",
+        ),
     )
     with running(settings, folder, serve.free_port(), *flags) as address:
         yield Prometheus(address)

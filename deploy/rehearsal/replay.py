@@ -10,9 +10,8 @@ import asyncio
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from models.lib.config import Model
 
 IN_FLIGHT = 3  # requests at once: more would wait for each other, and look slow
+Slots = dict[int, list[tuple[bytes, Any]]]  # end of a slot -> body of each request, and the outcome that its row has
 DAY = 96 * STEP  # after which the outcome of a prediction is known
 LABELS = '{labels}namespace="models-production",job="{job}",pod="{pod.name}",rollouts_pod_template_hash="{pod.hash}"'
 
@@ -60,28 +60,19 @@ def timed(model: Model, table: pl.DataFrame, first: int, last: int) -> pl.DataFr
     return rows.sort("at", maintain_order=True)
 
 
-@dataclass
-class Slot:
-    """The requests of 15 minutes, and for each the outcome that its row has, if any."""
-
-    bodies: list[bytes] = field(default_factory=list)
-    outcomes: list[Any] = field(default_factory=list)
-
-
-def slots(model: Model, rows: pl.DataFrame) -> dict[int, Slot]:
-    """End of a slot -> its requests, one timed row each."""
+def slots(model: Model, rows: pl.DataFrame) -> Slots:
+    """The requests of timed rows, one row each."""
     import polars as pl
 
-    behaviour, found = task.of(model), dict[int, Slot]()
+    behaviour, found = task.of(model), Slots()
     table = rows.with_columns(pl.selectors.float().fill_nan(None)).select(
         end=(pl.col("at") // STEP + 1) * STEP,
         row=pl.struct(model.features).struct.json_encode(),
         target=pl.when(pl.col(model.target.column).is_not_null()).then(behaviour.column()),
     )
     for end, row, target in table.iter_rows():
-        slot = found.setdefault(end, Slot())
-        slot.bodies.append(b'{"rows":[' + row.encode() + b"]}")
-        slot.outcomes.append(behaviour.names[target] if behaviour.names and target is not None else target)
+        outcome = behaviour.names[target] if behaviour.names and target is not None else target
+        found.setdefault(end, []).append((f'{{"rows":[{row}]}}'.encode(), outcome))
     return found
 
 
@@ -106,7 +97,7 @@ class Recorder:
     """Sends slots to pods that are running, and writes what Prometheus would have scraped of each.
 
     `names`: the metrics to keep. `choose` gives the place of the pod that answers the slot ending at a time. `most`:
-    outcomes in one request. `feedback` is off where the service has no key.
+    outcomes in one request.
     """
 
     def __init__(
@@ -117,7 +108,7 @@ class Recorder:
         self._last: list[str] = []  # of each pod: a pod that is asked nothing has the same metrics as before
         self._known: dict[int, list[dict[str, Any]]] = {}  # end of a slot -> outcomes that are known then
 
-    async def record(self, wanted: Mapping[int, Slot], first: int, last: int, file: IO[str]) -> None:
+    async def record(self, wanted: Slots, first: int, last: int, file: IO[str]) -> None:
         """The slots that end after `first` and up to `last`, in order; the first call writes a scrape at `first`, too.
 
         One sample is enough in each 15 minutes, as the rules' ranges are a little longer, for Prometheus 2 and 3.
@@ -137,9 +128,8 @@ class Recorder:
                 file.writelines(each.replace("%s", str(end)) for each in self._last)
         file.write("# EOF\n")
 
-    async def _predict(self, client: aiohttp.ClientSession, pod: Pod, slot: Slot, end: int) -> None:
-        left = iter(zip(slot.bodies, slot.outcomes, strict=True))
-        known = self._known.setdefault(end + DAY, [])
+    async def _predict(self, client: aiohttp.ClientSession, pod: Pod, slot: list[tuple[bytes, Any]], end: int) -> None:
+        left, known = iter(slot), self._known.setdefault(end + DAY, [])
 
         async def ask() -> None:
             for body, outcome in left:
@@ -147,7 +137,9 @@ class Recorder:
                     answer = json.loads(await response.read())
                 self.requests, self.refused = self.requests + 1, self.refused + (response.status != 200)
                 if outcome is not None and response.status == 200:
-                    known.extend({"prediction_id": each, "outcome": outcome} for each in answer.get("prediction_ids", ()))
+                    known.extend(
+                        {"prediction_id": each, "outcome": outcome} for each in answer.get("prediction_ids", ())
+                    )
 
         await asyncio.gather(*(ask() for _ in range(IN_FLIGHT)))
 

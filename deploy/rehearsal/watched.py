@@ -1,15 +1,14 @@
-"""What a watched month showed: a live table, the verdict, and a report as one HTML file."""
+"""What a watched span showed: a live table, the verdict, and a report as one HTML file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import matplotlib.dates as mdates
-import numpy as np
+from matplotlib import dates
 from rich.table import Table
 
 from deploy.rehearsal import charts
@@ -18,35 +17,21 @@ from deploy.rehearsal.replay import DAY
 from repo.lib.files import write as write_file
 from repo.lib.templates import template
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-FOLDER = Path("deploy/build/watched")
 EXPECTED = {  # fault -> the alert that must tell it
-    "shift": "ModelInputDrift",
-    "category": "ModelInputBroken",
-    "nulls": "ModelInputBroken",
-    "swap": "ModelInputDrift",
-    "collapse": "ModelPredictionShift",
-    "slow": "ModelLatency",
-    "labels": "ModelQuality",
+    **dict.fromkeys(("shift", "swap"), "ModelInputDrift"),
+    **dict.fromkeys(("category", "nulls"), "ModelInputBroken"),
+    **{"collapse": "ModelPredictionShift", "slow": "ModelLatency", "labels": "ModelQuality"},
 }
-FOLLOWS = "ModelQuality"  # where answers are worse, outcomes show it in the end: no false alarm
-ON = "on (namespace, model, version, feature, window)"
+FOLLOWS = "ModelQuality"  # of answers that are worse the outcomes tell in the end, too: no false alarm
+TIMES = "ml:excess / on (namespace, model, version, feature, window) ml:drift_limit"
 MAIN = "and on (namespace, model, version, metric) ml:quality_main"
-QUERIES = {
-    "7d": f'ml:excess{{window="7d"}} / {ON} ml:drift_limit',
-    "1d": f'ml:excess{{window="1d"}} / {ON} ml:drift_limit',
-    "quality": f"ml:quality {MAIN}",
-    "value": f"ml:quality_value {MAIN}",
-    "spread": f"ml:quality_spread {MAIN}",
-    "retrain": "ml:retrain",
-}
+QUERIES = {name: f"{name} {MAIN}" for name in ("ml:quality", "ml:quality_value", "ml:quality_spread")}
+QUERIES |= {"drift": TIMES, "retrain": "ml:retrain"}
 
 
 @dataclass
 class Watched:
-    """Times are Unix seconds; the alerts are those of a Past, and grow while it goes."""
+    """Times are Unix seconds; the alerts are those of a Past, and grow while it goes on."""
 
     model: str
     version: str
@@ -61,146 +46,96 @@ class Watched:
 
     @property
     def begin(self) -> int:
-        """Of a fault: the month's second day."""
+        """Of a fault: the second day."""
         return self.first + DAY
 
     @property
-    def fired(self) -> list[tuple[Alert, list[list[int]]]]:
-        """Alerts that fired in the month, in the order in which they did, and when."""
-        spans = [(each, [span for span in each.firing if span[1] >= self.first]) for each in self.alerts.values()]
-        return sorted((each for each in spans if each[1]), key=lambda each: each[1][0][0])
-
-    @property
     def title(self) -> str:
-        month = datetime.fromtimestamp(self.first, UTC).strftime("%Y-%m")
-        return f"{month} of {self.model} {self.version}" + (f", {self.planted}" if self.planted else "")
+        planted = f", {self.planted} from {shown(self.begin)} on" if self.planted else ""
+        return f"{self.model} {self.version} from {shown(self.first)} to {shown(self.last)}{planted}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The alerts that fired from `first` on, in that order."""
+        found = []
+        for alert in self.alerts.values():
+            if spans := [span for span in alert.firing if span[1] >= self.first]:
+                about = [
+                    alert.labels[key] for key in ("feature", "objective", "metric", "window") if key in alert.labels
+                ]
+                row = {"alert": alert.name, "of": " ".join(about), "severity": alert.labels.get("severity", "")}
+                hours = sum(end - start + STEP for start, end in spans) // 3600
+                found.append({**row, "first": shown(spans[0][0]), "hours": hours, "spans": spans})
+        return sorted(found, key=lambda row: row["first"])
 
     def verdict(self) -> tuple[int, list[str]]:
-        """Exit code, and sentences."""
-        rows = [row for row in self.rows() if row[2] != "info"]
-        lines = [f"{name} ({severity}){f' of {what}' if what else ''}, first {when}" for name, what, severity, when, *_ in rows]
-        if not self.fault:
-            return (1, lines) if rows else (0, [f"{self.title}: nothing to do"])
-        wanted, names = EXPECTED[self.fault], {row[0] for row in rows}
-        others = sorted(names - {wanted, FOLLOWS})
-        if wanted in names and not others:
-            return 1, [*lines, f"The planted fault {self.fault} is caught by {wanted} and no other."]
-        also = f", and {', '.join(others)} fired" if others else ""
-        return (1 if wanted in names else 2), [
-            *lines,
-            f"The planted fault {self.fault} is {'' if wanted in names else 'not '}caught by {wanted}{also}.",
+        """Exit code and sentences: 0 nothing to do, 1 an alert asks for work, 2 the planted fault was not caught."""
+        rows = [row for row in self.rows() if row["severity"] != "info"]
+        lines = [
+            f"{row['alert']} ({row['severity']}) of {row['of'] or self.model}, first {row['first']}" for row in rows
         ]
-
-    def rows(self) -> list[list[str]]:
-        """Alert, what it is about, severity, when it fired first, and for how many hours in all."""
-        found = []
-        for alert, spans in self.fired:
-            about = [alert.labels[key] for key in ("feature", "objective", "metric", "window") if key in alert.labels]
-            hours = sum(end - start + STEP for start, end in spans) / 3600
-            severity = alert.labels.get("severity", "")
-            found.append([alert.name, " ".join(about), severity, shown(spans[0][0]), f"{hours:,.0f}"])
-        return found
+        if not self.fault:
+            return (1, lines) if rows else (0, [f"{self.model}: nothing to do"])
+        wanted, names = EXPECTED[self.fault], {row["alert"] for row in rows if row["first"] >= shown(self.begin)}
+        others = ", ".join(sorted(names - {wanted, FOLLOWS})) or "no other"
+        caught = "caught" if wanted in names else "not caught"
+        last = f"The planted fault {self.fault} is {caught} by {wanted}, and {others} fired."
+        return (1 if wanted in names else 2), [*lines, last]
 
     def table(self) -> Table:
         """What the rules say by now."""
-        grid = Table(box=None, pad_edge=False, title=self.line(), title_justify="left")
-        for head in ("alert", "of", "severity", "first", "hours"):
-            grid.add_column(head)
+        heads = ("alert", "of", "severity", "first", "hours")
+        grid = Table(*heads, box=None, pad_edge=False, title=self.line(), title_justify="left")
         for row in self.rows():
-            grid.add_row(*row)
+            grid.add_row(*(str(row[head]) for head in heads))
         return grid
 
     def line(self) -> str:
-        fires = len({(row[0], row[1]) for row in self.rows() if row[2] != "info"})
-        return f"{shown(self.at)}  {self.requests:,} requests, {self.refused:,} refused  {fires} alerts fired"
-
-
-def write(done: Watched, address: str, folder: Path | None) -> Path:
-    """One HTML file, by what the Prometheus at `address` has recorded."""
-    found = {name: query(address, text, done.first, done.last) for name, text in QUERIES.items()}
-    features = {window: {labels["feature"]: _floats(values) for labels, values in found[window]} for window in ("1d", "7d")}
-    names = sorted(set(features["7d"]) | set(features["1d"]) - {"(answer)"})
-    drift = [[name, *(_worst(features[window].get(name)) for window in ("1d", "7d"))] for name in names]
-    panels: dict[str, tuple[Any, Any]] = {
-        "Alerts over time": (_timeline, done),
-        "Drift of seven days, in times of each feature's limit": (_drift, (done, features["7d"])),
-        "Answers, in times of their limits": (_answers, (done, features)),
-        "Quality by outcomes of seven days, against the passport": (_quality, (done, found)),
-    }
-    drawn = {title: charts.drawn(panel, subject, (6.4, 3.4)) for title, (panel, subject) in panels.items()}
-    asks = sorted({(labels["cause"], labels.get("feature", ""), shown(values[0][0])) for labels, values in found["retrain"]})
-    code, lines = done.verdict()
-    page = template(Path(__file__).with_name("watched.html.jinja")).render(
-        done=done, code=code, lines=lines, rows=done.rows(), drift=drift, charts=drawn, asks=asks
-    )
-    path = (folder or FOLDER / f"{done.model}-{done.fault or 'clean'}") / "report.html"
-    write_file(path, page)
-    return path
+        names = dict.fromkeys(row["alert"] for row in self.rows() if row["severity"] != "info")
+        fired = f"  fired: {', '.join(names)}" if names else ""
+        return f"{shown(self.at)}  {self.requests:,} requests, {self.refused:,} refused{fired}"
 
 
 def shown(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _floats(values: Sequence[tuple[int, str]]) -> tuple[Any, Any]:
-    """Days since the epoch, and values."""
-    return np.array([at for at, _ in values]) / (24 * 3600), np.array([float(value) for _, value in values])
+def ask(done: Watched, address: str) -> dict[str, Series]:
+    """What the Prometheus at an address has recorded of drift, quality and retraining."""
+    return {name: query(address, text, done.first, done.last - STEP) for name, text in QUERIES.items()}
 
 
-def _worst(found: tuple[Any, Any] | None) -> str:
-    """`1.3 times, above on 4 days`."""
-    if found is None:
-        return "no limit"
-    days = len(set(found[0][found[1] > 1].astype(int)))
-    return f"{max(found[1].max(), 0):.2g}" + (f", above it on {days} days" if days else "")
+def write(done: Watched, found: dict[str, Series], folder: Path) -> Path:
+    """The report: alerts over time, drift in times of each feature's own limit, answers, quality."""
+    drift = {(labels["feature"], labels["window"]): values for labels, values in found["drift"]}
+    most = {key: max(float(value) for _, value in values) for key, values in drift.items()}
+    features = sorted({name for name, _ in drift}, key=lambda name: -most.get((name, "7d"), 0))
+    value, spread = (
+        [float(values[-1][1]) for _, values in found[f"ml:quality_{name}"]] for name in ("value", "spread")
+    )
+    band = [value[0] - spread[0], value[0] + spread[0]] if value else []
+    panels = {
+        "Drift of seven days": ([(name, drift[name, "7d"]) for name in features if (name, "7d") in drift], [0, 1]),
+        "Answers": ([(window, values) for (name, window), values in drift.items() if name == "(answer)"], [0, 1]),
+        "Quality": ([(labels["metric"], values) for labels, values in found["ml:quality"]], band),
+    }
+    drawn = {title: charts.drawn(_lines, (done, *panel), (6.4, 3.6)) for title, panel in panels.items()}
+    asks = {
+        f"{labels['cause']} {labels.get('feature', '')}": shown(values[0][0]) for labels, values in found["retrain"]
+    }
+    given = {"done": done, "verdict": done.verdict(), "features": features, "most": most, "asks": asks, "charts": drawn}
+    write_file(path := folder / "report.html", template(Path(__file__).with_name("watched.html.jinja")).render(given))
+    return path
 
 
-def _dates(axes: Axes, done: Watched) -> None:
-    axes.set_xlim(done.first / 86_400, done.last / 86_400)
+def _lines(axes: Any, subject: tuple[Watched, list[tuple[str, list[tuple[int, str]]]], list[float]]) -> None:
+    """Lines over days; within the band, from and to, nothing is to do."""
+    done, lines, band = subject
+    for name, values in lines:
+        axes.plot([at / DAY for at, _ in values], [float(value) for _, value in values], label=name, linewidth=1.2)
+    if band:
+        axes.axhspan(*band, color="grey", alpha=0.2)
+    axes.set_xlim(done.first / DAY, done.last / DAY)
     axes.xaxis_date()
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
-    if done.fault:
-        axes.axvline(done.begin / 86_400, color="black", linestyle=":", linewidth=1)
-
-
-def _timeline(axes: Axes, done: Watched) -> None:
-    colours = {"page": "#b5352c", "ticket": "#d9822b", "info": "#9aa5b1"}
-    fired = done.fired[::-1]
-    for place, (alert, spans) in enumerate(fired):
-        bars = [(start / 86_400, (end - start + STEP) / 86_400) for start, end in spans]
-        axes.broken_barh(bars, (place - 0.3, 0.6), color=colours.get(alert.labels.get("severity", ""), "#3b6ea5"))
-    names = [f"{row[0].removeprefix('Model')} {row[1]}" for row in done.rows()[::-1]]
-    axes.set_yticks(range(len(names)), names, size=7, parse_math=False)
-    _dates(axes, done)
-
-
-def _drift(axes: Axes, subject: tuple[Watched, dict[str, tuple[Any, Any]]]) -> None:
-    done, features = subject
-    worst = sorted(features, key=lambda name: -features[name][1].max())
-    for name in worst:
-        if name != "(answer)":
-            axes.plot(*features[name], linewidth=1.2, label=name)
-    axes.axhline(1, color="black", linestyle="--", linewidth=1)
-    axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    _dates(axes, done)
-
-
-def _answers(axes: Axes, subject: tuple[Watched, dict[str, dict[str, tuple[Any, Any]]]]) -> None:
-    done, features = subject
-    for window, found in features.items():
-        if "(answer)" in found:
-            axes.plot(*found["(answer)"], linewidth=1.2, label=f"windows of {window}")
-    axes.axhline(1, color="black", linestyle="--", linewidth=1)
-    axes.legend(frameon=False, fontsize=7)
-    _dates(axes, done)
-
-
-def _quality(axes: Axes, subject: tuple[Watched, dict[str, Series]]) -> None:
-    done, found = subject
-    for labels, values in found["quality"]:
-        axes.plot(*_floats(values), color=charts.COLOURS["champion"], label=labels["metric"])
-    for (_, values), (_, spreads) in zip(found["value"], found["spread"], strict=False):
-        value, spread = float(values[-1][1]), float(spreads[-1][1])
-        axes.axhspan(value - spread, value + spread, color=charts.COLOURS["candidate"], alpha=0.3, label="passport")
-    axes.legend(frameon=False, fontsize=7)
-    _dates(axes, done)
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(axes.xaxis.get_major_locator()))  # type: ignore[no-untyped-call]
+    if lines:
+        axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -20,14 +20,18 @@ class Group:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.sizes: list[int] = []  # of the requests
         self.values: Values | None = None
         self.failed = False
 
 
 class Turns:
-    """`predict` gives one value a row for at most `most` rows of whole requests, or raises for all of them."""
+    """`predict` gives one value a row for at most `most` rows of whole requests, or raises for all of them.
 
-    def __init__(self, predict: Callable[[list[Row]], Values], most: int) -> None:
+    It also gets how many rows each request has.
+    """
+
+    def __init__(self, predict: Callable[[list[Row], list[int]], Values], most: int) -> None:
         self._predict, self._most = predict, most
         self._open = Group()
         self._turn = asyncio.Lock()
@@ -39,13 +43,14 @@ class Turns:
             group = self._open = Group()
         first = len(group.rows)
         group.rows += rows
+        group.sizes.append(len(rows))
         await asyncio.sleep(0)  # every request that has been read by now joins
         if group is self._open:
             self._open = Group()
         if group.values is None and not group.failed:
             await self._take(group, alone=len(group.rows) == len(rows))
         if group.values is None:  # one of them fails, so each answers for itself
-            return self._predict(rows)
+            return self._predict(rows, [len(rows)])
         return group.values[first : first + len(rows)]
 
     async def _take(self, group: Group, alone: bool) -> None:
@@ -55,7 +60,7 @@ class Turns:
                 return
             started = time.perf_counter()
             try:
-                group.values = self._predict(group.rows)
+                group.values = self._predict(group.rows, group.sizes)
             except Exception:
                 if alone:
                     raise

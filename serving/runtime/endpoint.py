@@ -1,4 +1,4 @@
-"""What answers first: POST /predict, /metrics and the OpenAPI page as bare ASGI; other known paths go on to BentoML.
+"""What answers first: POST /predict and /feedback, /metrics and the OpenAPI page as bare ASGI; BentoML has the rest.
 
 A fraction of the CPU of a typed route: no routing, no request object, no schema a response (tests/bench/serving.py).
 """
@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import msgspec
 import pydantic
@@ -18,6 +19,7 @@ from serving.runtime.answer import Values, former
 from serving.runtime.batching import Row, Turns
 from serving.runtime.body import Bodies, DisconnectedError, Message, Receive, drain
 from serving.runtime.errors import KINDS, NotFiniteError, RefusedError, RequestError, explain
+from serving.runtime.feedback import OFF, Feedback, FeedbackError
 from serving.runtime.request import Contract, decoder, models
 from serving.runtime.telemetry import Telemetry
 
@@ -45,7 +47,8 @@ class Endpoint:
         self._app = app
         self._contract = contract
         self._specification = specification
-        self.telemetry = Telemetry(contract)
+        self.feedback = Feedback(contract)
+        self.telemetry = Telemetry(contract, self.feedback)
         self._decode = decoder(contract, self.telemetry.noticed)
         self._request = models(contract)[0]
         self.bodies = Bodies(contract["max_body_bytes"])
@@ -54,21 +57,23 @@ class Endpoint:
         self._tail = {"model": contract["model"], "version": contract["version"]}
         self._encode = msgspec.json.Encoder().encode
         self._in_flight = 0
-        self._turns = Turns(lambda rows: self.predictor.values(rows), contract["max_rows"])
+        self._turns = Turns(self._predicted, contract["max_rows"])
         self._complained = -3600.0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         path, method = scope["path"], scope["method"]
-        if path == "/predict":
+        if path in ("/predict", "/feedback"):
             if method == "POST":
-                return await self._predict(scope, receive, send)
+                return await (self._predict if path == "/predict" else self._learn)(scope, receive, send)
             return await _refuse(send, 405, RequestError("", "method", "must be POST"), (b"allow", b"POST"))
         own = {"/": self._page, "/docs.json": self._docs, "/metrics": self._metrics}.get(path)
         if own is None and path not in PASSED and not path.startswith(ASSETS):
             return await _refuse(
-                send, 404, RequestError("", "path", "is not one of /predict, /docs.json, /metrics, /livez, /readyz")
+                send,
+                404,
+                RequestError("", "path", "is not one of /predict, /feedback, /docs.json, /metrics, /livez, /readyz"),
             )
         if method not in ("GET", "HEAD"):
             return await _refuse(send, 405, RequestError("", "method", "must be GET"), (b"allow", b"GET, HEAD"))
@@ -78,14 +83,14 @@ class Endpoint:
         started = time.perf_counter()
         self._in_flight += 1
         try:
-            content, values, positives, rows = await self._answer(scope, receive)
+            content, counted, positives = await self._answer(scope, receive)
         except RefusedError as refusal:
             self.telemetry.failed(time.perf_counter() - started, refusal.error.kind, refusal.error.broken)
             await self._send_error(refusal.error, receive, send)
         except DisconnectedError:
             pass
         else:
-            self.telemetry.answered(time.perf_counter() - started, values, positives, rows)
+            self.telemetry.answered(time.perf_counter() - started, counted, positives)
             await _send(send, 200, content, JSON)
         finally:
             self._in_flight -= 1
@@ -99,17 +104,54 @@ class Endpoint:
         await drain(receive)
         return await send({"type": "http.response.body", "body": b""})
 
-    async def _answer(self, scope: Message, receive: Receive) -> tuple[bytes, list[float], int, list[Row]]:
-        """(body of a 200, what to count of each answer, positive rows, rows), or RefusedError."""
-        if self._in_flight > IN_FLIGHT:
-            raise RefusedError("overload", "service", "has too many requests at once; try again")
-        body = await self.bodies.read(scope, receive) or b"{}"  # as BentoML reads an empty one
+    async def _answer(self, scope: Message, receive: Receive) -> tuple[bytes, list[float], int]:
+        """(body of a 200, what to count of each row, positive rows), or RefusedError."""
+        body = await self._body(scope, receive)
         try:
             rows = self._decode(body)
         except ValueError as error:  # msgspec's own errors among them
             raise self._explained(body) from error
         fields, counted, positives = self._form(await self._values(rows))
-        return self._encode({**fields, **self._tail}), counted, positives, rows
+        if query := scope.get("query_string"):
+            fields |= self._identified(query, counted)
+        return self._encode({**fields, **self._tail}), counted, positives
+
+    def _identified(self, query: bytes, counted: list[float]) -> dict[str, list[str]]:
+        """`prediction_ids` of an answer, where they are asked for."""
+        asked = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20).get("prediction_ids")
+        if asked not in (None, ["true"], ["false"]):
+            raise RefusedError("invalid", "prediction_ids", "must be true or false", ("", "shape"))
+        if asked != ["true"]:
+            return {}
+        if (ids := self.feedback.sign(counted)) is None:
+            raise RefusedError("invalid", "prediction_ids", f"cannot be given: feedback {OFF}", ("", "shape"))
+        return {"prediction_ids": ids}
+
+    async def _learn(self, scope: Message, receive: Receive, send: Send) -> None:
+        """POST /feedback."""
+        self._in_flight += 1
+        try:
+            counted = self.feedback.take(await self._body(scope, receive))
+        except RefusedError as refusal:
+            await self._send_error(refusal.error, receive, send)
+        except FeedbackError as refusal:
+            await _refuse(send, refusal.status, refusal.error)
+        except DisconnectedError:
+            pass
+        else:
+            await _send(send, 200, self._encode(counted), JSON)
+        finally:
+            self._in_flight -= 1
+
+    async def _body(self, scope: Message, receive: Receive) -> bytes:
+        if self._in_flight > IN_FLIGHT:
+            raise RefusedError("overload", "service", "has too many requests at once; try again")
+        return await self.bodies.read(scope, receive) or b"{}"  # as BentoML reads an empty one
+
+    def _predicted(self, rows: list[Row], sizes: list[int]) -> Values:
+        values = self.predictor.values(rows)
+        self.telemetry.features.count(rows, sizes, self.predictor.feed)
+        return values
 
     async def _values(self, rows: list[Row]) -> Values:
         try:

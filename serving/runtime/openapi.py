@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 from bentoml._internal.service.openapi.specification import Info, PathItem, Tag
 
+from serving.runtime.feedback import LENGTH
 from serving.runtime.request import Contract, models
 
 ERRORS = {
@@ -16,6 +17,21 @@ ERRORS = {
     "413": "The body is larger than the limit",
     "500": "The model failed or gave a value that is not finite",
     "503": "More requests at once than the service takes; try again",
+}
+FEEDBACK_ERRORS = {
+    "400": "Not JSON, no id of /predict, or no outcome of this model",
+    "403": "The id was not signed by this service",
+    "404": "The id is of another model",
+    "408": ERRORS["408"],
+    "410": "The id is too old, or of a version that is not counted any more",
+    "413": ERRORS["413"],
+    "503": "Feedback is off, or more requests at once than the service takes",
+}
+ASKED = {
+    "name": "prediction_ids",
+    "in": "query",
+    "description": "With true each row gets an id, by which POST /feedback takes its outcome.",
+    "schema": {"type": "boolean", "default": False},
 }
 TAG = Tag(name="Prediction", description="What the model answers.")
 ERROR = {
@@ -49,17 +65,38 @@ def amended(specification: Any, contract: Contract) -> Any:
         "summary": contract["description"],
         "description": _text(contract),
         "operationId": "predict",
+        "parameters": [ASKED],
         "requestBody": {"required": True, "content": _content("Request")},
         "responses": {
             "200": {"description": contract["answer"]["description"], "content": _content("Answer")},
             **{code: {"description": text, "content": _content("Error")} for code, text in ERRORS.items()},
         },
     }
+    ids = {"type": "array", "items": {"type": "string"}, "description": "One a row, where the request asks for them."}
+    schemas["Answer"]["properties"]["prediction_ids"] = ids
+    schemas["Feedback"] = _feedback(contract)
+    taken = {
+        "type": "object",
+        "required": ["counted", "duplicates"],
+        "properties": {name: {"type": "integer"} for name in ("counted", "duplicates")},
+    }
+    feedback = {
+        "tags": [TAG.name],
+        "summary": "Tell what became of earlier predictions.",
+        "description": f"Within {contract['feedback_days']} days, by the ids that /predict gave. One that is wrong "
+        "refuses the whole request. A repetition is noticed by the same pod within ten minutes: send each once.",
+        "operationId": "feedback",
+        "requestBody": {"required": True, "content": _content("Feedback")},
+        "responses": {
+            "200": {"description": "How many were counted", "content": {"application/json": {"schema": taken}}},
+            **{code: {"description": text, "content": _content("Error")} for code, text in FEEDBACK_ERRORS.items()},
+        },
+    }
     return attrs.evolve(
         specification,
         openapi="3.1.0",
         info=Info(title=contract["model"], version=contract["version"], description=contract["description"]),
-        paths={"/predict": PathItem(post=predict)}
+        paths={"/predict": PathItem(post=predict), "/feedback": PathItem(post=feedback)}
         | {path: item for path, item in specification.paths.items() if path != "/predict"},
         tags=[TAG, *(tag for tag in specification.tags if tag.name == "Infrastructure")],
         components={"schemas": schemas},
@@ -68,6 +105,27 @@ def amended(specification: Any, contract: Contract) -> Any:
 
 def _content(schema: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _feedback(contract: Contract) -> dict[str, Any]:
+    answer = contract["answer"]
+    binary: dict[str, Any] = {"type": "number"} if answer["threshold"] is None else {"type": "integer", "enum": [0, 1]}
+    item = {
+        "type": "object",
+        "required": ["prediction_id", "outcome"],
+        "additionalProperties": False,
+        "properties": {
+            "prediction_id": {"type": "string", "minLength": LENGTH, "maxLength": LENGTH},
+            "outcome": {"type": "string", "enum": answer["names"]} if answer["names"] else binary,
+        },
+    }
+    listed = {"type": "array", "minItems": 1, "maxItems": contract["max_rows"], "items": item}
+    return {
+        "type": "object",
+        "required": ["feedback"],
+        "additionalProperties": False,
+        "properties": {"feedback": listed},
+    }
 
 
 def _text(contract: Contract) -> str:

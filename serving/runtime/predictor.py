@@ -18,7 +18,12 @@ TENSORS = {"string": "tensor(string)", "integer": "tensor(int64)", "number": "te
 
 
 class Predictor:
-    """Rows in the order of the contract's features to values of the output; one call at a time."""
+    """Rows in the order of the contract's features to values of the output; one call at a time.
+
+    `feed`: the arrays of the last call, by feature.
+    """
+
+    feed: dict[str, NDArray[Any]]
 
     def __init__(self, path: Path, contract: Mapping[str, Any]) -> None:
         """Load, check and warm the file; ValueError if it is not the one that the contract was built with."""
@@ -54,8 +59,8 @@ class Predictor:
 
         NotFiniteError, ValueError for a wrong number of values, or whatever the runtime raises.
         """
-        feed = self._one(rows[0]) if len(rows) == 1 else self._many(rows)
-        found = self._run(self._output, feed, None)[0]
+        self.feed = self._one(rows[0]) if len(rows) == 1 else self._many(rows)
+        found = self._run(self._output, self.feed, None)[0]
         if found.shape != (len(rows), *self._width):
             raise ValueError(f"values of shape {found.shape} for {len(rows)} rows")
         values: Values = found.tolist()

@@ -51,7 +51,7 @@ class Telemetry(Collector):
         self._labels = {"model": contract["model"], "version": contract["version"]}
         self._started = time.time()
         self._info = [str(contract.get("api", 1)), contract.get("profile") or ""]
-        self._features = Features(contract)
+        self.features = Features(contract)
         names = [feature["name"] for feature in contract.get("features", ())]
         self._violations = {(name, rule): 0 for name in names for rule in RULES} | {("", rule): 0 for rule in BROKEN}
         self._bounds = bounds(contract["latency_budget_ms"], contract["slow_ms"])
@@ -67,15 +67,9 @@ class Telemetry(Collector):
         for each in (self, *others):
             self._registry.register(each)
 
-    def answered(
-        self, seconds: float, values: Sequence[float], positives: int, asked: Sequence[Sequence[Any]] = ()
-    ) -> None:
-        """Count a request answered with 200. Rows of one request are not independent, so together they weigh one.
-
-        `values`: what is counted of each row's answer. `asked`: the rows' features, in the order of the contract.
-        """
+    def answered(self, seconds: float, values: Sequence[float], positives: int) -> None:
+        """Count a request answered with 200. Rows of one request are not independent, so together they weigh one."""
         self._timed(seconds)
-        self._features.count(asked)
         rows = len(values)
         if self._positive is not None:
             self._positive += positives / rows
@@ -127,7 +121,7 @@ class Telemetry(Collector):
         text = "Answers by bin of their values; a row of a request of N counts 1/N"
         yield self._counter("ml_score_bin_total", text, dict(enumerate(self._bins)), "bin")
         text = "Features by bin of their values, the last for null; a row of a request of N counts 1/N"
-        yield self._counter("ml_feature_bin_total", text, self._features.counts(), "feature", "bin")
+        yield self._counter("ml_feature_bin_total", text, self.features.values(), "feature", "bin")
         text = "Requests with reason invalid, by the first thing that is wrong; no feature: the request as a whole"
         yield self._counter("ml_violations_total", text, self._violations, "feature", "rule")
         info = GaugeMetricFamily("ml_model_info", "What is served", labels=[*self._labels, "api", "profile"])

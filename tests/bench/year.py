@@ -57,20 +57,26 @@ def printed(title: str, head: list[str], rows: list[list[str]]) -> None:
 
 
 def drift(done: Watched, found: dict[str, Series]) -> None:
-    by = {window: {labels["feature"]: values for labels, values in found[window]} for window in ("1d", "7d")}
+    by: dict[str, dict[str, list[tuple[int, str]]]] = {"1d": {}, "7d": {}}
+    for labels, values in found["drift"]:
+        by.setdefault(labels["window"], {})[labels["feature"]] = values
     total = (done.last - done.first) // DAY
     rows = [
-        [name, *(f"{len(days(by[window][name]))} of {total}" if name in by[window] else "no limit" for window in by)]
+        [
+            name,
+            *(
+                f"{len(days(by[window][name]))} of {total}" if name in by[window] else "no limit"
+                for window in ("1d", "7d")
+            ),
+        ]
         for name in sorted(set(by["1d"]) | set(by["7d"]))
     ]
     printed("Days on which a window lies beyond its limit", ["feature", "1 day", "7 days"], rows)
 
 
 def alerts(done: Watched) -> None:
-    rows = [
-        [name, what, severity, when, f"{hours} h"] for name, what, severity, when, hours in done.rows()
-    ]
-    printed("Alerts", ["alert", "of", "severity", "first", "fires for"], rows)
+    heads = ["alert", "of", "severity", "first", "hours"]
+    printed("Alerts", heads, [[str(row[head]) for head in heads] for row in done.rows()])
 
 
 def asks(found: dict[str, Series]) -> None:
@@ -115,7 +121,7 @@ def plot(done: Watched, found: dict[str, Series], path: Path) -> None:
     """Drift of seven days by feature as a map, over the main metric by the outcomes of seven days."""
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
-    series = sorted(found["7d"], key=lambda each: each[0]["feature"])
+    series = sorted((each for each in found["drift"] if each[0]["window"] == "7d"), key=lambda each: each[0]["feature"])
     total = (done.last - done.first) // DAY
     cells = np.full((len(series), total), np.nan)
     for place, (_, values) in enumerate(series):
@@ -126,10 +132,10 @@ def plot(done: Watched, found: dict[str, Series], path: Path) -> None:
     upper.set_yticks(np.arange(len(series)) + 0.5, [labels["feature"] for labels, _ in series])
     upper.set_title("Drift of seven days, in times of each feature's limit (red: beyond it)", size=10, loc="left")
     figure.colorbar(drawn, ax=upper)
-    for labels, values in found["quality"]:
+    for labels, values in found["ml:quality"]:
         x = [(at - done.first) / DAY for at, _ in values]
         lower.plot(x, [float(value) for _, value in values], label=f"{labels['metric']} of seven days")
-    for (_, values), (_, spread) in zip(found["value"], found["spread"], strict=False):
+    for (_, values), (_, spread) in zip(found["ml:quality_value"], found["ml:quality_spread"], strict=False):
         low, high = (float(values[-1][1]) + sign * float(spread[-1][1]) for sign in (-1, 1))
         lower.axhspan(low, high, color="#d9822b", alpha=0.3, label="passport")
     lower.legend(frameon=False, fontsize=8)

@@ -87,7 +87,7 @@ def test_alerts_of_the_service_fire_on_their_faults_and_on_nothing_else(tmp_path
 
 @pytest.mark.slow  # evaluates all rules for a day and a half
 def test_alerts_of_inputs_and_answers_fire_on_their_faults_and_on_nothing_else(tmp_path: Path) -> None:
-    """Of `daily` traffic, values and nulls go by the hour: an hour is broken as it was the day before."""
+    """Of `daily` traffic, values and nulls go by the hour; an hour that is broken is no broken day."""
     end = DAY + 40
 
     def late(before: float, after: float) -> Rates:

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from deploy.checks import difference, kustomize, rendering
+from deploy.checks import check, difference, kustomize, rendering
 from deploy.checks.difference import Difference
 from deploy.lib import fork, kustomization
 from deploy.lib.release import Release
@@ -233,3 +233,13 @@ def test_a_report_is_cut_to_what_fits_and_says_how_to_see_the_rest(news: int, fo
     assert text.endswith("There is more than fits here: `python -m deploy diff --since 0123456789` prints it all.\n\n")
     assert "There is more" not in difference.markdown(BASE, [], [Difference(["a"], LINE)])
     assert text.count("<details>") == text.count("</details>") == text.count("diff\n") == text.count("``\n\n</details>")
+
+
+def test_constants_that_follow_from_the_passport_do_not_hide_what_else_changes() -> None:
+    """Nor are releases that differ in nothing else checked twice."""
+    of = specimen("staging", "canary")
+    before = of.files["monitoring.yaml"].decode()
+    after = before.replace("vector(0.05)", "vector(0.06)")
+    assert difference.difference(before, after) == ""
+    assert check.canonical(of, before) == check.canonical(of, after) != check.canonical(of, before + "\n---\nmore: 1\n")
+    assert "+  name: other\n" in difference.difference(before, before.replace("name: canary-specimen", "name: other"))

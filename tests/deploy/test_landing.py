@@ -8,14 +8,15 @@ import pytest
 import yaml
 
 from deploy.checks import difference
+from deploy.lib import fork
 from repo.lib import origin
 from tests.conftest import Once
 from tests.deploy.conftest import Grow
 from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder, gate_names, image, passed, refused
 from tests.github.hub import Hub
-from tests.support import gh, trees
+from tests.support import gh, specimens, trees
 from tests.support.process import signals_kept
-from tests.support.repository import commit, git
+from tests.support.repository import ROOT, commit, git
 
 IMAGE, OTHER = image("b"), image("d")
 COMPARED = difference.compared  # which the fixture `share` replaces
@@ -52,6 +53,9 @@ class Shared(Tree):
 
 def make_shared(grown: Grow, place: Path) -> Shared:
     trees.copy(grown("a"), place / "repository")
+    trees.copy(ROOT / "deploy/argocd", place / "repository/deploy/argocd")  # fork.yaml has what base is rendered with
+    specimens.address(place / "repository", (ROOT / fork.FORK).read_text())
+    commit(place / "repository")
     git("clone", "--quiet", "--bare", "repository", "origin", root=place)
     git("remote", "add", "origin", str(place / "origin"), root=place / "repository")
     return Shared(None)

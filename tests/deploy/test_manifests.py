@@ -82,6 +82,19 @@ def test_every_strategy_has_its_objects(strategy: str, environment: str, text: T
 
 @renders
 @pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_pod_may_have_the_feedback_keys_of_its_own_model_and_runs_without(strategy: str, text: Text) -> None:
+    pod = workload(named(specimen("production", strategy), text))["spec"]["template"]["spec"]
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert volumes["feedback"]["secret"] == {"secretName": "specimen-feedback", "optional": True}
+    assert volumes["requests"]["emptyDir"] == {"sizeLimit": "256Mi"}
+    mounts = {each["name"]: each for each in pod["containers"][0]["volumeMounts"]}
+    assert mounts["feedback"]["mountPath"] == "/var/run/secrets/feedback"
+    assert mounts["feedback"]["readOnly"]
+    assert mounts["requests"]["mountPath"] == "/var/log/requests"
+
+
+@renders
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_releases_differ_in_digest_version_and_passport_only(strategy: str, text: Text) -> None:
     of = specimen("staging", strategy)
     before = named(of, text)

@@ -47,8 +47,11 @@ def exposed(once: Once, rehearsed: Path) -> Exposed:
 
 
 def test_every_metric_and_label_that_a_query_may_name_is_there(exposed: Exposed) -> None:
-    own = {name: labels for name, labels in evidence.exported().items() if name != "up"}  # which Prometheus makes
+    known = {name: labels for name, labels in evidence.exported().items() if name != "up"}  # which Prometheus makes
+    # A task has outcomes of its own.
+    own = {name: labels for name, labels in known.items() if name in exposed or not name.startswith("ml_outcome_")}
     assert {name: set(exposed.get(name, {})) for name in own} == own
+    assert "ml_outcome_bin_total" in own
 
 
 def test_the_values_that_a_release_writes_into_its_queries_are_there(exposed: Exposed, rehearsed: Path) -> None:

@@ -145,8 +145,8 @@ def test_a_table_counts_as_the_service_counts_it(model: config.Model, workshop: 
     kinds = {name: "string" if rows[name].dtype == pl.String else "number" for name in model.features}
     served = Features({"features": [{"name": n, "type": kinds[n], "bins": noted[n]} for n in model.features]})
     for row in rows.select(model.features).iter_rows():
-        served.count([row])
-    counts = served.counts()
+        served.count([row], [1], {})
+    counts = served.values()
     for name in model.features:
         found = np.bincount(bins.places(rows[name], noted[name]), minlength=len(noted[name]) + 2)
         assert [counts[name, place] for place in range(len(found))] == found.tolist()

@@ -79,7 +79,7 @@ def test_the_openapi_text_shows_the_contract_and_an_example(server: Any, contrac
     for schema in (schemas["Request"], {"example": {"rows": [schemas["Row"]["example"]]}}):
         assert http_(server, "POST", "/predict", json.dumps(schema["example"]).encode())[0] == 200
     references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(documented)))
-    assert references == {"Request", "Row", "Answer", "Error"}
+    assert references == {"Request", "Row", "Answer", "Error", "Feedback"}
 
 
 def test_the_openapi_page_loads_nothing_from_elsewhere(server: Any) -> None:

@@ -1,20 +1,26 @@
 """The metrics that the judge and the monitoring stand on."""
 
+import asyncio
+import json
+import random
 import time
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from serving.runtime import features
 from serving.runtime.errors import KINDS, RULES
 from serving.runtime.telemetry import Telemetry, bounds
+from tests.serving.toy import answer, ask, rows
 from tests.support.answers import NUMBERS, SCORES
 
 NAMES: dict[str, Any] = {"model": "specimen_toy", "version": "abc"}
 FEATURES: list[dict[str, Any]] = [
-    {"name": "number", "type": "number", "bins": [0.0, 1.0, 2.5]},
+    {"name": "number", "type": "number", "bins": [0.0, 0.1, 1.0, 2.5]},
     {"name": "text", "type": "string", "bins": ["b", "a"]},
-    {"name": "same", "type": "integer", "bins": []},
+    {"name": "whole", "type": "integer", "bins": [7.0]},
     {"name": "none", "type": "number", "bins": None},
 ]
 COUNTED = {"answer": SCORES, "features": FEATURES, "profile": "abcdef012345"}
@@ -28,7 +34,8 @@ def series(telemetry: Telemetry) -> dict[tuple[Any, ...], float]:
     for family in text_string_to_metric_families(telemetry.exposition().decode()):
         for sample in family.samples:
             labels = dict(sample.labels)
-            assert (labels.pop("model"), labels.pop("version")) == ("specimen_toy", "abc")
+            assert labels.pop("model") == "specimen_toy"
+            labels.pop("version")
             found[(sample.name, *labels.values())] = sample.value
     return found
 
@@ -39,7 +46,7 @@ def test_every_series_is_there_at_zero_before_the_first_request() -> None:
     assert found[("ml_model_info", "1", "abcdef012345")] == 1
     assert found[("ml_start_time_seconds",)] == pytest.approx(time.time(), abs=60)
     assert {("ml_violations_total", "text", rule) for rule in RULES} <= set(found)
-    assert {("ml_feature_bin_total", str(index), "number") for index in range(5)} <= set(found)
+    assert {("ml_feature_bin_total", str(index), "number") for index in range(6)} <= set(found)
     assert ("ml_feature_bin_total", "0", "none") not in found
     assert {("ml_errors_total", kind) for kind in KINDS} <= set(found)
     assert {("ml_score_bin_total", str(index)) for index in range(10)} <= set(found)
@@ -82,23 +89,34 @@ def test_each_value_falls_into_its_bin(answer: dict[str, Any], value: float, bin
     assert (("ml_positive_total",) in found) == (answer is SCORES)
 
 
+@pytest.mark.parametrize("few", [1, 8])
 @pytest.mark.parametrize(
     ("feature", "value", "bin_"),
     [
-        *(("number", *case) for case in ((-9.0, 0), (0.0, 0), (0.5, 1), (1, 1), (2.5, 2), (2.6, 3), (None, 4))),
-        *(("text", *case) for case in (("b", 0), ("a", 1), ("", 2), ("c", 2), (None, 3))),
-        *(("same", *case) for case in ((7, 0), (None, 1))),
+        *(
+            ("amount", *case)
+            for case in ((-11, 0), (-10.0, 0), (-9.9, 1), (0.1, 2), (0.2, 3), (10, 3), (11, 4), (None, 5))
+        ),
+        *(("kind", *case) for case in (("a", 0), ("b", 1), ("ü", 2))),
+        *(("code", *case) for case in (("ABC", 0), ("XYZ", 1), (None, 2))),
+        *(("count", *case) for case in ((1, 0), (2, 1), (3, 1), (51, 3))),
+        ("weight", 7, 0),
     ],
 )
-def test_each_value_of_a_feature_falls_into_its_bin_alone_and_in_company(feature: str, value: Any, bin_: int) -> None:
-    telemetry = Telemetry(CONTRACT)
-    row = tuple(value if each["name"] == feature else None for each in FEATURES)
-    telemetry.answered(0.001, [0.5], 0, [row])
-    telemetry.answered(0.001, [0.5] * 4, 0, [row, (None,) * 4, row, (None,) * 4])
-    found = series(telemetry)
-    bins = {key[1]: n for key, n in found.items() if (key[0], key[-1]) == ("ml_feature_bin_total", feature) and n}
-    last = str(next(len(each["bins"]) + 1 for each in FEATURES if each["name"] == feature))
-    assert bins == ({last: 2.0} if value is None else {str(bin_): 1.5, last: 0.5})
+def test_each_value_of_a_feature_falls_into_its_bin_alone_and_in_company(
+    feature: str, value: Any, bin_: int, few: int, endpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "FEW", few)
+    sent: dict[str, Any] = {feature: value}
+    requests: list[list[dict[str, Any]]] = [[{}], [sent], [sent, {}, {}, {}]]
+    for changes in requests:
+        assert answer(endpoint, rows(*changes))[0] == 200
+    found = {key[1:]: n for key, n in series(endpoint.telemetry).items() if key[0] == "ml_feature_bin_total" and n}
+    usual = {"amount": 3, "kind": 0, "code": 0, "count": 1, "weight": 0}
+    wanted = {(str(place), name): 3.0 for name, place in usual.items() if name != feature}
+    wanted[(str(bin_), feature)] = 1.25
+    wanted[(str(usual[feature]), feature)] = wanted.get((str(usual[feature]), feature), 0) + 1.75
+    assert found == (wanted if bin_ != usual[feature] else wanted | {(str(bin_), feature): 3.0})
 
 
 def test_errors_are_requests_too_and_are_counted_by_reason() -> None:
@@ -127,3 +145,40 @@ def test_the_slow_limit_is_one_bound_and_bounds_are_dense_around_the_budget(budg
     assert found == sorted(set(found))
     assert sum(budget * 0.5e-3 <= bound <= budget * 1.5e-3 for bound in found) >= 9
     assert len(found) <= 24
+
+
+def test_the_number_of_series_is_the_one_of_the_documentation(endpoint: Any, contract: dict[str, Any]) -> None:
+    bounds_ = len(bounds(contract["latency_budget_ms"], contract["slow_ms"]))
+    bins = sum(len(each["bins"]) + 2 for each in contract["features"] if each["bins"] is not None)
+    outcomes = 7 + 2 * (len(contract["answer"]["fine"]) + 1) + 36
+    every = 26 + bounds_ + 4 * len(contract["features"]) + bins + len(contract["dropped"]) + outcomes
+    assert len(series(endpoint.telemetry)) == every
+
+
+@pytest.mark.slow
+def test_hostile_requests_add_no_series_and_hold_no_memory(endpoint: Any) -> None:
+    chance = random.Random(7)  # noqa: S311
+
+    def hostile(number: int) -> list[bytes]:
+        """One that is taken, of text and numbers by chance, and four that are not."""
+        code = "".join(chance.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=3))
+        taken = {"code": code, "amount": chance.uniform(-1000, 1000), "free": chance.gauss(0, 1e9)}
+        sent = rows(taken), rows({f"key{number}": 1}), rows({"kind": f"kind{number}"}), {f"body{number}": [number]}
+        return [*(json.dumps(each).encode() for each in sent), chance.randbytes(200)]
+
+    statuses: set[int] = set()
+
+    async def send(count: int) -> None:
+        for number in range(count):
+            for body in hostile(chance.randrange(10**12)):
+                statuses.add((await ask(endpoint, body))[0])
+            if not number % 100:
+                series(endpoint.telemetry)
+
+    asyncio.run(send(1000))  # five requests each; after these caches are full
+    process, before = psutil.Process(), set(series(endpoint.telemetry))
+    memory = process.memory_info().rss
+    asyncio.run(send(19000))
+    assert set(series(endpoint.telemetry)) == before
+    assert process.memory_info().rss <= 1.1 * memory
+    assert statuses == {200, 400}

@@ -16,7 +16,8 @@ class Model:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def __call__(self, rows: list[tuple[Any, ...]]) -> list[float]:
+    def __call__(self, rows: list[tuple[Any, ...]], sizes: list[int]) -> list[float]:
+        assert sum(sizes) == len(rows)
         self.sizes.append(len(rows))
         if any(number < 0 for (number,) in rows):
             raise ArithmeticError

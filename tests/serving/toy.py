@@ -33,7 +33,7 @@ BINS = {  # all features but the one that has none and the one that is personal
     "kind": ["a", "b"],
     "code": ["ABC"],
     "count": [1.0, 3.0, 50.0],
-    "amount": [-10.0, 0.0, 10.0],
+    "amount": [-10.0, 0.0, 0.1, 10.0],
     "weight": [],
     "free": [0.0],
 }
@@ -109,7 +109,7 @@ def verb(root: Path, *words: str) -> Answer:
 
 
 async def ask(
-    endpoint: Any, body: bytes, receive: Callable[[], Any] | None = None, path: str = "/predict"
+    endpoint: Any, body: bytes, receive: Callable[[], Any] | None = None, path: str = "/predict", query: str = ""
 ) -> tuple[int, Any]:
     """Status and decoded body of one request to an endpoint in this process."""
     sent: list[Any] = []
@@ -120,17 +120,18 @@ async def ask(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    method = "POST" if path == "/predict" else "GET"
-    scope = {"type": "http", "path": path, "method": method, "headers": [(b"host", b"here")]}
+    method = "POST" if path in ("/predict", "/feedback") else "GET"
+    scope = {"type": "http", "path": path, "method": method, "query_string": query.encode()}
+    scope["headers"] = [(b"host", b"here")]
     await endpoint(scope, receive or whole, send)
     content = b"".join(message.get("body", b"") for message in sent[1:])
     return sent[0]["status"], json.loads(content or b"null")
 
 
-def answer(endpoint: Any, body: Any) -> tuple[int, Any]:
+def answer(endpoint: Any, body: Any, query: str = "", path: str = "/predict") -> tuple[int, Any]:
     """As `ask`, for a body of bytes or of what becomes JSON, in a loop of its own."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return asyncio.run(ask(endpoint, content))
+    return asyncio.run(ask(endpoint, content, path=path, query=query))
 
 
 def rows(*changes: dict[str, Any]) -> dict[str, Any]:

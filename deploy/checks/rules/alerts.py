@@ -18,16 +18,6 @@ ARGO = {  # Argo Rollouts, controller/metrics/prommetrics.go; where it is scrape
     "rollout_info": {"name", "strategy", "traffic_router", "phase", "exported_namespace"},
     "analysis_run_info": {"name", "phase", "exported_namespace"},
 }
-SUMS = ("squared_error", "log_loss", "absolute_error", "error", "value", "value_squared")
-OWN = {"model", "version"}
-OUTCOMES = {  # of feedback, by the version that predicted
-    "ml_outcome_bin_total": {*OWN, "bin", "outcome"},
-    "ml_outcome_tenth_total": {*OWN, "tenth", "outcome"},
-    "ml_outcome_label_total": {*OWN, "label", "outcome"},
-    "ml_outcome_score_sum": {*OWN, "tenth"},
-    **dict.fromkeys((f"ml_outcome_{name}_sum" for name in SUMS), OWN),
-    "ml_outcome_count_total": OWN,
-}
 
 
 def rules(rendering: Rendering) -> Iterator[tuple[Object, int, str, dict[str, Any]]]:
@@ -48,7 +38,7 @@ def rules_parse(rendering: Rendering) -> Iterator[Finding]:
 
 def rules_read_what_is_there(rendering: Rendering) -> Iterator[Finding]:
     """Raw series, constants of a release, and what a group before has recorded: else a rule is silent for ever."""
-    found, raw = [*rules(rendering)], exported() | ARGO | OUTCOMES
+    found, raw = [*rules(rendering)], exported() | ARGO
     made = parse_yaml(specimens()[0].files[MONITORING])["spec"]["groups"][0]["rules"]
     constants = {rule["record"] for rule in made}
     known = ADDED.union(*raw.values(), *(rule.get("labels", {}) for rule in [*made, *(rule for *_, rule in found)]))

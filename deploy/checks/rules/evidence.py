@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache
-from itertools import pairwise
-from typing import Any
+from itertools import chain, pairwise
 
 from deploy.canary import durations
 from deploy.canary.template import STRATUM, Metric
@@ -14,6 +13,7 @@ from deploy.checks.rules.runs import AFTER, HASHES, STEP, Run, refused, runs
 from deploy.checks.rules.strategy import CANARY, canaries
 from deploy.lib.rules import Finding
 from repo.lib.refusal import Refusal
+from serving.runtime.feedback import Feedback
 from serving.runtime.telemetry import Telemetry
 
 HASH = "rollouts_pod_template_hash"  # the pod's label, as PodMonitor writes it to every series
@@ -91,14 +91,16 @@ def metrics_are_served(rendering: Rendering) -> Iterator[Finding]:
 @cache
 def exported() -> dict[str, set[str]]:
     """Metric -> its labels, for any served model; test_metrics.py holds queries against a real /metrics besides."""
-    answer: dict[str, Any] = {"names": None, "threshold": 0.5, "edges": []}  # with a threshold there are positives, too
     features = [{"name": "", "type": "number", "bins": []}]
-    shape = {"model": "", "version": "", "latency_budget_ms": 10.0, "slow_ms": 5.0, "answer": answer}
-    shape["features"] = features
+    shape = {"model": "", "version": "", "latency_budget_ms": 10.0, "slow_ms": 5.0, "features": features}
     found: dict[str, set[str]] = {"up": set()}  # Prometheus' own
-    for family in Telemetry(shape).collect():
-        for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
+    tasks: list[tuple[list[str] | None, float | None]] = [(None, 0.5), (["", " "], None), (None, None)]
+    for names, threshold in tasks:  # a score, classes, a number
+        shape["answer"] = {"names": names, "threshold": threshold, "edges": []}
+        feedback = Feedback({**shape, "feedback_days": 1, "max_rows": 1})
+        for family in chain(Telemetry(shape).collect(), feedback.collect()):
+            for sample in family.samples:
+                found.setdefault(sample.name, set()).update(sample.labels)
     return found
 
 

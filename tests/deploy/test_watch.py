@@ -1,0 +1,108 @@
+"""A watched month: its verdict, what is refused, and the real service under the cluster's own rules."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data_schemas.lib import datasets
+from deploy import watch
+from deploy.__main__ import VERBS
+from deploy.rehearsal import prometheus, replay, watched
+from deploy.rehearsal.past import STEP, Alert
+from deploy.rehearsal.replay import DAY
+from deploy.rehearsal.screen import Screen
+from deploy.rehearsal.watched import Watched
+from models.lib import config
+from repo.lib import command
+from tests.deploy.rehearsals import needs_prometheus
+from tests.support import trees
+from tests.support.process import signals_kept
+from tests.support.specimens import NAME
+
+FIRST = calendar.timegm((2013, 12, 1, 0, 0, 0))
+
+
+def seen(fault: str | None, *fired: tuple[str, str, int]) -> Watched:
+    """With alerts that fired: name, severity, hours after `begin`."""
+    done, found = Watched(NAME, "0123456789ab", fault, FIRST, FIRST + 30 * DAY, {}), {}
+    for name, severity, hours in fired:
+        at = done.begin + hours * 3600
+        found[name] = Alert(name, {"severity": severity, "feature": "temp"}, firing=[[at, at + 3 * STEP]])
+    done.alerts = found
+    return done
+
+
+@pytest.mark.parametrize(
+    ("done", "code", "last"),
+    [
+        (seen(None), 0, f"{NAME}: nothing to do"),
+        (seen(None, ("ModelInputDrift", "info", 1)), 0, f"{NAME}: nothing to do"),
+        (seen(None, ("ModelQuality", "ticket", -100)), 0, f"{NAME}: nothing to do"),  # over before the month began
+        (seen(None, ("ModelLatency", "page", 1)), 1, "ModelLatency (page) of temp, first 2013-12-02 01:00"),
+        (seen("nulls", ("ModelInputBroken", "ticket", 2), ("ModelQuality", "ticket", 90)), 1, "no other fired."),
+        (seen("nulls", ("ModelInputBroken", "ticket", 2), ("ModelLatency", "page", 3)), 1, "and ModelLatency fired."),
+        (seen("shift", ("ModelLatency", "page", 3)), 2, "not caught by ModelInputDrift, and ModelLatency fired."),
+        (seen("shift", ("ModelInputDrift", "ticket", -2)), 2, "not caught by ModelInputDrift, and no other fired."),
+    ],
+)
+def test_the_verdict_names_what_asks_for_work(done: Watched, code: int, last: str) -> None:
+    found, lines = done.verdict()
+    assert found == code
+    assert lines[-1].endswith(last)
+
+
+def test_without_prometheus_it_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(prometheus, "find", lambda: None)
+    assert command.run("deploy", VERBS, ["watch", NAME]) == 2
+    assert "apt-get install prometheus" in capsys.readouterr().err
+
+
+@pytest.fixture
+def here(rehearsed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(trees.copy(rehearsed, tmp_path / "repository"))
+    monkeypatch.setenv("FEEDBACK_KEYS", "")  # restored at the end
+    with signals_kept():
+        yield Path.cwd()
+
+
+@needs_prometheus
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("month", "why"),
+    [("2014-01", "has no rows of it; the newest month is 2013-12"), ("March", "is not a month; write it as 2013-12")],
+)
+def test_a_month_that_the_data_lacks_is_refused(month: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run("deploy", VERBS, ["watch", NAME, "--once", "--month", month]) == 2
+    assert f"--month {month}" in (error := capsys.readouterr().err)
+    assert why in error
+
+
+@pytest.mark.slow
+@needs_prometheus
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("fault", [None, "nulls", "collapse"])
+def test_a_fault_is_caught_by_its_alert_and_a_clean_span_raises_none(
+    fault: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "CHUNK", 100 * DAY)
+    model, last = config.load(NAME), FIRST + 5 * DAY
+    rows = replay.timed(model, datasets.read_all(model.dataset), FIRST - watch.BEFORE, last)
+    folder = tmp_path / "watch"
+    folder.mkdir()
+    with Screen() as screen:
+        past, done = watch.watch(model, rows, FIRST, last, fault, folder, screen)
+    code, lines = done.verdict()
+    assert code == (1 if fault else 0), lines
+    assert done.requests == rows.height
+    assert done.refused == 0
+    if fault:
+        assert lines[-1] == f"The planted fault {fault} is caught by {watched.EXPECTED[fault]}, and no other fired."
+    if fault == "nulls":
+        with past.running() as address:
+            page = watched.write(done, watched.ask(done, address), tmp_path / "report").read_text()
+        assert "ModelInputBroken" in page
+        assert "<svg" in page
