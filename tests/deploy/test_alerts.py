@@ -119,6 +119,7 @@ def test_alerts_of_inputs_and_answers_fire_on_their_faults_and_on_nothing_else(t
         (FIRED, f"{15 * end}m", expected))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_takes_a_week(tmp_path: Path) -> None:
     """From quarters of an hour as they are recorded, looked at each six hours: silence, drift, what is to retrain."""
     end = 8 * DAY

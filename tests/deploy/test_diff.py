@@ -161,6 +161,7 @@ def test_a_strategy_that_only_one_side_has_is_no_specimen(main: Tree) -> None:
     assert "Nothing changes" in main.deploy("diff").out
 
 
+@pytest.mark.slow
 @renders
 def test_argo_cd_itself_is_rendered(four: Tree) -> None:
     plant(Path(), "deploy/argocd/fork.yaml", f"{specimens.REPOSITORY}\n", "https://github.com/specimens/moved\n")

@@ -176,6 +176,7 @@ def test_the_catalogue_has_how_a_model_is_now(tree: Tree, monkeypatch: pytest.Mo
     assert production.endswith(f"ROC AUC 0.700 by 1234 labels of 7 days ModelInputDrift {LONG}")
 
 
+@pytest.mark.slow
 @needs_promtool
 @needs_chromium
 def test_nothing_of_the_catalogue_is_cut_at_any_width(

@@ -58,6 +58,7 @@ def test_another_table_or_backend_trains_the_model_again(setting: dict[str, str]
     assert [fault.partition(":")[0] for fault in lock.stale(model)] == ["train", "export"][: 1 + ("backend" in setting)]
 
 
+@pytest.mark.slow
 def test_a_misuse_is_told_with_file_and_line(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tree)
     folder = Path("models/specimen_misused")

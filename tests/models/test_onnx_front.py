@@ -81,7 +81,9 @@ def test_the_file_answers_like_the_model(ways: Any, way: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("like", ["lightgbm", "sklearn", "torch", pytest.param("keras", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "like", ["lightgbm", "sklearn", *(pytest.param(each, marks=pytest.mark.slow) for each in ("torch", "keras"))]
+)
 def test_the_file_of_a_drafted_model_answers_like_it(
     ways: Any, like: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,6 +229,7 @@ def test_months_of_a_dataset_that_has_none_are_refused(tree: Path) -> None:
     assert sum(samples.rows(config.load(NAME), part).height for part in PARTS) == 200
 
 
+@pytest.mark.slow
 def test_a_model_by_a_hash_runs_from_data_to_verdict_over_several_draws(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: Callable[..., Answer]
 ) -> None:
