@@ -88,5 +88,5 @@ def logged(folder: Path) -> Iterator[dict[str, Any]]:
         try:
             with gzip.open(path, "rt", encoding="utf-8") as file:
                 yield from (found for found in map(json.loads, file) if found.get("prediction_ids"))
-        except (EOFError, zlib.error, ValueError) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
             print(f"review: {path} ends early ({error}); what comes before is counted.")

@@ -20,6 +20,7 @@ from serving.runtime.batching import Row, Turns
 from serving.runtime.body import Bodies, DisconnectedError, Message, Receive, drain
 from serving.runtime.errors import KINDS, NotFiniteError, RefusedError, RequestError, explain
 from serving.runtime.feedback import OFF, Feedback, FeedbackError
+from serving.runtime.log import Log
 from serving.runtime.request import Contract, decoder, models
 from serving.runtime.telemetry import Telemetry
 
@@ -48,7 +49,8 @@ class Endpoint:
         self._contract = contract
         self._specification = specification
         self.feedback = Feedback(contract)
-        self.telemetry = Telemetry(contract, self.feedback)
+        self._log = Log(contract) if contract["log"] else None
+        self.telemetry = Telemetry(contract, *filter(None, (self.feedback, self._log)))
         self._decode = decoder(contract, self.telemetry.noticed)
         self._request = models(contract)[0]
         self.bodies = Bodies(contract["max_body_bytes"])
@@ -114,6 +116,8 @@ class Endpoint:
         fields, counted, positives = self._form(await self._values(rows))
         if query := scope.get("query_string"):
             fields |= self._identified(query, counted)
+        if self._log is not None:
+            self._log.take(len(body), rows, fields)
         return self._encode({**fields, **self._tail}), counted, positives
 
     def _identified(self, query: bytes, counted: list[float]) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ from deploy.checks.rules.strategy import CANARY, canaries
 from deploy.lib.rules import Finding
 from repo.lib.refusal import Refusal
 from serving.runtime.feedback import Feedback
+from serving.runtime.log import COUNTED
 from serving.runtime.telemetry import Telemetry
 
 HASH = "rollouts_pod_template_hash"  # the pod's label, as PodMonitor writes it to every series
@@ -94,6 +95,7 @@ def exported() -> dict[str, set[str]]:
     features = [{"name": "", "type": "number", "bins": []}]
     shape = {"model": "", "version": "", "latency_budget_ms": 10.0, "slow_ms": 5.0, "features": features}
     found: dict[str, set[str]] = {"up": set()}  # Prometheus' own
+    found |= {name: {"model", "version"} for name in COUNTED}  # where a log is on
     tasks: list[tuple[list[str] | None, float | None]] = [(None, 0.5), (["", " "], None), (None, None)]
     for names, threshold in tasks:  # a score, classes, a number
         shape["answer"] = {"names": names, "threshold": threshold, "edges": []}
