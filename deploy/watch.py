@@ -82,6 +82,7 @@ def watch(
     elif fault:
         ill = rows.filter(pl.col("at") >= done.begin)
         done.planted, changed = ill_rows.plant(fault, ill, _features(model, bento), model.target.column)
+        done.features = frozenset(changed) - {model.target.column}
         rows = pl.concat([rows.filter(pl.col("at") < done.begin), ill.with_columns(**changed)], how="vertical_relaxed")
     screen.say(f"{done.title}: {rows.height:,} rows")
     slots, start, file = replay.slots(model, rows), first - BEFORE, folder / "record.txt"

@@ -13,6 +13,7 @@ from repo.lib.files import sha256, write_json
 from repo.lib.refusal import Refusal
 
 KEYS = ("onnx", "rows", "level", "metrics", "slices", "reliability", "charts", "importance", "answers")
+LABELS = 300  # of a window, below which its metric says little; so says the rule of ModelQuality
 
 
 def main(options: argparse.Namespace) -> int:
@@ -45,8 +46,8 @@ def evaluate(model: config.Model) -> dict[str, Any]:
         return {name: metrics.interval(metric(*given)) for name, metric in behaviour.metrics.items()}
 
     train, edges = samples.rows(model, "train"), scoring.note(runtime, "edges")
-    answers = behaviour.bins(scoring.scores(runtime, train), edges)
-    known = drift.reference(answers, BINS, 0, drift.Times.of(model, train))
+    fitted, times = scoring.scores(runtime, train), drift.Times.of(model, train)
+    known = drift.reference(behaviour.bins(fitted, edges), BINS, 0, times)
     return {
         "onnx": sha256(model.onnx),
         "rows": len(values),
@@ -61,5 +62,21 @@ def evaluate(model: config.Model) -> dict[str, Any]:
         ],
         "alone": alone.strongest(model, table, target),
         "importance": importance.measure(behaviour, runtime, table, target, values),
-        "answers": {"rows": train.height} | known,
+        "answers": {"rows": train.height, "fall": fall(behaviour, behaviour.target(train), fitted, times)} | known,
     } | behaviour.figures(target, values, counts)
+
+
+def fall(behaviour: task.Task, target: Any, values: Any, times: drift.Times) -> float | None:
+    """How much worse the main metric was in training's worst seven days than in all of it; None without such windows.
+
+    Rows of a day succeed and fail together, so weeks differ by more than an interval of independent rows says.
+    """
+    name = behaviour.main
+
+    def measured(rows: Any) -> float:
+        found = behaviour.metrics[name](target[rows], values[rows], np.ones((1, len(target[rows])), np.float32))
+        return behaviour.sign(name) * float(found[0])
+
+    windows = [] if "7d" in times.silent else [rows for rows in times.rows("7d") if len(rows) >= LABELS]
+    lows = [low for low in map(measured, windows) if np.isfinite(low)]
+    return metrics.rounded(max(0.0, measured(slice(None)) - min(lows))) if lows else None

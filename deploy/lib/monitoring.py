@@ -89,6 +89,8 @@ def _quality(passport: Passport, reference: Reference) -> Iterator[Constant]:
         yield "ml:quality_spread", _vector(spread), {"metric": name}
         yield "ml:quality_sign", _vector(1 if name in HIGHER else -1), {"metric": name}
     yield "ml:quality_main", _vector(1), {"metric": reference.main}
+    if reference.fall is not None:
+        yield "ml:quality_usual", _vector(reference.fall), {"metric": reference.main}
     yield "ml:quality_rows", _vector(passport.dataset.get("rows", 0)), {}
 
 

@@ -136,10 +136,11 @@ class Recorder:
                 async with client.post(f"{pod.address}/predict?prediction_ids=true", data=body) as response:
                     answer = json.loads(await response.read())
                 self.requests, self.refused = self.requests + 1, self.refused + (response.status != 200)
-                if outcome is not None and response.status == 200:
-                    known.extend(
-                        {"prediction_id": each, "outcome": outcome} for each in answer.get("prediction_ids", ())
-                    )
+                ids = answer.get("prediction_ids")
+                if ids is None and (response.status == 200 or answer["error"]["field"] == "prediction_ids"):
+                    raise Refusal(f"{pod.name} answers without prediction ids ({str(answer)[:200]}); report it.")
+                if outcome is not None and ids:
+                    known.extend({"prediction_id": each, "outcome": outcome} for each in ids)
 
         await asyncio.gather(*(ask() for _ in range(IN_FLIGHT)))
 

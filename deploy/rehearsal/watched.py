@@ -22,7 +22,7 @@ EXPECTED = {  # fault -> the alert that must tell it
     **dict.fromkeys(("category", "nulls"), "ModelInputBroken"),
     **{"collapse": "ModelPredictionShift", "slow": "ModelLatency", "labels": "ModelQuality"},
 }
-FOLLOWS = "ModelQuality"  # of answers that are worse the outcomes tell in the end, too: no false alarm
+FOLLOWS = "ModelQuality"  # of answers that are worse the outcomes tell in the end, too; of slow ones they do not
 TIMES = "ml:excess / on (namespace, model, version, feature, window) ml:drift_limit"
 MAIN = "and on (namespace, model, version, metric) ml:quality_main"
 QUERIES = {name: f"{name} {MAIN}" for name in ("ml:quality", "ml:quality_value", "ml:quality_spread")}
@@ -40,6 +40,7 @@ class Watched:
     last: int
     alerts: Mapping[Any, Alert]
     planted: str = ""
+    features: frozenset[str] = frozenset()  # in which the fault is planted
     at: int = 0
     requests: int = 0
     refused: int = 0
@@ -64,6 +65,7 @@ class Watched:
                 ]
                 row = {"alert": alert.name, "of": " ".join(about), "severity": alert.labels.get("severity", "")}
                 hours = sum(end - start + STEP for start, end in spans) // 3600
+                row["feature"] = alert.labels.get("feature", "")
                 found.append({**row, "first": shown(spans[0][0]), "hours": hours, "spans": spans})
         return sorted(found, key=lambda row: row["first"])
 
@@ -75,11 +77,22 @@ class Watched:
         ]
         if not self.fault:
             return (1, lines) if rows else (0, [f"{self.model}: nothing to do"])
-        wanted, names = EXPECTED[self.fault], {row["alert"] for row in rows if row["first"] >= shown(self.begin)}
-        others = ", ".join(sorted(names - {wanted, FOLLOWS})) or "no other"
-        caught = "caught" if wanted in names else "not caught"
-        last = f"The planted fault {self.fault} is {caught} by {wanted}, and {others} fired."
-        return (1 if wanted in names else 2), [*lines, last]
+        wanted, new = EXPECTED[self.fault], [row for row in rows if row["spans"][-1][0] >= self.begin]
+        caught = [
+            row for row in new if row["alert"] == wanted and row["feature"] in (self.features or {row["feature"]})
+        ]
+        others = [row for row in new if row not in caught]
+        follow = [row for row in others if caught and row["alert"] == FOLLOWS and self.fault != "slow"]
+        beyond = [row for row in others if row not in follow]
+        by = _named(caught) or " of ".join([wanted, *sorted(self.features)[:1]])
+        told = {
+            f"The planted fault {self.fault} is {'' if caught else 'not '}caught by {by}": True,
+            f"{_named(follow)} followed, as answers are worse": follow,
+            f"{_named([row for row in rows if row not in new])} fired before it": len(new) < len(rows),
+            f"{_named(beyond)} fired, too; whether of the data itself, the month without --fault tells": beyond,
+            "no other fired": not beyond,
+        }
+        return (1 if caught else 2), [*lines, "; ".join(text for text, true in told.items() if true) + "."]
 
     def table(self) -> Table:
         """What the rules say by now."""
@@ -93,6 +106,10 @@ class Watched:
         names = dict.fromkeys(row["alert"] for row in self.rows() if row["severity"] != "info")
         fired = f"  fired: {', '.join(names)}" if names else ""
         return f"{shown(self.at)}  {self.requests:,} requests, {self.refused:,} refused{fired}"
+
+
+def _named(rows: list[dict[str, Any]]) -> str:
+    return ", ".join(dict.fromkeys(" of ".join(filter(None, (row["alert"], row["feature"]))) for row in rows))
 
 
 def shown(at: int) -> str:

@@ -8,6 +8,7 @@ Yurdakul, Statistical Properties of Population Stability Index, 2018), so what l
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,13 @@ class Times:
         total, many = np.vstack([np.zeros(size, np.int64), counted.cumsum(axis=0)]), WINDOWS[window][1]
         ends = np.searchsorted(starts, starts + many)
         return np.asarray((total[ends] - total[:-1])[starts + many - 1 <= starts[-1]])
+
+    def rows(self, window: str) -> Iterator[NDArray[np.int64]]:
+        """Places of the rows of every whole window that begins with a row."""
+        starts, at = self.units[window]
+        many, known, unit = WINDOWS[window][1], np.flatnonzero(self.known), starts[at]
+        for start in starts[starts + many - 1 <= starts[-1]]:
+            yield known[(unit >= start) & (unit < start + many)]
 
 
 def live(counts: Any, shares: Any) -> Floats:

@@ -126,7 +126,8 @@ def reference(model: config.Model, evaluation: dict[str, Any], profile: dict[str
     }
     answers = {key: evaluation["answers"][key] for key in ("rows", "shares", "chi2", "limits")}
     higher = behaviour.main in behaviour.higher
-    return {"rows": profile["rows"], "main": behaviour.main, "higher": higher, "features": features, "answers": answers}
+    known = {"rows": profile["rows"], "main": behaviour.main, "higher": higher, "fall": evaluation["answers"]["fall"]}
+    return {**known, "features": features, "answers": answers}
 
 
 def _reproduced(model: config.Model, onnx: str) -> dict[str, Any]:

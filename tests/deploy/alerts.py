@@ -31,7 +31,7 @@ NAMESPACE = "models-production"
 RESET = -1.0
 
 
-def passport(model: str, version: str = V1, **changes: Any) -> Passport:
+def passport(model: str, version: str = V1, fall: float | None = None, **changes: Any) -> Passport:
     """Of a binary model: `temp` is a number that matters, `dest` a text that does not."""
     temp = {"shares": [0.4, 0.3, 0.2999, 0.0001], "chi2": 16.27, "limits": LIMITS, "broken": 0.05, "matters": True}
     dest = {"shares": [0.5, 0.4998, 0.0001, 0.0001], "chi2": 16.27, "limits": LIMITS, "broken": 0.05, "last": 2}
@@ -42,7 +42,8 @@ def passport(model: str, version: str = V1, **changes: Any) -> Passport:
         "serving": {"strategy": "canary", "slow_ms": 5.0, "latency_budget_ms": 10.0},
         "dataset": {"rows": 10_000},
         "slo": {"availability": 0.999, "latency": 0.99},
-        "reference": {"rows": 100_000, "main": "roc_auc", "features": {"temp": temp, "dest": dest}, "answers": answers},
+        "reference": {"rows": 100_000, "main": "roc_auc", "fall": fall, "features": {"temp": temp, "dest": dest}}
+        | {"answers": answers},
     }
     return Passport.model_validate(record | changes)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,34 @@ def test_rows_have_their_own_time_or_are_spread_through_their_day_or_the_span() 
     assert [(at - FIRST) / STEP for at in undated["at"]] == [1, 3]
 
 
+@asynccontextmanager
+async def service(*routes: web.RouteDef) -> AsyncIterator[Pod]:
+    (application := web.Application()).add_routes(routes)
+    await (runner := web.AppRunner(application)).setup()
+    await (site := web.TCPSite(runner, "127.0.0.1", 0)).start()
+    yield Pod("a-0", "5d", f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}")  # type: ignore[union-attr]
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(("status", "answer"), [(200, {}), (400, {"error": {"field": "prediction_ids"}})])
+def test_a_service_without_prediction_ids_is_refused(status: int, answer: dict[str, Any]) -> None:
+    """Quality would be silent."""
+
+    async def predict(_: web.Request) -> web.Response:
+        return web.json_response(answer, status=status)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response()
+
+    async def recorded() -> None:
+        async with service(web.post("/predict", predict), web.get("/metrics", metrics)) as pod:
+            recorder = replay.Recorder([pod], frozenset(), "a", 2, lambda _: 0)
+            await recorder.record({FIRST + STEP: [(b"{}", 1)]}, FIRST, FIRST + STEP, io.StringIO())
+
+    with pytest.raises(Refusal, match="a-0 answers without prediction ids"):
+        asyncio.run(recorded())
+
+
 def test_a_record_has_a_scrape_each_quarter_and_outcomes_come_a_day_later() -> None:
     """A quarter without requests repeats the metrics, and the service is not asked."""
     asked: list[str] = []
@@ -89,7 +119,7 @@ def test_a_record_has_a_scrape_each_quarter_and_outcomes_come_a_day_later() -> N
         assert request.query["prediction_ids"] == "true"
         row = (await request.json())["rows"][0]
         if row["x"] < 0:
-            return web.json_response({"error": {}}, status=400)
+            return web.json_response({"error": {"field": "rows[0].x"}}, status=400)
         return web.json_response({"prediction_ids": [f"id-{row['x']}"]})
 
     async def feedback(request: web.Request) -> web.Response:
@@ -102,19 +132,13 @@ def test_a_record_has_a_scrape_each_quarter_and_outcomes_come_a_day_later() -> N
         return web.Response(text="\n".join([*lines, f"plain_total {len(told)}", ""]))
 
     async def recorded() -> tuple[str, replay.Recorder]:
-        application = web.Application()
-        routes = [web.post("/predict", predict), web.post("/feedback", feedback), web.get("/metrics", metrics)]
-        application.add_routes(routes)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        await (site := web.TCPSite(runner, "127.0.0.1", 0)).start()
-        address = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
-        pod, names, file = Pod("a-0", "5d", address), frozenset({"seen_total", "plain_total"}), io.StringIO()
-        recorder = replay.Recorder([pod], names, "a", 2, lambda _: 0)
+        names, file = frozenset({"seen_total", "plain_total"}), io.StringIO()
         bodies = [(json.dumps({"rows": [{"x": x}]}).encode(), outcome) for x, outcome in ((1, 0), (2, 1), (3, 1))]
         refused = (b'{"rows":[{"x":-1}]}', 1), (b'{"rows":[{"x":4}]}', None)  # without an outcome
-        await recorder.record({FIRST + STEP: [*bodies, *refused]}, FIRST, FIRST + 98 * STEP, file)
-        await runner.cleanup()
+        routes = [web.post("/predict", predict), web.post("/feedback", feedback), web.get("/metrics", metrics)]
+        async with service(*routes) as pod:
+            recorder = replay.Recorder([pod], names, "a", 2, lambda _: 0)
+            await recorder.record({FIRST + STEP: [*bodies, *refused]}, FIRST, FIRST + 98 * STEP, file)
         return file.getvalue(), recorder
 
     text, recorder = asyncio.run(recorded())

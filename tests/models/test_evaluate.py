@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from sklearn.metrics import log_loss, roc_auc_score, roc_curve
 
 from data_schemas.lib import datasets
 from models import evaluate
-from models.lib import config, importance, samples, scoring
+from models.lib import config, drift, importance, samples, scoring
+from models.lib.tasks import task
 from repo.lib.files import read_json, sha256
 from repo.lib.refusal import Refusal
 from tests.models.tiny import Tiny
@@ -127,6 +129,18 @@ def test_the_answers_are_binned_as_the_service_bins_them(workshop: Path, found: 
     assert found["answers"]["rows"] == rows.height == 1200
     assert found["answers"]["shares"] == CLOSE(((counts + 0.5) / 1205).tolist(), rel=1e-4)
     assert found["answers"]["chi2"] == CLOSE(27.877, abs=1e-3)  # of nine degrees, from a printed table
+
+
+@pytest.mark.parametrize(("days", "rows", "is_known"), [(28, 50, True), (28, 30, False), (14, 50, False)])
+def test_the_worst_week_of_training_says_how_far_the_metric_may_fall(
+    model: config.Model, days: int, rows: int, is_known: bool
+) -> None:
+    """Weeks of 300 rows, three at least; answers are perfect but for one week, in which they are all alike."""
+    dates = [date(2024, 1, 1) + timedelta(days=day) for day in range(days) for _ in range(rows)]
+    target = np.arange(days * rows) % 2 * 1.0
+    values = np.where((np.arange(days * rows) // rows // 7) == 1, 0.5, target)
+    found = evaluate.fall(task.of(model), target, values, drift.Times.of(model, pl.DataFrame({"day": dates})))
+    assert found == (CLOSE(roc_auc_score(target, values) - 0.5, abs=1e-5) if is_known else None)
 
 
 @pytest.mark.usefixtures("tree")
