@@ -23,10 +23,15 @@ EXPECTED = {  # fault -> the alert that must tell it
     **{"collapse": "ModelPredictionShift", "slow": "ModelLatency", "labels": "ModelQuality"},
 }
 FOLLOWS = "ModelQuality"  # of answers that are worse the outcomes tell in the end, too; of slow ones they do not
+DRAWN = 8  # features with the most drift; there are ten colours
 TIMES = "ml:excess / on (namespace, model, version, feature, window) ml:drift_limit"
 MAIN = "and on (namespace, model, version, metric) ml:quality_main"
 QUERIES = {name: f"{name} {MAIN}" for name in ("ml:quality", "ml:quality_value", "ml:quality_spread")}
 QUERIES |= {"drift": TIMES, "retrain": "ml:retrain"}
+SAME = "on (namespace, model, version, metric)"
+QUERIES["limit"] = (
+    f"ml:quality_value - {SAME} (ml:quality_value - {SAME} ml:quality) / {SAME} ml:quality_fall"  # its line
+)
 
 
 @dataclass
@@ -131,13 +136,21 @@ def write(done: Watched, found: dict[str, Series], folder: Path) -> Path:
     )
     band = [value[0] - spread[0], value[0] + spread[0]] if value else []
     panels = {
-        "Drift of seven days": ([(name, drift[name, "7d"]) for name in features if (name, "7d") in drift], [0, 1]),
+        "Drift of seven days": (
+            [(name, drift[name, "7d"]) for name in features if (name, "7d") in drift][:DRAWN],
+            [0, 1],
+        ),
         "Answers": ([(window, values) for (name, window), values in drift.items() if name == "(answer)"], [0, 1]),
-        "Quality": ([(labels["metric"], values) for labels, values in found["ml:quality"]], band),
+        "Quality": (
+            [(labels["metric"], values) for labels, values in found["ml:quality"]]
+            + [("ModelQuality fires", values) for _, values in found["limit"]],
+            band,
+        ),
     }
     drawn = {title: charts.drawn(_lines, (done, *panel), (6.4, 3.6)) for title, panel in panels.items()}
     asks = {
-        f"{labels['cause']} {labels.get('feature', '')}": shown(values[0][0]) for labels, values in found["retrain"]
+        " of ".join(filter(None, (labels["cause"], labels.get("feature")))): shown(values[0][0])
+        for labels, values in found["retrain"]
     }
     given = {"done": done, "verdict": done.verdict(), "features": features, "most": most, "asks": asks, "charts": drawn}
     write_file(path := folder / "report.html", template(Path(__file__).with_name("watched.html.jinja")).render(given))

@@ -138,11 +138,13 @@ def plot(done: Watched, found: dict[str, Series], path: Path) -> None:
     for (_, values), (_, spread) in zip(found["ml:quality_value"], found["ml:quality_spread"], strict=False):
         low, high = (float(values[-1][1]) + sign * float(spread[-1][1]) for sign in (-1, 1))
         lower.axhspan(low, high, color="#d9822b", alpha=0.3, label="passport")
-    lower.legend(frameon=False, fontsize=8)
+    for _, values in found["limit"]:
+        x = [(at - done.first) / DAY for at, _ in values]
+        lower.plot(x, [float(value) for _, value in values], "k:", label="ModelQuality fires beyond", linewidth=1)
+    lower.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     months = [day for day in range(total) if watched.shown(done.first + day * DAY)[8:10] == "01"]
     lower.set_xticks(months, [watched.shown(done.first + day * DAY)[:7] for day in months])
-    for kind in ("svg", "png"):
-        figure.savefig(path.with_suffix(f".{kind}"), dpi=110)
+    figure.savefig(path.with_suffix(".png"), dpi=90)
 
 
 def main() -> None:
