@@ -142,7 +142,8 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     assert staging["version"] != before["staging"]["version"]
     assert staging["image"]["commit"] == commit
     assert staging["champion"]["version"] == before["production"]["version"]
-    assert scene.files("main") == {f"{STAGING}/kustomization.yaml", f"{STAGING}/passport.yaml"}
+    changed = ("kustomization.yaml", "monitoring.yaml", "passport.yaml")
+    assert scene.files("main") == {f"{STAGING}/{name}" for name in changed}
     reference = f"{staging['image']['name']}@{staging['image']['digest']}"
     assert (scene.root / "cosign.calls").read_text() == f"sign --yes {reference}\n"
     assert scene.passport("production") == before["production"]
@@ -154,7 +155,7 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     healthy = {"model": KUBERNETES_NAME, "namespace": "models-staging", "image": reference}
     run = scene.run("promote", "repository_dispatch", {"client_payload": healthy})
     assert results(run) == {"propose": "success"}, told(run)
-    assert scene.files(f"promote/{NAME}") == {f"{PRODUCTION}/kustomization.yaml", f"{PRODUCTION}/passport.yaml"}
+    assert scene.files(f"promote/{NAME}") == {f"{PRODUCTION}/{name}" for name in changed}
     assert "its rollout in staging is complete and healthy" in scene.hub.own()["body"]
     assert "The image is signed by" in scene.hub.own()["body"]
     assert scene.hub.dispatched() == [f"promote/{NAME}"]
