@@ -139,6 +139,11 @@ def test_what_takes_a_week(tmp_path: Path) -> None:
         "moved": {"(answer)_0": f"0x{end}", "(answer)_1": f"20x{end}"},
         "broken": {"temp_0": f"40x{3 * DAY} 0x{DAY - 1} 40x{end}", "temp_3": f"0x{3 * DAY} 40x{DAY - 1} 0x{end}"},
     }
+    # Its answers are beyond the limit of seven days twelve hours before the feature that explains them is beyond any.
+    before, then = 5 * DAY + DAY // 2 - 1, 7 * DAY + DAY // 4 - 1
+    answers = {"(answer)_0": f"5x{before} 3.8x{end}", "(answer)_1": f"15x{before} 16.2x{end}"}
+    temp = {key: f"{bins[key]}x{then} {100 * (key == 'temp_2')}x{end}" for key in ("temp_0", "temp_1", "temp_2")}
+    changes["early"] = answers | temp
     written = constants(end, *map(passport, changes))
     for model, changed in changes.items():
         own = {"namespace": NAMESPACE, "model": model, "version": V1}
@@ -153,9 +158,13 @@ def test_what_takes_a_week(tmp_path: Path) -> None:
         raised("gone", "ModelNoTraffic", "ticket"),
         *(raised("drifting", "ModelInputDrift", each, feature="temp") for each in ("info", "ticket")),
         raised("harmless", "ModelInputDrift", "info", feature="dest"),
+        raised("early", "ModelInputDrift", "info", feature="temp"),
         raised("broken", "ModelInputBroken", "ticket", feature="temp"),
         raised("moved", "ModelPredictionShift", "ticket", feature="(answer)"),
     ]
-    causes = [("drifting", "drift", "temp"), *((each, "prediction", "(answer)") for each in ("drifting", "moved"))]
+    causes = [
+        ("drifting", "drift", "temp"),
+        *((each, "prediction", "(answer)") for each in ("drifting", "moved", "early")),
+    ]
     asked = [(series("", {"model": one, "cause": cause, "feature": of}), 1) for one, cause, of in causes]
     check(tmp_path, RULES[1:], "6h", written, (FIRED, "8d", expected), (retrain, "8d", asked))
