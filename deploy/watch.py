@@ -53,7 +53,8 @@ def main(options: argparse.Namespace) -> int:
             for line in [f"report: {report}", *lines]:
                 screen.say(line)
             if not options.once:
-                screen.say(f"Prometheus: {address}; Ctrl-C stops it")
+                until = f"g0.end_input={datetime.fromtimestamp(last, UTC):%Y-%m-%d}&g0.range_input=30d"
+                screen.say(f"Prometheus: {address}/graph?g0.expr=ml:drift&g0.tab=0&{until}; Ctrl-C stops it")
                 with contextlib.suppress(KeyboardInterrupt):
                     threading.Event().wait()
     return code

@@ -41,9 +41,13 @@ def main(options: argparse.Namespace) -> int:
     write(model.build / "drift/report.html", page)
     for name, each in measured.items():
         limit = "no limit" if each["limit"] is None else f"limit {each['limit']:.3g}"
-        word, unknown = "ABOVE" if each["above"] else "", f"{each['unknown']:.1%} null or unknown"
+        broken = "" if each["broken"] is None else f" (limit {each['broken']:.1%})"
+        word, unknown = "ABOVE" if each["above"] else "", f"{each['unknown']:.1%} null or without a bin{broken}"
         print(f"{word:6}{name:24} excess PSI {each['excess']:.3f}, {limit}, {unknown}")
-    print(f"drift {model.name}: {rows.height:,} rows as a window of {window}, {left_out:,} that no request holds")
+    left = f"{left_out:,} more with null in the wrong place"
+    print(f"drift {model.name}: {rows.height:,} rows as a window of {window}, {left}")
+    if all(each["limit"] is None and each["broken"] is None for each in measured.values()):
+        raise Refusal(f"{model.build}/profile.json has no limit for windows of {window}; take another with --window.")
     above = ", ".join(name for name, each in measured.items() if each["above"])
     print(f"drift {model.name}: above a limit: {above or 'none'}; {model.build}/drift/report.html")
     return 1 if above else 0

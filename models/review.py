@@ -20,6 +20,8 @@ from models.lib.tasks import task
 from repo.lib.files import read_yaml, write_json
 from repo.lib.refusal import Refusal
 
+LEAST = 300  # outcomes of a version, as ModelQuality asks for
+
 
 def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)
@@ -30,6 +32,8 @@ def main(options: argparse.Namespace) -> int:
         answered[line["version"]] |= {each: value for each, value in pairs if each in known}
     found = {version: measure(model, version, values, known) for version, values in answered.items() if values}
     missing = len(known) - len({each for values in answered.values() for each in values})
+    if missing == len(known):
+        raise Refusal(f"{options.log} has the prediction of none of the outcomes of {options.labels}; give its folder.")
     write_json(model.build / "review.json", {"missing": missing, "outcomes": len(known), "versions": found})
     below = [f"{name} of {version}" for version, each in found.items() for name in each["below"]]
     print(f"review {model.name}: {missing:,} of {len(known):,} outcomes are of no prediction in {options.log}")
@@ -52,13 +56,15 @@ def measure(model: config.Model, version: str, values: dict[str, Any], known: di
     there_are = [path for path in (model.build / "passport.yaml", *released) if path.is_file()]
     records = (read_yaml(path, "restore it", passport.KEYS) for path in there_are)
     promised: dict[str, Any] = next((each["metrics"] for each in records if each["version"] == version), {})
-    print(f"{version}: {len(target):,} outcomes" + ("" if promised else "; its passport is not here"))
+    few = f"; fewer than {LEAST} are not judged" if len(target) < LEAST else ""
+    print(f"{version}: {len(target):,} outcomes{few}" + ("" if promised else "; its passport is not here"))
     found, below, counts = {}, [], metrics.resamples(len(target))
     for name, metric in behaviour.metrics.items():
         here = found[name] = metrics.interval(metric(target, np.array(given, np.float64), counts))
         there, sign = promised.get(name), behaviour.sign(name)
         worse, better = ("low", "high") if sign > 0 else ("high", "low")
-        if there and sign * (here["value"] - there[worse]) < 0 and sign * (here[better] - there["value"]) < 0:
+        beyond = there and sign * (here["value"] - there[worse]) < 0 and sign * (here[better] - there["value"]) < 0
+        if beyond and len(target) >= LEAST:
             below.append(name)
         shown = ["{value:.4g} [{low:.4g}, {high:.4g}]".format(**each) for each in (here, there) if each]
         print(f"  {behaviour.titles[name]:20}{', in the passport '.join(shown)}{', BELOW' if name in below else ''}")

@@ -108,6 +108,10 @@ class Feedback(Collector):
         self._most: int = contract["max_rows"]
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(body).decode
 
+    @property
+    def on(self) -> bool:
+        return bool(self._keys.found())
+
     def sign(self, values: Sequence[float]) -> list[str] | None:
         """An id for each value that an answer counts; None where feedback is off."""
         if not (keys := self._keys.found()):

@@ -14,7 +14,8 @@ from _bentoml_sdk import Service  # type: ignore[import-untyped]
 
 from serving.runtime import openapi
 from serving.runtime.answer import former
-from serving.runtime.endpoint import Endpoint
+from serving.runtime.endpoint import Endpoint, logger
+from serving.runtime.feedback import OFF
 from serving.runtime.request import models
 
 # BentoML's own metrics, tracing and access log cost more than the model, and its limits do not see the lean endpoint.
@@ -35,6 +36,8 @@ class Lean(Service[Any]):  # type: ignore[misc]
             raise RuntimeError("one worker a server: /metrics would show one worker's counters; add replicas instead")
         endpoint = Endpoint(super().to_asgi(is_main), self.inner.served, lambda: self.openapi_spec.asdict())
         self._endpoint = endpoint
+        if not endpoint.feedback.on:
+            logger.info("feedback %s", OFF)
         return endpoint
 
     def __call__(self) -> Any:

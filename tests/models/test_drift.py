@@ -169,7 +169,7 @@ def test_a_table_like_training_is_within_and_another_is_above(verb: Verb, model:
     other.drop("flight_date").write_csv(tmp_path / "other.csv")
     answer = verb("drift", NAME, "--current", str(tmp_path / "other.csv"), "--window", "7d")
     assert (answer.code, "above a limit: dest, distance" in answer.out) == (1, True), answer
-    assert "1,191 rows as a window of 7d, 9 that no request holds" in answer.out
+    assert "1,191 rows as a window of 7d, 9 more with null in the wrong place" in answer.out
     page = (MODEL / "build/drift/report.html").read_text()
     assert "http" not in page
     assert page.count('class="bins"') == 1 + len(model.features)

@@ -77,7 +77,7 @@ def test_each_version_has_its_metrics_beside_its_passport(
     answer = verb("review", NAME, *labels([*ids, *others, "lost"], [*LATE.tolist(), 0, 1, 0, 1]))
     assert answer.code == bool(below), answer
     assert "1 of 804 outcomes are of no prediction" in answer.out
-    assert "0123456789ab: 3 outcomes; its passport is not here" in answer.out
+    assert "0123456789ab: 3 outcomes; fewer than 300 are not judged; its passport is not here" in answer.out
     found = read_json(MODEL / "build/review.json", "")
     assert (found["missing"], found["outcomes"]) == (1, 804)
     ours = found["versions"][version]
