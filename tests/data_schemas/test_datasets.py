@@ -103,6 +103,7 @@ def test_what_would_mend_or_excuse_rows_only_while_they_are_checked_is_refused(
         datasets.schema(WEATHER.name)
 
 
+@pytest.mark.slow
 def test_a_set_of_allowed_values_gives_the_same_bytes_in_each_process(bare: Path) -> None:
     write_schema("sky: str = pa.Field(isin={'clear', 'cloudy', 'rain', 'snow'})")
     script = (

@@ -99,6 +99,7 @@ def test_equal_releases_change_once_and_specimens_stand_for_the_rest(
     assert "\n```diff\n--- Rollout specimen-0 in models-staging\n" in report
 
 
+@pytest.mark.slow
 @renders
 def test_a_change_of_one_strategy_or_environment_shows_there_only(four: Tree) -> None:
     shutil.rmtree("deploy/strategies/gateway")  # no specimen is rendered beside the releases

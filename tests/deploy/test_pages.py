@@ -54,6 +54,7 @@ def of_model(built: Path) -> str:
     )
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_nothing_is_wider_than_the_window_at_any_width(pages: dict[str, Path]) -> None:
     with browser() as opened:

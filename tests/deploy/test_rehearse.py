@@ -154,6 +154,7 @@ def test_a_commit_without_the_model_is_refused(here: Path) -> None:
         bentos.champion(model, empty, bentos.Bento(here, ""), here / "nothing")
 
 
+@pytest.mark.slow
 def test_the_champion_of_any_commit_is_built_from_that_commit(here: Path, tmp_path: Path) -> None:
     model = config.load("specimen_delay")
     found = bentos.champion(model, "HEAD~1", bentos.Bento(here, ""), tmp_path)

@@ -156,6 +156,7 @@ def test_without_a_renderer_the_rest_is_checked(small: Tree, tmp_path: Path, mon
     assert "kustomize 4.5 is too old" in answer.out
 
 
+@pytest.mark.slow
 @renders
 def test_kinds_without_a_schema_are_named(small: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "schemas").mkdir()

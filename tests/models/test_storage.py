@@ -80,6 +80,7 @@ def repros(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return calls
 
 
+@pytest.mark.slow
 def test_a_model_that_is_in_the_remote_is_judged_and_nothing_is_trained(clone: Path, shop: Path, verb: Verb) -> None:
     answer = verb("run", "specimen_delay", "--no-train")
     assert answer.code == 0, answer.error
