@@ -10,7 +10,7 @@ from itertools import repeat
 from typing import Any
 
 FEW = 8  # rows up to which a look-up a value costs less than an array a column
-ROWS = 2048  # that wait as arrays to be counted together, which is a third of the cost
+ROWS = 8192  # that wait as arrays to be counted together, which is a third of the cost
 
 
 class Binned:
