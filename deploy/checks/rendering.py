@@ -55,7 +55,14 @@ PROMISE = Promise(
     counts=[[300 if abs(row - to) < 2 else 0 for to in range(BINS)] for row in range(BINS)],
 )
 SHARES = {"shares": [0.25] * 4, "chi2": 16.3, "limits": {"7d": 0.05}, "broken": 0.05, "matters": True}
-REFERENCE = {"rows": 1000, "main": "rmse", "fall": 0.1, "features": {"distance": SHARES}, "answers": SHARES}
+REFERENCE = {
+    "rows": 1000,
+    "main": "rmse",
+    "higher": ["r2"],
+    "fall": 0.1,
+    "features": {"distance": SHARES},
+    "answers": SHARES,
+}
 RESOURCES = """\
 - {op: replace, path: /spec/replicas, value: 8}
 - op: replace

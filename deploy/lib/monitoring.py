@@ -18,7 +18,6 @@ from repo.lib import files
 RULES = Path("deploy/monitoring/prometheusrule.yaml")
 ANSWERS = "(answer)"  # the feature of which the answers are bins; no column is called so
 MADE = "# Written by `python -m deploy promote`; `python -m deploy verify` finds an edit by hand.\n"
-HIGHER = frozenset({"roc_auc", "macro_f1", "balanced_accuracy", "r2"})  # metrics of which more is better
 Constant = tuple[str, str, dict[str, str]]  # name, expression, labels
 
 
@@ -84,10 +83,11 @@ def _quality(passport: Passport, reference: Reference) -> Iterator[Constant]:
     for name, figure in passport.metrics.items():
         if figure.value is None or figure.low is None or figure.high is None:
             continue
-        spread = figure.value - figure.low if name in HIGHER else figure.high - figure.value
+        more = name in reference.higher
+        spread = figure.value - figure.low if more else figure.high - figure.value
         yield "ml:quality_value", _vector(figure.value), {"metric": name}
         yield "ml:quality_spread", _vector(spread), {"metric": name}
-        yield "ml:quality_sign", _vector(1 if name in HIGHER else -1), {"metric": name}
+        yield "ml:quality_sign", _vector(1 if more else -1), {"metric": name}
     yield "ml:quality_main", _vector(1), {"metric": reference.main}
     if reference.fall is not None:
         yield "ml:quality_usual", _vector(reference.fall), {"metric": reference.main}

@@ -116,6 +116,7 @@ class Reference(Record):
 
     rows: int
     main: str  # metric
+    higher: list[str]  # metrics of which more is better
     fall: float | None = None  # of it, in the worst seven days of training against all of it
     features: dict[str, Shares]
     answers: Shares

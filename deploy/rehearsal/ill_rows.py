@@ -1,4 +1,4 @@
-"""Faults in what a model is sent, or is told of it: requests keep the contract, so it is alerts that must tell.
+"""Faults in requests and outcomes: requests keep the contract, so it is alerts that must show them.
 
 python -m deploy watch flight_delay --fault shift|category|nulls|swap|labels
 """

@@ -125,7 +125,7 @@ def reference(model: config.Model, evaluation: dict[str, Any], profile: dict[str
         for name, each in profile["features"].items()
     }
     answers = {key: evaluation["answers"][key] for key in ("rows", "shares", "chi2", "limits")}
-    higher = behaviour.main in behaviour.higher
+    higher = sorted(behaviour.higher)
     known = {"rows": profile["rows"], "main": behaviour.main, "higher": higher, "fall": evaluation["answers"]["fall"]}
     return {**known, "features": features, "answers": answers}
 

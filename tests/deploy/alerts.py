@@ -42,7 +42,13 @@ def passport(model: str, version: str = V1, fall: float | None = None, **changes
         "serving": {"strategy": "canary", "slow_ms": 5.0, "latency_budget_ms": 10.0},
         "dataset": {"rows": 10_000},
         "slo": {"availability": 0.999, "latency": 0.99},
-        "reference": {"rows": 100_000, "main": "roc_auc", "fall": fall, "features": {"temp": temp, "dest": dest}}
+        "reference": {
+            "rows": 100_000,
+            "main": "roc_auc",
+            "higher": ["roc_auc"],
+            "fall": fall,
+            "features": {"temp": temp, "dest": dest},
+        }
         | {"answers": answers},
     }
     return Passport.model_validate(record | changes)

@@ -7,9 +7,7 @@ import numpy as np
 from sklearn import metrics
 
 from deploy.lib import monitoring
-from models.lib import config
 from models.lib.metrics import calibration_error
-from models.lib.tasks import task
 from tests.deploy.alerts import NAMESPACE, V1, Series, check, constants, needs_promtool, passport, series
 from tests.support.repository import ROOT
 
@@ -140,10 +138,3 @@ def test_drift_is_that_of_the_same_rows(tmp_path: Path) -> None:
     figures = 'label_replace({__name__=~"ml:psi|ml:excess"}, "figure", "$1", "__name__", "(.+)")'
     asked = f"round(1e9 * sum by (figure, feature) ({figures}))"
     check(tmp_path, RULES, "15m", written, (asked, "60m", expected), (asked, "45m", []), ("ml:excess", "105m", []))
-
-
-def test_more_is_better_of_the_metrics_of_which_the_tasks_say_so() -> None:
-    higher = [
-        task.of(config.Model.model_construct(task=each)).higher for each in ("binary", "multiclass", "regression")
-    ]
-    assert frozenset().union(*higher) == monitoring.HIGHER

@@ -27,7 +27,7 @@ FIRST = calendar.timegm((2013, 12, 1, 0, 0, 0))
 
 
 def seen(fault: str | None, *fired: tuple[str, str, int]) -> Watched:
-    """With alerts that fired: name (and feature, temp if none is told), severity, hours after `begin`."""
+    """With alerts that fired: name (and feature, temp if none is given), severity, hours after `begin`."""
     done, found = Watched(NAME, "0123456789ab", fault, FIRST, FIRST + 30 * DAY, {}), {}
     done.features = frozenset({"temp"} if fault in ("nulls", "shift") else ())
     for text, severity, hours in fired:

@@ -126,7 +126,7 @@ def test_the_passport_holds_what_the_monitoring_needs(built: Path, model: config
     record = yaml.safe_load((built / "passport.yaml").read_text())
     profile, evaluation = (read_json(built / f"{name}.json", "") for name in ("profile", "evaluation"))
     found = record["reference"]
-    assert (found["rows"], found["main"], found["higher"]) == (1200, "roc_auc", True)
+    assert (found["rows"], found["main"], found["higher"]) == (1200, "roc_auc", ["roc_auc"])
     assert {*found["features"]} == {*model.features}
     temp = {key: profile["features"]["temp"][key] for key in ("shares", "chi2", "limits", "broken", "last")}
     assert (temp["last"], found["features"]["carrier"]["last"]) == (1, 2)  # of text unknown values are broken, too
