@@ -104,7 +104,7 @@ class Inference:
             raise _wrong(field.rstrip("`") or "body", reason) from None
         except (ValueError, RecursionError) as error:  # msgspec's own errors among them
             detail = str(error).removeprefix("JSON is malformed: ")
-            reason = f"must be JSON, with null for NaN, and before binary tensors as long as {LENGTH}: {detail}"
+            reason = f"must be JSON, null for NaN, and {LENGTH} its length if tensors follow: {detail}"
             raise RefusedError("malformed", "body", reason) from None
         columns = self._columns(request.inputs, body[int(length) :])
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
