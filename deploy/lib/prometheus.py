@@ -22,9 +22,12 @@ Series = tuple[dict[str, str], float]  # labels, value
 
 def query(text: str) -> list[Series]:
     """The series of an instant query. No message holds more of the address than its host: the rest may be a secret."""
-    if (place := ADDRESS.fullmatch(os.environ.get("PROMETHEUS_URL", ""))) is None:
-        wanted = "set it, such as http://prometheus:9090, and give a secret as PROMETHEUS_TOKEN"
-        raise Refusal(f"PROMETHEUS_URL is no address of a Prometheus; {wanted}.")
+    if (place := ADDRESS.fullmatch(given := os.environ.get("PROMETHEUS_URL", ""))) is None:
+        wrong = (
+            "holds a user or password" if "@" in given else "is no address of a Prometheus" if given else "is not set"
+        )
+        wanted = "give it as http://prometheus:9090, and a secret as PROMETHEUS_TOKEN"
+        raise Refusal(f"PROMETHEUS_URL {wrong}; {wanted}.")
     host, address = place[1], f"{place[0].rstrip('/')}/api/v1/query?{urlencode({'query': text})}"
     request = Request(address)  # noqa: S310 - ADDRESS asks for http
     for variable, (name, pattern) in HEADERS.items():
