@@ -193,6 +193,18 @@ def test_files_end_by_time(start: Start, folder: Path, monkeypatch: pytest.Monke
     assert len(list(folder.iterdir())) == 3
 
 
+def test_a_server_that_stops_ends_its_file(start: Start, folder: Path) -> None:
+    endpoint = start()
+    send(endpoint, *[toy.rows()] * 20)
+
+    async def nothing() -> None:
+        return
+
+    asyncio.run(endpoint({"type": "lifespan"}, nothing, lambda _: nothing()))
+    (path,) = folder.iterdir()
+    assert gzip.decompress(path.read_bytes()).count(b"\n") == 20
+
+
 def test_a_line_beyond_a_file_is_dropped(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "FILE", 300)
     endpoint = start()
