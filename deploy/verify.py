@@ -11,7 +11,7 @@ from deploy.checks import check
 from deploy.lib import aborted, history, release, rules
 from deploy.lib.aborted import Aborted
 from deploy.lib.passport import parse_yaml
-from deploy.lib.release import ENVIRONMENTS, FILES, MONITORING, RELEASES, Release
+from deploy.lib.release import ENVIRONMENTS, FILES, OPTIONAL, RELEASES, Release
 from deploy.lib.rules import Finding
 from models.lib import champion, config, lock
 from repo.lib.command import working
@@ -68,7 +68,7 @@ def unexpected_files() -> list[Finding]:
         *folders, name = path.relative_to(RELEASES).parts
         hidden = any(part.startswith(".") for part in (*folders, name))
         beside = not folders and name in ("README.md", aborted.PATH.name)
-        known = folders[0] in ENVIRONMENTS and name in (*FILES, MONITORING) if len(folders) == 2 else False
+        known = folders[0] in ENVIRONMENTS and name in (*FILES, *OPTIONAL) if len(folders) == 2 else False
         released = known and not path.is_symlink()
         if not (hidden or beside or released):
             found.append(Finding(path, "the file", "has no place among releases", "remove it"))

@@ -11,13 +11,24 @@ from typing import Any
 
 from deploy.checks import catalog, fence, kustomize, rendering
 from deploy.checks.rendering import MODEL, Rendering
-from deploy.checks.rules import alerts, analysis, evidence, placement, pods, prometheus, references, selectors, strategy
+from deploy.checks.rules import (
+    alerts,
+    analysis,
+    evidence,
+    kserve,
+    placement,
+    pods,
+    prometheus,
+    references,
+    selectors,
+    strategy,
+)
 from deploy.checks.schemas import KUBERNETES, Schemas
 from deploy.lib.release import Release, kubernetes_name
 from deploy.lib.rules import Finding, of_refusal
 from repo.lib.refusal import Refusal
 
-MODULES = (strategy, analysis, evidence, prometheus, references, selectors, pods, placement)
+MODULES = (strategy, kserve, analysis, evidence, prometheus, references, selectors, pods, placement)
 RULES = [  # whatever function of theirs yields findings
     rule
     for module in MODULES
