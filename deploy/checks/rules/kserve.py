@@ -29,16 +29,15 @@ def kserve_takes_the_canary(rendering: Rendering) -> Iterator[Finding]:
         if canaries and stable.get("containers"):
             wrong = "is a custom predictor, beside which KServe refuses a canary"
             yield service.finding("spec.predictor.containers", wrong, "use model and a runtime (argocd/kserve.yaml)")
-        for each in service.spec.get("canary") or []:
-            for name in [name for name in SCALING if name in each["predictor"]]:
+        if stable.get("minReplicas", 1) > (most := stable.get("maxReplicas", 0)) > 0:
+            wrong = f"is {stable['minReplicas']}, above maxReplicas, {most}"
+            yield service.finding("spec.predictor.minReplicas", wrong, "lower replicas in resources.yaml")
+        for number, (field, arm) in enumerate(canaries):
+            for name in set(SCALING) & set(service.spec["canary"][number]["predictor"]):
                 wrong = "is refused: a canary has a fixed number of pods"
-                yield service.finding(f"spec.canary[0].predictor.{name}", wrong, "set minReplicas")
-        for field, arm in canaries:
+                yield service.finding(f"{field}.{name}", wrong, "set minReplicas")
             if not arm.get("name") or arm["name"] == stable.get("name"):
                 yield service.finding(f"{field}.name", "is missing or the stable pods' own", "name the canary")
             if (arm.get("labels") or {}).get(HASH) == (stable.get("labels") or {}).get(HASH):
                 wrong = "is that of the stable pods: nothing tells the two apart, and nothing could be judged"
                 yield service.finding(f"{field}.labels.{HASH}", wrong, "let `promote --weight` write it")
-        for field, arm in [("spec.predictor", stable)]:
-            if arm.get("minReplicas", 1) > (most := arm.get("maxReplicas", 0)) > 0:
-                yield service.finding(f"{field}.minReplicas", f"is above maxReplicas, {most}", "let it be at most that")
