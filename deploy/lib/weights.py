@@ -107,6 +107,10 @@ def arm(record: Passport, resources: bytes, folder: Path) -> Arm:
     return parsed(made, resources, folder / "resources.yaml", "fix it there")
 
 
+def arm_of(release: Any) -> Arm:
+    return arm(release.passport, release.files["resources.yaml"], release.folder)
+
+
 def operations(name: str, own: Arm, weight: Weight | None) -> str:
     """Lines of a JSON patch of the InferenceService.
 
