@@ -105,9 +105,8 @@ def judge(standing: Release, at: Weight, number: int, since: float) -> Judged:
         sign, limit = each.metric.success.limit or ("<=", 0.0)
         value = each.last.values[0] if each.last and each.last.values else None
         if value is None or each.last is None or each.last.phase is Phase.INCONCLUSIVE:
-            lacking.append(
-                f"{each.metric.name} {'no data' if value is None else f'{value:g}'}, wanted {sign} {limit:g}"
-            )
+            said = "no data" if value is None else f"{value:g}"
+            lacking.append(f"{each.metric.name} {said}, wanted {sign} {limit:g}")
         else:
             checks[each.metric.name] = (round(value, 4), sign, limit)
     if run.phase is Phase.FAILED and (worst := run.worst) is not None:
@@ -122,7 +121,8 @@ def judge(standing: Release, at: Weight, number: int, since: float) -> Judged:
             f"{standing.folder}: at {at.weight} % too little is known of {standing.version} ({'; '.join(lacking)}); "
             "wait for more requests, or look whether PROMETHEUS_URL scrapes its pods, and try again."
         )
-    return Judged(weight=at.weight, at=datetime.now(UTC).isoformat(timespec="seconds"), checks=checks)
+    made = {"weight": at.weight, "at": datetime.now(UTC).isoformat(timespec="seconds"), "checks": checks}
+    return Judged.model_validate(made)
 
 
 def _metrics(standing: Release, at: Weight, number: int) -> list[Metric]:
