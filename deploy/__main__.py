@@ -36,6 +36,7 @@ VERBS = [
         ("--signed", {"action": "store_true", "help": "refuse an image that is not signed (production only)"}),
         ("--push", {"action": "store_true", "help": "on top of origin's newest main (staging only)"}),
         ("--propose", {"action": "store_true", "help": "as a pull request into main (production only)"}),
+        ("--weight", {"type": int, "metavar": "N", "help": "percent of traffic (production, strategy kserve)"}),
         ("--rate", {"type": float, "metavar": "N", "help": "requests a second, to print how long each step takes"}),
         ("--verified", {"metavar": "IMAGE", "help": "only if staging has this one, which the cluster found healthy"}),
     ]),

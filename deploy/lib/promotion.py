@@ -7,9 +7,11 @@ import platform
 from pathlib import Path
 
 from deploy.canary import steps
-from deploy.lib import aborted, decision, history, kustomization, pending, promise, release, rules, signature
+from deploy.lib import aborted, decision, history, kustomization, pending, promise, release, rules, signature, step
 from deploy.lib.fork import registry
-from deploy.lib.release import COMPARED, LOCK, Image, Release
+from deploy.lib.passport import Image, complete, parse_image, parse_passport
+from deploy.lib.release import LOCK, Release
+from deploy.lib.strategies import TABLE
 from models.lib import artifacts, config, lock, passport
 from repo.lib import files
 from repo.lib.git import git
@@ -36,6 +38,10 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
                 "promote a newer model, or take it off that list in a commit that says why."
             )
         former, here = history.at("HEAD", options.to, options.model), release.read(options.to, options.model)
+        if options.to == "production":
+            candidate = step.taken(candidate, former, options.weight)
+        elif options.weight is not None:
+            raise Refusal("--weight is for production; in staging a release takes all traffic at once: leave it out.")
         if here is not None and here.files == (same_again(candidate, former) if former else candidate).files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
@@ -62,7 +68,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     if reference is None:
         raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
     stated = {"proof": proof, "platform": platform}
-    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | stated)
+    image = Image.model_validate(parse_image(reference, commit).model_dump() | stated)
     place = registry()
     if place and not image.name.startswith(f"{place}/"):
         raise Refusal(
@@ -74,7 +80,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     if not built.is_file():
         raise Refusal(f"{built} is missing; make it with `{run}`.")
     content = built.read_bytes()
-    record = release.parse_passport(content, built)
+    record = parse_passport(content, built)
     refuse(rules.of_passport(record, name, built, rules.required_gates(name), f"fix the model, then `{run}`"))
     passport.refuse_stale(model, record.content)
     resources = model.folder / "resources.yaml"
@@ -89,12 +95,12 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
             "better; fix the model or the service, or take it off that list in a commit that says why."
         )
     refuse_reused(image, name, record.version)
-    completed = release.complete(content, image, built)
+    completed = complete(content, image, built)
     former = history.at("HEAD", "staging", name)
     if former is not None and former.readable:
         # Of two commits that make the same, the first stands: otherwise every push to main would be a release.
         standing = former.image.model_dump(include={"commit", "proof", "platform"})
-        same = release.complete(content, image.model_copy(update=standing), built)
+        same = complete(content, image.model_copy(update=standing), built)
         completed = same if same == former.files.get("passport.yaml") else completed
     promised = promise.demand(record, former, str(built))
     return kustomization.compose("staging", name, completed, resources.read_bytes(), promised)
@@ -118,9 +124,11 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
             f"restore it with `git checkout HEAD -- {staging.folder}`."
         )
     signature.verify(staging.image, signed)
-    where = str(staging.folder / "passport.yaml")
-    promised = promise.demand(staging.passport, history.at("HEAD", "production", name), where)
-    return kustomization.again(dataclasses.replace(staging, environment="production"), promised)
+    where, standing = str(staging.folder / "passport.yaml"), history.at("HEAD", "production", name)
+    candidate = dataclasses.replace(staging, environment="production")
+    if standing is not None and standing.weight is not None and candidate.runs_the_same_as(standing):
+        return kustomization.again(candidate, promise.of_release(standing))  # which walks: held to what it was
+    return kustomization.again(candidate, promise.demand(staging.passport, standing, where))
 
 
 def refuse(findings: list[rules.Finding]) -> None:
@@ -166,7 +174,7 @@ def paced(candidate: Release, rate: float | None) -> list[str]:
     """How long each weight takes by its traffic: the given, that of the environment's own callers, or three guesses."""
     serving = candidate.passport.serving
     strategy, requests = serving.strategy, serving.canary.requests
-    if strategy not in COMPARED:
+    if not TABLE[strategy].walks:
         return []
     walk = steps.of(candidate.environment, strategy)
     known = rate or (CALLED if candidate.environment == "staging" else None)

@@ -225,8 +225,8 @@ def test_an_answer_that_is_none_is_refused(
     [
         ("", "PROMETHEUS_URL is not set"),
         ("file:///etc/passwd", "PROMETHEUS_URL is no address"),
-        ("http://user:secret@host", "PROMETHEUS_URL holds a user"),
-        ("http://host:secret@", "PROMETHEUS_URL holds a user"),
+        ("http://user:secret@host", "PROMETHEUS_URL is no address"),
+        ("http://host:secret@", "PROMETHEUS_URL is no address"),
         ("http://127.0.0.1:1", "127.0.0.1 does not answer"),
     ],
 )
