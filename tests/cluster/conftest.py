@@ -39,7 +39,7 @@ REASONS = {  # by case: why it is refused
     **{"unsigned": NOT_SIGNED, "stranger": NOT_SIGNED, "forged": NO_PASSPORT},
     **{"unattested": NO_PASSPORT, "borrowed": NO_PASSPORT},
     "failed": "the verdict of the image's passport is not pass",
-    "tag": "does not have a digest",
+    "tag": NOT_OURS,
     "elsewhere": NOT_OURS,
     "step": NOT_SIGNED,  # of an InferenceService whose canary is another image
     "beside": NOT_SIGNED,  # an init container

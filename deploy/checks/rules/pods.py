@@ -75,7 +75,7 @@ def images_are_digests(rendering: Rendering) -> Iterator[Finding]:
 
 
 def pods_are_restricted(rendering: Rendering) -> Iterator[Finding]:
-    """What the namespaces enforce (Pod Security `restricted`), and an account of its own, no token and a read-only root."""
+    """What the namespaces enforce (Pod Security `restricted`), an account of its own, no token, a read-only root."""
     for workload in workloads(rendering):
         pod, at = workload.spec, f"{workload.field}.spec"
         if pod.get("automountServiceAccountToken") is not False:
