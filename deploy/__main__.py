@@ -69,6 +69,13 @@ VERBS = [
         ("--list", {"action": "store_true", "help": "print as JSON which images the environments run"}),
         ("--found", {"metavar": "DIR", "help": "reports of grype, one JSON file for each image and for the locks"}),
     ]),
+    Verb("audit", "list who changed what an environment runs, on which evidence, approved by whom, on which data", [
+        ("--environment", {"choices": ENVIRONMENTS, "help": "only what this one runs"}),
+        ("--since", {"metavar": "DATE", "help": "only what landed since, such as 2026-01-31"}),
+        ("--data", {"metavar": "HASH", "help": "only what rests on this version of a dataset: `md5` of its data.dvc"}),
+        ("--require-approvals", {"action": "store_true", "help": "exit 2 where no approval is known, by name"}),
+        ("--format", {"choices": ["markdown", "csv"], "default": "markdown"}),
+    ]),
     Verb("track", "set the aliases of MLflow's registry to what main says that the environments have"),
     Verb("status", "show which version each environment has, since when, by which commit, and how good it is", [
         ("--html", {"nargs": "?", "const": "deploy/build/status.html", "metavar": "FILE", "help": "as one page"}),

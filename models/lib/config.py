@@ -48,6 +48,13 @@ class Retraining(Strict):
     again_after: Annotated[int, Field(ge=1)] = 7  # days after the last proposal was closed
 
 
+class Price(Strict):
+    """What a CPU costs you, for the report."""
+
+    cpu_hour: Annotated[float, Field(gt=0)]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+
+
 class Kubeflow(Strict):
     """What a pod gets where a pipeline or a TrainJob makes the model; GPUs and their nodes are for training alone."""
 
@@ -96,6 +103,7 @@ class Model(Strict):
     serving: SerializeAsAny[Serving]
     slo: Objectives = Objectives()
     retraining: Retraining = Retraining()
+    price: Price | None = None
     kubeflow: Kubeflow = Kubeflow()
     runs_on: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None  # the runner that trains it in GitHub's jobs
     frame: Literal["polars", "pandas"] = "polars"  # the tables that network.py gets
