@@ -14,6 +14,7 @@ from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 MODELS = Path("models")
+Strategy = Literal["canary", "gateway", "bluegreen", "serverless"]  # of deploy/strategies; canary is the base itself
 
 
 class Target(Strict):
@@ -70,7 +71,7 @@ class Serving(Strict):
     latency_budget_ms: Annotated[float, Field(gt=0)]  # histogram buckets are densest around it
     # A request above it is slow: with 5-15 % of traffic above. Without it `measure` finds it, beside the champion.
     slow_ms: Annotated[float, Field(gt=0)] | None = None
-    strategy: Literal["canary", "gateway", "bluegreen", "serverless"] = "canary"  # of deploy/strategies
+    strategy: Strategy = "canary"
     canary: Canary = Canary()  # of the strategies canary and gateway
     feedback_days: Annotated[int, Field(ge=1, le=400)] = 60  # for which the outcome of a prediction is taken
     log: Log | None = None  # off
