@@ -18,6 +18,11 @@ def repository(root: Path = Path()) -> str | None:
     return _entry(root, "repository", "the address of this fork")
 
 
+def models_store(root: Path = Path()) -> str | None:
+    """Where models lie that are served without an image; None where there is no fork.yaml."""
+    return _entry(root, "models-store", "the object store of this fork's models")
+
+
 def _entry(root: Path, key: str, what: str) -> str | None:
     if not (root / FORK).is_file():
         return None

@@ -36,7 +36,7 @@ patches:
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
       - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
       - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
-{slow}{promised}{evidence}{nodes}"""
+{slow}{stored}{promised}{evidence}{nodes}"""
 ANNOTATED = """\
       - {{op: replace, path: /metadata/annotations/release~1{name}, value: "{value}"}}
 """
@@ -55,7 +55,7 @@ def compose(environment: str, model: str, passport: bytes, resources: bytes, pro
     record = parse_passport(passport, place(environment, model) / "passport.yaml")
     constants = monitoring.of_release(environment, record)
     kustomization = TEMPLATE.format(
-        **_rollout(record.serving, environment, promise),
+        **_rollout(record, environment, promise),
         environment=environment,
         monitoring="".join(f"  - {name}\n" for name in constants),
         placeholder=PLACEHOLDER,
@@ -98,8 +98,9 @@ def _annotated(values: dict[str, str]) -> str:
     return "".join(ANNOTATED.format(name=name, value=value) for name, value in values.items())
 
 
-def _rollout(serving: Served, environment: str, promise: Promise | None) -> dict[str, str]:
+def _rollout(record: Passport, environment: str, promise: Promise | None) -> dict[str, str]:
     """The lines of the kustomization that follow from the strategy."""
+    serving = record.serving
     of, added = TABLE[serving.strategy], serving.strategy != "canary"
     return {
         "namespace": f"namespace: models-{environment}\n",  # for what the strategy adds
@@ -107,6 +108,7 @@ def _rollout(serving: Served, environment: str, promise: Promise | None) -> dict
         "names": of.names,
         "target": of.target,
         "slow": _annotated(bounds(serving, promise)) if of.compared else "",
+        "stored": "" if of.image else _annotated({"onnx": record.content.get("onnx", "none")}),
         "evidence": _evidence(serving.canary.requests) if of.walks else "",
     }
 

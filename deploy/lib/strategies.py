@@ -17,6 +17,7 @@ class Strategy:
     by_pods: bool = False  # a share of traffic is a share of pods
     names: str = "base/names"  # transformers: where the name and the version go
     target: str = "kind: Rollout"  # of a release's patches
+    image: bool = True  # what answers is the release's image: contract, telemetry and feedback
     # By target: where the pod is that runs only on nodes of the image's architecture.
     pods: Mapping[str, str] = field(default_factory=lambda: {"kind: Rollout|Deployment": POD})
 
@@ -42,5 +43,13 @@ TABLE: dict[str, Strategy] = {
         names="strategies/serverless/names",
         target="group: serving.knative.dev, kind: Service",
         pods={},  # Knative refuses a node selector by default
+    ),
+    "seldon": Strategy(
+        "Seldon loads the ONNX file, once its hash was checked, and moves all traffic to it; nothing judges it, or "
+        "brings the earlier one back",
+        names="strategies/seldon/names",
+        target="group: mlops.seldon.io, kind: Model",
+        pods={},
+        image=False,
     ),
 }

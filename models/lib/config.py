@@ -14,7 +14,8 @@ from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 MODELS = Path("models")
-Strategy = Literal["canary", "gateway", "bluegreen", "serverless"]  # of deploy/strategies; canary is the base itself
+# Of deploy/strategies; canary is the base itself.
+Strategy = Literal["canary", "gateway", "bluegreen", "serverless", "seldon"]
 
 
 class Target(Strict):
