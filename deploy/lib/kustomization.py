@@ -34,7 +34,7 @@ patches:
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
       - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
       - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
-{slow}{promised}{evidence}{arms}{nodes}"""
+{slow}{stored}{promised}{evidence}{arms}{nodes}"""
 SIZED = """\
   - target: {{{target}}}
     path: resources.yaml
@@ -68,7 +68,7 @@ def compose(
     beside = monitoring.of_release(environment, record) | ({weights.FILE: canary} if canary else {})
     name = kubernetes_name(model)
     kustomization = TEMPLATE.format(
-        **_rollout(record.serving, environment, promise),
+        **_rollout(record, environment, promise),
         environment=environment,
         monitoring="".join(f"  - {each}\n" for each in beside if each != weights.FILE),
         placeholder=PLACEHOLDER,
@@ -112,8 +112,9 @@ def _annotated(values: dict[str, str]) -> str:
     return "".join(ANNOTATED.format(name=name, value=value) for name, value in values.items())
 
 
-def _rollout(serving: Served, environment: str, promise: Promise | None) -> dict[str, str]:
+def _rollout(record: Passport, environment: str, promise: Promise | None) -> dict[str, str]:
     """The lines of the kustomization that follow from the strategy."""
+    serving = record.serving
     of, added = TABLE[serving.strategy], serving.strategy != "canary"
     return {
         "namespace": f"namespace: models-{environment}\n",  # for what the strategy adds
@@ -122,6 +123,7 @@ def _rollout(serving: Served, environment: str, promise: Promise | None) -> dict
         "target": of.target,
         "sized": "" if of.by_commits else SIZED.format(target=of.target),
         "slow": _annotated(bounds(serving, promise)) if of.compared else "",
+        "stored": "" if of.image else _annotated({"onnx": record.content.get("onnx", "none")}),
         "evidence": _evidence(serving.canary.requests) if of.walks else "",
     }
 

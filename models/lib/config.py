@@ -15,7 +15,7 @@ from repo.lib.refusal import Refusal
 
 MODELS = Path("models")
 # Folders of deploy/strategies; the canary is deploy/base itself.
-Strategy = Literal["canary", "gateway", "bluegreen", "serverless", "kserve"]
+Strategy = Literal["canary", "gateway", "bluegreen", "serverless", "kserve", "seldon"]
 
 
 class Target(Strict):
