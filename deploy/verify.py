@@ -10,7 +10,8 @@ import os
 from deploy.checks import check
 from deploy.lib import aborted, history, release, rules
 from deploy.lib.aborted import Aborted
-from deploy.lib.release import ENVIRONMENTS, FILES, MONITORING, RELEASES, Release, parse_yaml
+from deploy.lib.passport import parse_yaml
+from deploy.lib.release import ENVIRONMENTS, FILES, MONITORING, RELEASES, Release
 from deploy.lib.rules import Finding
 from models.lib import champion, config, lock
 from repo.lib.command import working

@@ -20,8 +20,10 @@ import yaml
 from deploy.checks import kustomize
 from deploy.lib.fork import registry
 from deploy.lib.kustomization import compose
-from deploy.lib.release import BINS, COMPARED, ENVIRONMENTS, Promise, Release
+from deploy.lib.passport import BINS, Promise
+from deploy.lib.release import ENVIRONMENTS, Release
 from deploy.lib.rules import Finding
+from deploy.lib.strategies import TABLE
 from repo.lib.files import LOADER
 from repo.lib.refusal import Refusal
 
@@ -143,7 +145,7 @@ def specimens(root: Path = Path()) -> list[Release]:
         model = f"{strategy}_{MODEL}"
         serving = {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0}
         written = passport(model, serving, f"{image}/{model}", PROMISE)
-        promise = PROMISE if strategy in COMPARED else None
+        promise = PROMISE if TABLE[strategy].compared else None
         made += [compose(environment, model, written, RESOURCES.encode(), promise) for environment in ENVIRONMENTS]
     return made
 

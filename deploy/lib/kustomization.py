@@ -7,8 +7,10 @@ import hashlib
 
 from deploy.canary import steps
 from deploy.lib import monitoring
+from deploy.lib.passport import Passport, Promise, Served, parse_passport
 from deploy.lib.promise import vector
-from deploy.lib.release import FILES, Passport, Promise, Release, Served, kubernetes_name, parse_passport, place
+from deploy.lib.release import FILES, Release, kubernetes_name, place
+from deploy.lib.strategies import TABLE
 
 PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
 
@@ -43,7 +45,6 @@ NODES = """\
     patch: |-
       - {{op: add, path: {path}/nodeSelector/kubernetes.io~1arch, value: {architecture}}}
 """
-POD = "/spec/template/spec"
 EVIDENCE = """\
       - {{op: replace, path: /spec/strategy/canary/steps/{step}/analysis/args/{place}/value, value: "{requests}"}}
 """
@@ -99,27 +100,22 @@ def _annotated(values: dict[str, str]) -> str:
 
 def _rollout(serving: Served, environment: str, promise: Promise | None) -> dict[str, str]:
     """The lines of the kustomization that follow from the strategy."""
-    lines = {"namespace": f"namespace: models-{environment}\n"}  # for what the strategy adds
-    lines |= {"components": "", "names": "base/names", "target": "kind: Rollout", "slow": "", "evidence": ""}
-    if serving.strategy != "canary":
-        lines["components"] = f"components:\n  - ../../../strategies/{serving.strategy}\n"
-    if serving.strategy == "serverless":
-        return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
-    if serving.strategy != "bluegreen":
-        lines["slow"] = _annotated(bounds(serving, promise))
-        lines["evidence"] = _evidence(serving.canary.requests)
-    return lines
+    of, added = TABLE[serving.strategy], serving.strategy != "canary"
+    return {
+        "namespace": f"namespace: models-{environment}\n",  # for what the strategy adds
+        "components": f"components:\n  - ../../../strategies/{serving.strategy}\n" if added else "",
+        "names": of.names,
+        "target": of.target,
+        "slow": _annotated(bounds(serving, promise)) if of.compared else "",
+        "evidence": _evidence(serving.canary.requests) if of.walks else "",
+    }
 
 
 def _nodes(record: Passport) -> str:
-    """Pods only where the image can run. Not for a Knative Service, which refuses a node selector by default."""
-    strategy = record.serving.strategy
-    if record.image is None or record.image.platform is None or strategy == "serverless":
+    """Pods only where the image can run."""
+    if record.image is None or record.image.platform is None:
         return ""
-    places = {"kind: Rollout|Deployment": POD}
-    if strategy == "bluegreen":
-        places["kind: AnalysisTemplate, name: model-smoke"] = "/spec/metrics/0/provider/job/spec/template/spec"
-    architecture = record.image.platform.partition("/")[2]
+    places, architecture = TABLE[record.serving.strategy].pods, record.image.platform.partition("/")[2]
     return "".join(NODES.format(target=target, path=path, architecture=architecture) for target, path in places.items())
 
 

@@ -12,7 +12,8 @@ import yaml
 from prometheus_client.utils import floatToGoString
 
 from deploy.lib import fork
-from deploy.lib.release import MONITORING, Passport, Reference, Release, kubernetes_name
+from deploy.lib.passport import Passport, Reference
+from deploy.lib.release import MONITORING, Release, kubernetes_name
 from repo.lib import files
 
 RULES = Path("deploy/monitoring/prometheusrule.yaml")

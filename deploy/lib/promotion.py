@@ -9,7 +9,9 @@ from pathlib import Path
 from deploy.canary import steps
 from deploy.lib import aborted, decision, history, kustomization, pending, promise, release, rules, signature
 from deploy.lib.fork import registry
-from deploy.lib.release import COMPARED, LOCK, Image, Release
+from deploy.lib.passport import Image, complete, parse_image, parse_passport
+from deploy.lib.release import LOCK, Release
+from deploy.lib.strategies import TABLE
 from models.lib import artifacts, config, lock, passport
 from repo.lib import files
 from repo.lib.git import git
@@ -62,7 +64,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     if reference is None:
         raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
     stated = {"proof": proof, "platform": platform}
-    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | stated)
+    image = Image.model_validate(parse_image(reference, commit).model_dump() | stated)
     place = registry()
     if place and not image.name.startswith(f"{place}/"):
         raise Refusal(
@@ -74,7 +76,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     if not built.is_file():
         raise Refusal(f"{built} is missing; make it with `{run}`.")
     content = built.read_bytes()
-    record = release.parse_passport(content, built)
+    record = parse_passport(content, built)
     refuse(rules.of_passport(record, name, built, rules.required_gates(name), f"fix the model, then `{run}`"))
     passport.refuse_stale(model, record.content)
     resources = model.folder / "resources.yaml"
@@ -89,12 +91,12 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
             "better; fix the model or the service, or take it off that list in a commit that says why."
         )
     refuse_reused(image, name, record.version)
-    completed = release.complete(content, image, built)
+    completed = complete(content, image, built)
     former = history.at("HEAD", "staging", name)
     if former is not None and former.readable:
         # Of two commits that make the same, the first stands: otherwise every push to main would be a release.
         standing = former.image.model_dump(include={"commit", "proof", "platform"})
-        same = release.complete(content, image.model_copy(update=standing), built)
+        same = complete(content, image.model_copy(update=standing), built)
         completed = same if same == former.files.get("passport.yaml") else completed
     promised = promise.demand(record, former, str(built))
     return kustomization.compose("staging", name, completed, resources.read_bytes(), promised)
@@ -166,7 +168,7 @@ def paced(candidate: Release, rate: float | None) -> list[str]:
     """How long each weight takes by its traffic: the given, that of the environment's own callers, or three guesses."""
     serving = candidate.passport.serving
     strategy, requests = serving.strategy, serving.canary.requests
-    if strategy not in COMPARED:
+    if not TABLE[strategy].walks:
         return []
     walk = steps.of(candidate.environment, strategy)
     known = rate or (CALLED if candidate.environment == "staging" else None)

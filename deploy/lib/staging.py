@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.lib import decision, pending, promotion, release
+from deploy.lib.passport import parse_passport
 from deploy.lib.release import Release
 from models.lib import config
 from repo.lib import files, origin
@@ -70,7 +71,7 @@ def _land(built: Built, proved: str, options: argparse.Namespace) -> tuple[Relea
     """In a fresh tree of main: the release of one model and the one before; None, with the reason printed."""
     name = built.model
     path = built.brought.get(config.load(name, check_columns=False).build / "passport.yaml")
-    given = release.parse_passport(path.read_bytes(), path) if path else None  # without one `promote` refuses below
+    given = parse_passport(path.read_bytes(), path) if path else None  # without one `promote` refuses below
     if given and pending.version(name, given, proved) != given.version:
         print(f"main has another {name} by now than {proved[:10]}; that one has a release of its own.")
         return None

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from models.lib.limits import Reason, Strict
 
+Strategy = Literal["canary", "gateway", "bluegreen", "serverless"]  # of deploy/strategies; canary is the base itself
+
 
 class Canary(Strict):
     requests: Annotated[int, Field(ge=30)] = 300  # more to the canary before each weight is left, within an hour
@@ -57,7 +59,7 @@ class Serving(Strict):
     latency_budget_ms: Annotated[float, Field(gt=0)]  # histogram buckets are densest around it
     # A request above it is slow: with 5-15 % of traffic above. Without it `measure` finds it, beside the champion.
     slow_ms: Annotated[float, Field(gt=0)] | None = None
-    strategy: Literal["canary", "gateway", "bluegreen", "serverless"] = "canary"  # of deploy/strategies
+    strategy: Strategy = "canary"
     canary: Canary = Canary()  # of the strategies canary and gateway
     feedback_days: Annotated[int, Field(ge=1, le=400)] = 60  # for which the outcome of a prediction is taken
     log: Log | None = None  # off

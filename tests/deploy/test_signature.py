@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.lib import signature
-from deploy.lib.release import Image
+from deploy.lib.passport import Image
 from repo.lib.refusal import Refusal
 from tests.serving import container
 from tests.support.process import program
