@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from deploy.lib.release import FILES, MONITORING, RELEASES, Release, every, place
+from deploy.lib.release import FILES, OPTIONAL, RELEASES, Release, every, place
 from repo.lib.git import blobs, git
 from repo.lib.refusal import Refusal
 
@@ -72,7 +72,7 @@ def at(commit: str, environment: str, model: str) -> Release | None:
 
     That of HEAD is what the cluster is given to run, whatever stands uncommitted in the tree.
     """
-    paths = {str(place(environment, model) / name): name for name in (*FILES, MONITORING)}
+    paths = {str(place(environment, model) / name): name for name in (*FILES, *OPTIONAL)}
     content = {paths[path]: data for path, data in blobs(commit, list(paths)).items()}
     return Release(environment, model, content) if content else None
 

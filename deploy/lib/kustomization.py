@@ -1,15 +1,16 @@
-"""kustomization.yaml of a release: it follows from passport, resources and promise; it holds the hashes of the files.
+"""kustomization.yaml of a release: it follows from its other files, whose hashes it holds, and from the promise.
 
 Argo CD renders it; `python -m deploy verify` writes it again and finds an edit by hand.
 """
 
 import hashlib
+from collections.abc import Mapping
 
 from deploy.canary import steps
 from deploy.lib import monitoring
 from deploy.lib.passport import Passport, Promise, Served, parse_passport
 from deploy.lib.promise import vector
-from deploy.lib.release import FILES, Release, kubernetes_name, place
+from deploy.lib.release import DOCUMENTS, FILES, Release, kubernetes_name, place
 from deploy.lib.strategies import TABLE
 
 PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
@@ -34,9 +35,10 @@ patches:
     patch: |-
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1name, value: "{name}"}}
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
-      - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
-      - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
-{slow}{promised}{evidence}{nodes}"""
+{hashes}{slow}{promised}{evidence}{nodes}"""
+HASH = """\
+      - {{op: add, path: /metadata/annotations/release~1{name}, value: "sha256:{hash}"}}
+"""
 ANNOTATED = """\
       - {{op: replace, path: /metadata/annotations/release~1{name}, value: "{value}"}}
 """
@@ -50,10 +52,18 @@ EVIDENCE = """\
 """
 
 
-def compose(environment: str, model: str, passport: bytes, resources: bytes, promise: Promise | None = None) -> Release:
-    """The release that these two files make, with what its canary is held to; kustomization.yaml follows from them."""
+def compose(
+    environment: str,
+    model: str,
+    passport: bytes,
+    resources: bytes,
+    promise: Promise | None = None,
+    documents: Mapping[str, bytes] | None = None,
+) -> Release:
+    """The release that these files make, with what its canary is held to; kustomization.yaml follows from them."""
     record = parse_passport(passport, place(environment, model) / "passport.yaml")
     constants = monitoring.of_release(environment, record)
+    hashed = {"passport": passport, "resources": resources} | dict(documents or {})
     kustomization = TEMPLATE.format(
         **_rollout(record.serving, environment, promise),
         environment=environment,
@@ -62,19 +72,19 @@ def compose(environment: str, model: str, passport: bytes, resources: bytes, pro
         image=Release(environment, model, {"passport.yaml": passport}).image,
         name=kubernetes_name(model),
         version=record.version,
-        passport=hashlib.sha256(passport).hexdigest(),
-        resources=hashlib.sha256(resources).hexdigest(),
+        hashes="".join(HASH.format(name=key, hash=hashlib.sha256(each).hexdigest()) for key, each in hashed.items()),
         promised=_annotated(promised(promise)) if promise else "",
         nodes=_nodes(record),
     )
     made = dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True))
-    return Release(environment, model, made | constants)
+    return Release(environment, model, made | constants | dict(documents or {}))
 
 
 def again(release: Release, promise: Promise | None) -> Release:
-    """The release that its passport and resources make, held to this promise."""
+    """The release that its passport, resources and documents make, held to this promise."""
     both = release.files["passport.yaml"], release.files["resources.yaml"]
-    return compose(release.environment, release.model, *both, promise)
+    documents = {name: release.files[name] for name in DOCUMENTS if name in release.files}
+    return compose(release.environment, release.model, *both, promise, documents)
 
 
 def bounds(serving: Served, promise: Promise | None) -> dict[str, str]:

@@ -122,6 +122,7 @@ class Passport(Record):
     judged_by: list[str]  # the gates there were when it was made
     serving: Served
     dataset: dict[str, Any] = {}  # `rows`: of its test window
+    governance: dict[str, Any] = {}  # as models/lib/governance.py records it
     slo: dict[Literal["availability", "latency"], float] = {}
     reference: Reference | None = None
     promises: list[Promise] = []  # about the releases that stood when it was judged

@@ -20,6 +20,8 @@ RELEASES = Path("deploy/releases")
 LOCK = Path("deploy/build/release.lock")  # held by whoever changes RELEASES
 FILES = ("kustomization.yaml", "passport.yaml", "resources.yaml")
 MONITORING = "monitoring.yaml"  # beside them where the passport has a reference
+CARD, BOM = DOCUMENTS = ("MODEL_CARD.md", "mlbom.json")  # which releases of earlier versions lack
+OPTIONAL = (MONITORING, *DOCUMENTS)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def kubernetes_name(model: str) -> str:
 
 def read(environment: str, model: str, root: Path = Path()) -> Release | None:
     """The release in a tree, with those of its files that are there; None where there is none."""
-    paths = [root / place(environment, model) / name for name in (*FILES, MONITORING)]
+    paths = [root / place(environment, model) / name for name in (*FILES, *OPTIONAL)]
     found = {path.name: path.read_bytes() for path in paths if path.is_file()}
     return Release(environment, model, found) if found else None
 
@@ -99,7 +101,8 @@ def write(release: Release) -> None:
     kustomization.yaml goes last: it holds the hashes of the others, so `verify` names a release that was cut short, and
     the next `promote`, which compares with what Git holds, completes it.
     """
-    if MONITORING not in release.files:  # of the release before
-        (release.folder / MONITORING).unlink(missing_ok=True)
+    for name in OPTIONAL:  # of the release before
+        if name not in release.files:
+            (release.folder / name).unlink(missing_ok=True)
     for name in sorted(release.files, key=FILES[0].__eq__):
         write_file(release.folder / name, release.files[name])
