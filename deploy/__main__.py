@@ -26,11 +26,15 @@ VERBS = [
         ("--once", {"action": "store_true", "help": "end with the verdict, without keeping Prometheus up"}),
         ("--report", {"metavar": "DIR", "help": "where it goes (default: a new folder of deploy/build/watched/)"}),
     ]),
+    Verb("card", "gather what is signed and released of a built model: its model card, its bill of materials", [
+        MODEL,
+        ("--write", {"metavar": "DIR", "required": True, "help": "where it goes"}),
+    ]),
     Verb("promote", "release a model: the built one to staging, or what staging runs to production", [
         ("model", {**MODEL[1], "nargs": "?"}),
         ("--to", {"choices": ENVIRONMENTS, "required": True}),
         ("--image", {"metavar": "REF@sha256:…", "help": "the pushed image (staging only)"}),
-        ("--released", {"metavar": "DIR", "help": "all that one run built, <model>/{image,passport.yaml,model.onnx}"}),
+        ("--released", {"metavar": "DIR", "help": "what `card` gathered of all that one run built, a folder a model"}),
         ("--proof", {"choices": PROOFS, "help": "how the image is signed (staging only; default: not at all)"}),
         ("--platform", {"choices": PLATFORMS, "help": "of the image (staging only; default: that of this machine)"}),
         ("--signed", {"action": "store_true", "help": "refuse an image that is not signed (production only)"}),

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 
 from deploy.lib import aborted, catalogue, history
-from deploy.lib.release import RELEASES, Release, parse_yaml
+from deploy.lib.passport import parse_yaml
+from deploy.lib.release import RELEASES, Release
 from models.lib.judges import BELOW
 from repo.lib import pull_request
 from repo.lib.git import git

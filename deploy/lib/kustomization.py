@@ -1,15 +1,16 @@
-"""kustomization.yaml of a release: it follows from passport, resources and promise; it holds the hashes of the files.
+"""kustomization.yaml of a release: it follows from its other files, whose hashes it holds, and from the promise.
 
 Argo CD renders it; `python -m deploy verify` writes it again and finds an edit by hand.
 """
 
 import hashlib
+from collections.abc import Mapping
 
 from deploy.canary import steps
 from deploy.lib import monitoring, weights
 from deploy.lib.passport import Passport, Promise, Served, parse_passport
 from deploy.lib.promise import vector
-from deploy.lib.release import FILES, Release, kubernetes_name, place
+from deploy.lib.release import DOCUMENTS, FILES, Release, kubernetes_name, place
 from deploy.lib.strategies import TABLE
 
 PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
@@ -32,12 +33,13 @@ patches:
     patch: |-
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1name, value: "{name}"}}
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
-      - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
-      - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
-{slow}{stored}{promised}{evidence}{arms}{nodes}"""
+{hashes}{slow}{stored}{promised}{evidence}{arms}{nodes}"""
 SIZED = """\
   - target: {{{target}}}
     path: resources.yaml
+"""
+HASH = """\
+      - {{op: add, path: /metadata/annotations/release~1{name}, value: "sha256:{hash}"}}
 """
 ANNOTATED = """\
       - {{op: replace, path: /metadata/annotations/release~1{name}, value: "{value}"}}
@@ -58,37 +60,38 @@ def compose(
     passport: bytes,
     resources: bytes,
     promise: Promise | None = None,
-    canary: bytes | None = None,
+    optional: Mapping[str, bytes] | None = None,
 ) -> Release:
     """The release that these files make, with what its canary is held to; kustomization.yaml follows from them.
 
-    `canary`: canary.yaml of a release that walks by commits.
+    `optional`: its documents, and canary.yaml of a release that walks by commits.
     """
-    record = parse_passport(passport, place(environment, model) / "passport.yaml")
-    beside = monitoring.of_release(environment, record) | ({weights.FILE: canary} if canary else {})
-    name = kubernetes_name(model)
+    record, optional = parse_passport(passport, place(environment, model) / "passport.yaml"), dict(optional or {})
+    constants, name = monitoring.of_release(environment, record), kubernetes_name(model)
+    hashed = {"passport": passport, "resources": resources}
+    hashed |= {key: each for key, each in optional.items() if key in DOCUMENTS}
     kustomization = TEMPLATE.format(
         **_rollout(record, environment, promise),
         environment=environment,
-        monitoring="".join(f"  - {each}\n" for each in beside if each != weights.FILE),
+        monitoring="".join(f"  - {each}\n" for each in constants),
         placeholder=PLACEHOLDER,
         image=Release(environment, model, {"passport.yaml": passport}).image,
         name=name,
         version=record.version,
-        passport=hashlib.sha256(passport).hexdigest(),
-        resources=hashlib.sha256(resources).hexdigest(),
+        hashes="".join(HASH.format(name=key, hash=hashlib.sha256(each).hexdigest()) for key, each in hashed.items()),
         promised=_annotated(promised(promise)) if promise else "",
-        arms=_arms(environment, name, record, resources, beside),
+        arms=_arms(environment, name, record, resources, optional),
         nodes=_nodes(record),
     )
     made = dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True))
-    return Release(environment, model, made | beside)
+    return Release(environment, model, made | constants | optional)
 
 
 def again(release: Release, promise: Promise | None) -> Release:
-    """The release that its passport and resources make, held to this promise."""
+    """The release that its passport, resources and documents make, held to this promise."""
     both = release.files["passport.yaml"], release.files["resources.yaml"]
-    return compose(release.environment, release.model, *both, promise, release.files.get(weights.FILE))
+    optional = {name: release.files[name] for name in (*DOCUMENTS, weights.FILE) if name in release.files}
+    return compose(release.environment, release.model, *both, promise, optional)
 
 
 def bounds(serving: Served, promise: Promise | None) -> dict[str, str]:

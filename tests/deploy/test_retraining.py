@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from deploy.lib import retraining
-from models.lib.config import Retraining
+from models.lib.settings import Retraining
 from tests.deploy.tree import Tree, passed, refused
 from tests.github.hub import Hub
 from tests.support import gh

@@ -322,6 +322,14 @@ def test_both_say_what_callers_will_notice(tree: Path, write: Write) -> None:
     assert all("What callers will notice" not in text for text in write())
 
 
+def test_both_say_what_production_would_refuse(shipped: tuple[str, str], tree: Path, write: Write) -> None:
+    assert not any("production refuses" in text for text in shipped)
+    change(tree, lambda record: record["governance"]["dataset"].update(licence=""))
+    for text in write():
+        assert "Empty, and production refuses that" in text
+        assert "Config.metadata.licence" in text
+
+
 def test_a_verdict_of_fail_a_limit_that_was_excused_and_rows_that_were_left_out_are_loud(
     tree: Path, write: Write
 ) -> None:
@@ -427,6 +435,7 @@ def test_a_report_of_every_task_speaks_of_its_own_figures_only(tinies: Tiny, wor
         "evaluation": evidence.evaluation,
         "measured": evidence.measured,
         "comparison": compare.NONE | {"champion": champion} | evidence.comparison,
+        "empty": [],
     }
     markdown, page = report.markdown(facts), " ".join(Page(report.html(facts)).words)
     for text in (markdown.replace(f"tiny_{word}", "tiny"), page[page.index("Gates") :].replace(f"tiny_{word}", "tiny")):

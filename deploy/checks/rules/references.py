@@ -45,9 +45,9 @@ def references(rendering: Rendering) -> Iterator[Reference]:
     for workload, container in contained(rendering):
         field = f"{workload.field}, container {container.get('name')}"
         probes = {name: (container.get(name) or {}).get("exec") or {} for name in PROBES}
-        for name, words in {"args": container.get("args"), **{k: v.get("command") for k, v in probes.items()}}.items():
+        for which, words in {"args": container.get("args"), **{k: v.get("command") for k, v in probes.items()}}.items():
             for host in filter(None, map(URL.match, map(str, words or []))):
-                yield Reference(workload.owner, f"{field}, {name}", "Service", host[1], "v1")
+                yield Reference(workload.owner, f"{field}, {which}", "Service", host[1], "v1")
     for route, field, backend in backends(rendering):
         yield Reference(route, field, "Service", backend.get("name"), "v1")
     for scaler in rendering.of("HorizontalPodAutoscaler"):
