@@ -8,7 +8,7 @@ import argparse
 import os
 
 from deploy.checks import check
-from deploy.lib import aborted, history, release, rules
+from deploy.lib import aborted, history, release, rules, step
 from deploy.lib.aborted import Aborted
 from deploy.lib.passport import parse_yaml
 from deploy.lib.release import DOCUMENTS, ENVIRONMENTS, FILES, OPTIONAL, RELEASES, Release
@@ -84,6 +84,9 @@ def findings(release: Release, listed: list[Aborted]) -> list[Finding]:
     if not release.readable:
         return found  # the rules of the files have reported why
     found += check_aborted(release, listed) + check_onnx(release) + check_lock(release)
+    if wrong := step.unjudged(release, introduced(release) or "HEAD"):
+        fix = f"`python -m deploy rollback {release.model} --environment {release.environment}`"
+        found.append(Finding(release.folder / "kustomization.yaml", release.version, wrong, fix))
     if release.environment == "production" and not staged(release):
         fix = f"roll back, or promote through staging: `python -m deploy promote {release.model} --to production`"
         wrong = "staging never had these bytes of passport, resources and documents, by any commit up to this release's"

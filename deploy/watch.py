@@ -69,6 +69,8 @@ def watch(
     Servers are stopped when this returns; the blocks are in `folder`.
     """
     path, bento = model.build / "passport.yaml", bentos.candidate(model)
+    if not path.is_file():
+        raise Refusal(f"{path} is missing; make it with `python -m models run {model.name}`.")
     passport = parse_passport(path.read_bytes(), path)
     if passport.reference is None:
         raise Refusal(f"{path}: reference is missing; make it with `python -m models run {model.name}`.")

@@ -90,7 +90,7 @@ def markdown(facts: dict[str, Any]) -> str:
         *_several(model, facts.get("several")),
         *_slices(of_task, evaluation, comparison),
         *["### Features", "", plain(figures.features(of_task, evaluation)), ""],
-        "### Size and latency",
+        "### Size, latency and cost",
         "",
         *table(*figures.costs(model, facts["measured"], comparison)),
         "### Reliability",

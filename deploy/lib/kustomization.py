@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 
 from deploy.canary import steps
-from deploy.lib import monitoring
+from deploy.lib import monitoring, weights
 from deploy.lib.passport import Passport, Promise, Served, parse_passport
 from deploy.lib.promise import vector
 from deploy.lib.release import DOCUMENTS, FILES, Release, kubernetes_name, place
@@ -29,13 +29,15 @@ images:
     newName: "{image.name}"
     digest: {image.digest}
 patches:
-  - target: {{{target}}}
-    path: resources.yaml
-  - target: {{{target}}}
+{sized}  - target: {{{target}}}
     patch: |-
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1name, value: "{name}"}}
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
-{hashes}{slow}{promised}{evidence}{nodes}"""
+{hashes}{slow}{promised}{evidence}{arms}{nodes}"""
+SIZED = """\
+  - target: {{{target}}}
+    path: resources.yaml
+"""
 HASH = """\
       - {{op: add, path: /metadata/annotations/release~1{name}, value: "sha256:{hash}"}}
 """
@@ -58,33 +60,39 @@ def compose(
     passport: bytes,
     resources: bytes,
     promise: Promise | None = None,
-    documents: Mapping[str, bytes] | None = None,
+    kept: Mapping[str, bytes] | None = None,
 ) -> Release:
-    """The release that these files make, with what its canary is held to; kustomization.yaml follows from them."""
+    """The release that these files make, with what its canary is held to; kustomization.yaml follows from them.
+
+    `kept`: canary.yaml of a release that walks by commits, and the documents.
+    """
     record = parse_passport(passport, place(environment, model) / "passport.yaml")
-    constants = monitoring.of_release(environment, record)
-    hashed = {"passport": passport, "resources": resources} | dict(documents or {})
+    constants, kept = monitoring.of_release(environment, record), dict(kept or {})
+    documents = {each: kept[each] for each in DOCUMENTS if each in kept}
+    hashed = {"passport": passport, "resources": resources, **documents}
+    name = kubernetes_name(model)
     kustomization = TEMPLATE.format(
         **_rollout(record.serving, environment, promise),
         environment=environment,
-        monitoring="".join(f"  - {name}\n" for name in constants),
+        monitoring="".join(f"  - {each}\n" for each in constants),
         placeholder=PLACEHOLDER,
         image=Release(environment, model, {"passport.yaml": passport}).image,
-        name=kubernetes_name(model),
+        name=name,
         version=record.version,
         hashes="".join(HASH.format(name=key, hash=hashlib.sha256(each).hexdigest()) for key, each in hashed.items()),
         promised=_annotated(promised(promise)) if promise else "",
+        arms=_arms(environment, name, record, resources, kept),
         nodes=_nodes(record),
     )
     made = dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True))
-    return Release(environment, model, made | constants | dict(documents or {}))
+    return Release(environment, model, made | constants | kept)
 
 
 def again(release: Release, promise: Promise | None) -> Release:
     """The release that its passport, resources and documents make, held to this promise."""
     both = release.files["passport.yaml"], release.files["resources.yaml"]
-    documents = {name: release.files[name] for name in DOCUMENTS if name in release.files}
-    return compose(release.environment, release.model, *both, promise, documents)
+    kept = {name: release.files[name] for name in (weights.FILE, *DOCUMENTS) if name in release.files}
+    return compose(release.environment, release.model, *both, promise, kept)
 
 
 def bounds(serving: Served, promise: Promise | None) -> dict[str, str]:
@@ -116,6 +124,7 @@ def _rollout(serving: Served, environment: str, promise: Promise | None) -> dict
         "components": f"components:\n  - ../../../strategies/{serving.strategy}\n" if added else "",
         "names": of.names,
         "target": of.target,
+        "sized": "" if of.by_commits else SIZED.format(target=of.target),
         "slow": _annotated(bounds(serving, promise)) if of.compared else "",
         "evidence": _evidence(serving.canary.requests) if of.walks else "",
     }
@@ -127,6 +136,18 @@ def _nodes(record: Passport) -> str:
         return ""
     places, architecture = TABLE[record.serving.strategy].pods, record.image.platform.partition("/")[2]
     return "".join(NODES.format(target=target, path=path, architecture=architecture) for target, path in places.items())
+
+
+def _arms(environment: str, name: str, record: Passport, resources: bytes, files: dict[str, bytes]) -> str:
+    """What each arm runs, where promotions share the traffic, and the hash of what records that."""
+    if not TABLE[record.serving.strategy].by_commits:
+        return ""
+    folder = place(environment, record.model)
+    weight, lines = weights.read(files, folder), ""
+    if weight is not None:
+        value = f"sha256:{hashlib.sha256(files[weights.FILE]).hexdigest()}"
+        lines = f'      - {{op: add, path: /metadata/annotations/release~1canary, value: "{value}"}}\n'
+    return lines + weights.operations(name, weights.arm(record, resources, folder), weight)
 
 
 def _evidence(requests: int) -> str:

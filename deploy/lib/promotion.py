@@ -7,7 +7,19 @@ import platform
 from pathlib import Path
 
 from deploy.canary import steps
-from deploy.lib import aborted, card, decision, history, kustomization, pending, promise, release, rules, signature
+from deploy.lib import (
+    aborted,
+    card,
+    decision,
+    history,
+    kustomization,
+    pending,
+    promise,
+    release,
+    rules,
+    signature,
+    step,
+)
 from deploy.lib.fork import registry
 from deploy.lib.passport import Image, Passport, complete, parse_image, parse_passport
 from deploy.lib.release import LOCK, Release
@@ -38,6 +50,10 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
                 "promote a newer model, or take it off that list in a commit that says why."
             )
         former, here = history.at("HEAD", options.to, options.model), release.read(options.to, options.model)
+        if options.to == "production":
+            candidate = step.taken(candidate, former, options.weight)
+        elif options.weight is not None:
+            raise Refusal("--weight is for production; in staging a release takes all traffic at once: leave it out.")
         if here is not None and here.files == (same_again(candidate, former) if former else candidate).files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
@@ -127,9 +143,11 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
             "let a new build go through staging."
         )
     signature.verify(staging.image, signed)
-    where = str(staging.folder / "passport.yaml")
-    promised = promise.demand(staging.passport, history.at("HEAD", "production", name), where)
-    return kustomization.again(dataclasses.replace(staging, environment="production"), promised)
+    where, standing = str(staging.folder / "passport.yaml"), history.at("HEAD", "production", name)
+    candidate = dataclasses.replace(staging, environment="production")
+    if standing is not None and standing.weight is not None and candidate.runs_the_same_as(standing):
+        return kustomization.again(candidate, promise.of_release(standing))  # which walks: held to what it was
+    return kustomization.again(candidate, promise.demand(staging.passport, standing, where))
 
 
 def lacking(record: Passport) -> list[str]:

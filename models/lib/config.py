@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from models.lib.limits import Gates, Strict
-from models.lib.settings import Kubeflow, Objectives, Retraining, Serving
+from models.lib.settings import Kubeflow, Objectives, Price, Retraining, Serving
 from models.lib.split import Parts, Split, Windows
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
@@ -42,6 +42,7 @@ class Model(Strict):
     serving: SerializeAsAny[Serving]
     slo: Objectives = Objectives()
     retraining: Retraining = Retraining()
+    price: Price | None = None
     kubeflow: Kubeflow = Kubeflow()
     runs_on: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None  # the runner that trains it in GitHub's jobs
     frame: Literal["polars", "pandas"] = "polars"  # the tables that network.py gets

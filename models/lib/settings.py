@@ -8,7 +8,8 @@ from pydantic import Field
 
 from models.lib.limits import Reason, Strict
 
-Strategy = Literal["canary", "gateway", "bluegreen", "serverless"]  # of deploy/strategies; canary is the base itself
+# Folders of deploy/strategies; the canary is deploy/base itself.
+Strategy = Literal["canary", "gateway", "bluegreen", "serverless", "kserve"]
 
 
 class Canary(Strict):
@@ -33,6 +34,13 @@ class Retraining(Strict):
     """When a model that runs asks to be trained again."""
 
     again_after: Annotated[int, Field(ge=1)] = 7  # days after the last proposal was closed
+
+
+class Price(Strict):
+    """What a CPU costs you, for the report."""
+
+    cpu_hour: Annotated[float, Field(gt=0)]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
 class Kubeflow(Strict):

@@ -14,6 +14,7 @@ SERVICES = {"canary": ("stableService", "canaryService"), "blueGreen": ("activeS
 ROUTED = f"{CANARY}.trafficRouting.plugins.{PLUGIN}"
 FIX = "name an object of the release (base/names writes the model's name into it)"
 URL = re.compile(r"https?://([a-z0-9-]+)(?::\d+)?(?:/|$)")  # without a dot: a Service of the same namespace
+PROBES = ("readinessProbe", "livenessProbe")
 NAMED = ("AnalysisTemplate", "Service", "ServiceAccount")  # kinds that do nothing unless something names them
 
 
@@ -42,9 +43,11 @@ def references(rendering: Rendering) -> Iterator[Reference]:
         field = f"{workload.field}.spec.serviceAccountName"
         yield Reference(workload.owner, field, "ServiceAccount", workload.spec.get("serviceAccountName"))
     for workload, container in contained(rendering):
-        field = f"{workload.field}, container {container.get('name')}, args"
-        for host in filter(None, map(URL.match, map(str, container.get("args") or []))):
-            yield Reference(workload.owner, field, "Service", host[1], "v1")
+        field = f"{workload.field}, container {container.get('name')}"
+        probes = {name: (container.get(name) or {}).get("exec") or {} for name in PROBES}
+        for name, words in {"args": container.get("args"), **{k: v.get("command") for k, v in probes.items()}}.items():
+            for host in filter(None, map(URL.match, map(str, words or []))):
+                yield Reference(workload.owner, f"{field}, {name}", "Service", host[1], "v1")
     for route, field, backend in backends(rendering):
         yield Reference(route, field, "Service", backend.get("name"), "v1")
     for scaler in rendering.of("HorizontalPodAutoscaler"):
