@@ -50,7 +50,7 @@ transformers:
 """
 # Of a release's monitoring.yaml: each bears the version, and none says what the passport does not.
 CONSTANTS = re.compile(r"\n  - name: constants of (?:(?!\n---\n)[\s\S])*")
-VERSION, DIGEST = "0123456789ab", f"sha256:{'5' * 64}"
+VERSION, DIGEST, ONNX = "0123456789ab", f"sha256:{'5' * 64}", "7" * 64
 PROMISE = Promise(
     champion="ba9876543210",
     slow_ms=3.0,
@@ -154,7 +154,7 @@ def specimens(root: Path = Path()) -> list[Release]:
 def passport(model: str, serving: dict[str, Any], image: str, *promises: Promise) -> bytes:
     """The passport of a release that nobody made: enough to render one."""
     content = {
-        **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "gates": []},
+        **{"model": model, "version": VERSION, "verdict": "pass", "content": {"onnx": ONNX}, "gates": []},
         **{"metrics": {"rmse": {"value": 2.0, "low": 1.0, "high": 3.0}}, "dataset": {"rows": 100}},
         **{"slo": {"availability": 0.999, "latency": 0.99}, "reference": REFERENCE, "judged_by": []},
         **{"serving": serving, "promises": [each.model_dump() for each in promises]},

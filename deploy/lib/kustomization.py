@@ -33,7 +33,7 @@ patches:
     patch: |-
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1name, value: "{name}"}}
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
-{hashes}{slow}{promised}{evidence}{arms}{nodes}"""
+{hashes}{slow}{stored}{promised}{evidence}{arms}{nodes}"""
 SIZED = """\
   - target: {{{target}}}
     path: resources.yaml
@@ -72,7 +72,7 @@ def compose(
     hashed = {"passport": passport, "resources": resources, **documents}
     name = kubernetes_name(model)
     kustomization = TEMPLATE.format(
-        **_rollout(record.serving, environment, promise),
+        **_rollout(record, environment, promise),
         environment=environment,
         monitoring="".join(f"  - {each}\n" for each in constants),
         placeholder=PLACEHOLDER,
@@ -116,8 +116,9 @@ def _annotated(values: dict[str, str]) -> str:
     return "".join(ANNOTATED.format(name=name, value=value) for name, value in values.items())
 
 
-def _rollout(serving: Served, environment: str, promise: Promise | None) -> dict[str, str]:
+def _rollout(record: Passport, environment: str, promise: Promise | None) -> dict[str, str]:
     """The lines of the kustomization that follow from the strategy."""
+    serving = record.serving
     of, added = TABLE[serving.strategy], serving.strategy != "canary"
     return {
         "namespace": f"namespace: models-{environment}\n",  # for what the strategy adds
@@ -126,6 +127,7 @@ def _rollout(serving: Served, environment: str, promise: Promise | None) -> dict
         "target": of.target,
         "sized": "" if of.by_commits else SIZED.format(target=of.target),
         "slow": _annotated(bounds(serving, promise)) if of.compared else "",
+        "stored": "" if of.image else _annotated({"onnx": record.content.get("onnx", "none")}),
         "evidence": _evidence(serving.canary.requests) if of.walks else "",
     }
 

@@ -20,7 +20,7 @@ from deploy.lib import (
     signature,
     step,
 )
-from deploy.lib.fork import registry
+from deploy.lib.fork import models_store, registry
 from deploy.lib.passport import Image, Passport, complete, parse_image, parse_passport
 from deploy.lib.release import LOCK, Release
 from deploy.lib.strategies import TABLE
@@ -30,6 +30,7 @@ from repo.lib.git import git
 from repo.lib.refusal import Refusal
 
 CALLED = 20.0  # requests a second of staging's own caller (deploy/environments/staging/caller.yaml)
+TRITON = "deploy/strategies/seldon/config.pbtxt"
 GUESSED = (0.2, 1.0, 20.0)
 
 
@@ -227,5 +228,10 @@ def print_summary(candidate: Release, former: Release | None, landed: bool, rate
     print(f"  then   {'if the pods differ, ' if former else ''}{decision.walk(candidate, former)}")
     for line in paced(candidate, rate) if former else []:
         print(f"         {line}")
+    if not TABLE[candidate.passport.serving.strategy].image:
+        folder = f"{models_store()}/{release.kubernetes_name(name)}/{candidate.passport.content['onnx']}"
+        print("  first  in the store, or the sync fails:")
+        for file, place in ((f"models/{name}/model.onnx", "1/model.onnx"), (TRITON, "config.pbtxt")):
+            print(f"         rclone copyto --ignore-existing {file} {folder}/{place}")
     if not landed:
         print(decision.next_steps(candidate.folder, f"Promote {name} {candidate.version} to {environment}"))

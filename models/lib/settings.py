@@ -9,7 +9,7 @@ from pydantic import Field
 from models.lib.limits import Reason, Strict
 
 # Folders of deploy/strategies; the canary is deploy/base itself.
-Strategy = Literal["canary", "gateway", "bluegreen", "serverless", "kserve"]
+Strategy = Literal["canary", "gateway", "bluegreen", "serverless", "kserve", "seldon"]
 
 
 class Canary(Strict):
