@@ -82,7 +82,7 @@ def labels(model: config.Model, path: Path) -> dict[str, float]:
         try:
             found[name] = float(allowed.index(str(outcome)) if allowed else outcome)
         except (TypeError, ValueError):
-            raise Refusal(f"{path}: row {row} (from 0): {str(outcome)[:60]!r} is no outcome; fix it there.") from None
+            raise Refusal(f"{path}: row {row} (from 0) has no outcome of {model.name}; fix it there.") from None
     return found
 
 
