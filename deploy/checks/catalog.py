@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from repo.lib.files import write
+import yaml
+
+from repo.lib.files import LOADER, write
 from repo.lib.refusal import Refusal
 
 COMMIT = "7b1e26ef9deea49293714d204c1a2270aab1178f"  # of August 2026: Argo Rollouts 1.9, Gateway API 1.x
@@ -32,7 +34,7 @@ class Catalog:
         name = f"{group}/{kind.lower()}_{version}.json"
         try:
             content = self._content(name)
-            loaded = json.loads(content)
+            loaded = json.loads(content) if content.startswith(b"{") else _of_crd(content, version)
         except (LookupError, OSError, ValueError) as error:
             self.lacking[f"{kind} of {group}/{version}"] = str(error)
             return None
@@ -46,25 +48,26 @@ class Catalog:
             if not path.is_file():
                 raise LookupError(f"{path} is missing")
             return path.read_bytes()
-        if (expected := sums().get(name)) is None:
+        if (listed := sums().get(name)) is None:
             raise LookupError(f"{SUMS.name} lists no {name}")
+        expected, address = listed
         path = CACHE / COMMIT[:12] / name
         if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == expected:
             return path.read_bytes()
-        content = self._download(name)
+        content = self._download(address)
         if (found := hashlib.sha256(content).hexdigest()) != expected:
-            raise Refusal(f"{SOURCE}/{name} has SHA-256 {found}, not the {expected} of {SUMS.name}; do not use it.")
+            raise Refusal(f"{address} has SHA-256 {found}, not the {expected} of {SUMS.name}; do not use it.")
         write(path, content)
         return content
 
-    def _download(self, name: str) -> bytes:
+    def _download(self, address: str) -> bytes:
         if self.offline:
             raise LookupError(self.offline)
         try:
-            with urllib.request.urlopen(f"{SOURCE}/{name}", timeout=SECONDS) as answer:  # noqa: S310 - https, a constant
+            with urllib.request.urlopen(address, timeout=SECONDS) as answer:  # noqa: S310 - https, of a file
                 return bytes(answer.read())
         except OSError as error:
-            self.offline = f"{SOURCE.split('/')[2]} cannot be reached ({getattr(error, 'reason', error)})"
+            self.offline = f"{address.split('/')[2]} cannot be reached ({getattr(error, 'reason', error)})"
             raise LookupError(self.offline) from None
 
 
@@ -77,7 +80,13 @@ def find() -> Catalog:
     return Catalog(BESIDE if BESIDE.is_dir() else None)
 
 
-def sums() -> dict[str, str]:
-    """SHA-256 by file, as `sha256sum` writes them."""
+def sums() -> dict[str, tuple[str, str]]:
+    """By file its SHA-256 and its address: the catalog's, or that of a CustomResourceDefinition that the line names."""
     lines = [line.split() for line in SUMS.read_text().splitlines() if line and not line.startswith("#")]
-    return {name: digest for digest, name in lines}
+    return {name: (digest, address[0] if address else f"{SOURCE}/{name}") for digest, name, *address in lines}
+
+
+def _of_crd(content: bytes, version: str) -> Any:
+    """The schema in a CustomResourceDefinition."""
+    versions = yaml.load(content, Loader=LOADER)["spec"]["versions"]  # noqa: S506 - a safe loader
+    return next(each["schema"]["openAPIV3Schema"] for each in versions if each["name"] == version)

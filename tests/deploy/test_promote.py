@@ -370,6 +370,8 @@ def test_an_image_of_another_registry_is_refused(tree: Tree) -> None:
         ("gateway", "the shares of deploy/strategies/gateway"),
         ("bluegreen", "all traffic at once after its smoke test"),
         ("serverless", "nothing judges it on the way"),
+        ("serverless", "callers are interrupted"),
+        ("kserve", "callers are interrupted"),
     ],
 )
 def test_what_the_cluster_will_do_is_told_by_strategy(released: Tree, strategy: str, words: str) -> None:
