@@ -11,7 +11,7 @@ from deploy.checks import check
 from deploy.lib import aborted, history, release, rules, step
 from deploy.lib.aborted import Aborted
 from deploy.lib.passport import parse_yaml
-from deploy.lib.release import ENVIRONMENTS, FILES, OPTIONAL, RELEASES, Release
+from deploy.lib.release import DOCUMENTS, ENVIRONMENTS, FILES, OPTIONAL, RELEASES, Release
 from deploy.lib.rules import Finding
 from models.lib import champion, config, lock
 from repo.lib.command import working
@@ -89,7 +89,7 @@ def findings(release: Release, listed: list[Aborted]) -> list[Finding]:
         found.append(Finding(release.folder / "kustomization.yaml", release.version, wrong, fix))
     if release.environment == "production" and not staged(release):
         fix = f"roll back, or promote through staging: `python -m deploy promote {release.model} --to production`"
-        wrong = "staging never had these bytes of passport.yaml and resources.yaml, by any commit up to this release's"
+        wrong = "staging never had these bytes of passport, resources and documents, by any commit up to this release's"
         found.append(Finding(release.folder / "passport.yaml", release.version, wrong, fix))
     return found
 
@@ -150,9 +150,11 @@ def check_lock(release: Release) -> list[Finding]:
 
 
 def staged(release: Release) -> bool:
-    """Whether staging had the same passport and resources at the commit of this release or before."""
+    """Whether staging had the same passport, resources and documents at the commit of this release or before."""
     until = introduced(release) or "HEAD"
-    return any(release.runs_the_same_as(each.release) for each in history.entries("staging", release.model, until))
+    had = (each.release for each in history.entries("staging", release.model, until))
+    same = (each for each in had if release.runs_the_same_as(each))
+    return any(all(release.files.get(name) == each.files.get(name) for name in DOCUMENTS) for each in same)
 
 
 def introduced(release: Release) -> str | None:

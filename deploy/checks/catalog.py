@@ -1,4 +1,4 @@
-"""Where the schemas of custom kinds are: a folder, or files of the public CRDs-catalog, each held to its SHA-256."""
+"""Where the schemas of custom kinds are: a folder, or public files, each held to its SHA-256."""
 
 import hashlib
 import json
@@ -15,6 +15,14 @@ from repo.lib.refusal import Refusal
 
 COMMIT = "7b1e26ef9deea49293714d204c1a2270aab1178f"  # of August 2026: Argo Rollouts 1.9, Gateway API 1.x
 SOURCE = f"https://raw.githubusercontent.com/datreeio/CRDs-catalog/{COMMIT}"
+# Kinds that the catalog lacks: the definition itself, of the project's release.
+DEFINITIONS = {
+    "mlops.seldon.io/model_v1alpha1.json": "https://raw.githubusercontent.com/SeldonIO/seldon-core/v2.10.2"
+    "/operator/config/crd/bases/mlops.seldon.io_models.yaml",
+    # There, but without spec.canary.
+    "serving.kserve.io/inferenceservice_v1beta1.json": "https://raw.githubusercontent.com/kserve/kserve/v0.20.0"
+    "/config/crd/full/serving.kserve.io_inferenceservices.yaml",
+}
 SUMS = Path(__file__).with_name("schemas.txt")
 BESIDE = Path("../shared/schemas")
 CACHE = Path("deploy/build/schemas")
@@ -34,8 +42,9 @@ class Catalog:
         name = f"{group}/{kind.lower()}_{version}.json"
         try:
             content = self._content(name)
-            loaded = json.loads(content) if content.startswith(b"{") else _of_crd(content, version)
-        except (LookupError, OSError, ValueError) as error:
+            defined = name in DEFINITIONS and not content.startswith(b"{")
+            loaded = _defined(content, version) if defined else json.loads(content)
+        except (LookupError, OSError, ValueError, yaml.YAMLError) as error:
             self.lacking[f"{kind} of {group}/{version}"] = str(error)
             return None
         if not isinstance(loaded, dict):
@@ -48,13 +57,12 @@ class Catalog:
             if not path.is_file():
                 raise LookupError(f"{path} is missing")
             return path.read_bytes()
-        if (listed := sums().get(name)) is None:
+        if (expected := sums().get(name)) is None:
             raise LookupError(f"{SUMS.name} lists no {name}")
-        expected, address = listed
         path = CACHE / COMMIT[:12] / name
         if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == expected:
             return path.read_bytes()
-        content = self._download(address)
+        content = self._download(address := DEFINITIONS.get(name, f"{SOURCE}/{name}"))
         if (found := hashlib.sha256(content).hexdigest()) != expected:
             raise Refusal(f"{address} has SHA-256 {found}, not the {expected} of {SUMS.name}; do not use it.")
         write(path, content)
@@ -64,11 +72,17 @@ class Catalog:
         if self.offline:
             raise LookupError(self.offline)
         try:
-            with urllib.request.urlopen(address, timeout=SECONDS) as answer:  # noqa: S310 - https, of a file
+            with urllib.request.urlopen(address, timeout=SECONDS) as answer:  # noqa: S310 - https, a constant
                 return bytes(answer.read())
         except OSError as error:
             self.offline = f"{address.split('/')[2]} cannot be reached ({getattr(error, 'reason', error)})"
             raise LookupError(self.offline) from None
+
+
+def _defined(content: bytes, version: str) -> Any:
+    """The schema of a version in a CustomResourceDefinition."""
+    versions = yaml.load(content, LOADER)["spec"]["versions"]  # noqa: S506 - both are safe loaders
+    return {each["name"]: each["schema"]["openAPIV3Schema"] for each in versions}[version]
 
 
 def find() -> Catalog:
@@ -80,13 +94,7 @@ def find() -> Catalog:
     return Catalog(BESIDE if BESIDE.is_dir() else None)
 
 
-def sums() -> dict[str, tuple[str, str]]:
-    """By file its SHA-256 and its address: the catalog's, or that of a CustomResourceDefinition that the line names."""
+def sums() -> dict[str, str]:
+    """SHA-256 by file, as `sha256sum` writes them."""
     lines = [line.split() for line in SUMS.read_text().splitlines() if line and not line.startswith("#")]
-    return {name: (digest, address[0] if address else f"{SOURCE}/{name}") for digest, name, *address in lines}
-
-
-def _of_crd(content: bytes, version: str) -> Any:
-    """The schema in a CustomResourceDefinition."""
-    versions = yaml.load(content, Loader=LOADER)["spec"]["versions"]  # noqa: S506 - a safe loader
-    return next(each["schema"]["openAPIV3Schema"] for each in versions if each["name"] == version)
+    return {name: digest for digest, name in lines}

@@ -31,6 +31,7 @@ from repo.lib.refusal import Refusal
 MANIFESTS = ("deploy/argocd", "deploy/base", "deploy/strategies", "deploy/environments")
 ALONE = {
     "deploy/argocd": "Argo CD itself",
+    "deploy/argocd/policies": "Kyverno's policies",
     "deploy/monitoring": "Monitoring",
 }  # rendered by themselves, and what they are
 STRATEGIES = Path("deploy/strategies")
@@ -50,7 +51,7 @@ transformers:
 """
 # Of a release's monitoring.yaml: each bears the version, and none says what the passport does not.
 CONSTANTS = re.compile(r"\n  - name: constants of (?:(?!\n---\n)[\s\S])*")
-VERSION, DIGEST = "0123456789ab", f"sha256:{'5' * 64}"
+VERSION, DIGEST, ONNX = "0123456789ab", f"sha256:{'5' * 64}", "7" * 64
 FORMER = f"sha256:{'4' * 64}"
 PROMISE = Promise(
     champion="ba9876543210",
@@ -130,7 +131,7 @@ def copied(root: Path = Path()) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="manifests-") as folder:
         for name in {*MANIFESTS, *ALONE}:
             if (root / name).is_dir():
-                shutil.copytree(root / name, Path(folder, name))
+                shutil.copytree(root / name, Path(folder, name), dirs_exist_ok=True)
         yield Path(folder)
 
 
@@ -166,7 +167,7 @@ def _walking(release: Release) -> Release:
 def passport(model: str, serving: dict[str, Any], image: str, *promises: Promise) -> bytes:
     """The passport of a release that nobody made: enough to render one."""
     content = {
-        **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "gates": []},
+        **{"model": model, "version": VERSION, "verdict": "pass", "content": {"onnx": ONNX}, "gates": []},
         **{"metrics": {"rmse": {"value": 2.0, "low": 1.0, "high": 3.0}}, "dataset": {"rows": 100}},
         **{"slo": {"availability": 0.999, "latency": 0.99}, "reference": REFERENCE, "judged_by": []},
         **{"serving": serving, "promises": [each.model_dump() for each in promises]},

@@ -4,20 +4,34 @@ import argparse
 import dataclasses
 import math
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.canary import steps
-from deploy.lib import aborted, decision, history, kustomization, pending, promise, release, rules, signature, step
-from deploy.lib.fork import registry
-from deploy.lib.passport import Image, complete, parse_image, parse_passport
+from deploy.lib import (
+    aborted,
+    card,
+    decision,
+    history,
+    kustomization,
+    pending,
+    promise,
+    release,
+    rules,
+    signature,
+    step,
+)
+from deploy.lib.fork import models_store, registry
+from deploy.lib.passport import Image, Passport, complete, parse_image, parse_passport
 from deploy.lib.release import LOCK, Release
 from deploy.lib.strategies import TABLE
-from models.lib import artifacts, config, lock, passport
+from models.lib import artifacts, config, governance, lock, passport
 from repo.lib import files
 from repo.lib.git import git
 from repo.lib.refusal import Refusal
 
 CALLED = 20.0  # requests a second of staging's own caller (deploy/environments/staging/caller.yaml)
+TRITON = "deploy/strategies/seldon/config.pbtxt"
 GUESSED = (0.2, 1.0, 20.0)
 
 
@@ -45,8 +59,9 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
         if here is not None and here.files == (same_again(candidate, former) if former else candidate).files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
+        first = uploads(candidate)
         release.write(candidate)
-        print_summary(candidate, former, landed=options.push or options.propose, rate=options.rate)
+        print_summary(candidate, former, first, landed=options.push or options.propose, rate=options.rate)
     return candidate
 
 
@@ -103,7 +118,9 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
         same = complete(content, image.model_copy(update=standing), built)
         completed = same if same == former.files.get("passport.yaml") else completed
     promised = promise.demand(record, former, str(built))
-    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised)
+    governance.warn(f"promote {name}", lacking(record))
+    documents = card.documents(model, content, f"{image.name}@{image.digest}")
+    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised, documents)
 
 
 def to_production(name: str, reference: str | None, signed: bool = False) -> Release:
@@ -123,12 +140,22 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
             f"{staging.folder}: not committed, so staging never had it; commit it and let staging run it first, or "
             f"restore it with `git checkout HEAD -- {staging.folder}`."
         )
+    if empty := lacking(staging.passport):
+        raise Refusal(
+            f"empty in staging's release of {name}, and production refuses that: {'; '.join(empty)}; fill it in, and "
+            "let a new build go through staging."
+        )
     signature.verify(staging.image, signed)
     where, standing = str(staging.folder / "passport.yaml"), history.at("HEAD", "production", name)
     candidate = dataclasses.replace(staging, environment="production")
     if standing is not None and standing.weight is not None and candidate.runs_the_same_as(standing):
         return kustomization.again(candidate, promise.of_release(standing))  # which walks: held to what it was
     return kustomization.again(candidate, promise.demand(staging.passport, standing, where))
+
+
+def lacking(record: Passport) -> list[str]:
+    """`file: field` of what nobody has said about owners, data and use."""
+    return governance.gaps(record.model, record.dataset.get("name", "<dataset>"), record.governance)
 
 
 def refuse(findings: list[rules.Finding]) -> None:
@@ -191,7 +218,18 @@ def in_minutes(seconds: float) -> str:
     return "pauses after an hour, for a person" if math.isinf(seconds) else f"{math.ceil(seconds / 30) / 2:g} min"
 
 
-def print_summary(candidate: Release, former: Release | None, landed: bool, rate: float | None = None) -> None:
+def uploads(candidate: Release) -> list[str]:
+    """What puts into the object store what a release without a service is served from; a sync holds it to that."""
+    if TABLE[candidate.passport.serving.strategy].image:
+        return []
+    folder = f"{models_store()}/{release.kubernetes_name(candidate.model)}/{candidate.passport.content.get('onnx')}"
+    files_and_places = {f"models/{candidate.model}/model.onnx": "1/model.onnx", TRITON: "config.pbtxt"}
+    return [f"rclone copyto --ignore-existing {file} {folder}/{at}" for file, at in files_and_places.items()]
+
+
+def print_summary(
+    candidate: Release, former: Release | None, first: Sequence[str], landed: bool, rate: float | None = None
+) -> None:
     """What changed, and what a person does next, unless it is committed anyway."""
     name, environment = candidate.model, candidate.environment
     print(f"{candidate.folder}: {name} {candidate.version}")
@@ -203,5 +241,7 @@ def print_summary(candidate: Release, former: Release | None, landed: bool, rate
     print(f"  then   {'if the pods differ, ' if former else ''}{decision.walk(candidate, former)}")
     for line in paced(candidate, rate) if former else []:
         print(f"         {line}")
+    for number, line in enumerate(first):
+        print(f"  {'' if number else 'first':5}  {line}")
     if not landed:
         print(decision.next_steps(candidate.folder, f"Promote {name} {candidate.version} to {environment}"))

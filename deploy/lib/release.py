@@ -21,7 +21,8 @@ RELEASES = Path("deploy/releases")
 LOCK = Path("deploy/build/release.lock")  # held by whoever changes RELEASES
 FILES = ("kustomization.yaml", "passport.yaml", "resources.yaml")
 MONITORING = "monitoring.yaml"  # beside them where the passport has a reference
-OPTIONAL = (MONITORING, weights.FILE)
+CARD, BOM = DOCUMENTS = ("MODEL_CARD.md", "mlbom.json")  # which releases of earlier versions lack
+OPTIONAL = (MONITORING, weights.FILE, *DOCUMENTS)
 
 
 @dataclass(frozen=True)

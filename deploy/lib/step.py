@@ -4,6 +4,7 @@ What is judged, and how, is what a Rollout's canary and a rehearsal are held to:
 deploy/base/analysis, asked of the Prometheus of PROMETHEUS_URL.
 """
 
+import dataclasses
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from deploy.canary import steps, template
 from deploy.canary.run import Phase, Run
 from deploy.canary.template import Metric
 from deploy.lib import fork, history, prometheus, promise, weights
-from deploy.lib.kustomization import bounds, compose, promised
+from deploy.lib.kustomization import again, bounds, promised
 from deploy.lib.release import Release, kubernetes_name
 from deploy.lib.strategies import TABLE
 from deploy.lib.weights import FULL, SIGNS, Judged, Weight
@@ -70,9 +71,9 @@ def _all_at_once(candidate: Release, asked: int | None) -> Release:
 
 
 def _at(release: Release, weight: Weight | None) -> Release:
-    both = release.files["passport.yaml"], release.files["resources.yaml"]
-    canary = weights.written(weight) if weight else None
-    return compose(release.environment, release.model, *both, promise.of_release(release), canary)
+    files = {name: content for name, content in release.files.items() if name != weights.FILE}
+    files |= {weights.FILE: weights.written(weight)} if weight else {}
+    return again(dataclasses.replace(release, files=files), promise.of_release(release))
 
 
 def _next(standing: Release, at: Weight, walk: list[int], asked: int | None) -> Weight:

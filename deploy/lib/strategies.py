@@ -18,6 +18,7 @@ class Strategy:
     by_pods: bool = False  # a share of traffic is a share of pods
     names: str = "base/names"  # transformers: where the name and the version go
     target: str = "kind: Rollout"  # of a release's patches
+    image: bool = True  # what answers is the release's image: contract, telemetry and feedback
     # By target: where the pod is that runs only on nodes of the image's architecture.
     pods: Mapping[str, str] = field(default_factory=lambda: {"kind: Rollout|Deployment": POD})
 
@@ -52,5 +53,13 @@ TABLE: dict[str, Strategy] = {
         names="strategies/kserve/names",
         target="kind: InferenceService",
         pods={},  # lib/weights.py has them, with all else that is an arm's own
+    ),
+    "seldon": Strategy(
+        "Seldon loads the ONNX file, once its hash was checked, and moves all traffic to it; nothing judges it, or "
+        "brings the earlier one back",
+        names="strategies/seldon/names",
+        target="group: mlops.seldon.io, kind: Model",
+        pods={},
+        image=False,
     ),
 }

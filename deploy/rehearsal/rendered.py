@@ -52,6 +52,8 @@ def released(model: Model) -> RenderedRelease:
     strategy, notes = model.serving.strategy, []
     if not TABLE[strategy].walks:
         notes.append(f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.")
+        if not TABLE[strategy].image:
+            notes.append(f"It runs the service; {strategy}, which serves the file alone, is not modelled.")
         strategy = "canary"
     try:
         kustomize.renderer()

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,6 @@ SCHEMA = b"""{
   }
 }"""
 NAME = "example.org/thing_v1.json"
-GITHUB = "https://raw.githubusercontent.com"
-ADDRESS = f"{catalog.SOURCE}/{NAME}"
 
 
 MONITORING = "namespace: monitoring\nresources: [objects.yaml]\n"
@@ -48,7 +45,7 @@ def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (tmp_path / "repository").mkdir()
     monkeypatch.chdir(tmp_path / "repository")
     monkeypatch.delenv("SCHEMAS", raising=False)
-    monkeypatch.setattr(catalog, "sums", lambda: {NAME: (hashlib.sha256(SCHEMA).hexdigest(), ADDRESS)})
+    monkeypatch.setattr(catalog, "sums", lambda: {NAME: hashlib.sha256(SCHEMA).hexdigest()})
     asked: list[str] = []
 
     def urlopen(address: str, timeout: float) -> io.BytesIO:
@@ -65,8 +62,22 @@ def test_a_schema_is_downloaded_once_at_the_pinned_commit(online: list[str]) -> 
         found = catalog.find()
         assert found.folder is None
         assert found.schema("example.org", "Thing", "v1") is not None
-    assert online == [ADDRESS]
+    assert online == [f"https://raw.githubusercontent.com/datreeio/CRDs-catalog/{catalog.COMMIT}/{NAME}"]
     assert (catalog.CACHE / catalog.COMMIT[:12] / NAME).read_bytes() == SCHEMA
+
+
+def test_a_kind_that_the_catalog_lacks_is_read_from_its_definition(
+    online: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = [{"name": name, "schema": {"openAPIV3Schema": {"title": name}}} for name in ("v1beta1", "v1")]
+    content = yaml.safe_dump({"spec": {"versions": versions}}).encode()
+    monkeypatch.setattr("urllib.request.urlopen", lambda address, timeout: io.BytesIO(content) if timeout else address)
+    monkeypatch.setattr(catalog, "DEFINITIONS", {NAME: "https://example.org/things.yaml"})
+    monkeypatch.setattr(catalog, "sums", lambda: {NAME: hashlib.sha256(content).hexdigest()})
+    for found in (catalog.find(), catalog.find(), catalog.Catalog(catalog.CACHE / catalog.COMMIT[:12])):
+        assert found.schema("example.org", "Thing", "v1") == {"title": "v1"}
+        assert found.schema("example.org", "Thing", "v2") is None
+    assert online == []
 
 
 def test_a_damaged_copy_is_downloaded_again(online: list[str]) -> None:
@@ -76,17 +87,8 @@ def test_a_damaged_copy_is_downloaded_again(online: list[str]) -> None:
     assert len(online) == 2
 
 
-def test_the_schema_of_a_definition_is_that_of_its_version(online: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert online == []
-    version = {"name": "v1", "schema": {"openAPIV3Schema": json.loads(SCHEMA)}}
-    definition = yaml.safe_dump({"spec": {"versions": [{"name": "v1alpha1"}, version]}}).encode()
-    monkeypatch.setattr(catalog, "sums", lambda: {NAME: (hashlib.sha256(definition).hexdigest(), ADDRESS)})
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO(definition))
-    assert catalog.find().schema("example.org", "Thing", "v1") == json.loads(SCHEMA)
-
-
 def test_other_bytes_than_the_pinned_ones_are_refused(online: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "sums", lambda: {NAME: ("0" * 64, ADDRESS)})
+    monkeypatch.setattr(catalog, "sums", lambda: {NAME: "0" * 64})
     with pytest.raises(Refusal, match=r"has SHA-256 [0-9a-f]{64}, not the 0+ of schemas\.txt"):
         catalog.find().schema("example.org", "Thing", "v1")
     assert online
@@ -101,7 +103,7 @@ def test_offline_every_kind_is_named_after_one_attempt(online: list[str], monkey
         raise URLError("no route")
 
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
-    monkeypatch.setattr(catalog, "sums", lambda: dict.fromkeys([NAME, "example.org/other_v1.json"], ("0", ADDRESS)))
+    monkeypatch.setattr(catalog, "sums", lambda: {NAME: "0", "example.org/other_v1.json": "0"})
     found = catalog.find()
     assert found.schema("example.org", "Thing", "v1") is None
     assert found.schema("example.org", "Other", "v1") is None
@@ -126,11 +128,9 @@ def test_a_folder_that_is_given_comes_first(online: list[str], monkeypatch: pyte
 def test_every_pinned_file_has_a_checksum_and_the_latest_kubernetes_are_meant() -> None:
     assert re.fullmatch(r"[0-9a-f]{40}", catalog.COMMIT)
     listed = catalog.sums()
+    assert set(catalog.DEFINITIONS) <= set(listed)
     assert {"argoproj.io/rollout_v1alpha1.json", "monitoring.coreos.com/podmonitor_v1.json"} <= set(listed)
-    assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest, _ in listed.values())
-    assert listed["argoproj.io/rollout_v1alpha1.json"][1] == f"{catalog.SOURCE}/argoproj.io/rollout_v1alpha1.json"
-    pinned = re.compile(f"{GITHUB}/[^/]+/[^/]+/[0-9a-f]{{40}}/.+")
-    assert all(pinned.fullmatch(address) for _, address in listed.values())
+    assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in listed.values())
     minors = [int(number.split(".")[1]) for number in KUBERNETES]
     assert minors == [minors[0], minors[0] + 1, minors[0] + 2]
     assert minors[0] >= 35

@@ -95,12 +95,15 @@ def images_are_digests(rendering: Rendering) -> Iterator[Finding]:
 
 
 def pods_are_restricted(rendering: Rendering) -> Iterator[Finding]:
-    """What the namespaces enforce (Pod Security `restricted`), and no token and a read-only root besides."""
+    """What the namespaces enforce (Pod Security `restricted`), an account of its own, no token, a read-only root."""
     for workload in workloads(rendering):
         pod, at = workload.spec, f"{workload.field}.spec"
         if pod.get("automountServiceAccountToken") is not False:
             wrong = "is not false: the pod would hold a token of the cluster"
             yield workload.owner.finding(f"{at}.automountServiceAccountToken", wrong, "set it to false")
+        if pod.get("serviceAccountName") in (None, "default"):
+            wrong = "is that of every pod of the namespace, and no pull secret of the model's is named there"
+            yield workload.owner.finding(f"{at}.serviceAccountName", wrong, "name the model's own")
         opened = [name for name in HOST if pod.get(name)]
         opened += [f"volumes ({each.get('name')})" for each in pod.get("volumes") or [] if "hostPath" in each]
         for name in opened:
