@@ -30,6 +30,7 @@ from repo.lib.refusal import Refusal
 MANIFESTS = ("deploy/argocd", "deploy/base", "deploy/strategies", "deploy/environments")
 ALONE = {
     "deploy/argocd": "Argo CD itself",
+    "deploy/argocd/policies": "Kyverno's policies",
     "deploy/monitoring": "Monitoring",
 }  # rendered by themselves, and what they are
 STRATEGIES = Path("deploy/strategies")
@@ -128,7 +129,7 @@ def copied(root: Path = Path()) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="manifests-") as folder:
         for name in {*MANIFESTS, *ALONE}:
             if (root / name).is_dir():
-                shutil.copytree(root / name, Path(folder, name))
+                shutil.copytree(root / name, Path(folder, name), dirs_exist_ok=True)
         yield Path(folder)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from models.lib.config import Strategy
+from models.lib.settings import Strategy
 from repo.lib.files import LOADER
 from repo.lib.refusal import Refusal
 
@@ -122,6 +122,7 @@ class Passport(Record):
     judged_by: list[str]  # the gates there were when it was made
     serving: Served
     dataset: dict[str, Any] = {}  # `rows`: of its test window
+    governance: dict[str, Any] = {}  # as models/lib/governance.py records it
     slo: dict[Literal["availability", "latency"], float] = {}
     reference: Reference | None = None
     promises: list[Promise] = []  # about the releases that stood when it was judged

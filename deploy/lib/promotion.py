@@ -8,12 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.canary import steps
-from deploy.lib import aborted, decision, history, kustomization, pending, promise, release, rules, signature
+from deploy.lib import (
+    aborted,
+    card,
+    decision,
+    history,
+    kustomization,
+    pending,
+    promise,
+    release,
+    rules,
+    signature,
+    step,
+)
 from deploy.lib.fork import models_store, registry
-from deploy.lib.passport import Image, complete, parse_image, parse_passport
+from deploy.lib.passport import Image, Passport, complete, parse_image, parse_passport
 from deploy.lib.release import LOCK, Release
 from deploy.lib.strategies import TABLE
-from models.lib import artifacts, config, lock, passport
+from models.lib import artifacts, config, governance, lock, passport
 from repo.lib import files
 from repo.lib.git import git
 from repo.lib.refusal import Refusal
@@ -40,6 +52,10 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
                 "promote a newer model, or take it off that list in a commit that says why."
             )
         former, here = history.at("HEAD", options.to, options.model), release.read(options.to, options.model)
+        if options.to == "production":
+            candidate = step.taken(candidate, former, options.weight)
+        elif options.weight is not None:
+            raise Refusal("--weight is for production; in staging a release takes all traffic at once: leave it out.")
         if here is not None and here.files == (same_again(candidate, former) if former else candidate).files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
@@ -102,7 +118,9 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
         same = complete(content, image.model_copy(update=standing), built)
         completed = same if same == former.files.get("passport.yaml") else completed
     promised = promise.demand(record, former, str(built))
-    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised)
+    governance.warn(f"promote {name}", lacking(record))
+    documents = card.documents(model, content, f"{image.name}@{image.digest}")
+    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised, documents)
 
 
 def to_production(name: str, reference: str | None, signed: bool = False) -> Release:
@@ -122,10 +140,22 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
             f"{staging.folder}: not committed, so staging never had it; commit it and let staging run it first, or "
             f"restore it with `git checkout HEAD -- {staging.folder}`."
         )
+    if empty := lacking(staging.passport):
+        raise Refusal(
+            f"empty in staging's release of {name}, and production refuses that: {'; '.join(empty)}; fill it in, and "
+            "let a new build go through staging."
+        )
     signature.verify(staging.image, signed)
-    where = str(staging.folder / "passport.yaml")
-    promised = promise.demand(staging.passport, history.at("HEAD", "production", name), where)
-    return kustomization.again(dataclasses.replace(staging, environment="production"), promised)
+    where, standing = str(staging.folder / "passport.yaml"), history.at("HEAD", "production", name)
+    candidate = dataclasses.replace(staging, environment="production")
+    if standing is not None and standing.weight is not None and candidate.runs_the_same_as(standing):
+        return kustomization.again(candidate, promise.of_release(standing))  # which walks: held to what it was
+    return kustomization.again(candidate, promise.demand(staging.passport, standing, where))
+
+
+def lacking(record: Passport) -> list[str]:
+    """`file: field` of what nobody has said about owners, data and use."""
+    return governance.gaps(record.model, record.dataset.get("name", "<dataset>"), record.governance)
 
 
 def refuse(findings: list[rules.Finding]) -> None:

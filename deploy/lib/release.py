@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from deploy.lib import weights
 from deploy.lib.passport import Image, Passport, parse_passport
 from repo.lib.files import write as write_file
 from repo.lib.refusal import Refusal
@@ -20,6 +21,8 @@ RELEASES = Path("deploy/releases")
 LOCK = Path("deploy/build/release.lock")  # held by whoever changes RELEASES
 FILES = ("kustomization.yaml", "passport.yaml", "resources.yaml")
 MONITORING = "monitoring.yaml"  # beside them where the passport has a reference
+CARD, BOM = DOCUMENTS = ("MODEL_CARD.md", "mlbom.json")  # which releases of earlier versions lack
+OPTIONAL = (MONITORING, weights.FILE, *DOCUMENTS)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class Release:
     def passport(self) -> Passport:
         return parse_passport(self.files.get("passport.yaml", b""), self.folder / "passport.yaml")
 
+    @cached_property
+    def weight(self) -> weights.Weight | None:
+        return weights.read(self.files, self.folder)
+
     @property
     def version(self) -> str:
         return self.passport.version
@@ -50,7 +57,7 @@ class Release:
     def readable(self) -> bool:
         """Whether passport and image can be read at all; what they say is for the rules."""
         try:
-            return bool(self.image)
+            return bool(self.image) and (self.weight is None or bool(self.weight.former))
         except Refusal:
             return False
 
@@ -81,7 +88,7 @@ def kubernetes_name(model: str) -> str:
 
 def read(environment: str, model: str, root: Path = Path()) -> Release | None:
     """The release in a tree, with those of its files that are there; None where there is none."""
-    paths = [root / place(environment, model) / name for name in (*FILES, MONITORING)]
+    paths = [root / place(environment, model) / name for name in (*FILES, *OPTIONAL)]
     found = {path.name: path.read_bytes() for path in paths if path.is_file()}
     return Release(environment, model, found) if found else None
 
@@ -99,7 +106,8 @@ def write(release: Release) -> None:
     kustomization.yaml goes last: it holds the hashes of the others, so `verify` names a release that was cut short, and
     the next `promote`, which compares with what Git holds, completes it.
     """
-    if MONITORING not in release.files:  # of the release before
-        (release.folder / MONITORING).unlink(missing_ok=True)
+    for name in OPTIONAL:
+        if name not in release.files:  # of the release before
+            (release.folder / name).unlink(missing_ok=True)
     for name in sorted(release.files, key=FILES[0].__eq__):
         write_file(release.folder / name, release.files[name])

@@ -137,7 +137,7 @@ def of_release(release: Release, required: Collection[str]) -> list[Finding]:
 
 
 def _of_written(name: str, release: Release, expected: Release, fix: str) -> list[Finding]:
-    """It is what follows from passport and resources, whose hashes the kustomization holds: any edit shows."""
+    """It is what follows from the other files, whose hashes the kustomization holds: any edit shows."""
     try:
         written, follows = (parse_yaml(each.files.get(name, b"{}")) for each in (release, expected))
     except (yaml.YAMLError, ValueError):
@@ -146,5 +146,5 @@ def _of_written(name: str, release: Release, expected: Release, fix: str) -> lis
         return []
     fields = [key for key in follows if not isinstance(written, dict) or written.get(key) != follows[key]]
     fields += [key for key in written if key not in follows] if isinstance(written, dict) else []
-    wrong = "does not follow from passport.yaml and resources.yaml: one was edited, or writing them was cut short"
+    wrong = "does not follow from the files beside it: one was edited, or writing them was cut short"
     return [Finding(release.folder / name, ", ".join(fields) or "the file", wrong, fix)]

@@ -13,6 +13,7 @@ POD = "/spec/template/spec"
 class Strategy:
     words: str  # what the cluster does with a new release; {weights} are those of the base's steps
     walks: bool = False  # the weights of a Rollout's canary, which its analyses judge
+    by_commits: bool = False  # `promote --weight` judges and moves it, and canary.yaml records that
     compared: bool = False  # former and new pods serve the same callers at the same time
     by_pods: bool = False  # a share of traffic is a share of pods
     names: str = "base/names"  # transformers: where the name and the version go
@@ -43,6 +44,15 @@ TABLE: dict[str, Strategy] = {
         names="strategies/serverless/names",
         target="group: serving.knative.dev, kind: Service",
         pods={},  # Knative refuses a node selector by default
+    ),
+    "kserve": Strategy(
+        "KServe gives it the first of {weights} in the place of another of its kind; `promote --weight` judges it on "
+        "PROMETHEUS_URL and commits each further weight",
+        by_commits=True,
+        compared=True,
+        names="strategies/kserve/names",
+        target="kind: InferenceService",
+        pods={},  # lib/weights.py has them, with all else that is an arm's own
     ),
     "seldon": Strategy(
         "Seldon loads the ONNX file, once its hash was checked, and moves all traffic to it; nothing judges it, or "

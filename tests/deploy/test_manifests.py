@@ -105,8 +105,9 @@ def test_two_releases_differ_in_digest_version_and_passport_only(strategy: str, 
     of = specimen("staging", strategy)
     before = named(of, text)
     changed = differences(before, named(another(of), text))
-    callers = {"Deployment.specimen-caller.spec.template.spec.containers.0.image"}
-    smoke = {"AnalysisTemplate.specimen-smoke.spec.metrics.0.provider.job.spec.template.spec.containers.0.image"}
+    pod = (f"metadata.labels.{VERSION}", "spec.containers.0.image")
+    callers = {f"Deployment.specimen-caller.spec.template.{each}" for each in pod}
+    smoke = {f"AnalysisTemplate.specimen-smoke.spec.metrics.0.provider.job.spec.template.{each}" for each in pod}
     owner = "Service" if strategy == "serverless" else "Rollout"
     assert {each for each in changed if not each.startswith(CONSTANTS)} == {
         f"{owner}.specimen.metadata.annotations.release/passport",

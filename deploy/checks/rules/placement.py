@@ -24,6 +24,17 @@ def argo_cd_may_apply_it(rendering: Rendering) -> Iterator[Finding]:
     yield from fence.outside(rendering.objects, "models")
 
 
+def routes_have_a_listener_each(rendering: Rendering) -> Iterator[Finding]:
+    """Of two routes with the same path on one listener the older gets every request: staging's."""
+    for route in rendering.of("HTTPRoute"):
+        for number, parent in enumerate(route.spec.get("parentRefs") or []):
+            if (found := parent.get("sectionName")) != rendering.environment:
+                wrong = f"is {found or 'missing'}: both environments' routes would claim the same requests"
+                yield route.finding(
+                    f"spec.parentRefs[{number}].sectionName", wrong, f"set it to {rendering.environment}"
+                )
+
+
 def names_are_one_models(rendering: Rendering) -> Iterator[Finding]:
     """Two models in one namespace must not write the same object."""
     model = rendering.model.replace("_", "-")
