@@ -5,19 +5,21 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from deploy.checks import catalog, fence, kustomize, rendering
 from deploy.checks.rendering import MODEL, Rendering
-from deploy.checks.rules import alerts, analysis, evidence, placement, pods, prometheus, references, selectors, strategy
+from deploy.checks.rules import alerts
 from deploy.checks.schemas import KUBERNETES, Schemas
 from deploy.lib.release import Release, kubernetes_name
 from deploy.lib.rules import Finding, of_refusal
 from repo.lib.refusal import Refusal
 
-MODULES = (strategy, analysis, evidence, prometheus, references, selectors, pods, placement)
+NAMES = ("strategy", "kserve", "analysis", "evidence", "prometheus", "references", "selectors", "pods", "placement")
+MODULES = [import_module(f"deploy.checks.rules.{name}") for name in NAMES]
 RULES = [  # whatever function of theirs yields findings
     rule
     for module in MODULES

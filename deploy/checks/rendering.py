@@ -20,8 +20,10 @@ import yaml
 from deploy.checks import kustomize
 from deploy.lib.fork import registry
 from deploy.lib.kustomization import compose
-from deploy.lib.release import BINS, COMPARED, ENVIRONMENTS, Promise, Release
+from deploy.lib.passport import BINS, Promise
+from deploy.lib.release import ENVIRONMENTS, Release
 from deploy.lib.rules import Finding
+from deploy.lib.strategies import TABLE
 from repo.lib.files import LOADER
 from repo.lib.refusal import Refusal
 
@@ -48,7 +50,7 @@ transformers:
 """
 # Of a release's monitoring.yaml: each bears the version, and none says what the passport does not.
 CONSTANTS = re.compile(r"\n  - name: constants of (?:(?!\n---\n)[\s\S])*")
-VERSION, DIGEST = "0123456789ab", f"sha256:{'5' * 64}"
+VERSION, DIGEST, ONNX = "0123456789ab", f"sha256:{'5' * 64}", "7" * 64
 PROMISE = Promise(
     champion="ba9876543210",
     slow_ms=3.0,
@@ -144,7 +146,7 @@ def specimens(root: Path = Path()) -> list[Release]:
         model = f"{strategy}_{MODEL}"
         serving = {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0}
         written = passport(model, serving, f"{image}/{model}", PROMISE)
-        promise = PROMISE if strategy in COMPARED else None
+        promise = PROMISE if TABLE[strategy].compared else None
         made += [compose(environment, model, written, RESOURCES.encode(), promise) for environment in ENVIRONMENTS]
     return made
 
@@ -152,7 +154,7 @@ def specimens(root: Path = Path()) -> list[Release]:
 def passport(model: str, serving: dict[str, Any], image: str, *promises: Promise) -> bytes:
     """The passport of a release that nobody made: enough to render one."""
     content = {
-        **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "gates": []},
+        **{"model": model, "version": VERSION, "verdict": "pass", "content": {"onnx": ONNX}, "gates": []},
         **{"metrics": {"rmse": {"value": 2.0, "low": 1.0, "high": 3.0}}, "dataset": {"rows": 100}},
         **{"slo": {"availability": 0.999, "latency": 0.99}, "reference": REFERENCE, "judged_by": []},
         **{"serving": serving, "promises": [each.model_dump() for each in promises]},

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.lib import aborted, history, rules
-from deploy.lib.release import Gate, Release, kubernetes_name, parse_yaml
+from deploy.lib.passport import Gate, parse_yaml
+from deploy.lib.release import Release, kubernetes_name
 from models.lib.judges import BELOW
 from models.lib.metrics import TITLES
 from models.report import MARKS

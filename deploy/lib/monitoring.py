@@ -12,7 +12,9 @@ import yaml
 from prometheus_client.utils import floatToGoString
 
 from deploy.lib import fork
-from deploy.lib.release import MONITORING, Passport, Reference, Release, kubernetes_name
+from deploy.lib.passport import Passport, Reference
+from deploy.lib.release import MONITORING, Release, kubernetes_name
+from deploy.lib.strategies import TABLE
 from repo.lib import files
 
 RULES = Path("deploy/monitoring/prometheusrule.yaml")
@@ -22,8 +24,8 @@ Constant = tuple[str, str, dict[str, str]]  # name, expression, labels
 
 
 def of_release(environment: str, passport: Passport) -> dict[str, bytes]:
-    """The file by its name; none where the passport has no reference, as the first ones had none."""
-    if passport.reference is None:
+    """The file by its name; none where nothing is measured, or the passport has no reference, as the first had none."""
+    if passport.reference is None or not TABLE[passport.serving.strategy].image:
         return {}
     name = kubernetes_name(passport.model)
     manifest = {

@@ -16,11 +16,11 @@ from tests.support import trees
 BUILT = MODEL / "build/passport.yaml"
 
 
-def test_promotion_to_staging_writes_three_files_and_commits_nothing(tree: Tree) -> None:
+def test_promotion_to_staging_writes_its_files_and_commits_nothing(tree: Tree) -> None:
     version = tree.build()["version"]
     before = tree.git("rev-parse", "HEAD")
     answer = passed(tree.promote("staging"))
-    assert set(content(folder("staging"))) == {"kustomization.yaml", "passport.yaml", "resources.yaml"}
+    assert set(content(folder("staging"))) == {*release.FILES, *release.DOCUMENTS}
     assert tree.git("rev-parse", "HEAD") == before
     assert tree.git("status", "--porcelain") == "?? deploy/releases/staging/"
     assert f"git add {folder('staging')}" in answer.out

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.lib import signature
-from deploy.lib.release import Image
+from deploy.lib.passport import Image
 from repo.lib.refusal import Refusal
 from tests.serving import container
 from tests.support import images
