@@ -20,7 +20,7 @@ PROOF := (^|/)tests/|(^|/)test_|conftest
 # Where it is set every process compiles all modules again: a third of the tests' CPU time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env rehearse test test-all check ci format bench lock mlflow mlflow-server mlserver kubeflow clients tensorflow clean
+.PHONY: help env rehearse test test-all check ci format bench lock mlflow mlflow-server mlserver kubeflow clients kyverno tensorflow clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -87,6 +87,12 @@ clients: $(READY)  ## install Triton's and KServe's clients (352 MB) for the tes
 
 mlserver: $(READY)  ## install MLServer (280 MB) for its test
 	$(call APART,tests/build/mlserver,requirements/mlserver.txt)
+
+# In the module's own folder, whose go.mod counts; Go holds what it downloads to its checksum database.
+kyverno:  ## compile Kyverno's command line for the tests of deploy/argocd/policies, by Go, in ten minutes or so
+	mkdir -p tests/build/bin
+	module=$$(cd / && go mod download -json github.com/kyverno/kyverno@v1.19.1 | sed -n 's/.*"Dir": "\(.*\)".*/\1/p') && \
+		CGO_ENABLED=0 go -C "$$module" build -o $(CURDIR)/tests/build/bin/kyverno ./cmd/cli/kubectl-kyverno
 
 tensorflow: $(READY)  ## install TensorFlow (1.3 GB) for the tests of Keras on it
 	$(call APART,tests/build/tensorflow,tests/frameworks/specimen_keras/tensorflow.txt)
