@@ -60,16 +60,17 @@ def compose(
     passport: bytes,
     resources: bytes,
     promise: Promise | None = None,
-    optional: Mapping[str, bytes] | None = None,
+    kept: Mapping[str, bytes] | None = None,
 ) -> Release:
     """The release that these files make, with what its canary is held to; kustomization.yaml follows from them.
 
-    `optional`: its documents, and canary.yaml of a release that walks by commits.
+    `kept`: canary.yaml of a release that walks by commits, and the documents.
     """
-    record, optional = parse_passport(passport, place(environment, model) / "passport.yaml"), dict(optional or {})
-    constants, name = monitoring.of_release(environment, record), kubernetes_name(model)
-    hashed = {"passport": passport, "resources": resources}
-    hashed |= {key: each for key, each in optional.items() if key in DOCUMENTS}
+    record = parse_passport(passport, place(environment, model) / "passport.yaml")
+    constants, kept = monitoring.of_release(environment, record), dict(kept or {})
+    documents = {each: kept[each] for each in DOCUMENTS if each in kept}
+    hashed = {"passport": passport, "resources": resources, **documents}
+    name = kubernetes_name(model)
     kustomization = TEMPLATE.format(
         **_rollout(record, environment, promise),
         environment=environment,
@@ -80,18 +81,18 @@ def compose(
         version=record.version,
         hashes="".join(HASH.format(name=key, hash=hashlib.sha256(each).hexdigest()) for key, each in hashed.items()),
         promised=_annotated(promised(promise)) if promise else "",
-        arms=_arms(environment, name, record, resources, optional),
+        arms=_arms(environment, name, record, resources, kept),
         nodes=_nodes(record),
     )
     made = dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True))
-    return Release(environment, model, made | constants | optional)
+    return Release(environment, model, made | constants | kept)
 
 
 def again(release: Release, promise: Promise | None) -> Release:
     """The release that its passport, resources and documents make, held to this promise."""
     both = release.files["passport.yaml"], release.files["resources.yaml"]
-    optional = {name: release.files[name] for name in (*DOCUMENTS, weights.FILE) if name in release.files}
-    return compose(release.environment, release.model, *both, promise, optional)
+    kept = {name: release.files[name] for name in (weights.FILE, *DOCUMENTS) if name in release.files}
+    return compose(release.environment, release.model, *both, promise, kept)
 
 
 def bounds(serving: Served, promise: Promise | None) -> dict[str, str]:

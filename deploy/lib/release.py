@@ -106,8 +106,8 @@ def write(release: Release) -> None:
     kustomization.yaml goes last: it holds the hashes of the others, so `verify` names a release that was cut short, and
     the next `promote`, which compares with what Git holds, completes it.
     """
-    for name in OPTIONAL:  # of the release before
-        if name not in release.files:
+    for name in OPTIONAL:
+        if name not in release.files:  # of the release before
             (release.folder / name).unlink(missing_ok=True)
     for name in sorted(release.files, key=FILES[0].__eq__):
         write_file(release.folder / name, release.files[name])

@@ -118,7 +118,8 @@ def test_a_card_has_the_headings_of_the_act_and_names_what_is_not_known(tree: Tr
 def test_a_card_says_what_people_wrote_and_what_was_measured_and_nothing_of_persons(tree: Tree) -> None:
     (MODEL / "card.md").write_text(SAID)
     slices = [{"column": column, "slice": "x1", "rows": 7} for column in ("carrier", "origin")]
-    metrics, personal = tree.build("a")["metrics"], dict[str, Any](deepcopy(GOVERNANCE))
+    metrics: Any = tree.build("a")["metrics"]
+    personal: Any = deepcopy(GOVERNANCE)
     personal["dataset"]["personal"] = ["origin"]
     found = {"slices": [{**each, **dict.fromkeys(metrics, FIGURE)} for each in slices]}
     text, _ = made(tree, contract=CONTRACT, evaluation=found, governance=personal)
