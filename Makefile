@@ -47,11 +47,12 @@ test: $(READY)  ## every test that needs no container, full rehearsal or chain o
 test-all: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-check: $(READY)  ## lint, format, types and the direction of imports; changes nothing
+check: $(READY)  ## lint, format, types, direction of imports, secrets; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(STAGES) tests
 	$(BIN)/lint-imports
+	git grep --untracked -lz '' | xargs -0 $(BIN)/kingfisher scan --no-validate --no-update-check --redact --quiet
 	@echo "lines of Python: source $$(git ls-files '*.py' | grep -vE '$(PROOF)' | xargs cat | wc -l) of 18000," \
 		"tests $$(git ls-files '*.py' | grep -E '$(PROOF)' | xargs cat | wc -l) of 19000"
 

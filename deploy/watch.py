@@ -25,7 +25,7 @@ from deploy.rehearsal.past import STEP, Past
 from deploy.rehearsal.replay import DAY
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.watched import Watched
-from models.lib import config, importance, samples
+from models.lib import config, drift, importance, samples
 from models.lib.split import UNITS
 from repo.lib.command import working
 from repo.lib.files import read_json, read_yaml
@@ -106,7 +106,7 @@ def watch(
 def _month(model: config.Model, month: str | None, screen: Screen) -> tuple[pl.DataFrame, int, int]:
     """Timed rows up to the month's end, and when it begins and ends in Unix seconds."""
     table, unit = datasets.read_all(model.dataset), UNITS["month"]
-    column = replay.time_column(model, table)
+    column = drift.time_column(model, table)
     newest: Any = table[column].max() if column else datetime.now(UTC)
     if not column:
         table = samples.rows(model, "test")

@@ -80,9 +80,7 @@ def labels(model: config.Model, path: Path) -> dict[str, float]:
         try:
             known = float(allowed.index(str(outcome)) if allowed else outcome)
         except (TypeError, ValueError):
-            raise Refusal(f"{path}: row {row} (from 0): {str(outcome)[:60]!r} is no outcome; fix it there.") from None
+            raise Refusal(f"{path}: row {row} (from 0) has no outcome of {model.name}; fix it there.") from None
         if found.setdefault(name, known) != known:
-            raise Refusal(
-                f"{path}: row {row} (from 0): {str(name)[:64]} has another outcome above; leave the true one."
-            )
+            raise Refusal(f"{path}: row {row} (from 0): its id has another outcome above; leave the true one.")
     return found

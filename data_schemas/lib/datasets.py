@@ -79,6 +79,7 @@ def schema(dataset: str) -> type[DataFrameModel]:
     except Exception as error:  # an annotation or a check that pandera does not take
         raise Refusal(f"{path}: {models[0].__name__} is not a schema ({error}); fix the file.") from error
     _refuse_mending(path, found)
+    _refuse_values(path, found)
     return models[0]
 
 
@@ -93,6 +94,23 @@ def _refuse_mending(path: Path, schema: DataFrameSchema) -> None:
                     f"{path}: {name}: the option {option} changes or excuses rows only while they are checked, and "
                     "training reads them as they are on disk; delete it, and fix the rows in source.py."
                 )
+
+
+def _refuse_values(path: Path, schema: DataFrameSchema) -> None:
+    """What a schema says of a column is in the contract of every model that reads it, and on its page."""
+    for name, column in schema.columns.items():
+        about = column.metadata or {}
+        listed = [check.name for check in column.checks if check.name in ("isin", "equal_to")]
+        if about.get("personal") and (listed := listed + [key for key in ("example",) if key in about]):
+            raise Refusal(
+                f"{path}: {name} is personal, and whoever calls a model reads its {listed[0]}; delete it, and give a "
+                "range or a pattern."
+            )
+
+
+def personal(dataset: str) -> set[str]:
+    """The columns that its schema marks as personal: their values leave data/ for nothing that a verb writes."""
+    return {name for name, each in schema(dataset).to_schema().columns.items() if (each.metadata or {}).get("personal")}
 
 
 def columns(dataset: str) -> list[str]:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import math
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.canary import steps
@@ -47,8 +48,9 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
         if here is not None and here.files == (same_again(candidate, former) if former else candidate).files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
+        first = uploads(candidate)
         release.write(candidate)
-        print_summary(candidate, former, landed=options.push or options.propose, rate=options.rate)
+        print_summary(candidate, former, first, landed=options.push or options.propose, rate=options.rate)
     return candidate
 
 
@@ -205,7 +207,18 @@ def in_minutes(seconds: float) -> str:
     return "pauses after an hour, for a person" if math.isinf(seconds) else f"{math.ceil(seconds / 30) / 2:g} min"
 
 
-def print_summary(candidate: Release, former: Release | None, landed: bool, rate: float | None = None) -> None:
+def uploads(candidate: Release) -> list[str]:
+    """What puts into the object store what a release without a service is served from; a sync holds it to that."""
+    if TABLE[candidate.passport.serving.strategy].image:
+        return []
+    folder = f"{models_store()}/{release.kubernetes_name(candidate.model)}/{candidate.passport.content.get('onnx')}"
+    files_and_places = {f"models/{candidate.model}/model.onnx": "1/model.onnx", TRITON: "config.pbtxt"}
+    return [f"rclone copyto --ignore-existing {file} {folder}/{at}" for file, at in files_and_places.items()]
+
+
+def print_summary(
+    candidate: Release, former: Release | None, first: Sequence[str], landed: bool, rate: float | None = None
+) -> None:
     """What changed, and what a person does next, unless it is committed anyway."""
     name, environment = candidate.model, candidate.environment
     print(f"{candidate.folder}: {name} {candidate.version}")
@@ -217,10 +230,7 @@ def print_summary(candidate: Release, former: Release | None, landed: bool, rate
     print(f"  then   {'if the pods differ, ' if former else ''}{decision.walk(candidate, former)}")
     for line in paced(candidate, rate) if former else []:
         print(f"         {line}")
-    if not TABLE[candidate.passport.serving.strategy].image:
-        folder = f"{models_store()}/{release.kubernetes_name(name)}/{candidate.passport.content['onnx']}"
-        print("  first  in the store, or the sync fails:")
-        for file, place in ((f"models/{name}/model.onnx", "1/model.onnx"), (TRITON, "config.pbtxt")):
-            print(f"         rclone copyto --ignore-existing {file} {folder}/{place}")
+    for number, line in enumerate(first):
+        print(f"  {'' if number else 'first':5}  {line}")
     if not landed:
         print(decision.next_steps(candidate.folder, f"Promote {name} {candidate.version} to {environment}"))

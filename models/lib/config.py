@@ -173,6 +173,7 @@ def _check_columns(model: Model, path: Path) -> None:
     kinds: dict[str, Any] = {name: getattr(column.dtype, "type", column.dtype) for name, column in schema.items()}
     known = {"features": model.features}
     known |= {f"{model.parts.setting}.{field}": names for field, names in model.parts.columns.items()}
+    hidden = datasets.personal(model.dataset)
     if both := [name for name in model.serving.dropped if name in model.features]:
         raise Refusal(f"{path}: serving.dropped: {both[0]!r} is a feature; take it out of one of the two lists.")
     for field, names in {"target.column": [model.target.column], "slices": [*model.slices], **known}.items():
@@ -182,6 +183,12 @@ def _check_columns(model: Model, path: Path) -> None:
                 raise Refusal(f"{path}: {field}: {name!r} is not a column of {model.dataset}; columns: {every}.")
             if name == model.target.column and field in known:
                 raise Refusal(f"{path}: {field}: {name!r} is the target, which nobody knows beforehand; name another.")
+            may = field.endswith(".key") or (field == "features" and kinds[name] != pl.String)  # a hash, and a number
+            if name in hidden and not may:
+                raise Refusal(
+                    f"{path}: {field}: {name!r} is personal, and its values would be in the file, its reports or its "
+                    "service; name another, such as an age group or a region that source.py makes of it."
+                )
     for column, edges in model.slices.items():
         if edges != "categories" and not kinds[column].is_numeric():
             kind = "text" if kinds[column] == pl.String else kinds[column]

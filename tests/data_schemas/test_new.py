@@ -145,7 +145,7 @@ def test_a_table_too_large_for_git_is_ignored_by_it(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("a;b\n1,5;2\n2,5;3\n", "a: '1,5' has a decimal comma"),
+        ("a;b\n1,5;2\n2,5;3\n", "a: its numbers have a decimal comma"),
         ("a,a\n1,2\n", "'a' is there twice"),
         ("a,b\n", "holds no rows"),
         ("", "cannot be read (empty CSV)"),

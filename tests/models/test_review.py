@@ -123,6 +123,6 @@ def test_a_folder_without_a_log_is_refused(labels: Any, verb: Verb) -> None:
 @pytest.mark.usefixtures("tree")
 def test_the_log_of_another_model_and_two_outcomes_of_one_id_are_refused(log: Log, labels: Any, verb: Verb) -> None:
     ids = log("0123456789ab", [0.1, 0.2])
-    refused(verb("review", NAME, *labels([*ids, ids[0]], [1, 0, 0])), "row 2 (from 0): 0123456789ab-0 has another")
+    refused(verb("review", NAME, *labels([*ids, ids[0]], [1, 0, 0])), "row 2 (from 0): its id has another outcome")
     log("0123456789ab", [0.1], "z.gz", "another")
     refused(verb("review", NAME, *labels(ids, [1, 0])), "z.gz is the log of another, not of " + NAME)

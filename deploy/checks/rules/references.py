@@ -43,11 +43,12 @@ def references(rendering: Rendering) -> Iterator[Reference]:
         field = f"{workload.field}.spec.serviceAccountName"
         yield Reference(workload.owner, field, "ServiceAccount", workload.spec.get("serviceAccountName"))
     for workload, container in contained(rendering):
-        field = f"{workload.field}, container {container.get('name')}"
-        probes = {name: (container.get(name) or {}).get("exec") or {} for name in PROBES}
-        for name, words in {"args": container.get("args"), **{k: v.get("command") for k, v in probes.items()}}.items():
+        called = {"args": container.get("args")}
+        called |= {each: ((container.get(each) or {}).get("exec") or {}).get("command") for each in PROBES}
+        for key, words in called.items():
+            field = f"{workload.field}, container {container.get('name')}, {key}"
             for host in filter(None, map(URL.match, map(str, words or []))):
-                yield Reference(workload.owner, f"{field}, {name}", "Service", host[1], "v1")
+                yield Reference(workload.owner, field, "Service", host[1], "v1")
     for route, field, backend in backends(rendering):
         yield Reference(route, field, "Service", backend.get("name"), "v1")
     for scaler in rendering.of("HorizontalPodAutoscaler"):
