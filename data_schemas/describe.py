@@ -36,15 +36,15 @@ def main(options: argparse.Namespace) -> int:
 
 
 def distributions(dataset: str, table: pl.DataFrame) -> dict[str, Any]:
-    """Bins (lib/bins.py) and counts of each column but dates. The last count is of nulls, of text the one before of
-    all names that have no bin."""
-    columns: dict[str, dict[str, Any]] = {}
+    """Bins (lib/bins.py) and counts of each column but dates; of a personal one there are none. The last count is of
+    nulls, of text the one before of all names that have no bin."""
+    columns, hidden = dict[str, dict[str, Any]](), datasets.personal(dataset)
     for name, column in datasets.schema(dataset).to_schema().columns.items():
         values = table[name]
         if not values.dtype.is_temporal():
             numbers = values.dtype.is_integer() or values.dtype.is_float()
             values = values if numbers else values.cast(pl.String)
-            chosen = bins.choose(values)
+            chosen = [] if name in hidden else bins.choose(values)
             counts = np.bincount(bins.places(values, chosen), minlength=len(chosen) + 2).tolist()
             columns[name] = {"bins": chosen, "counts": counts, "unit": (column.metadata or {}).get("unit")}
     return {"rows": table.height, "columns": columns}

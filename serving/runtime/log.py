@@ -97,7 +97,7 @@ class Log(Collector):
             kept.append(msgspec.Raw(msgspec.json.encode({name: row[column] for column, name in self._columns})))
             if not place % 50:
                 time.sleep(0)  # requests go first
-        found = {"time": when, "version": self._labels["version"], "rows": kept, "values": fields[self._field]}
+        found = {"time": when, **self._labels, "rows": kept, "values": fields[self._field]}
         line = msgspec.json.encode(found | {key: fields[key] for key in fields if key == "prediction_ids"}) + b"\n"
         if len(line) > FILE:
             return False
