@@ -54,13 +54,18 @@ def test_a_gateway_s_own_weights_are_walked() -> None:
 
 
 @renders
-@pytest.mark.parametrize("strategy", ["bluegreen", "serverless"])
-def test_a_strategy_without_weights_walks_those_of_the_base_and_says_so(strategy: str) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "lacks"),
+    [
+        ("bluegreen", "has no weights to walk"),
+        ("serverless", "has no weights to walk"),
+        ("kserve", "has weights that are commits, and a router of KServe's"),
+    ],
+)
+def test_a_strategy_without_weights_walks_those_of_the_base_and_says_so(strategy: str, lacks: str) -> None:
     found = rendered.released(model(strategy=strategy))
     assert [step.weight for step in found.plan.steps] == [25, 50, 75]
-    assert found.notes == (
-        f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.",
-    )
+    assert found.notes == (f"The strategy {strategy} {lacks}; the rehearsal walks those of the basic canary.",)
 
 
 @pytest.mark.usefixtures("unrenderable")
