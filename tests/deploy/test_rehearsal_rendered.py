@@ -55,16 +55,22 @@ def test_a_gateway_s_own_weights_are_walked() -> None:
 
 @renders
 @pytest.mark.parametrize(
-    ("strategy", "more"),
-    [("bluegreen", ""), ("seldon", "It runs the service; seldon, which serves the file alone, is not modelled.")],
+    ("strategy", "lacks", "more"),
+    [
+        ("bluegreen", "has no weights to walk", ""),
+        ("kserve", "has weights that are commits, and a router of KServe's", ""),
+        (
+            "seldon",
+            "has no weights to walk",
+            "It runs the service; seldon, which serves the file alone, is not modelled.",
+        ),
+    ],
 )
-def test_a_strategy_without_weights_walks_those_of_the_base_and_says_so(strategy: str, more: str) -> None:
+def test_a_strategy_without_weights_walks_those_of_the_base_and_says_so(strategy: str, lacks: str, more: str) -> None:
     found = rendered.released(model(strategy=strategy))
     assert [step.weight for step in found.plan.steps] == [25, 50, 75]
-    assert found.notes == (
-        f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.",
-        *filter(None, [more]),
-    )
+    note = f"The strategy {strategy} {lacks}; the rehearsal walks those of the basic canary."
+    assert found.notes == (note, *filter(None, [more]))
 
 
 @pytest.mark.usefixtures("unrenderable")

@@ -147,7 +147,7 @@ def test_a_weight_follows_what_the_templates_say_of_a_real_prometheus(
 def test_without_a_prometheus_no_weight_follows(tree: Tree, walking: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
     assert walking
     monkeypatch.delenv("PROMETHEUS_URL", raising=False)
-    refused(step(tree, 50), "PROMETHEUS_URL is no address of a Prometheus")
+    refused(step(tree, 50), "PROMETHEUS_URL is not set")
     assert tree.git("status", "--porcelain") == ""
 
 
@@ -201,7 +201,7 @@ def test_an_edit_of_the_record_shows(tree: Tree, walking: Arms) -> None:
     plant(Path(), str(CANARY), "weight: 25", "weight: 24")
     answer = tree.deploy("verify")
     assert answer.code == 1
-    assert "does not follow from passport.yaml" in answer.out
+    assert "kustomization.yaml: patches: does not follow from the files beside it" in answer.out
 
 
 def test_a_rollback_at_a_weight_gives_the_former_all_traffic(tree: Tree, walking: Arms) -> None:
