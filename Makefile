@@ -82,7 +82,7 @@ kubeflow: $(READY)  ## install the client of Kubeflow Pipelines, for `models com
 mlflow-server: $(READY)  ## install MLflow's server (229 MB) for its test
 	$(call APART,tests/build/mlflow,requirements/mlflow-server.txt)
 
-clients: $(READY)  ## install Triton's and KServe's clients (SIZE MB) for the test of the Open Inference Protocol
+clients: $(READY)  ## install Triton's and KServe's clients (352 MB) for the test of the Open Inference Protocol
 	$(call APART,tests/build/clients,requirements/clients.txt)
 
 mlserver: $(READY)  ## install MLServer (280 MB) for its test
