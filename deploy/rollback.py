@@ -123,7 +123,7 @@ def print_summary(current: Release, target: Entry, aborted_digest: str | None, l
     print(f"  image    {restored.reference}")
     if aborted_digest:
         print(f"  aborted  {aborted_digest}: promote refuses it from now on ({aborted.PATH})")
-    if TABLE[restored.passport.serving.strategy].by_commits:
+    if TABLE[restored.passport.serving.strategy].target != "kind: Rollout":
         print(f"In the cluster, once this is merged, {decision.walk(restored, current)}.")
     else:
         print_rollout(current, restored, left)
