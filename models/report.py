@@ -59,6 +59,7 @@ def html(facts: dict[str, Any]) -> str:
         "decision": conclusion.decision(of_task, facts["passport"], facts["comparison"]),
         "windows": several.table(facts["model"], record),
         "remarks": several.remarks(record),
+        "empty": facts.get("empty"),
         "charts": charts.draw(of_task, facts["evaluation"], facts["comparison"]),
     }
     return environment.get_template("report.html.jinja").render(facts, **shown)
@@ -77,7 +78,7 @@ def markdown(facts: dict[str, Any]) -> str:
         f"{model.description} {evaluation['rows']:,} rows of {model.span('test')}, {of_task.level_title} "
         f"{of_task.shown(evaluation['level'])}; {figures.against(passport, comparison)}.",
         "",
-        *[f"⚠️ Empty, and production refuses that: {plain('; '.join(facts['empty']))}.", ""] * bool(facts["empty"]),
+        *_empty(facts.get("empty")),
         *_shift(of_task, comparison),
         "### Gates",
         "",
@@ -98,6 +99,10 @@ def markdown(facts: dict[str, Any]) -> str:
         *_reliability(evaluation["charts"][0]),
     ]
     return "\n".join(lines)
+
+
+def _empty(found: list[str] | None) -> list[str]:
+    return [f"⚠️ Empty, and production refuses that: {plain('; '.join(found))}.", ""] if found else []
 
 
 def _several(model: config.Model, found: dict[str, Any] | None) -> list[str]:

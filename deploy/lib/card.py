@@ -41,7 +41,7 @@ def documents(model: config.Model, passport: bytes, image: str) -> dict[str, byt
         "titles": TITLES,
     }
     card = template(TEMPLATE, cell=_cell, limits=_limits, number=_number).render(known)
-    return {CARD: card.encode(), BOM: mlbom.text(model, record, image, said).encode()}
+    return {CARD: f"{card.rstrip()}\n".encode(), BOM: mlbom.text(model, record, image, said).encode()}
 
 
 def _fitting(path: Path, key: str, value: str) -> dict[str, Any] | None:

@@ -30,14 +30,12 @@ def text(model: config.Model, passport: dict[str, Any], image: str, said: Mappin
 
 
 def _model(model: config.Model, passport: dict[str, Any], said: Mapping[str, str]) -> dict[str, Any]:
-    metrics = [
-        {
-            "type": name,
-            "value": _figure(each["value"]),
-            "confidenceInterval": {"lowerBound": _figure(each["low"]), "upperBound": _figure(each["high"])},
-        }
+    figures = [
+        {"type": name} | {end: None if each[end] is None else str(each[end]) for end in ("value", "low", "high")}
         for name, each in passport["metrics"].items()
     ]
+    for each in figures:
+        each["confidenceInterval"] = {"lowerBound": each.pop("low"), "upperBound": each.pop("high")}
     return {
         "type": "machine-learning-model",
         "bom-ref": f"model:{model.name}@{passport['version']}",
@@ -53,7 +51,7 @@ def _model(model: config.Model, passport: dict[str, Any], said: Mapping[str, str
                 "inputs": [{"format": name} for name in model.features],
                 "outputs": [{"format": model.target.column}],
             },
-            "quantitativeAnalysis": {"performanceMetrics": metrics},
+            "quantitativeAnalysis": {"performanceMetrics": figures},
             "considerations": {
                 "useCases": [said["use"]],
                 "technicalLimitations": [said["limits"]],
@@ -82,10 +80,6 @@ def _dataset(model: config.Model, passport: dict[str, Any]) -> dict[str, Any]:
 
 def _pairs(values: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"name": name, "value": str(value)} for name, value in values.items() if value]
-
-
-def _figure(value: float | None) -> str | None:
-    return None if value is None else str(value)
 
 
 def _filled(value: Any) -> Any:

@@ -74,6 +74,8 @@ def _drift(reference: Reference) -> Iterator[Constant]:
 
 
 def _objectives(passport: Passport) -> Iterator[Constant]:
+    if owner := passport.governance.get("owner"):
+        yield "ml:owner", _vector(1), {"owner": owner}
     for objective, share in passport.slo.items():
         yield "ml:slo", _vector(share), {"objective": objective}
     if (budget := passport.serving.latency_budget_ms) is not None:

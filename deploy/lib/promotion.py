@@ -8,19 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.canary import steps
-from deploy.lib import (
-    aborted,
-    card,
-    decision,
-    history,
-    kustomization,
-    pending,
-    promise,
-    release,
-    rules,
-    signature,
-    step,
-)
+from deploy.lib import aborted, decision, history, kustomization, pending, promise, release, rules, signature, step
+from deploy.lib.card import documents
 from deploy.lib.fork import models_store, registry
 from deploy.lib.passport import Image, Passport, complete, parse_image, parse_passport
 from deploy.lib.release import LOCK, Release
@@ -119,8 +108,8 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
         completed = same if same == former.files.get("passport.yaml") else completed
     promised = promise.demand(record, former, str(built))
     governance.warn(f"promote {name}", lacking(record))
-    documents = card.documents(model, content, f"{image.name}@{image.digest}")
-    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised, documents)
+    kept = documents(model, content, f"{image.name}@{image.digest}")
+    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised, kept)
 
 
 def to_production(name: str, reference: str | None, signed: bool = False) -> Release:
@@ -219,8 +208,8 @@ def in_minutes(seconds: float) -> str:
 
 
 def uploads(candidate: Release) -> list[str]:
-    """What puts into the object store what a release without a service is served from; a sync holds it to that."""
-    if TABLE[candidate.passport.serving.strategy].image:
+    """What puts the files of a release without a service into the object store, which both environments read."""
+    if TABLE[candidate.passport.serving.strategy].image or candidate.environment != "staging":
         return []
     folder = f"{models_store()}/{release.kubernetes_name(candidate.model)}/{candidate.passport.content.get('onnx')}"
     files_and_places = {f"models/{candidate.model}/model.onnx": "1/model.onnx", TRITON: "config.pbtxt"}

@@ -115,6 +115,11 @@ class Scene:
     def show(self, path: str, branch: str = "main") -> str:
         return self.git("show", f"{branch}:{path}", at=self.origin)
 
+    def content(self, path: str) -> bytes:
+        """The very bytes of main."""
+        words = ["git", "show", f"main:{path}"]
+        return subprocess.run(words, cwd=self.origin, capture_output=True, check=True).stdout
+
     def passport(self, environment: str, model: str = specimens.NAME, branch: str = "main") -> dict[str, Any]:
         read: dict[str, Any] = yaml.safe_load(self.show(f"deploy/releases/{environment}/{model}/passport.yaml", branch))
         return read

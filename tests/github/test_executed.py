@@ -150,7 +150,7 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     attest = f"attest --yes --type https://models/passport/v1 --predicate {passport} {reference}"
     assert (scene.root / "cosign.calls").read_text() == f"sign --yes {reference}\n{attest}\n"
     attested = {f"model.onnx@sha256:{staging['content']['onnx']}"} | {
-        f"{name}@sha256:{hashlib.sha256(scene.show(f'{STAGING}/{name}').encode()).hexdigest()}"
+        f"{name}@sha256:{hashlib.sha256(scene.content(f'{STAGING}/{name}')).hexdigest()}"
         for name in ("MODEL_CARD.md", "mlbom.json")
     }
     assert {reference, *attested} <= set(scene.hub.read()["attested"])

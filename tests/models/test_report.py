@@ -435,7 +435,6 @@ def test_a_report_of_every_task_speaks_of_its_own_figures_only(tinies: Tiny, wor
         "evaluation": evidence.evaluation,
         "measured": evidence.measured,
         "comparison": compare.NONE | {"champion": champion} | evidence.comparison,
-        "empty": [],
     }
     markdown, page = report.markdown(facts), " ".join(Page(report.html(facts)).words)
     for text in (markdown.replace(f"tiny_{word}", "tiny"), page[page.index("Gates") :].replace(f"tiny_{word}", "tiny")):
