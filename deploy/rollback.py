@@ -52,7 +52,7 @@ def promised(restored: Release, left: Release) -> Release:
     if not set(FILES) <= set(restored.files) or again(restored, promise.of_release(restored)).files != restored.files:
         return restored  # written by an earlier `promote`: its bytes stay
     found = promise.back(restored, left.version) if left.readable else None
-    return again(restored, found) if found else restored
+    return again(restored, found, back=True) if found or TABLE[restored.passport.serving.strategy].back else restored
 
 
 def propose(options: argparse.Namespace) -> int:
