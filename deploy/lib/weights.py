@@ -15,6 +15,7 @@ from pydantic import Field
 from deploy.canary import steps
 from deploy.lib.passport import Image, Passport, Record, parse_yaml, parsed
 from repo.lib.files import DUMPER
+from repo.lib.refusal import Refusal
 
 FILE = "canary.yaml"
 FULL = 100
@@ -102,9 +103,12 @@ def arm(record: Passport, resources: bytes, folder: Path) -> Arm:
 def operations(name: str, own: Arm, weight: Weight | None) -> str:
     """Lines of a JSON patch of the InferenceService.
 
+    Refuses a name that with `-predictor-models-production` is longer than a label of a host, which KServe makes of it.
     KServe takes the canary's pods off the number of the stable ones (its components/predictor.go); as many are added
     here, so that the stable ones can take all traffic back at once.
     """
+    if len(name) > 35:
+        raise Refusal(f"{name} has {len(name)} characters, and KServe takes at most 35; shorten the model's name.")
     walks = weight is not None and not weight.whole
     stable = weight.former if weight and walks else own
     added = math.ceil(own.replicas * weight.weight / FULL) if weight and walks else 0
@@ -115,7 +119,6 @@ def operations(name: str, own: Arm, weight: Weight | None) -> str:
     if weight and walks:
         new = own.predictor(name) | {"name": "canary", "minReplicas": added}
         new["model"] |= {"modelFormat": {"name": "bento"}, "name": "kserve-container"}  # which the schema demands
-        lines.append(
-            {"op": "add", "path": "/spec/canary", "value": [{"trafficPercent": weight.weight, "predictor": new}]}
-        )
+        canary = [{"trafficPercent": weight.weight, "predictor": new}]
+        lines.append({"op": "add", "path": "/spec/canary", "value": canary})
     return "".join(f"      - {json.dumps(each)}\n" for each in lines)

@@ -207,15 +207,31 @@ def test_an_edit_of_the_record_shows(tree: Tree, walking: Arms) -> None:
     assert "kustomization.yaml: patches: does not follow from the files beside it" in answer.out
 
 
-def test_a_rollback_at_a_weight_gives_the_former_all_traffic(tree: Tree, walking: Arms) -> None:
-    tree.build("c", serving={"strategy": "kserve", "slow_ms": 5.0})
-    passed(tree.promote("staging", "c"))
-    tree.commit()
-    refused(tree.promote("production", "c"), f"walks {walking['b']} at 25 %")
+@pytest.mark.parametrize("weight", [25, 100])
+def test_a_rollback_gives_the_former_all_traffic(tree: Tree, walking: Arms, weight: int) -> None:
+    made, found = release.read("production", NAME), at()
+    assert made is not None
+    assert found is not None
+    if weight == 100:
+        judged = [Judged(weight=each, at="2026-01-01", checks={"errors": "0, at most 4.6"}) for each in (25, 50, 75)]
+        whole = found.model_copy(update={"weight": 100, "judged": judged})
+        files = {**made.files, weights.FILE: weights.written(whole)}
+        made = kustomization.again(release.Release("production", NAME, files), promise.of_release(made))
+        assert b"/spec/canary" not in made.files["kustomization.yaml"]
+        release.write(made)
+        tree.commit()
+        passed(tree.deploy("verify"))
+        refused(step(tree, 50), "does not follow 100 %; it has all traffic")
+    else:
+        assert "at 25 %" in passed(tree.deploy("status")).out
+        tree.build("c", serving={"strategy": "kserve", "slow_ms": 5.0})
+        passed(tree.promote("staging", "c"))
+        tree.commit()
+        refused(tree.promote("production", "c"), f"walks {walking['b']} at 25 %")
     answer = passed(tree.deploy("rollback", NAME, "--environment", "production"))
     assert "argo rollouts" not in answer.out
-    found = release.read("production", NAME)
-    assert found is not None
-    assert (found.version, found.weight, CANARY.exists()) == (walking["a"], None, False)
+    restored = release.read("production", NAME)
+    assert restored is not None
+    assert (restored.version, restored.weight, CANARY.exists()) == (walking["a"], None, False)
     tree.commit()
     passed(tree.deploy("verify"))
