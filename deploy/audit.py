@@ -10,10 +10,11 @@ import hashlib
 import re
 import sys
 import unicodedata
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePath
 
-from deploy.lib import aborted, catalogue, history
+from deploy.lib import aborted, catalogue, history, weights
 from deploy.lib.passport import parse_yaml
 from deploy.lib.release import RELEASES, Release
 from models.lib.judges import BELOW
@@ -78,17 +79,28 @@ def every() -> list[Row]:
     """All changes up to HEAD, newest first, as far as Git knows."""
     had: dict[Place, list[Release]] = {}
     now: dict[Place, Release | None] = {}
+    runs: dict[Place, set[str]] = {}  # versions
     found: list[tuple[Place, Row]] = []
     for commit, place in _landed():
         before, earlier, new = now.get(place), had.setdefault(place, []), history.at(commit["commit"], *place)
         if there := new or before:
-            found.append((place, row(commit, there, kind(new, before, earlier, commit["commit"]))))
+            weight = canary(new) if new else None
+            what = kind(new, before, earlier, commit["commit"])
+            found.append((place, row(commit, there, f"{what}, {weight.weight} % of traffic" if weight else what)))
+            runs[place] = {found[-1][1]["version"]} if new else set()
+            runs[place] |= {weight.former.version} if weight and not weight.whole else set()
         now[place] = new
         earlier += [new] if new else []
-    runs = {place: _hash(each) for place, each in now.items() if each}
     for place, each in found:
-        each["runs now"] = "yes" if each["passport"] == runs.get(place) else "no"
+        each["runs now"] = "yes" if each["version"] in runs[place] else "no"
     return [each for _, each in reversed(found)]
+
+
+def canary(release: Release) -> weights.Weight | None:
+    """The share of traffic that a commit gave it, where its strategy walks by commits; `verify` names a broken one."""
+    with suppress(Refusal):
+        return weights.read(release.files, release.folder)
+    return None
 
 
 def _landed() -> list[tuple[Row, Place]]:
@@ -118,7 +130,7 @@ def kind(new: Release | None, before: Release | None, had: list[Release], commit
     left = before.image.digest if before and before.readable else None
     if before and left == new.image.digest:
         differ = sorted(name for name in {*new.files, *before.files} if new.files.get(name) != before.files.get(name))
-        return f"settings ({', '.join(differ) or 'other files'})"
+        return "weight" if weights.FILE in differ else f"settings ({', '.join(differ) or 'other files'})"
     if before is None or new.image.digest not in order[: order.index(left) if left else None]:
         return "promotion"
     listed = aborted.find(left, aborted.at(commit)) if left else None
@@ -140,7 +152,7 @@ def row(commit: Row, release: Release, what: str) -> Row:
         **{name: commit[name] for name in ("commit", "author in Git", "committer in Git")},
         "pull request": said[said.lastindex or 0] if said else "",
         **dict.fromkeys(("merged by", "approved by"), UNKNOWN),
-        "passport": _hash(release),
+        "passport": hashlib.sha256(release.files.get("passport.yaml", b"")).hexdigest(),
         "verdict": record.get("verdict", ""),
         "metrics": ", ".join(catalogue.metrics(release)) if record else "",
         "gates off or below": ". ".join(f"{each['name']} {each['verdict']}: {each.get('reason')}" for each in excused),
@@ -148,10 +160,6 @@ def row(commit: Row, release: Release, what: str) -> Row:
         "dataset": str(record.get("dataset", {}).get("name", "")),
         "data": record.get("content", {}).get("data", ""),
     }
-
-
-def _hash(release: Release) -> str:
-    return hashlib.sha256(release.files.get("passport.yaml", b"")).hexdigest()
 
 
 def clean(text: str) -> str:

@@ -19,6 +19,9 @@ SOURCE = f"https://raw.githubusercontent.com/datreeio/CRDs-catalog/{COMMIT}"
 DEFINITIONS = {
     "mlops.seldon.io/model_v1alpha1.json": "https://raw.githubusercontent.com/SeldonIO/seldon-core/v2.10.2"
     "/operator/config/crd/bases/mlops.seldon.io_models.yaml",
+    # There, but without spec.canary.
+    "serving.kserve.io/inferenceservice_v1beta1.json": "https://raw.githubusercontent.com/kserve/kserve/v0.20.0"
+    "/config/crd/full/serving.kserve.io_inferenceservices.yaml",
 }
 SUMS = Path(__file__).with_name("schemas.txt")
 BESIDE = Path("../shared/schemas")

@@ -18,8 +18,9 @@ from typing import Any
 import yaml
 
 from deploy.checks import kustomize
+from deploy.lib import weights
 from deploy.lib.fork import registry
-from deploy.lib.kustomization import compose
+from deploy.lib.kustomization import again, compose
 from deploy.lib.passport import BINS, Promise
 from deploy.lib.release import ENVIRONMENTS, Release
 from deploy.lib.rules import Finding
@@ -51,6 +52,7 @@ transformers:
 # Of a release's monitoring.yaml: each bears the version, and none says what the passport does not.
 CONSTANTS = re.compile(r"\n  - name: constants of (?:(?!\n---\n)[\s\S])*")
 VERSION, DIGEST, ONNX = "0123456789ab", f"sha256:{'5' * 64}", "7" * 64
+FORMER = f"sha256:{'4' * 64}"
 PROMISE = Promise(
     champion="ba9876543210",
     slow_ms=3.0,
@@ -148,7 +150,18 @@ def specimens(root: Path = Path()) -> list[Release]:
         written = passport(model, serving, f"{image}/{model}", PROMISE)
         promise = PROMISE if TABLE[strategy].compared else None
         made += [compose(environment, model, written, RESOURCES.encode(), promise) for environment in ENVIRONMENTS]
+        if TABLE[strategy].by_commits:
+            made[-1] = _walking(made[-1])
     return made
+
+
+def _walking(release: Release) -> Release:
+    """The same at the first weight, in the place of one with half the pods."""
+    own = weights.arm_of(release)
+    image = own.image.model_copy(update={"digest": FORMER})
+    former = own.model_copy(update={"version": PROMISE.champion, "image": image, "replicas": own.replicas // 2})
+    weight = weights.written(weights.Weight(weight=weights.all_of_them()[0], former=former))
+    return again(Release(release.environment, release.model, {**release.files, weights.FILE: weight}), PROMISE)
 
 
 def passport(model: str, serving: dict[str, Any], image: str, *promises: Promise) -> bytes:

@@ -208,8 +208,8 @@ def in_minutes(seconds: float) -> str:
 
 
 def uploads(candidate: Release) -> list[str]:
-    """What puts into the object store what a release without a service is served from; a sync holds it to that."""
-    if TABLE[candidate.passport.serving.strategy].image:
+    """What puts the files of a release without a service into the object store, which both environments read."""
+    if TABLE[candidate.passport.serving.strategy].image or candidate.environment != "staging":
         return []
     folder = f"{models_store()}/{release.kubernetes_name(candidate.model)}/{candidate.passport.content.get('onnx')}"
     files_and_places = {f"models/{candidate.model}/model.onnx": "1/model.onnx", TRITON: "config.pbtxt"}

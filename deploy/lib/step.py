@@ -16,7 +16,7 @@ from deploy.lib import fork, history, prometheus, promise, weights
 from deploy.lib.kustomization import again, bounds, promised
 from deploy.lib.release import Release, kubernetes_name
 from deploy.lib.strategies import TABLE
-from deploy.lib.weights import FULL, Judged, Weight
+from deploy.lib.weights import FULL, SIGNS, Judged, Weight
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
@@ -78,14 +78,13 @@ def _at(release: Release, weight: Weight | None) -> Release:
 
 def _next(standing: Release, at: Weight, walk: list[int], asked: int | None) -> Weight:
     """The weight that follows, if what stands is healthy."""
-    number = walk.index(at.weight)
-    if at.whole or asked != walk[number + 1]:
-        allowed = "it has all traffic" if at.whole else f"the next is --weight {walk[number + 1]}"
+    if at.whole or asked != at.next:
+        allowed = "it has all traffic" if at.whole else f"the next is --weight {at.next}"
         raise Refusal(f"{standing.folder}: --weight {asked} does not follow {at.weight} %; {allowed}.")
     since = next(history.entries(standing.environment, standing.model, own_line=True)).when.timestamp()
-    judged = judge(standing, at, number, since)
+    judged = judge(standing, at, walk.index(at.weight), since)
     print(f"Judged: {judged}")
-    return Weight(weight=walk[number + 1], former=at.former, judged=[*at.judged, judged])
+    return Weight(weight=at.next, former=at.former, judged=[*at.judged, judged])
 
 
 def judge(standing: Release, at: Weight, number: int, since: float) -> Judged:
@@ -107,15 +106,15 @@ def judge(standing: Release, at: Weight, number: int, since: float) -> Judged:
         value = each.last.values[0] if each.last and each.last.values else None
         if value is None or each.last is None or each.last.phase is Phase.INCONCLUSIVE:
             said = "no data" if value is None else f"{value:g}"
-            lacking.append(f"{each.metric.name} {said}, wanted {sign} {limit:g}")
+            lacking.append(f"{each.metric.name} {said}, wanted {SIGNS[sign]} {limit:g}")
         else:
             checks[each.metric.name] = (round(value, 4), sign, limit)
     if run.phase is Phase.FAILED and (worst := run.worst) is not None:
         value, sign, limit = checks[worst.metric.name]
         raise Worse(
             f"{standing.folder}: at {at.weight} % {standing.version} is worse than {at.former.version}: "
-            f"{worst.metric.name} is {value:g}, wanted {sign} {limit:g}; take it back with `python -m deploy rollback "
-            f"{standing.model} --environment {standing.environment}`."
+            f"{worst.metric.name} is {value:g}, wanted {SIGNS[sign]} {limit:g}; take it back with "
+            f"`python -m deploy rollback {standing.model} --environment {standing.environment}`."
         )
     if lacking:
         raise Refusal(
@@ -154,9 +153,9 @@ def unjudged(release: Release, until: str) -> str:
         if not by_commits(release) or release.environment == "staging":
             return ""
         at_once = [place for place, each in enumerate(had) if each.runs_the_same_as(release) and each.weight is None]
-        before = had[at_once[-1] + 1 if at_once else 0 :][:1]
-        unlike = [each for each in before if by_commits(each) and each.image.digest != release.image.digest]
-        return f"took all traffic of {unlike[0].version} at once, and nothing judged it" if unlike else ""
+        others = [each for each in had[at_once[-1] if at_once else 0 :] if each.image.digest != release.image.digest]
+        alike = others and by_commits(others[0])
+        return f"took all traffic of {others[0].version} at once, and nothing judged it" if alike else ""
     if not by_commits(release) or release.environment == "staging":
         return "has no place here: it walks by no commits"
     if weight.weight not in walk:

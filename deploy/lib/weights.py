@@ -22,6 +22,9 @@ MOST = 20  # pods, as deploy/strategies/kserve/inferenceservice.yaml has it
 LABEL = "rollouts-pod-template-hash"  # tells the arms apart in Prometheus, as it does of a Rollout's pods: fork.yaml
 
 
+SIGNS = {"<=": "at most", ">=": "at least"}
+
+
 class Sized(Record):
     path: str
     value: Any
@@ -52,19 +55,21 @@ class Arm(Record):
         return {"labels": labels, "nodeSelector": nodes, "model": served}
 
 
-class Judged(Record):
+class Judged(Record, strict=False):
     """What was measured at a weight: by check the value, and what it was held to."""
 
     weight: int
     at: str  # ISO 8601
-    checks: dict[str, tuple[float, Literal["<=", ">="], float]] = Field(strict=False, min_length=1)
+    checks: dict[str, tuple[float, Literal["<=", ">="], float]] = Field(min_length=1)
 
     @property
     def healthy(self) -> bool:
         return all(value <= limit if sign == "<=" else value >= limit for value, sign, limit in self.checks.values())
 
     def __str__(self) -> str:
-        said = ", ".join(f"{name} {value:g} {sign} {limit:g}" for name, (value, sign, limit) in self.checks.items())
+        said = "; ".join(
+            f"{name} {value:g}, {SIGNS[sign]} {limit:g}" for name, (value, sign, limit) in self.checks.items()
+        )
         return f"{self.weight} %, {self.at}: {said}"
 
 
@@ -72,6 +77,10 @@ class Weight(Record):
     weight: int
     former: Arm  # which has the rest
     judged: list[Judged] = Field(default_factory=list)
+
+    @property
+    def next(self) -> int:
+        return next(each for each in all_of_them() if each > self.weight)
 
     @property
     def whole(self) -> bool:

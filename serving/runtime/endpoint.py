@@ -22,7 +22,7 @@ from serving.runtime.errors import KINDS, NotFiniteError, RefusedError, RequestE
 from serving.runtime.feedback import OFF, Feedback, FeedbackError
 from serving.runtime.inference import Inference, named
 from serving.runtime.log import Log
-from serving.runtime.request import Contract, decoder, identified, models
+from serving.runtime.request import Contract, decoder, models
 from serving.runtime.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -33,12 +33,14 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 Gets = dict[str, Callable[[Send], Awaitable[None]]]
 Header = tuple[bytes, bytes]
 Answered = tuple[bytes, Iterable[Header], list[float], int]  # of a 200: body, headers, what to count, positives
+Answering = Callable[[Message, Receive], Awaitable[Answered]]
 
 IN_FLIGHT = 256  # requests at once in one worker, reading or waiting; the next one gets 503 at once
 JSON = (b"content-type", b"application/json")
 PAGE = Path(__file__).with_name("page.html").read_bytes()  # now: a Bento without it cannot be built
 # Paths that BentoML answers; static_content holds the assets of the OpenAPI page.
 PASSED = ("/livez", "/readyz", "/healthz", "/schema.json")
+QUERIES = {b"": False, b"prediction_ids=false": False, b"prediction_ids=true": True}  # of /predict
 ASSETS = "/static_content/"
 V2 = "/v2"  # whose errors are text
 logger = logging.getLogger("bentoml.serving")
@@ -75,7 +77,7 @@ class Endpoint:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-            if scope["type"] == "lifespan" and self._log is not None:
+            if self._log and scope["type"] == "lifespan":
                 self._log.close()
             return None
         path, method = scope["path"], scope["method"]
@@ -85,7 +87,7 @@ class Endpoint:
             return await _refuse(scope, send, 405, RequestError("", "method", "must be POST"), (b"allow", b"POST"))
         own = self._gets.get(path)
         if own is None and path not in PASSED and not path.startswith(ASSETS):
-            known = "/predict, /feedback, /docs.json, /metrics, /livez, /readyz"
+            known = "/predict, /feedback, /docs.json, /metrics, /livez, /readyz, /v2"
             if path.startswith(V2):
                 known = ", ".join((*self._inference.documents, *self._inference.paths))
             return await _refuse(scope, send, 404, RequestError("", "path", f"is not one of {known}"))
@@ -93,13 +95,7 @@ class Endpoint:
             return await _refuse(scope, send, 405, RequestError("", "method", "must be GET"), (b"allow", b"GET, HEAD"))
         return await (own(send) if own else self._app(scope, receive, send))
 
-    async def _judged(
-        self,
-        answer: Callable[[Message, Receive], Awaitable[Answered]],
-        scope: Message,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def _judged(self, answer: Answering, scope: Message, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         self._in_flight += 1
         try:
@@ -126,16 +122,17 @@ class Endpoint:
 
     async def _predict(self, scope: Message, receive: Receive) -> Answered:
         body = await self._body(scope, receive)
-        asked = identified(scope["query_string"])
-        fields, counted, positives = await self._fields(body, len(body), asked)
+        if (identified := QUERIES.get(scope["query_string"])) is None:
+            raise RefusedError("invalid", "query", "must be prediction_ids=true, or nothing", ("", "unknown"))
+        fields, counted, positives = await self._fields(body, len(body), identified)
         return self._encode({**fields, **self._tail}), (JSON,), counted, positives
 
     async def _infer(self, scope: Message, receive: Receive) -> Answered:
         """As _predict, by the Open Inference Protocol."""
         body = await self._body(scope, receive)
-        asked = self._inference.read(body, scope["headers"])
+        content, asked = self._inference.read(body, scope["headers"])
         try:
-            fields, counted, positives = await self._fields(asked.rows, len(body), "prediction_ids" in asked.outputs)
+            fields, counted, positives = await self._fields(content, len(body), "prediction_ids" in asked[0])
         except RefusedError as refusal:
             raise RefusedError(*named(refusal.error)) from None
         return *self._inference.answer(asked, fields), counted, positives

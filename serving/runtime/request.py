@@ -6,14 +6,12 @@ Both are made from contract.json, and tests/serving/test_request.py holds them t
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs
 
 import msgspec
 import pydantic
 from pydantic import AfterValidator, ConfigDict, FailFast, Field, create_model
 
 from serving.runtime.answer import labels
-from serving.runtime.errors import SHOWN, RefusedError
 
 FLOAT32_MAX = 3.4028234663852886e38  # a number beyond it is infinite once the graph takes it as float32
 INT64 = (-(2**63), 2**63 - 1)
@@ -96,21 +94,6 @@ class Pattern:
                 raise ValueError("text that does not match its pattern")
             if len(self.known) < KNOWN and len(value) <= SHORT:
                 self.known.add(value)
-
-
-def identified(query: bytes) -> bool:
-    """Whether a query asks for `prediction_ids`, which is all that it may say."""
-    if not query:
-        return False
-    try:
-        asked = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
-    except ValueError:
-        raise RefusedError("invalid", "query", "must have fewer parameters", ("", "shape")) from None
-    for name in asked.keys() - {"prediction_ids"}:
-        raise RefusedError("invalid", name[:SHOWN], "is not a parameter of the query; see /docs.json", ("", "unknown"))
-    if asked.get("prediction_ids") not in (None, ["true"], ["false"]):
-        raise RefusedError("invalid", "prediction_ids", "must be true or false", ("", "shape"))
-    return asked.get("prediction_ids") == ["true"]
 
 
 def _struct_type(feature: Mapping[str, Any]) -> Any:

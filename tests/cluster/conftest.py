@@ -34,6 +34,7 @@ SIGNED = {
 }
 NOT_SIGNED = "the image is not signed by this repository's release"
 NO_PASSPORT = "the image has no passport that this repository's release attested"
+NAMELESS = "it has pods without an image of its own"
 NOT_OURS = "an image is not named by digest, or is not of "
 REASONS = {  # by case: why it is refused
     **{"unsigned": NOT_SIGNED, "stranger": NOT_SIGNED, "forged": NO_PASSPORT},
@@ -43,7 +44,8 @@ REASONS = {  # by case: why it is refused
     "elsewhere": NOT_OURS,
     "step": NOT_SIGNED,  # of an InferenceService whose canary is another image
     "beside": NOT_SIGNED,  # an init container
-    "nameless": "it names no image of its own",
+    "nameless": NAMELESS,
+    "arm": NAMELESS,  # of an InferenceService whose predictor is its runtime's own
     "unwritten": "the annotation release/passport is missing",
 }
 KINDS = {
@@ -121,11 +123,12 @@ def _cases(releases: dict[str, dict[str, Any]], references: dict[str, str]) -> d
     found["unwritten"] = copy.deepcopy(rollout)
     del found["unwritten"]["metadata"]["annotations"]["release/passport"]
     found |= {f"release-{strategy}": content for strategy, content in releases.items()}
-    served = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": rollout["metadata"]}
-    for case, image in (("release-kserve", good), ("step", references["unsigned"])):
-        steps = [{"trafficPercent": 25, "predictor": {"containers": [{"name": "model", "image": image}]}}]
-        predictor = {"containers": [{"name": "model", "image": good}]}
-        found[case] = served | {"spec": {"predictor": predictor, "canary": steps}}
+    served = releases["kserve"]
+    for case, image in (("release-step", good), ("step", references["unsigned"])):
+        arm = json.loads(json.dumps(served["spec"]["predictor"]).replace(good, image))
+        found[case] = served | {"spec": served["spec"] | {"canary": [{"trafficPercent": 25, "predictor": arm}]}}
+    found["arm"] = copy.deepcopy(found["release-step"])
+    del found["arm"]["spec"]["predictor"]["model"]["image"]
     for case, content in found.items():
         content["metadata"] = content["metadata"] | {"name": case}
     return found

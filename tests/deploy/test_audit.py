@@ -8,6 +8,7 @@ import io
 import re
 import shutil
 import unicodedata
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def make(root: Path) -> None:
     make_original(root)
     with chdir(root), signals_kept():
         tree, staging = Tree(None), folder("staging")
-        gates = [{"name": name, "limit": "l", "value": "v", "verdict": "pass"} for name in gate_names()]
+        gates = [{"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for name in gate_names()]
         release(tree, "a", FIRST, "Promote a (#1)")
         gates[0] |= {"verdict": "off", "reason": FORMULA}
         release(tree, "b", SECOND, MERGE, gates=gates, champion={"version": "0" * 12})
@@ -160,6 +161,31 @@ def test_what_rests_on_a_version_of_the_data_and_since_when(tree: Tree) -> None:
     assert len(rows(tree, "--since", "2013-01-31")) == 11
     assert rows(tree, "--since", "2999-01-01") == []
     refused(tree.deploy("audit", "--since", "yesterday"), "is not a date")
+
+
+def test_a_canary_that_walks_by_commits_has_a_line_for_each_weight(
+    enter: Callable[[str], Tree], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, serving = enter(""), {"strategy": "kserve", "slow_ms": 5.0}
+    for letter in "ab":
+        tree.build(letter, serving=serving)
+        passed(tree.promote("staging", letter))
+        tree.commit()
+        passed(tree.deploy("promote", NAME, "--to", "production", *(["--weight", "25"] if letter == "b" else [])))
+        tree.commit()
+    canary = folder("production") / "canary.yaml"
+    monkeypatch.setenv("PATH", str(Path(shutil.which("git") or "").parent))
+    assert [(each["what"], each["runs now"]) for each in rows(tree, "--environment", "production")] == [
+        ("promotion, 25 % of traffic", "yes"),
+        ("first release", "yes"),
+    ]
+    canary.write_text(canary.read_text().replace("weight: 25", "weight: 100"))
+    tree.commit()
+    assert [(each["what"], each["runs now"]) for each in rows(tree, "--environment", "production")] == [
+        ("weight, 100 % of traffic", "yes"),
+        ("promotion, 25 % of traffic", "yes"),
+        ("first release", "no"),
+    ]
 
 
 @pytest.mark.parametrize("form", ["csv", "markdown"])

@@ -370,6 +370,8 @@ def test_an_image_of_another_registry_is_refused(tree: Tree) -> None:
         ("gateway", "the shares of deploy/strategies/gateway"),
         ("bluegreen", "all traffic at once after its smoke test"),
         ("serverless", "nothing judges it on the way"),
+        ("serverless", "callers are interrupted"),
+        ("kserve", "callers are interrupted"),
         ("seldon", "moves all traffic to it; nothing judges it"),
     ],
 )

@@ -17,7 +17,7 @@ from deploy.checks import rendering
 from deploy.checks.rendering import Rendering
 from tests.deploy.manifests import renders, specimen
 
-HEALTH = Path("deploy/argocd/health.yaml")
+HEALTH = Path("deploy/argocd/seldon.yaml")
 SETTINGS = Path("deploy/strategies/seldon/config.pbtxt")
 MODEL = b"a model"
 DIGEST = hashlib.sha256(MODEL).hexdigest()
