@@ -18,7 +18,8 @@ from typing import Any
 import polars as pl
 
 from data_schemas.lib import datasets
-from deploy.lib import monitoring, release
+from deploy.lib import monitoring
+from deploy.lib.passport import parse_passport
 from deploy.rehearsal import bentos, faults, ill_rows, prometheus, replay, watched
 from deploy.rehearsal.past import STEP, Past
 from deploy.rehearsal.replay import DAY
@@ -68,7 +69,9 @@ def watch(
     Servers are stopped when this returns; the blocks are in `folder`.
     """
     path, bento = model.build / "passport.yaml", bentos.candidate(model)
-    passport = release.parse_passport(path.read_bytes(), path)
+    if not path.is_file():
+        raise Refusal(f"{path} is missing; make it with `python -m models run {model.name}`.")
+    passport = parse_passport(path.read_bytes(), path)
     if passport.reference is None:
         raise Refusal(f"{path}: reference is missing; make it with `python -m models run {model.name}`.")
     constants = monitoring.group("production", passport, passport.reference)

@@ -22,9 +22,8 @@ DATASETS = Path("data_schemas")
 WHOLE = "all"  # the one file of a dataset without months
 # Options with which pandera casts, fills or drops rows in a copy that nobody keeps, or only warns of them.
 MENDING = ("coerce", "default", "drop_invalid_rows", "add_missing_columns", "parsers", "raise_warning")
-
-
 UNKNOWN = "unknown"  # the unit of a drafted column
+ABOUT = ("owner", "source", "licence", "purpose", "retention")  # texts in the metadata of a schema's Config
 
 
 def names() -> list[str]:
@@ -117,6 +116,15 @@ def personal(dataset: str) -> set[str]:
 def columns(dataset: str) -> list[str]:
     """The columns of a row, in order."""
     return list(schema(dataset).to_schema().columns)
+
+
+def about(dataset: str) -> dict[str, Any]:
+    """What the schema says of owner, source and use of the rows, empty where it says nothing, and personal columns."""
+    found = schema(dataset)
+    said = next(iter((found.get_metadata() or {}).values()))["dataframe"]
+    texts = {name: str(said.get(name) or "").strip() if isinstance(said, dict) else "" for name in ABOUT}
+    columns = found.to_schema().columns.items()
+    return {**texts, "personal": [name for name, column in columns if (column.metadata or {}).get("personal")]}
 
 
 def listed(values: Iterable[Any]) -> list[Any]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from deploy.lib import aborted, history, release
 from deploy.lib.fork import FORK
+from deploy.lib.passport import Interval
 from deploy.lib.prometheus import query
-from deploy.lib.release import ENVIRONMENTS, Interval, Release
+from deploy.lib.release import ENVIRONMENTS, Release
 from models.lib import config
 from models.lib.metrics import TITLES
 from repo.lib.files import read_yaml, write

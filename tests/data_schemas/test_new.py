@@ -63,6 +63,7 @@ def draft(content: str | bytes | pl.DataFrame, name: str = "specimen_orders") ->
 def test_a_draft_passes_what_every_dataset_passes() -> None:
     schema, rows = draft(orders().write_csv())
     rules.test_the_contract_is_one_that_a_service_can_keep(schema)
+    assert datasets.about("specimen_orders") == dict.fromkeys(datasets.ABOUT, "") | {"personal": []}
     folder = Path("data_schemas/specimen_orders")
     Path("data_schemas/lib").mkdir()
     Path("data_schemas/lib/tables.py").touch()  # by which the linter knows what is ours

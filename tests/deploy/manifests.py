@@ -98,7 +98,7 @@ def releases(count: int) -> list[Release]:
     made = []
     for number in range(count // len(release.ENVIRONMENTS)):
         for environment in release.ENVIRONMENTS:
-            of = specimen(environment, rendering.strategies()[number % 4])
+            of = specimen(environment, rendering.strategies()[number % 5])
             files = of.files["passport.yaml"].replace(of.model.encode(), f"specimen_{number}".encode())
             made.append(kustomization.compose(environment, f"specimen_{number}", files, of.files["resources.yaml"]))
     return made
