@@ -82,7 +82,7 @@ CHANNELS = {  # in which a marker is once nothing is personal
     *(f"{AT}/build/{name}" for name in ("profile.json", "quarantine.parquet")),
     *(f"{AT}/build/validation-{name}.json" for name in ("headless", "rows")),
     *(f"{AT}/schema.py", f"{AT}_drafted/schema.py", f"{MODEL}/model.onnx", f"{MODEL}/weights/model.json"),
-    *(f"{BUILD}/{name}" for name in ("profile.json", "evaluation.json", "report.html", "report.md")),
+    *(f"{BUILD}/{name}" for name in ("profile.json", "contract.json", "evaluation.json", "report.html", "report.md")),
     *(f"{BUILD}/drift/{name}" for name in ("drift.json", "report.html")),
     *(f"{BUILD}/*/src/{name}" for name in ("contract.json", "model.onnx")),
 }

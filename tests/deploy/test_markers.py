@@ -40,6 +40,7 @@ from serving.__main__ import VERBS as SERVING
 from serving.runtime import errors, log
 from serving.runtime.endpoint import Endpoint
 from serving.runtime.feedback import Feedback, FeedbackError
+from serving.runtime.inference import TAKEN
 from serving.runtime.request import models
 from tests.deploy.markers import (
     ADDRESS,
@@ -148,8 +149,11 @@ def service(found: Found, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     logging.getLogger("bentoml.serving").addHandler(logger)
     with found.printed("the log of the service"):
         ids = ask({"rows": [good]}, query="prediction_ids=true")["prediction_ids"]
+        assert "outputs" in ask({"inputs": tensors(contract, good)}, f"/v2/models/{NAME}/infer")
+        ask({"inputs": tensors(contract, good), "id": [ASKED["text"]]}, f"/v2/models/{NAME}/infer")
         for each in bad:
             ask({"rows": [good | each]})
+            ask({"inputs": tensors(contract, good | each)}, f"/v2/models/{NAME}/infer")
         ask({"rows": [good | bad[0]]}, query=f"prediction_ids={ASKED['text']}")
         ask([ASKED["text"]])
         for outcome in (int(ASKED["outcome"]), ASKED["text"], 1):
@@ -165,6 +169,12 @@ def service(found: Found, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     found.say("the log of the service", logged.getvalue())
     assert "inference failed with ValueError" in logged.getvalue() or endpoint._values.__name__ == "told"
     found.say("/metrics", endpoint.telemetry.exposition())
+
+
+def tensors(contract: dict[str, Any], row: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row in the words of the Open Inference Protocol."""
+    kinds = {each["name"]: TAKEN[each["type"]][0] for each in contract["features"]}
+    return [{"name": name, "datatype": kinds[name], "shape": [1], "data": [value]} for name, value in row.items()]
 
 
 def crash(*_: Any) -> None:
