@@ -30,7 +30,7 @@ RULES = [  # whatever function of theirs yields findings
 OF_RULES = [alerts.rules_parse, alerts.rules_read_what_is_there, alerts.alerts_can_be_acted_on]  # of deploy/monitoring
 USED = "the manifests that it uses"
 HASHES = re.compile("release/(passport|canary):")
-BATCH = 10  # releases rendered by one call: more cost kustomize more than a call
+BATCH = 12  # releases rendered by one call: more cost kustomize more than a call
 
 
 @dataclass(frozen=True)
