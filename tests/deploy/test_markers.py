@@ -27,6 +27,7 @@ import pytest
 from data_schemas import ingest
 from data_schemas.__main__ import VERBS as DATA
 from data_schemas.lib import datasets
+from deploy.__main__ import VERBS as DEPLOY
 from deploy.lib import prometheus
 from models import evaluate, export, gates, measure, profile, report, train
 from models.__main__ import VERBS as MODELS
@@ -65,7 +66,7 @@ from tests.deploy.markers import (
 )
 from tests.serving import bentomls, toy
 from tests.serving.conftest import in_process
-from tests.support import passports, trees
+from tests.support import passports, specimens, trees
 from tests.support.process import signals_kept
 from tests.support.repository import commit, git
 
@@ -93,7 +94,18 @@ def everything(found: Found, monkeypatch: pytest.MonkeyPatch, marked: str = "per
     with pytest.MonkeyPatch.context() as patch:
         bentomls.install(Path.cwd().parent, patch)
         found.verb("serving", SERVING, "build", NAME)
+    release(found)
     service(found, next((MODEL / "build/bento").iterdir()) / "src", monkeypatch)
+
+
+def release(found: Found) -> None:
+    """Everything that is signed and released of the built model, and the page of what runs where."""
+    (MODEL / "build/image").write_text(image := f"{specimens.REGISTRY}/{NAME.replace('_', '-')}@sha256:{64 * 'a'}")
+    git("init", "--quiet", "--initial-branch=main")
+    commit()
+    found.verb("deploy", DEPLOY, "card", NAME, "--write", "released")
+    found.verb("deploy", DEPLOY, "promote", NAME, "--to", "staging", "--image", image)
+    found.verb("deploy", DEPLOY, "status", "--html", "page/index.html")
 
 
 def every_stage_of_a_model(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
