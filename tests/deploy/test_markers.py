@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import re
+import shutil
 import sys
 import time
 import zipfile
@@ -23,6 +24,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import requests
 
 from data_schemas import ingest
 from data_schemas.__main__ import VERBS as DATA
@@ -37,6 +39,7 @@ from models.lib.report import charts
 from repo.lib import origin, pull_request
 from repo.lib.git import git as git_of
 from repo.lib.refusal import Refusal
+from serving import serve
 from serving.__main__ import VERBS as SERVING
 from serving.runtime import errors, log
 from serving.runtime.endpoint import Endpoint
@@ -226,6 +229,28 @@ def test_no_verb_writes_what_is_personal_or_secret(start: Start, found: Found, m
         everything(found, monkeypatch)
     assert found.leaks([*PERSONAL, *SECRETS.values(), KEY]) == {}
     assert Path(f"{AT}_drafted/.gitignore").read_text() == "/table.csv\n"
+
+
+@pytest.mark.slow
+def test_no_real_bento_server_or_page_holds_them_either(
+    start: Start, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(READ, {"region": "categories"})
+    with signals_kept():
+        everything(found, monkeypatch)
+        shutil.rmtree(MODEL / "build/bento")
+        found.verb("serving", SERVING, "build", NAME)
+    (bento,) = (MODEL / "build/bento").iterdir()
+    row = {"region": "north", "visits": 1, "account": int(ASKED["account"]), "income": float(ASKED["income"])}
+    with serve.start(bento, serve.free_port(), Path("home").absolute()) as server:
+        server.wait_ready()
+        for change in ({}, {"account": int(ASKED["broken"])}, {"income": ASKED["text"]}):
+            answer = requests.post(f"{server.address}/predict", json={"rows": [row | change]}, timeout=10)
+            found.say("answers", (answer.status_code, answer.text))
+        for path in ("docs.json", "metrics", "schema.json", "v2"):
+            found.say(path, requests.get(f"{server.address}/{path}", timeout=10).text)
+    assert "(200, " in str(found)
+    assert found.leaks([*PERSONAL, *SECRETS.values(), KEY]) == {}
 
 
 def test_without_the_protection_every_marker_is_found(
