@@ -241,7 +241,12 @@ def test_no_real_bento_server_or_page_holds_them_either(
         shutil.rmtree(MODEL / "build/bento")
         found.verb("serving", SERVING, "build", NAME)
     (bento,) = (MODEL / "build/bento").iterdir()
-    row = {"region": "north", "visits": 1, "account": int(ASKED["account"]), "income": float(ASKED["income"])}
+    row: dict[str, Any] = {
+        "region": "north",
+        "visits": 1,
+        "account": int(ASKED["account"]),
+        "income": float(ASKED["income"]),
+    }
     with serve.start(bento, serve.free_port(), Path("home").absolute()) as server:
         server.wait_ready()
         for change in ({}, {"account": int(ASKED["broken"])}, {"income": ASKED["text"]}):
