@@ -13,14 +13,14 @@ INSTALL = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/pip config get global
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
 # Into a folder of its own: no package of the environment moves.
 APART = $(subst --python $(BIN)/python,--target $(1) --python $(BIN)/python,$(INSTALL)) --require-hashes --requirement $(2)
-LOCKS := uv development training serving mlflow mlflow-server kubeflow
+LOCKS := uv development training serving mlflow mlflow-server kubeflow clients mlserver
 STAGES := repo data_schemas models serving deploy
 PROOF := (^|/)tests/|(^|/)test_|conftest
 
 # Where it is set every process compiles all modules again: a third of the tests' CPU time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env rehearse test test-all check ci format bench lock mlflow mlflow-server kubeflow tensorflow clean
+.PHONY: help env rehearse test test-all check ci format bench lock mlflow mlflow-server mlserver kubeflow clients kyverno tensorflow clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -47,11 +47,12 @@ test: $(READY)  ## every test that needs no container, full rehearsal or chain o
 test-all: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-check: $(READY)  ## lint, format, types and the direction of imports; changes nothing
+check: $(READY)  ## lint, format, types, direction of imports, secrets; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(STAGES) tests
 	$(BIN)/lint-imports
+	git grep --untracked -lz '' | xargs -0 $(BIN)/kingfisher scan --no-validate --no-update-check --redact --quiet
 	@echo "lines of Python: source $$(git ls-files '*.py' | grep -vE '$(PROOF)' | xargs cat | wc -l) of 18000," \
 		"tests $$(git ls-files '*.py' | grep -E '$(PROOF)' | xargs cat | wc -l) of 19000"
 
@@ -69,7 +70,7 @@ bench: $(READY)  ## the figures of the README, or of one PART alone, such as ret
 lock: $(READY)  ## compile requirements/*.txt from pyproject.toml; UPGRADE=--upgrade takes the newest versions
 	$(foreach group,$(LOCKS),$(BIN)/uv pip compile --quiet --group $(group) --python-version 3.11 \
 		--generate-hashes --no-header --override requirements/without-torch.in \
-		$(if $(filter-out uv development kubeflow,$(group)),--constraint requirements/development.txt) \
+		$(if $(filter-out uv development kubeflow clients mlserver,$(group)),--constraint requirements/development.txt) \
 		--output-file requirements/$(group).txt $(UPGRADE) &&) true
 
 mlflow: $(READY)  ## install MLflow's client, for `models run` and `deploy track` where MLFLOW_TRACKING_URI is set
@@ -80,6 +81,18 @@ kubeflow: $(READY)  ## install the client of Kubeflow Pipelines, for `models com
 
 mlflow-server: $(READY)  ## install MLflow's server (229 MB) for its test
 	$(call APART,tests/build/mlflow,requirements/mlflow-server.txt)
+
+clients: $(READY)  ## install Triton's and KServe's clients (352 MB) for the test of the Open Inference Protocol
+	$(call APART,tests/build/clients,requirements/clients.txt)
+
+mlserver: $(READY)  ## install MLServer (280 MB) for its test
+	$(call APART,tests/build/mlserver,requirements/mlserver.txt)
+
+# In the module's own folder, whose go.mod counts; Go holds what it downloads to its checksum database.
+kyverno:  ## compile Kyverno's command line for the tests of deploy/argocd/policies, by Go, in ten minutes or so
+	mkdir -p tests/build/bin
+	module=$$(cd / && go mod download -json github.com/kyverno/kyverno@v1.19.1 | sed -n 's/.*"Dir": "\(.*\)".*/\1/p') && \
+		CGO_ENABLED=0 go -C "$$module" build -o $(CURDIR)/tests/build/bin/kyverno ./cmd/cli/kubectl-kyverno
 
 tensorflow: $(READY)  ## install TensorFlow (1.3 GB) for the tests of Keras on it
 	$(call APART,tests/build/tensorflow,tests/frameworks/specimen_keras/tensorflow.txt)

@@ -9,6 +9,7 @@ VERBS = [
     Verb("new", "draft a dataset from a table: its contract, where its rows come from, and a pinned version", [
         ("dataset", {"help": "the name of its folder in data_schemas/", "type": noun}),
         ("--from", {"dest": "file", "metavar": "FILE", "required": True, "help": "a CSV or Parquet file"}),
+        ("--personal", {"metavar": "COLUMNS", "default": "", "help": "those about persons, as name,birthday"}),
     ]),
     Verb("ingest", "read a dataset from its source, check it, and pin its version", [
         DATASET,

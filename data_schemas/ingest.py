@@ -130,7 +130,8 @@ def _write(dataset: str, folder: Path, console: Console) -> list[str]:
         except (Refusal, Ended):
             raise
         except (Exception, SystemExit) as error:  # a team's file: any error in it is one sentence
-            raise Refusal(f"{path} failed ({described(error)}); nothing was changed; fix the source.") from error
+            why = described(error, bool(datasets.personal(dataset)))
+            raise Refusal(f"{path} failed ({why}); nothing was changed; fix the source.") from error
     if not parts:
         raise Refusal(f"{path} yields no month; nothing was changed; fix the source.")
     return sorted(parts)

@@ -33,7 +33,8 @@ def main(options: argparse.Namespace) -> int:
     copy = folder / ("table.csv" if given.suffix.lower() in TEXT else "table.parquet")
     folder.mkdir()
     try:
-        _draft(name, given, copy)
+        hidden = set(filter(None, options.personal.split(",")))
+        _draft(name, given, copy, hidden)
         importlib.invalidate_caches()
         if ingest.main(argparse.Namespace(dataset=name, accept=False, pinned=False)):
             raise Refusal(f"the draft does not hold for {given}, as the lines above say; fix the file, and run again.")
@@ -43,16 +44,17 @@ def main(options: argparse.Namespace) -> int:
             raise Refusal(str(error).replace(str(copy), str(given))) from None
         raise
     print(f"Read the guesses in {folder}/schema.py and {folder}/source.py, describe the columns, and commit {folder}.")
-    if (size := copy.stat().st_size) > LARGEST:
+    if (size := copy.stat().st_size) > LARGEST or hidden:
         files.write(folder / ".gitignore", f"/{copy.name}\n")
+        why = "is about persons, whom Git cannot forget" if hidden else f"has {size / 1e6:,.0f} MB, too many for Git"
         print(
-            f"{given.name} has {size / 1e6:,.0f} MB, too many for Git, which ignores the copy: `dvc push` the "
+            f"{given.name} {why}, so Git ignores the copy: `dvc push` the "
             f"rows to a remote that CI reaches, or let {folder}/source.py fetch the file from where CI reaches it."
         )
     return 0
 
 
-def _draft(name: str, given: Path, copy: Path) -> None:
+def _draft(name: str, given: Path, copy: Path, hidden: set[str]) -> None:
     """Copy the table, as UTF-8 where it is text, and write both files beside it."""
     separator, names, nulls = None, None, [""]
     if is_text := copy.suffix == ".csv":
@@ -64,11 +66,13 @@ def _draft(name: str, given: Path, copy: Path) -> None:
         files.write(copy, given.read_bytes())
     cells = tables.cells(copy, separator or ",", nulls)
     guess.refuse_names(str(given), names or cells.columns)
+    if unknown := hidden.difference(cells.columns):
+        raise Refusal(f"{given} has no column {min(unknown)!r}; give --personal names of its columns.")
     if not cells.height:
         raise Refusal(f"{given} holds no rows; give a table that has some.")
     kinds = {column.name: guess.kind(str(given), column, declared=not is_text) for column in cells}
     table = tables.read(copy, kinds, separator or ",", nulls)
     flags = [name for name, kind in kinds.items() if kind == pl.Boolean]
     table = table.cast({name: pl.Float64 if table[name].null_count() else pl.Int64 for name in flags})
-    files.write(copy.with_name("schema.py"), write.schema(name, table))
+    files.write(copy.with_name("schema.py"), write.schema(name, table, hidden))
     files.write(copy.with_name("source.py"), write.source(name, table, kinds, copy.name, separator, nulls))

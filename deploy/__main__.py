@@ -26,16 +26,21 @@ VERBS = [
         ("--once", {"action": "store_true", "help": "end with the verdict, without keeping Prometheus up"}),
         ("--report", {"metavar": "DIR", "help": "where it goes (default: a new folder of deploy/build/watched/)"}),
     ]),
+    Verb("card", "gather what is signed and released of a built model: its model card, its bill of materials", [
+        MODEL,
+        ("--write", {"metavar": "DIR", "required": True, "help": "where it goes"}),
+    ]),
     Verb("promote", "release a model: the built one to staging, or what staging runs to production", [
         ("model", {**MODEL[1], "nargs": "?"}),
         ("--to", {"choices": ENVIRONMENTS, "required": True}),
         ("--image", {"metavar": "REF@sha256:…", "help": "the pushed image (staging only)"}),
-        ("--released", {"metavar": "DIR", "help": "all that one run built, <model>/{image,passport.yaml,model.onnx}"}),
+        ("--released", {"metavar": "DIR", "help": "what `card` gathered of all that one run built, a folder a model"}),
         ("--proof", {"choices": PROOFS, "help": "how the image is signed (staging only; default: not at all)"}),
         ("--platform", {"choices": PLATFORMS, "help": "of the image (staging only; default: that of this machine)"}),
         ("--signed", {"action": "store_true", "help": "refuse an image that is not signed (production only)"}),
         ("--push", {"action": "store_true", "help": "on top of origin's newest main (staging only)"}),
         ("--propose", {"action": "store_true", "help": "as a pull request into main (production only)"}),
+        ("--weight", {"type": int, "metavar": "N", "help": "percent of traffic (production, strategy kserve)"}),
         ("--rate", {"type": float, "metavar": "N", "help": "requests a second, to print how long each step takes"}),
         ("--verified", {"metavar": "IMAGE", "help": "only if staging has this one, which the cluster found healthy"}),
     ]),
@@ -67,6 +72,13 @@ VERBS = [
     Verb("vulnerabilities", "keep one issue about known vulnerabilities that a newer version fixes", [
         ("--list", {"action": "store_true", "help": "print as JSON which images the environments run"}),
         ("--found", {"metavar": "DIR", "help": "reports of grype, one JSON file for each image and for the locks"}),
+    ]),
+    Verb("audit", "list who changed what an environment runs, on which evidence, approved by whom, on which data", [
+        ("--environment", {"choices": ENVIRONMENTS, "help": "only what this one runs"}),
+        ("--since", {"metavar": "DATE", "help": "only what landed since, such as 2026-01-31"}),
+        ("--data", {"metavar": "HASH", "help": "only what rests on this version of a dataset: `md5` of its data.dvc"}),
+        ("--require-approvals", {"action": "store_true", "help": "exit 2 where no approval is known, by name"}),
+        ("--format", {"choices": ["markdown", "csv"], "default": "markdown"}),
     ]),
     Verb("track", "set the aliases of MLflow's registry to what main says that the environments have"),
     Verb("status", "show which version each environment has, since when, by which commit, and how good it is", [

@@ -35,8 +35,8 @@ def main(options: argparse.Namespace) -> int:
 
 def plan(proved: str | None = None) -> dict[str, Any]:
     """`proved`: the workflow that must have succeeded for this commit on main."""
-    from deploy.lib import release
     from deploy.lib.fork import FORK, registry
+    from deploy.lib.passport import parse_image
     from deploy.lib.pending import reason_not_due
     from models.lib import config
 
@@ -46,7 +46,7 @@ def plan(proved: str | None = None) -> dict[str, Any]:
     named = bool(place) and NOBODY not in place.split("/")
     unproved = unproven(proved) if proved and named else None
     try:
-        release.parse_image(f"{place or 'none'}/model@sha256:{'0' * 64}")
+        parse_image(f"{place or 'none'}/model@sha256:{'0' * 64}")
     except Refusal:
         fix = "write a host and a path in lower case, without https://, such as ghcr.io/you"
         raise Refusal(f"{FORK}: data.registry: {place} is not a registry; {fix}.") from None

@@ -7,7 +7,7 @@ Nothing is committed: the release is a change for a person to look at.
 import argparse
 
 from deploy.checks import difference
-from deploy.lib import decision, promotion, release, signature, staging
+from deploy.lib import decision, promotion, release, signature, staging, step
 from repo.lib import origin
 from repo.lib.refusal import Refusal
 
@@ -17,9 +17,13 @@ def main(options: argparse.Namespace) -> int:
         return staging.push(options, difference.of_this_tree)
     if not options.model:
         raise Refusal("no model is named; give one of models/.")
-    if options.propose:
-        return propose(options)
-    promotion.write(options)
+    try:
+        if options.propose:
+            return propose(options)
+        promotion.write(options)
+    except step.Worse as worse:
+        print(worse)
+        return 1
     return 0
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.lib.release import Promise
+from deploy.lib.passport import Promise
 from deploy.rehearsal import bentos, cluster, faults, prometheus, proxy, rendered, report, traffic
 from deploy.rehearsal.cluster import Judge
 from deploy.rehearsal.meters import Meter

@@ -11,6 +11,7 @@ from deploy.lib import aborted, decision, history, promise, release, rules
 from deploy.lib.history import Entry
 from deploy.lib.kustomization import again
 from deploy.lib.release import FILES, LOCK, Release
+from deploy.lib.strategies import TABLE
 from models.lib import config
 from repo.lib import files, origin, pull_request
 from repo.lib.refusal import Refusal
@@ -89,6 +90,7 @@ def choose(current: Release, version: str | None) -> Entry:
     listed = aborted.read()
     had = history.entries(current.environment, current.model, own_line=True)
     earlier = [entry for entry in had if not entry.release.runs_the_same_as(current) and entry.release.readable]
+    earlier = [entry for entry in earlier if entry.release.weight is None or entry.release.weight.whole]
     if not earlier:
         raise Refusal(
             f"{current.environment} never had another release of {current.model}, so there is no way back; fix the "
@@ -121,12 +123,19 @@ def print_summary(current: Release, target: Entry, aborted_digest: str | None, l
     print(f"  image    {restored.reference}")
     if aborted_digest:
         print(f"  aborted  {aborted_digest}: promote refuses it from now on ({aborted.PATH})")
-    kubernetes = f"{release.kubernetes_name(name)} --namespace models-{environment}"
+    if TABLE[restored.passport.serving.strategy].by_commits:
+        print(f"In the cluster, once this is merged, {decision.walk(restored, current)}.")
+    else:
+        print_rollout(current, restored, left)
+    if not landed:
+        print(decision.next_steps(release.RELEASES, f"Roll {name} back to {restored.version} in {environment}"))
+
+
+def print_rollout(current: Release, restored: Release, left: str) -> None:
+    kubernetes = f"{release.kubernetes_name(current.model)} --namespace models-{current.environment}"
     print("In the cluster, once this is merged:")
     print(f"  - if the rollout of {left} was aborted and {restored.version} was stable before it,")
     print("    the cluster serves that already: it goes straight to stable, without steps, and Degraded clears;")
     print("  - the same where it still has the ReplicaSet of one of the last three releases;")
     print(f"  - otherwise {restored.version} is new there: {rules.rollout_in_words(restored.passport.serving)};")
     print(f"    to skip the steps: kubectl argo rollouts promote {kubernetes} --full")
-    if not landed:
-        print(decision.next_steps(release.RELEASES, f"Roll {name} back to {restored.version} in {environment}"))

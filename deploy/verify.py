@@ -8,9 +8,10 @@ import argparse
 import os
 
 from deploy.checks import check
-from deploy.lib import aborted, history, release, rules
+from deploy.lib import aborted, history, release, rules, step
 from deploy.lib.aborted import Aborted
-from deploy.lib.release import ENVIRONMENTS, FILES, MONITORING, RELEASES, Release, parse_yaml
+from deploy.lib.passport import parse_yaml
+from deploy.lib.release import DOCUMENTS, ENVIRONMENTS, FILES, OPTIONAL, RELEASES, Release
 from deploy.lib.rules import Finding
 from models.lib import champion, config, lock
 from repo.lib.command import working
@@ -67,7 +68,7 @@ def unexpected_files() -> list[Finding]:
         *folders, name = path.relative_to(RELEASES).parts
         hidden = any(part.startswith(".") for part in (*folders, name))
         beside = not folders and name in ("README.md", aborted.PATH.name)
-        known = folders[0] in ENVIRONMENTS and name in (*FILES, MONITORING) if len(folders) == 2 else False
+        known = folders[0] in ENVIRONMENTS and name in (*FILES, *OPTIONAL) if len(folders) == 2 else False
         released = known and not path.is_symlink()
         if not (hidden or beside or released):
             found.append(Finding(path, "the file", "has no place among releases", "remove it"))
@@ -83,9 +84,12 @@ def findings(release: Release, listed: list[Aborted]) -> list[Finding]:
     if not release.readable:
         return found  # the rules of the files have reported why
     found += check_aborted(release, listed) + check_onnx(release) + check_lock(release)
+    if wrong := step.unjudged(release, introduced(release) or "HEAD"):
+        fix = f"`python -m deploy rollback {release.model} --environment {release.environment}`"
+        found.append(Finding(release.folder / "kustomization.yaml", release.version, wrong, fix))
     if release.environment == "production" and not staged(release):
         fix = f"roll back, or promote through staging: `python -m deploy promote {release.model} --to production`"
-        wrong = "staging never had these bytes of passport.yaml and resources.yaml, by any commit up to this release's"
+        wrong = "staging never had these bytes of passport, resources and documents, by any commit up to this release's"
         found.append(Finding(release.folder / "passport.yaml", release.version, wrong, fix))
     return found
 
@@ -146,9 +150,11 @@ def check_lock(release: Release) -> list[Finding]:
 
 
 def staged(release: Release) -> bool:
-    """Whether staging had the same passport and resources at the commit of this release or before."""
+    """Whether staging had the same passport, resources and documents at the commit of this release or before."""
     until = introduced(release) or "HEAD"
-    return any(release.runs_the_same_as(each.release) for each in history.entries("staging", release.model, until))
+    had = (each.release for each in history.entries("staging", release.model, until))
+    same = (each for each in had if release.runs_the_same_as(each))
+    return any(all(release.files.get(name) == each.files.get(name) for name in DOCUMENTS) for each in same)
 
 
 def introduced(release: Release) -> str | None:

@@ -18,13 +18,14 @@ from typing import Any
 import polars as pl
 
 from data_schemas.lib import datasets
-from deploy.lib import monitoring, release
+from deploy.lib import monitoring
+from deploy.lib.passport import parse_passport
 from deploy.rehearsal import bentos, faults, ill_rows, prometheus, replay, watched
 from deploy.rehearsal.past import STEP, Past
 from deploy.rehearsal.replay import DAY
 from deploy.rehearsal.screen import Screen
 from deploy.rehearsal.watched import Watched
-from models.lib import config, importance, samples
+from models.lib import config, drift, importance, samples
 from models.lib.split import UNITS
 from repo.lib.command import working
 from repo.lib.files import read_json, read_yaml
@@ -68,7 +69,9 @@ def watch(
     Servers are stopped when this returns; the blocks are in `folder`.
     """
     path, bento = model.build / "passport.yaml", bentos.candidate(model)
-    passport = release.parse_passport(path.read_bytes(), path)
+    if not path.is_file():
+        raise Refusal(f"{path} is missing; make it with `python -m models run {model.name}`.")
+    passport = parse_passport(path.read_bytes(), path)
     if passport.reference is None:
         raise Refusal(f"{path}: reference is missing; make it with `python -m models run {model.name}`.")
     constants = monitoring.group("production", passport, passport.reference)
@@ -103,7 +106,7 @@ def watch(
 def _month(model: config.Model, month: str | None, screen: Screen) -> tuple[pl.DataFrame, int, int]:
     """Timed rows up to the month's end, and when it begins and ends in Unix seconds."""
     table, unit = datasets.read_all(model.dataset), UNITS["month"]
-    column = replay.time_column(model, table)
+    column = drift.time_column(model, table)
     newest: Any = table[column].max() if column else datetime.now(UTC)
     if not column:
         table = samples.rows(model, "test")

@@ -37,7 +37,7 @@ VERBS = [
     Verb("report", "write the report as HTML and as Markdown", [MODEL], alone=True),
     Verb("drift", "hold a table against the training rows, by the numbers and limits that watch the live traffic", [
         MODEL,
-        ("--current", {"required": True, "metavar": "TABLE", "help": "a CSV or Parquet file of rows"}),
+        ("--current", {"required": True, "metavar": "TABLE", "help": "a CSV or Parquet file, or a request log"}),
         ("--window", {"choices": ["1h", "1d", "7d"], "help": "whose limits count (default: nearest to its span)"}),
     ]),
     Verb("review", "measure logged predictions by their outcomes, each version beside its passport", [

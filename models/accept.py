@@ -35,5 +35,7 @@ def main(options: argparse.Namespace) -> int:
         red = ", ".join(gate["name"] for gate in judged["gates"] if gate["verdict"] == "fail")
         raise Refusal(f"{given}: the verdict is fail ({red}), and only what passes is built; fix the model.")
     write(model.build / "passport.yaml", passport.text(record))
+    if (evaluation := given.with_name("evaluation.json")).is_file():  # for the model card
+        write(model.build / evaluation.name, evaluation.read_bytes())
     print(f"accept {model.name}: version {record['version']}, {len(names)} gates, by the hashes of this tree")
     return 0

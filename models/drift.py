@@ -13,12 +13,13 @@ import numpy as np
 import polars as pl
 
 from data_schemas import validate
-from data_schemas.lib import bins, datasets
-from models.lib import config, drift, passport, scoring
+from data_schemas.lib import bins, datasets, violations
+from models.lib import config, drift, logged, passport, scoring
 from models.lib.tasks import task
 from repo.lib.files import read_yaml, sha256, write, write_json
 from repo.lib.refusal import Refusal
 
+LEAST = 100  # rows, of which a share of a tenth is known to within a twentieth
 TEMPLATE = Path(__file__).parent / "lib/report/drift.html.jinja"
 
 
@@ -44,7 +45,7 @@ def main(options: argparse.Namespace) -> int:
         broken = "" if each["broken"] is None else f" (limit {each['broken']:.1%})"
         word, unknown = "ABOVE" if each["above"] else "", f"{each['unknown']:.1%} null or without a bin{broken}"
         print(f"{word:6}{name:24} excess PSI {each['excess']:.3f}, {limit}, {unknown}")
-    left = f"{left_out:,} more with null in the wrong place"
+    left = f"{left_out:,} more break the contract"
     print(f"drift {model.name}: {rows.height:,} rows as a window of {window}, {left}")
     if all(each["limit"] is None and each["broken"] is None for each in measured.values()):
         raise Refusal(f"{model.build}/profile.json has no limit for windows of {window}; take another with --window.")
@@ -54,17 +55,25 @@ def main(options: argparse.Namespace) -> int:
 
 
 def read(model: config.Model, path: Path) -> tuple[pl.DataFrame, int]:
-    """The table with the features as their types in the schema, and how many rows no request could have held."""
-    found, schema = validate.read(model.dataset, path), datasets.schema(model.dataset).to_schema().columns
+    """The table, or a folder of the request log, with the features as their types in the schema, without the rows that
+    the service refuses; and how many those are."""
+    found = logged.rows(path, model.name) if path.is_dir() else validate.read(model.dataset, path)
+    schema = datasets.schema(model.dataset).to_schema().columns
+    if lacking := [name for name in model.features if name not in found.columns]:
+        raise Refusal(f"{path} lacks {', '.join(lacking)}, which the model reads; give a table that has all features.")
     for name in model.features:
         kind = schema[name].dtype.type
-        if name not in found.columns or (found[name].dtype == pl.String) != (kind == pl.String):
-            why = f"is {found[name].dtype}, not {kind}" if name in found.columns else "is not there"
-            raise Refusal(f"{path}: the column {name!r} {why}; fix the file.")
+        if found[name].dtype not in (kind, pl.Null) and pl.String in (found[name].dtype, kind):
+            raise Refusal(f"{path}: the column {name!r} is {found[name].dtype}, not {kind}; fix the file.")
         found = found.with_columns(found[name].cast(kind, strict=False))
-    kept = found.drop_nulls([name for name in model.features if not schema[name].nullable])
-    if not kept.height:
-        raise Refusal(f"{path} holds no row that a request could have; give another table.")
+    masks = [
+        mask
+        for each, mask in violations.find(model.dataset, found.select(model.features))
+        if mask is not None and each.column in model.features
+    ]
+    kept = found.filter(~pl.any_horizontal(*masks)) if masks else found
+    if kept.height < LEAST:
+        raise Refusal(f"{path} holds {kept.height} rows that keep the contract; fewer than {LEAST} show no drift.")
     return kept, found.height - kept.height
 
 

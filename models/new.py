@@ -39,6 +39,7 @@ def main(options: argparse.Namespace) -> int:
     names, left = draft.features(found, options.target, keys)
     settings: dict[str, Any] = {
         "description": f"Predicts {options.target} from a row of {options.dataset}.",
+        "owner": "",
         "task": word,
         "dataset": options.dataset,
         **split,

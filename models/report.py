@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models import evaluate, measure
-from models.lib import compare, config, several
+from models.lib import compare, config, governance, several
 from models.lib.judges import BELOW
 from models.lib.passport import KEYS
 from models.lib.report import conclusion, figures
@@ -35,6 +35,7 @@ def run(model: config.Model) -> int:
         "measured": read_json(model.build / "measured.json", fix, measure.KEYS),
         "comparison": comparison if passport["champion"] else compare.NONE,
         "several": several.recorded(model),
+        "empty": governance.gaps(model.name, model.dataset, passport.get("governance", {})),
     }
     write(model.build / "report.md", markdown(facts))
     write(model.build / "report.html", html(facts))
@@ -58,6 +59,7 @@ def html(facts: dict[str, Any]) -> str:
         "decision": conclusion.decision(of_task, facts["passport"], facts["comparison"]),
         "windows": several.table(facts["model"], record),
         "remarks": several.remarks(record),
+        "empty": facts.get("empty"),
         "charts": charts.draw(of_task, facts["evaluation"], facts["comparison"]),
     }
     return environment.get_template("report.html.jinja").render(facts, **shown)
@@ -76,6 +78,7 @@ def markdown(facts: dict[str, Any]) -> str:
         f"{model.description} {evaluation['rows']:,} rows of {model.span('test')}, {of_task.level_title} "
         f"{of_task.shown(evaluation['level'])}; {figures.against(passport, comparison)}.",
         "",
+        *_empty(facts.get("empty")),
         *_shift(of_task, comparison),
         "### Gates",
         "",
@@ -88,7 +91,7 @@ def markdown(facts: dict[str, Any]) -> str:
         *_several(model, facts.get("several")),
         *_slices(of_task, evaluation, comparison),
         *["### Features", "", plain(figures.features(of_task, evaluation)), ""],
-        "### Size and latency",
+        "### Size, latency and cost",
         "",
         *table(*figures.costs(model, facts["measured"], comparison)),
         "### Reliability",
@@ -96,6 +99,10 @@ def markdown(facts: dict[str, Any]) -> str:
         *_reliability(evaluation["charts"][0]),
     ]
     return "\n".join(lines)
+
+
+def _empty(found: list[str] | None) -> list[str]:
+    return [f"⚠️ Empty, and production refuses that: {plain('; '.join(found))}.", ""] if found else []
 
 
 def _several(model: config.Model, found: dict[str, Any] | None) -> list[str]:

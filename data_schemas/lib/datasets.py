@@ -22,9 +22,8 @@ DATASETS = Path("data_schemas")
 WHOLE = "all"  # the one file of a dataset without months
 # Options with which pandera casts, fills or drops rows in a copy that nobody keeps, or only warns of them.
 MENDING = ("coerce", "default", "drop_invalid_rows", "add_missing_columns", "parsers", "raise_warning")
-
-
 UNKNOWN = "unknown"  # the unit of a drafted column
+ABOUT = ("owner", "source", "licence", "purpose", "retention")  # texts in the metadata of a schema's Config
 
 
 def names() -> list[str]:
@@ -80,6 +79,7 @@ def schema(dataset: str) -> type[DataFrameModel]:
     except Exception as error:  # an annotation or a check that pandera does not take
         raise Refusal(f"{path}: {models[0].__name__} is not a schema ({error}); fix the file.") from error
     _refuse_mending(path, found)
+    _refuse_values(path, found)
     return models[0]
 
 
@@ -96,9 +96,35 @@ def _refuse_mending(path: Path, schema: DataFrameSchema) -> None:
                 )
 
 
+def _refuse_values(path: Path, schema: DataFrameSchema) -> None:
+    """What a schema says of a column is in the contract of every model that reads it, and on its page."""
+    for name, column in schema.columns.items():
+        about = column.metadata or {}
+        listed = [check.name for check in column.checks if check.name in ("isin", "equal_to")]
+        if about.get("personal") and (listed := listed + [key for key in ("example",) if key in about]):
+            raise Refusal(
+                f"{path}: {name} is personal, and whoever calls a model reads its {listed[0]}; delete it, and give a "
+                "range or a pattern."
+            )
+
+
+def personal(dataset: str) -> set[str]:
+    """The columns that its schema marks as personal: their values leave data/ for nothing that a verb writes."""
+    return {name for name, each in schema(dataset).to_schema().columns.items() if (each.metadata or {}).get("personal")}
+
+
 def columns(dataset: str) -> list[str]:
     """The columns of a row, in order."""
     return list(schema(dataset).to_schema().columns)
+
+
+def about(dataset: str) -> dict[str, Any]:
+    """What the schema says of owner, source and use of the rows, empty where it says nothing, and personal columns."""
+    found = schema(dataset)
+    said = next(iter((found.get_metadata() or {}).values()))["dataframe"]
+    texts = {name: str(said.get(name) or "").strip() if isinstance(said, dict) else "" for name in ABOUT}
+    columns = found.to_schema().columns.items()
+    return {**texts, "personal": [name for name, column in columns if (column.metadata or {}).get("personal")]}
 
 
 def listed(values: Iterable[Any]) -> list[Any]:

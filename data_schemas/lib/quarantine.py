@@ -27,7 +27,7 @@ def sift(dataset: str, staged: Path) -> int:
     """Take the rows that break a rule out of the files of a folder, and say how many they are.
 
     Nothing is taken where something else is wrong, or where they are more than the share. They are written, with
-    file, column and rule, to build/quarantine.parquet either way.
+    file, row, column and rule but without personal columns, to build/quarantine.parquet either way.
     """
     import polars as pl
 
@@ -53,8 +53,9 @@ def sift(dataset: str, staged: Path) -> int:
         )
         for about in ("column", "rule")
     }
-    table = table.with_columns(names.alias("quarantine.file"), **reasons)
-    table.filter(broken).write_parquet(aside)
+    numbers = pl.int_range(pl.len()).over("quarantine.file")  # from 0
+    table = table.with_columns(names.alias("quarantine.file")).with_columns(numbers.alias("quarantine.row"), **reasons)
+    table.filter(broken).drop(datasets.personal(dataset)).write_parquet(aside)
     if len(masks) < len(found) or broken.sum() > allowed * table.height:
         return 0
     kept = table.filter(~broken)

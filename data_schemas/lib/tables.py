@@ -76,10 +76,9 @@ def _typed(path: Path, found: pl.Series, kind: Any) -> pl.Series:
     text = found.dtype == pl.String and kind != pl.String
     typed = parse(found, kind) if text else found.cast(kind, strict=False)
     if (wrong := (typed.is_null() & found.is_not_null()).arg_true()).len():
-        row = wrong[0]
         raise Refusal(
-            f"{path}: {found.name}: row {row} (from 0) holds {str(found[row])[:60]!r}, which is not of type {kind}; "
-            "correct the file, or the type in source.py and schema.py."
+            f"{path}: {found.name}: what row {wrong[0]} (from 0) holds is not of type {kind}; correct the file, or the "
+            "type in source.py and schema.py."
         )
     return typed
 

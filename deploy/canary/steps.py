@@ -69,8 +69,8 @@ def of(environment: str, strategy: str) -> Steps:
     patches = read_yaml(ENVIRONMENTS / environment / "kustomization.yaml", "restore it with `git checkout`")
     texts = [patch.get("patch", "[]") for patch in patches.get("patches") or []]
     operations = [each for text in texts for each in yaml.load(text, Loader=LOADER)]  # noqa: S506 - a safe loader
-    if strategy == "gateway":
-        operations += read_yaml(STRATEGIES / strategy / "rollout.yaml", "restore it with `git checkout`")
+    if (patch := STRATEGIES / strategy / "rollout.yaml").is_file():
+        operations += read_yaml(patch, "restore it with `git checkout`")
     for each in operations:
         found = STEP.fullmatch(str(each.get("path")))
         if each.get("op") == "replace" and found:

@@ -18,16 +18,20 @@ from typing import Any
 import yaml
 
 from deploy.checks import kustomize
+from deploy.lib import weights
 from deploy.lib.fork import registry
-from deploy.lib.kustomization import compose
-from deploy.lib.release import BINS, COMPARED, ENVIRONMENTS, Promise, Release
+from deploy.lib.kustomization import again, compose
+from deploy.lib.passport import BINS, Promise
+from deploy.lib.release import ENVIRONMENTS, Release
 from deploy.lib.rules import Finding
+from deploy.lib.strategies import TABLE
 from repo.lib.files import LOADER
 from repo.lib.refusal import Refusal
 
 MANIFESTS = ("deploy/argocd", "deploy/base", "deploy/strategies", "deploy/environments")
 ALONE = {
     "deploy/argocd": "Argo CD itself",
+    "deploy/argocd/policies": "Kyverno's policies",
     "deploy/monitoring": "Monitoring",
 }  # rendered by themselves, and what they are
 STRATEGIES = Path("deploy/strategies")
@@ -47,7 +51,8 @@ transformers:
 """
 # Of a release's monitoring.yaml: each bears the version, and none says what the passport does not.
 CONSTANTS = re.compile(r"\n  - name: constants of (?:(?!\n---\n)[\s\S])*")
-VERSION, DIGEST = "0123456789ab", f"sha256:{'5' * 64}"
+VERSION, DIGEST, ONNX = "0123456789ab", f"sha256:{'5' * 64}", "7" * 64
+FORMER = f"sha256:{'4' * 64}"
 PROMISE = Promise(
     champion="ba9876543210",
     slow_ms=3.0,
@@ -126,7 +131,7 @@ def copied(root: Path = Path()) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="manifests-") as folder:
         for name in {*MANIFESTS, *ALONE}:
             if (root / name).is_dir():
-                shutil.copytree(root / name, Path(folder, name))
+                shutil.copytree(root / name, Path(folder, name), dirs_exist_ok=True)
         yield Path(folder)
 
 
@@ -143,15 +148,26 @@ def specimens(root: Path = Path()) -> list[Release]:
         model = f"{strategy}_{MODEL}"
         serving = {"strategy": strategy, "slow_ms": 7.5, "latency_budget_ms": 20.0}
         written = passport(model, serving, f"{image}/{model}", PROMISE)
-        promise = PROMISE if strategy in COMPARED else None
+        promise = PROMISE if TABLE[strategy].compared else None
         made += [compose(environment, model, written, RESOURCES.encode(), promise) for environment in ENVIRONMENTS]
+        if TABLE[strategy].by_commits:
+            made[-1] = _walking(made[-1])
     return made
+
+
+def _walking(release: Release) -> Release:
+    """The same at the first weight, in the place of one with half the pods."""
+    own = weights.arm_of(release)
+    image = own.image.model_copy(update={"digest": FORMER})
+    former = own.model_copy(update={"version": PROMISE.champion, "image": image, "replicas": own.replicas // 2})
+    weight = weights.written(weights.Weight(weight=weights.all_of_them()[0], former=former))
+    return again(Release(release.environment, release.model, {**release.files, weights.FILE: weight}), PROMISE)
 
 
 def passport(model: str, serving: dict[str, Any], image: str, *promises: Promise) -> bytes:
     """The passport of a release that nobody made: enough to render one."""
     content = {
-        **{"model": model, "version": VERSION, "verdict": "pass", "content": {}, "gates": []},
+        **{"model": model, "version": VERSION, "verdict": "pass", "content": {"onnx": ONNX}, "gates": []},
         **{"metrics": {"rmse": {"value": 2.0, "low": 1.0, "high": 3.0}}, "dataset": {"rows": 100}},
         **{"slo": {"availability": 0.999, "latency": 0.99}, "reference": REFERENCE, "judged_by": []},
         **{"serving": serving, "promises": [each.model_dump() for each in promises]},

@@ -7,7 +7,8 @@ asks this list; `python -m deploy rollback` adds to it.
 from pydantic import TypeAdapter
 
 from deploy.lib import history
-from deploy.lib.release import RELEASES, Digest, Record, parse_yaml, parsed
+from deploy.lib.passport import Digest, Record, parse_yaml, parsed
+from deploy.lib.release import RELEASES
 from repo.lib import files
 from repo.lib.refusal import Refusal
 

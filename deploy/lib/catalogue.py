@@ -7,11 +7,13 @@ from pathlib import Path
 
 from deploy.lib import aborted, history, release
 from deploy.lib.fork import FORK
+from deploy.lib.passport import Interval
 from deploy.lib.prometheus import query
-from deploy.lib.release import ENVIRONMENTS, Interval, Release
+from deploy.lib.release import ENVIRONMENTS, Release
 from models.lib import config
 from models.lib.metrics import TITLES
 from repo.lib.files import read_yaml, write
+from repo.lib.refusal import without_password
 
 LIVE = {  # of how the models are now
     "quality": "ml:quality and on (namespace, model, version, metric) ml:quality_main",
@@ -74,7 +76,7 @@ def save(path: Path) -> None:
     content = {
         "models": models, "now": datetime.now(UTC), "metrics": metrics, "titles": TITLES,
         "live": {name: query(text) for name, text in LIVE.items()} if asked else None,
-        "grafana": os.environ.get("GRAFANA_URL"),
+        "grafana": without_password(os.environ.get("GRAFANA_URL", "")),
         "repository": read_yaml(FORK, "restore it with `git checkout`", ["data"])["data"].get("repository"),
     }  # fmt: skip
     write(path, template(Path(__file__).with_name("catalogue.html.jinja")).render(content))

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from deploy.lib import aborted, history, rules
-from deploy.lib.release import Gate, Release, kubernetes_name, parse_yaml
+from deploy.lib.passport import Gate, parse_yaml
+from deploy.lib.release import Release, kubernetes_name
+from deploy.lib.strategies import TABLE
 from models.lib.judges import BELOW
 from models.lib.metrics import TITLES
 from models.report import MARKS
@@ -46,7 +48,8 @@ def of_promotion(
         signed=signed,
         cluster=f"{kubernetes_name(made.model)} --namespace models-{made.environment}",
     )
-    return Edit(f"Promote {made.model} {made.version} to {made.environment}", body)
+    share = f" at {made.weight.weight} %" if made.weight else ""
+    return Edit(f"Promote {made.model} {made.version} to {made.environment}{share}", body)
 
 
 def of_rollback(left: Release, restored: Release, reason: str | None, manifests: list[str]) -> Edit:
@@ -57,7 +60,7 @@ def of_rollback(left: Release, restored: Release, reason: str | None, manifests:
         back=True,
         was=left.version if left.readable else "what cannot be read",
         reason=reason,
-        walk=rules.rollout_in_words(restored.passport.serving),
+        walk=walk(restored, left),
         listed=left.readable and aborted.find(left.image.digest, aborted.read()),
         list=aborted.PATH,
     )
@@ -74,15 +77,25 @@ def next_steps(changed: Path, message: str) -> str:
 
 def walk(made: Release, former: Release | None) -> str:
     """What the cluster does with it, in words."""
+    own, at = TABLE[made.passport.serving.strategy], made.weight
     if former is None:
         return "the cluster starts it at full weight: a first deploy skips the canary steps and their analysis"
-    return rules.rollout_in_words(made.passport.serving)
+    if at is not None and not at.whole:
+        then = f"`python -m deploy promote {made.model} --to {made.environment} --weight {at.next}` judges it"
+        return f"KServe gives it {at.weight} % of the traffic, and {at.former.version} the rest, until {then}"
+    words = rules.rollout_in_words(made.passport.serving)
+    if own.by_commits:
+        words = "KServe gives it all traffic at once"
+    if former.readable and TABLE[former.passport.serving.strategy].target != own.target:
+        return f"callers are interrupted, because another kind of object takes the place of the former; then {words}"
+    return words
 
 
 def _text(new: Release, old: Release | None, manifests: list[str], back: bool = False, **values: Any) -> str:
     from repo.lib.templates import template  # a verb that only writes a release needs it not
 
     about = {"name": new.model, "environment": new.environment, "new": new, "old": old, "marks": MARKS, "back": back}
+    about["by_commits"] = TABLE[new.passport.serving.strategy].by_commits
     lines = {"beside": "\n".join(_beside(new, old)), "manifests": "\n".join(manifests)}
     return template(Path(__file__).with_name("decision.md.jinja"), plain=plain).render(about, **lines, **values)
 

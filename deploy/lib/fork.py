@@ -18,6 +18,17 @@ def repository(root: Path = Path()) -> str | None:
     return _entry(root, "repository", "the address of this fork")
 
 
+def labels() -> dict[str, str]:
+    """By argument of an AnalysisTemplate: what this fork's Prometheus calls the labels of job and pod template."""
+    names = {"job-label": "job", "hash-label": "rollouts_pod_template_hash"}
+    return {key: _entry(Path(), key, "a label of Prometheus") or name for key, name in names.items()}
+
+
+def models_store(root: Path = Path()) -> str | None:
+    """Where models lie that are served without an image; None where there is no fork.yaml."""
+    return _entry(root, "models-store", "the object store of this fork's models")
+
+
 def _entry(root: Path, key: str, what: str) -> str | None:
     if not (root / FORK).is_file():
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from deploy.lib.release import FILES, MONITORING, RELEASES, Release, every, place
+from deploy.lib.release import FILES, OPTIONAL, RELEASES, Release, every, place
 from repo.lib.git import blobs, git
 from repo.lib.refusal import Refusal
 
@@ -27,7 +27,7 @@ def entries(environment: str, model: str, until: str = "HEAD", own_line: bool = 
 
     `own_line` leaves out what only a merged branch had: on main it gives what the cluster was given to run.
     """
-    _demand_whole()
+    demand_whole()
     where = str(place(environment, model))
     merges = "--first-parent" if own_line else "--full-history"
     listed = git("rev-list", "--timestamp", merges, until, "--", where).decode().splitlines()
@@ -42,7 +42,7 @@ def with_image(digest: str) -> Iterator[Release]:
 
     Git is asked once for all models, and names the commits in which the digest came or went.
     """
-    _demand_whole()
+    demand_whole()
     holding = digest.encode()
     yield from (each for each in every() if holding in each.files.get("passport.yaml", b""))
     passports = f":(glob){RELEASES}/*/*/passport.yaml"
@@ -72,12 +72,12 @@ def at(commit: str, environment: str, model: str) -> Release | None:
 
     That of HEAD is what the cluster is given to run, whatever stands uncommitted in the tree.
     """
-    paths = {str(place(environment, model) / name): name for name in (*FILES, MONITORING)}
+    paths = {str(place(environment, model) / name): name for name in (*FILES, *OPTIONAL)}
     content = {paths[path]: data for path, data in blobs(commit, list(paths)).items()}
     return Release(environment, model, content) if content else None
 
 
-def _demand_whole() -> None:
+def demand_whole() -> None:
     """A shallow clone does not know the releases before."""
     if git("rev-parse", "--is-shallow-repository").strip() == b"true":
         raise Refusal(

@@ -1,14 +1,17 @@
-"""kustomization.yaml of a release: it follows from passport, resources and promise; it holds the hashes of the files.
+"""kustomization.yaml of a release: it follows from its other files, whose hashes it holds, and from the promise.
 
 Argo CD renders it; `python -m deploy verify` writes it again and finds an edit by hand.
 """
 
 import hashlib
+from collections.abc import Mapping
 
 from deploy.canary import steps
-from deploy.lib import monitoring
+from deploy.lib import monitoring, weights
+from deploy.lib.passport import Passport, Promise, Served, parse_passport
 from deploy.lib.promise import vector
-from deploy.lib.release import FILES, Passport, Promise, Release, Served, kubernetes_name, parse_passport, place
+from deploy.lib.release import DOCUMENTS, FILES, Release, kubernetes_name, place
+from deploy.lib.strategies import TABLE
 
 PLACEHOLDER = "placeholder.invalid/model"  # the image of deploy/base/rollout.yaml
 
@@ -26,15 +29,18 @@ images:
     newName: "{image.name}"
     digest: {image.digest}
 patches:
-  - target: {{{target}}}
-    path: resources.yaml
-  - target: {{{target}}}
+{sized}  - target: {{{target}}}
     patch: |-
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1name, value: "{name}"}}
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
-      - {{op: add, path: /metadata/annotations/release~1passport, value: "sha256:{passport}"}}
-      - {{op: add, path: /metadata/annotations/release~1resources, value: "sha256:{resources}"}}
-{slow}{promised}{evidence}{nodes}"""
+{hashes}{slow}{stored}{promised}{evidence}{arms}{nodes}"""
+SIZED = """\
+  - target: {{{target}}}
+    path: resources.yaml
+"""
+HASH = """\
+      - {{op: add, path: /metadata/annotations/release~1{name}, value: "sha256:{hash}"}}
+"""
 ANNOTATED = """\
       - {{op: replace, path: /metadata/annotations/release~1{name}, value: "{value}"}}
 """
@@ -43,37 +49,50 @@ NODES = """\
     patch: |-
       - {{op: add, path: {path}/nodeSelector/kubernetes.io~1arch, value: {architecture}}}
 """
-POD = "/spec/template/spec"
 EVIDENCE = """\
       - {{op: replace, path: /spec/strategy/canary/steps/{step}/analysis/args/{place}/value, value: "{requests}"}}
 """
 
 
-def compose(environment: str, model: str, passport: bytes, resources: bytes, promise: Promise | None = None) -> Release:
-    """The release that these two files make, with what its canary is held to; kustomization.yaml follows from them."""
+def compose(
+    environment: str,
+    model: str,
+    passport: bytes,
+    resources: bytes,
+    promise: Promise | None = None,
+    kept: Mapping[str, bytes] | None = None,
+) -> Release:
+    """The release that these files make, with what its canary is held to; kustomization.yaml follows from them.
+
+    `kept`: canary.yaml of a release that walks by commits, and the documents.
+    """
     record = parse_passport(passport, place(environment, model) / "passport.yaml")
-    constants = monitoring.of_release(environment, record)
+    constants, kept = monitoring.of_release(environment, record), dict(kept or {})
+    documents = {each: kept[each] for each in DOCUMENTS if each in kept}
+    hashed = {"passport": passport, "resources": resources, **documents}
+    name = kubernetes_name(model)
     kustomization = TEMPLATE.format(
-        **_rollout(record.serving, environment, promise),
+        **_rollout(record, environment, promise),
         environment=environment,
-        monitoring="".join(f"  - {name}\n" for name in constants),
+        monitoring="".join(f"  - {each}\n" for each in constants),
         placeholder=PLACEHOLDER,
         image=Release(environment, model, {"passport.yaml": passport}).image,
-        name=kubernetes_name(model),
+        name=name,
         version=record.version,
-        passport=hashlib.sha256(passport).hexdigest(),
-        resources=hashlib.sha256(resources).hexdigest(),
+        hashes="".join(HASH.format(name=key, hash=hashlib.sha256(each).hexdigest()) for key, each in hashed.items()),
         promised=_annotated(promised(promise)) if promise else "",
+        arms=_arms(environment, name, record, resources, kept),
         nodes=_nodes(record),
     )
     made = dict(zip(FILES, (kustomization.encode(), passport, resources), strict=True))
-    return Release(environment, model, made | constants)
+    return Release(environment, model, made | constants | kept)
 
 
 def again(release: Release, promise: Promise | None) -> Release:
-    """The release that its passport and resources make, held to this promise."""
+    """The release that its passport, resources and documents make, held to this promise."""
     both = release.files["passport.yaml"], release.files["resources.yaml"]
-    return compose(release.environment, release.model, *both, promise)
+    kept = {name: release.files[name] for name in (weights.FILE, *DOCUMENTS) if name in release.files}
+    return compose(release.environment, release.model, *both, promise, kept)
 
 
 def bounds(serving: Served, promise: Promise | None) -> dict[str, str]:
@@ -97,30 +116,40 @@ def _annotated(values: dict[str, str]) -> str:
     return "".join(ANNOTATED.format(name=name, value=value) for name, value in values.items())
 
 
-def _rollout(serving: Served, environment: str, promise: Promise | None) -> dict[str, str]:
+def _rollout(record: Passport, environment: str, promise: Promise | None) -> dict[str, str]:
     """The lines of the kustomization that follow from the strategy."""
-    lines = {"namespace": f"namespace: models-{environment}\n"}  # for what the strategy adds
-    lines |= {"components": "", "names": "base/names", "target": "kind: Rollout", "slow": "", "evidence": ""}
-    if serving.strategy != "canary":
-        lines["components"] = f"components:\n  - ../../../strategies/{serving.strategy}\n"
-    if serving.strategy == "serverless":
-        return lines | {"names": "strategies/serverless/names", "target": "group: serving.knative.dev, kind: Service"}
-    if serving.strategy != "bluegreen":
-        lines["slow"] = _annotated(bounds(serving, promise))
-        lines["evidence"] = _evidence(serving.canary.requests)
-    return lines
+    serving = record.serving
+    of, added = TABLE[serving.strategy], serving.strategy != "canary"
+    return {
+        "namespace": f"namespace: models-{environment}\n",  # for what the strategy adds
+        "components": f"components:\n  - ../../../strategies/{serving.strategy}\n" if added else "",
+        "names": of.names,
+        "target": of.target,
+        "sized": "" if of.by_commits else SIZED.format(target=of.target),
+        "slow": _annotated(bounds(serving, promise)) if of.compared else "",
+        "stored": "" if of.image else _annotated({"onnx": record.content.get("onnx", "none")}),
+        "evidence": _evidence(serving.canary.requests) if of.walks else "",
+    }
 
 
 def _nodes(record: Passport) -> str:
-    """Pods only where the image can run. Not for a Knative Service, which refuses a node selector by default."""
-    strategy = record.serving.strategy
-    if record.image is None or record.image.platform is None or strategy == "serverless":
+    """Pods only where the image can run."""
+    if record.image is None or record.image.platform is None:
         return ""
-    places = {"kind: Rollout|Deployment": POD}
-    if strategy == "bluegreen":
-        places["kind: AnalysisTemplate, name: model-smoke"] = "/spec/metrics/0/provider/job/spec/template/spec"
-    architecture = record.image.platform.partition("/")[2]
+    places, architecture = TABLE[record.serving.strategy].pods, record.image.platform.partition("/")[2]
     return "".join(NODES.format(target=target, path=path, architecture=architecture) for target, path in places.items())
+
+
+def _arms(environment: str, name: str, record: Passport, resources: bytes, files: dict[str, bytes]) -> str:
+    """What each arm runs, where promotions share the traffic, and the hash of what records that."""
+    if not TABLE[record.serving.strategy].by_commits:
+        return ""
+    folder = place(environment, record.model)
+    weight, lines = weights.read(files, folder), ""
+    if weight is not None:
+        value = f"sha256:{hashlib.sha256(files[weights.FILE]).hexdigest()}"
+        lines = f'      - {{op: add, path: /metadata/annotations/release~1canary, value: "{value}"}}\n'
+    return lines + weights.operations(name, weights.arm(record, resources, folder), weight)
 
 
 def _evidence(requests: int) -> str:

@@ -12,7 +12,9 @@ import yaml
 from prometheus_client.utils import floatToGoString
 
 from deploy.lib import fork
-from deploy.lib.release import MONITORING, Passport, Reference, Release, kubernetes_name
+from deploy.lib.passport import Passport, Reference
+from deploy.lib.release import MONITORING, Release, kubernetes_name
+from deploy.lib.strategies import TABLE
 from repo.lib import files
 
 RULES = Path("deploy/monitoring/prometheusrule.yaml")
@@ -22,8 +24,8 @@ Constant = tuple[str, str, dict[str, str]]  # name, expression, labels
 
 
 def of_release(environment: str, passport: Passport) -> dict[str, bytes]:
-    """The file by its name; none where the passport has no reference, as the first ones had none."""
-    if passport.reference is None:
+    """The file by its name; none where nothing is measured, or the passport has no reference, as the first had none."""
+    if passport.reference is None or not TABLE[passport.serving.strategy].image:
         return {}
     name = kubernetes_name(passport.model)
     manifest = {
@@ -72,6 +74,8 @@ def _drift(reference: Reference) -> Iterator[Constant]:
 
 
 def _objectives(passport: Passport) -> Iterator[Constant]:
+    if owner := passport.governance.get("owner"):
+        yield "ml:owner", _vector(1), {"owner": owner}
     for objective, share in passport.slo.items():
         yield "ml:slo", _vector(share), {"objective": objective}
     if (budget := passport.serving.latency_budget_ms) is not None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deploy.lib import aborted, history, release
-from deploy.lib.release import Passport
+from deploy.lib.passport import Passport
 from models.lib import config, passport
 from repo.lib.git import git
 from repo.lib.refusal import Refusal

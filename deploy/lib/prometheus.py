@@ -20,12 +20,16 @@ ADDRESS = re.compile(r"https?://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?(/[^?#@]*)?
 Series = tuple[dict[str, str], float]  # labels, value
 
 
-def query(text: str) -> list[Series]:
-    """The series of an instant query. No message holds more of the address than its host: the rest may be a secret."""
-    if (place := ADDRESS.fullmatch(os.environ.get("PROMETHEUS_URL", ""))) is None:
-        wanted = "set it, such as http://prometheus:9090, and give a secret as PROMETHEUS_TOKEN"
-        raise Refusal(f"PROMETHEUS_URL is no address of a Prometheus; {wanted}.")
-    host, address = place[1], f"{place[0].rstrip('/')}/api/v1/query?{urlencode({'query': text})}"
+def query(text: str, at: float | None = None) -> list[Series]:
+    """The series of an instant query, now or `at` a time, in seconds since 1970.
+
+    No message holds more of the address than its host: the rest may be a secret.
+    """
+    if (place := ADDRESS.fullmatch(given := os.environ.get("PROMETHEUS_URL", ""))) is None:
+        wrong = "is no address of a Prometheus, or holds a user" if given else "is not set"
+        raise Refusal(f"PROMETHEUS_URL {wrong}; give http://prometheus:9090 or alike, a secret as PROMETHEUS_TOKEN.")
+    asked = {"query": text} if at is None else {"query": text, "time": f"{at:.3f}"}
+    host, address = place[1], f"{place[0].rstrip('/')}/api/v1/query?{urlencode(asked)}"
     request = Request(address)  # noqa: S310 - ADDRESS asks for http
     for variable, (name, pattern) in HEADERS.items():
         if value := os.environ.get(variable):

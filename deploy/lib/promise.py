@@ -6,7 +6,9 @@
 import re
 
 from deploy.lib import history
-from deploy.lib.release import COMPARED, Passport, Promise, Release
+from deploy.lib.passport import Passport, Promise
+from deploy.lib.release import Release
+from deploy.lib.strategies import TABLE
 from repo.lib.refusal import Refusal
 
 CHAMPION = re.compile(rb'release~1champion, value: "([^"\s]+)"')
@@ -19,8 +21,8 @@ def find(passport: Passport, champion: str) -> Promise | None:
 
 def demand(passport: Passport, standing: Release | None, file: str) -> Promise | None:
     """The promise about the release that stands where this one goes; None where no canary is compared."""
-    strategy = passport.serving.strategy
-    if standing is None or not standing.readable or strategy not in COMPARED:
+    compared = TABLE[passport.serving.strategy].compared
+    if standing is None or not standing.readable or not compared:
         return None
     refuse_declared_break(passport, standing)
     if found := find(passport, standing.version):

@@ -4,18 +4,23 @@ import argparse
 import dataclasses
 import math
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.canary import steps
-from deploy.lib import aborted, decision, history, kustomization, pending, promise, release, rules, signature
-from deploy.lib.fork import registry
-from deploy.lib.release import COMPARED, LOCK, Image, Release
-from models.lib import artifacts, config, lock, passport
+from deploy.lib import aborted, decision, history, kustomization, pending, promise, release, rules, signature, step
+from deploy.lib.card import documents
+from deploy.lib.fork import models_store, registry
+from deploy.lib.passport import Image, Passport, complete, parse_image, parse_passport
+from deploy.lib.release import LOCK, Release
+from deploy.lib.strategies import TABLE
+from models.lib import artifacts, config, governance, lock, passport
 from repo.lib import files
 from repo.lib.git import git
 from repo.lib.refusal import Refusal
 
 CALLED = 20.0  # requests a second of staging's own caller (deploy/environments/staging/caller.yaml)
+TRITON = "deploy/strategies/seldon/config.pbtxt"
 GUESSED = (0.2, 1.0, 20.0)
 
 
@@ -36,11 +41,16 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
                 "promote a newer model, or take it off that list in a commit that says why."
             )
         former, here = history.at("HEAD", options.to, options.model), release.read(options.to, options.model)
+        if options.to == "production":
+            candidate = step.taken(candidate, former, options.weight)
+        elif options.weight is not None:
+            raise Refusal("--weight is for production; in staging a release takes all traffic at once: leave it out.")
         if here is not None and here.files == (same_again(candidate, former) if former else candidate).files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
+        first = uploads(candidate)
         release.write(candidate)
-        print_summary(candidate, former, landed=options.push or options.propose, rate=options.rate)
+        print_summary(candidate, former, first, landed=options.push or options.propose, rate=options.rate)
     return candidate
 
 
@@ -62,7 +72,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     if reference is None:
         raise Refusal("--image is missing: name the pushed image as --image name@sha256:<64 hex digits>.")
     stated = {"proof": proof, "platform": platform}
-    image = Image.model_validate(release.parse_image(reference, commit).model_dump() | stated)
+    image = Image.model_validate(parse_image(reference, commit).model_dump() | stated)
     place = registry()
     if place and not image.name.startswith(f"{place}/"):
         raise Refusal(
@@ -74,7 +84,7 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     if not built.is_file():
         raise Refusal(f"{built} is missing; make it with `{run}`.")
     content = built.read_bytes()
-    record = release.parse_passport(content, built)
+    record = parse_passport(content, built)
     refuse(rules.of_passport(record, name, built, rules.required_gates(name), f"fix the model, then `{run}`"))
     passport.refuse_stale(model, record.content)
     resources = model.folder / "resources.yaml"
@@ -89,15 +99,17 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
             "better; fix the model or the service, or take it off that list in a commit that says why."
         )
     refuse_reused(image, name, record.version)
-    completed = release.complete(content, image, built)
+    completed = complete(content, image, built)
     former = history.at("HEAD", "staging", name)
     if former is not None and former.readable:
         # Of two commits that make the same, the first stands: otherwise every push to main would be a release.
         standing = former.image.model_dump(include={"commit", "proof", "platform"})
-        same = release.complete(content, image.model_copy(update=standing), built)
+        same = complete(content, image.model_copy(update=standing), built)
         completed = same if same == former.files.get("passport.yaml") else completed
     promised = promise.demand(record, former, str(built))
-    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised)
+    governance.warn(f"promote {name}", lacking(record))
+    kept = documents(model, content, f"{image.name}@{image.digest}")
+    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised, kept)
 
 
 def to_production(name: str, reference: str | None, signed: bool = False) -> Release:
@@ -117,10 +129,22 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
             f"{staging.folder}: not committed, so staging never had it; commit it and let staging run it first, or "
             f"restore it with `git checkout HEAD -- {staging.folder}`."
         )
+    if empty := lacking(staging.passport):
+        raise Refusal(
+            f"empty in staging's release of {name}, and production refuses that: {'; '.join(empty)}; fill it in, and "
+            "let a new build go through staging."
+        )
     signature.verify(staging.image, signed)
-    where = str(staging.folder / "passport.yaml")
-    promised = promise.demand(staging.passport, history.at("HEAD", "production", name), where)
-    return kustomization.again(dataclasses.replace(staging, environment="production"), promised)
+    where, standing = str(staging.folder / "passport.yaml"), history.at("HEAD", "production", name)
+    candidate = dataclasses.replace(staging, environment="production")
+    if standing is not None and standing.weight is not None and candidate.runs_the_same_as(standing):
+        return kustomization.again(candidate, promise.of_release(standing))  # which walks: held to what it was
+    return kustomization.again(candidate, promise.demand(staging.passport, standing, where))
+
+
+def lacking(record: Passport) -> list[str]:
+    """`file: field` of what nobody has said about owners, data and use."""
+    return governance.gaps(record.model, record.dataset.get("name", "<dataset>"), record.governance)
 
 
 def refuse(findings: list[rules.Finding]) -> None:
@@ -167,7 +191,7 @@ def paced(candidate: Release, rate: float | None) -> list[str]:
     """How long each weight takes by its traffic: the given, that of the environment's own callers, or three guesses."""
     serving = candidate.passport.serving
     strategy, requests = serving.strategy, serving.canary.requests
-    if strategy not in COMPARED:
+    if not TABLE[strategy].walks:
         return []
     walk = steps.of(candidate.environment, strategy)
     known = rate or (CALLED if candidate.environment == "staging" else None)
@@ -184,7 +208,18 @@ def in_minutes(seconds: float) -> str:
     return "pauses after an hour, for a person" if math.isinf(seconds) else f"{math.ceil(seconds / 30) / 2:g} min"
 
 
-def print_summary(candidate: Release, former: Release | None, landed: bool, rate: float | None = None) -> None:
+def uploads(candidate: Release) -> list[str]:
+    """What puts the files of a release without a service into the object store, which both environments read."""
+    if TABLE[candidate.passport.serving.strategy].image or candidate.environment != "staging":
+        return []
+    folder = f"{models_store()}/{release.kubernetes_name(candidate.model)}/{candidate.passport.content.get('onnx')}"
+    files_and_places = {f"models/{candidate.model}/model.onnx": "1/model.onnx", TRITON: "config.pbtxt"}
+    return [f"rclone copyto --ignore-existing {file} {folder}/{at}" for file, at in files_and_places.items()]
+
+
+def print_summary(
+    candidate: Release, former: Release | None, first: Sequence[str], landed: bool, rate: float | None = None
+) -> None:
     """What changed, and what a person does next, unless it is committed anyway."""
     name, environment = candidate.model, candidate.environment
     print(f"{candidate.folder}: {name} {candidate.version}")
@@ -196,5 +231,7 @@ def print_summary(candidate: Release, former: Release | None, landed: bool, rate
     print(f"  then   {'if the pods differ, ' if former else ''}{decision.walk(candidate, former)}")
     for line in paced(candidate, rate) if former else []:
         print(f"         {line}")
+    for number, line in enumerate(first):
+        print(f"  {'' if number else 'first':5}  {line}")
     if not landed:
         print(decision.next_steps(candidate.folder, f"Promote {name} {candidate.version} to {environment}"))

@@ -12,7 +12,9 @@ import yaml
 from deploy.canary import steps
 from deploy.lib import promise
 from deploy.lib.kustomization import again
-from deploy.lib.release import FILES, MONITORING, Gate, Passport, Release, Served, parse_yaml
+from deploy.lib.passport import Gate, Passport, Served, parse_yaml
+from deploy.lib.release import FILES, MONITORING, Release
+from deploy.lib.strategies import TABLE
 from models.lib import config, passport
 from repo.lib.refusal import Refusal
 
@@ -92,7 +94,7 @@ def of_resources(content: bytes, file: Path, fix: str, strategy: str = "canary")
 def _of_replicas(replicas: Any, file: Path, fix: str, strategy: str) -> list[Finding]:
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 1:
         return [Finding(file, REPLICAS, f"{replicas!r} is not a number of pods", fix)]
-    if strategy != "canary":
+    if not TABLE[strategy].by_pods:
         return []
     weights = [step.weight for step in steps.read().steps if replicas * step.weight % 100]
     wrong = [f"{replicas} pods cannot take {weight} % of traffic, a step of {steps.ROLLOUT}" for weight in weights]
@@ -115,12 +117,7 @@ def _of_quantities(resources: Any, file: Path, fix: str) -> list[Finding]:
 def rollout_in_words(serving: Served) -> str:
     """What the cluster does with a new release, for a person, by its strategy."""
     weights = " → ".join(f"{step.weight}" for step in steps.read().steps) + " → 100 %"
-    return {
-        "canary": f"a canary walks {weights}, or aborts and the earlier release stays",
-        "gateway": "a canary walks the shares of deploy/strategies/gateway, or aborts and the earlier release stays",
-        "bluegreen": "it takes all traffic at once after its smoke test; errors or downtime bring the earlier one back",
-        "serverless": "it takes the traffic over ten minutes; nothing judges it on the way",
-    }[serving.strategy]
+    return TABLE[serving.strategy].words.format(weights=weights)
 
 
 def of_release(release: Release, required: Collection[str]) -> list[Finding]:
@@ -140,7 +137,7 @@ def of_release(release: Release, required: Collection[str]) -> list[Finding]:
 
 
 def _of_written(name: str, release: Release, expected: Release, fix: str) -> list[Finding]:
-    """It is what follows from passport and resources, whose hashes the kustomization holds: any edit shows."""
+    """It is what follows from the other files, whose hashes the kustomization holds: any edit shows."""
     try:
         written, follows = (parse_yaml(each.files.get(name, b"{}")) for each in (release, expected))
     except (yaml.YAMLError, ValueError):
@@ -149,5 +146,5 @@ def _of_written(name: str, release: Release, expected: Release, fix: str) -> lis
         return []
     fields = [key for key in follows if not isinstance(written, dict) or written.get(key) != follows[key]]
     fields += [key for key in written if key not in follows] if isinstance(written, dict) else []
-    wrong = "does not follow from passport.yaml and resources.yaml: one was edited, or writing them was cut short"
+    wrong = "does not follow from the files beside it: one was edited, or writing them was cut short"
     return [Finding(release.folder / name, ", ".join(fields) or "the file", wrong, fix)]

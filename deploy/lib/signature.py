@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from deploy.lib.release import Image
+from deploy.lib.passport import Image
 from repo.lib import process, pull_request
 from repo.lib.refusal import Refusal
 

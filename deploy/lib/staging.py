@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.lib import decision, pending, promotion, release
+from deploy.lib import card, decision, pending, promotion, release
+from deploy.lib.passport import parse_passport
 from deploy.lib.release import Release
 from models.lib import config
 from repo.lib import files, origin
@@ -70,7 +71,7 @@ def _land(built: Built, proved: str, options: argparse.Namespace) -> tuple[Relea
     """In a fresh tree of main: the release of one model and the one before; None, with the reason printed."""
     name = built.model
     path = built.brought.get(config.load(name, check_columns=False).build / "passport.yaml")
-    given = release.parse_passport(path.read_bytes(), path) if path else None  # without one `promote` refuses below
+    given = parse_passport(path.read_bytes(), path) if path else None  # without one `promote` refuses below
     if given and pending.version(name, given, proved) != given.version:
         print(f"main has another {name} by now than {proved[:10]}; that one has a release of its own.")
         return None
@@ -89,18 +90,18 @@ def _here(options: argparse.Namespace) -> Built:
     if not options.model:
         raise Refusal("no model is named; give one of models/, or --released with what a run built.")
     model = config.load(options.model, check_columns=False)
-    paths = (model.build / "passport.yaml", model.onnx)
-    return Built(options.model, options.image, {path: path.absolute() for path in paths if path.is_file()})
+    brought = {path: path.absolute() for path in card.sources(model) if path.is_file()}
+    return Built(options.model, options.image, brought)
 
 
 def _released(folder: Path) -> list[Built]:
-    """A folder for each model, as the job `image` of release.yml leaves it."""
+    """A folder for each model, as `card` in the job `image` of release.yml gathers it."""
     found = []
     for place in sorted(folder.glob("*/")):
         model = config.load(place.name, check_columns=False)
         if not (place / "image").is_file():
             raise Refusal(f"{place / 'image'} is missing; the job that pushes the image leaves it.")
-        content = {model.build / "passport.yaml": place / "passport.yaml", model.onnx: place / "model.onnx"}
+        content = {path: place / path.name for path in card.sources(model)}
         brought = {path: source.absolute() for path, source in content.items() if source.is_file()}
         found.append(Built(place.name, (place / "image").read_text().strip(), brought))
     if not found:

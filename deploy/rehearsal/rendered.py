@@ -12,7 +12,8 @@ from deploy.canary import steps, template
 from deploy.canary.steps import Steps
 from deploy.checks import kustomize, rendering
 from deploy.lib import kustomization, monitoring
-from deploy.lib.release import COMPARED, Promise
+from deploy.lib.passport import Promise
+from deploy.lib.strategies import TABLE
 from models.lib import passport
 from models.lib.config import Model
 from repo.lib.files import read_yaml
@@ -49,8 +50,10 @@ class RenderedRelease:
 def released(model: Model) -> RenderedRelease:
     """Rendered where kubectl or kustomize is on PATH; else the base as it is written, which the notes then state."""
     strategy, notes = model.serving.strategy, []
-    if strategy not in COMPARED:
+    if not TABLE[strategy].walks:
         notes.append(f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.")
+        if not TABLE[strategy].image:
+            notes.append(f"It runs the service; {strategy}, which serves the file alone, is not modelled.")
         strategy = "canary"
     try:
         kustomize.renderer()

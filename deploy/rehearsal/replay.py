@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from deploy.rehearsal import traffic
 from deploy.rehearsal.past import STEP
 from deploy.rehearsal.prometheus import Pod
-from models.lib.split import ByTime
+from models.lib import drift
 from models.lib.tasks import task
 from repo.lib.refusal import Refusal
 from serving import serve
@@ -35,14 +35,6 @@ DAY = 96 * STEP  # after which the outcome of a prediction is known
 LABELS = '{labels}namespace="models-production",job="{job}",pod="{pod.name}",rollouts_pod_template_hash="{pod.hash}"'
 
 
-def time_column(model: Model, table: pl.DataFrame) -> str | None:
-    """That of a split by time, else the first date that the rows have."""
-    import polars as pl
-
-    dates = [name for name, kind in table.schema.items() if kind in (pl.Date, pl.Datetime)]
-    return model.parts.column if isinstance(model.parts, ByTime) else next(iter(dates), None)
-
-
 def timed(model: Model, table: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
     """The rows of a span (Unix seconds), in order, with their time `at`.
 
@@ -50,7 +42,7 @@ def timed(model: Model, table: pl.DataFrame, first: int, last: int) -> pl.DataFr
     """
     import polars as pl
 
-    column, share = time_column(model, table), (pl.int_range(pl.len()) + 0.5) / pl.len()
+    column, share = drift.time_column(model, table), (pl.int_range(pl.len()) + 0.5) / pl.len()
     if column is None:
         return table.with_columns(at=(first + share * (last - first)).cast(pl.Int64))
     at = pl.col(column).dt.epoch("s")

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from models.lib.limits import Gates, Reason, Strict
+from models.lib.limits import Gates, Strict
+from models.lib.settings import Kubeflow, Objectives, Price, Retraining, Serving
 from models.lib.split import Parts, Split, Windows
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
@@ -22,65 +23,12 @@ class Target(Strict):
     column: str
 
 
-class Canary(Strict):
-    requests: Annotated[int, Field(ge=30)] = 300  # more to the canary before each weight is left, within an hour
-
-
-class Log(Strict):
-    """A sampled log of requests and answers, without the columns that the schema marks as personal."""
-
-    share: Annotated[float, Field(gt=0, le=1)]  # of requests
-    days: Annotated[int, Field(ge=1)] = 7  # after which a file is removed
-
-
-class Objectives(Strict):
-    """What callers may rely on; alerts fire by how fast the rest is used up."""
-
-    availability: Annotated[float, Field(gt=0, lt=1)] = 0.999  # share of requests that are not answered with 5xx
-    latency: Annotated[float, Field(gt=0, lt=1)] = 0.99  # share of requests within serving.latency_budget_ms
-
-
-class Retraining(Strict):
-    """When a model that runs asks to be trained again."""
-
-    again_after: Annotated[int, Field(ge=1)] = 7  # days after the last proposal was closed
-
-
-class Kubeflow(Strict):
-    """What a pod gets where a pipeline or a TrainJob makes the model; GPUs and their nodes are for training alone."""
-
-    cpu: str = "2"
-    memory: str = "8Gi"
-    gpus: Annotated[int, Field(ge=0)] = 0
-    nodes: dict[str, str] = Field(default_factory=dict)  # labels of the node pool
-    retries: Annotated[int, Field(ge=0)] = 1
-    minutes: Annotated[int, Field(ge=1)] = 120  # after which it is ended
-    workers: Annotated[int, Field(ge=1)] = 1  # nodes of a TrainJob
-
-
-class Serving(Strict):
-    api: Annotated[int, Field(ge=1)] = 1  # raised by one, it says that callers know of a contract that breaks requests
-    # Former features: still accepted, ignored and counted, so that a canary answers what the champion answers. Taking
-    # one out of this list refuses those who send it, which a raised `api` declares.
-    dropped: list[str] = Field(default_factory=list)
-    # Why labels change more than gates.shift allows, in the words of the team; the next such release needs its own.
-    shift: Reason | None = None
-    max_rows: Annotated[int, Field(ge=1, le=10_000)]  # rows in one request
-    max_body_bytes: Annotated[int, Field(ge=1_000)]
-    latency_budget_ms: Annotated[float, Field(gt=0)]  # histogram buckets are densest around it
-    # A request above it is slow: with 5-15 % of traffic above. Without it `measure` finds it, beside the champion.
-    slow_ms: Annotated[float, Field(gt=0)] | None = None
-    strategy: Literal["canary", "gateway", "bluegreen", "serverless"] = "canary"  # of deploy/strategies
-    canary: Canary = Canary()  # of the strategies canary and gateway
-    feedback_days: Annotated[int, Field(ge=1, le=400)] = 60  # for which the outcome of a prediction is taken
-    log: Log | None = None  # off
-
-
 class Model(Strict):
     """`models/<name>/model.yaml`, the whole of what a team writes besides `network.py`."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")  # the folder, not a key of the file
     description: str
+    owner: str = ""  # a team or a role; production asks for it
     task: Literal["binary", "multiclass", "regression"] = "binary"
     dataset: str
     windows: Windows | None = None
@@ -94,6 +42,7 @@ class Model(Strict):
     serving: SerializeAsAny[Serving]
     slo: Objectives = Objectives()
     retraining: Retraining = Retraining()
+    price: Price | None = None
     kubeflow: Kubeflow = Kubeflow()
     runs_on: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None  # the runner that trains it in GitHub's jobs
     frame: Literal["polars", "pandas"] = "polars"  # the tables that network.py gets
@@ -224,6 +173,7 @@ def _check_columns(model: Model, path: Path) -> None:
     kinds: dict[str, Any] = {name: getattr(column.dtype, "type", column.dtype) for name, column in schema.items()}
     known = {"features": model.features}
     known |= {f"{model.parts.setting}.{field}": names for field, names in model.parts.columns.items()}
+    hidden = datasets.personal(model.dataset)
     if both := [name for name in model.serving.dropped if name in model.features]:
         raise Refusal(f"{path}: serving.dropped: {both[0]!r} is a feature; take it out of one of the two lists.")
     for field, names in {"target.column": [model.target.column], "slices": [*model.slices], **known}.items():
@@ -233,6 +183,12 @@ def _check_columns(model: Model, path: Path) -> None:
                 raise Refusal(f"{path}: {field}: {name!r} is not a column of {model.dataset}; columns: {every}.")
             if name == model.target.column and field in known:
                 raise Refusal(f"{path}: {field}: {name!r} is the target, which nobody knows beforehand; name another.")
+            may = field.endswith(".key") or (field == "features" and kinds[name] != pl.String)  # a hash, and a number
+            if name in hidden and not may:
+                raise Refusal(
+                    f"{path}: {field}: {name!r} is personal, and its values would be in the file, its reports or its "
+                    "service; name another, such as an age group or a region that source.py makes of it."
+                )
     for column, edges in model.slices.items():
         if edges != "categories" and not kinds[column].is_numeric():
             kind = "text" if kinds[column] == pl.String else kinds[column]

@@ -84,6 +84,8 @@ def features(found: dict[str, Column], wanted: str, read: list[str]) -> tuple[li
             left[name] = "the target"
         elif name in read or column.metadata.get("key"):
             left[name] = "a key" if not column.values.dtype.is_temporal() else "a date, which divides the rows"
+        elif column.metadata.get("personal"):
+            left[name] = "personal"
         elif column.metadata.get("known") == "after":
             left[name] = "known only afterwards"
         elif unfit:

@@ -17,7 +17,8 @@ SHARES = {"train": 0.6, "valid": 0.2, "test": 0.2}
 def choose(dataset: str, found: dict[str, Column], target: str, wanted: str | None) -> tuple[dict[str, Any], list[str]]:
     """(`windows:` or `split:` of model.yaml, the columns that it reads and that can be no features)."""
     kind, _, rest = (wanted or "").partition(":")
-    dates = [name for name, column in found.items() if column.values.dtype.is_temporal()]
+    about = {name: column for name, column in found.items() if not column.metadata.get("personal")}
+    dates = [name for name, column in about.items() if column.values.dtype.is_temporal()]
     keys = [name for name, column in found.items() if column.metadata.get("key")]
     named = rest.split(",") if rest or kind == "column" else []
     if lacking := [name for name in named if name not in found]:

@@ -41,9 +41,8 @@ class Times:
     @classmethod
     def of(cls, model: config.Model, rows: pl.DataFrame) -> Times:
         """By the column of a split by time, else by the first date that the rows have."""
-        dates = [name for name, kind in rows.schema.items() if kind in (pl.Date, pl.Datetime)]
-        column = model.parts.column if isinstance(model.parts, ByTime) else next(iter(dates), None)
-        if column not in dates or rows[column].null_count() == rows.height:
+        column = time_column(model, rows)
+        if column is None or rows[column].null_count() == rows.height:
             why = "the rows have no date" if column is None else f"no row has a {column}"
             return cls(np.zeros(rows.height, bool), {}, dict.fromkeys(WINDOWS, why))
         times = rows[column].drop_nulls()
@@ -72,6 +71,14 @@ class Times:
         many, known, unit = WINDOWS[window][1], np.flatnonzero(self.known), starts[at]
         for start in starts[starts + many - 1 <= starts[-1]]:
             yield known[(unit >= start) & (unit < start + many)]
+
+
+def time_column(model: config.Model, rows: pl.DataFrame) -> str | None:
+    """That of a split by time, else the first date that the rows have and that is about nobody."""
+    hidden = datasets.personal(model.dataset)
+    dates = [name for name, kind in rows.schema.items() if kind in (pl.Date, pl.Datetime) and name not in hidden]
+    column = model.parts.column if isinstance(model.parts, ByTime) else next(iter(dates), None)
+    return column if column in dates else None
 
 
 def live(counts: Any, shares: Any) -> Floats:
@@ -120,11 +127,9 @@ def reference(found: NDArray[np.int64], size: int, unknown: int, times: Times) -
 
 def profile(model: config.Model, rows: pl.DataFrame) -> dict[str, Any]:
     """profile.json of the training rows, but for features that the schema marks as personal."""
-    columns, times = datasets.schema(model.dataset).to_schema().columns, Times.of(model, rows)
+    hidden, times = datasets.personal(model.dataset), Times.of(model, rows)
     features = {}
-    for name in model.features:
-        if (columns[name].metadata or {}).get("personal"):
-            continue
+    for name in [name for name in model.features if name not in hidden]:
         chosen = bins.choose(rows[name])
         found = bins.places(rows[name], chosen)
         unknown = bins.unknown(rows[name])

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from data_schemas.lib import pointer
-from models.lib import config
+from models.lib import config, governance
 from repo.lib.files import DUMPER, read_json, read_yaml, sha256, sha256_of_files
 from repo.lib.refusal import Refusal
 
@@ -50,7 +50,7 @@ def content(model: config.Model, onnx: str | None = None) -> dict[str, str]:
 def code(model: config.Model) -> list[Path]:
     """The sources that made, measured and judged the model."""
     own = [path for folder in (Path("data_schemas") / model.dataset, model.folder) for path in folder.glob("*.py")]
-    return [*_files(CODE), *own, model.folder / "model.yaml"]
+    return [*_files(CODE), *own, model.folder / "model.yaml", *_files([str(model.folder / governance.CARD)])]
 
 
 def _files(patterns: Sequence[str]) -> list[Path]:
@@ -101,6 +101,7 @@ def make(
             "level": evaluation["level"],
             "quarantined": pointer.demand(model.dataset).quarantined,
         },
+        "governance": governance.record(model),
         "metrics": evaluation["metrics"],
         "gates": gates,
         "judged_by": model.gate_names,  # all there are: a gate added later judges later passports

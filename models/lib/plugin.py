@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from data_schemas.lib import datasets
 from models.lib import config, packages
 from repo.lib.refusal import Ended, Refusal, described
 
@@ -81,5 +82,6 @@ def guarded(model: config.Model) -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename).parts[-3:] == path.parts[-3:]]
         where = f"{path}, line {lines[-1]}" if lines else str(path)
-        what = str(error) if isinstance(error, Misuse) else described(error)
+        hidden = not datasets.personal(model.dataset).isdisjoint(model.features)
+        what = str(error) if isinstance(error, Misuse) else described(error, hidden)
         raise Refusal(f"{where}: {what}; fix it there.") from error

@@ -65,7 +65,7 @@ ENGINE = (
     Row(("deploy/",), REHEARSE, manifests=True),
 )
 # Of a team's folder, by the path inside it.
-MODEL = (Row(("test_", "conftest.py"), GATES), Row(("resources.yaml",), REHEARSE, manifests=True))
+MODEL = (Row(("test_", "conftest.py", "card.md"), GATES), Row(("resources.yaml",), REHEARSE, manifests=True))
 DATASET = (Row(("source.py",), GATES, data=True),)
 # Of a setting of model.yaml, by its dotted name: what `params` of the pipeline say, and who reads the rest.
 SETTINGS = (
@@ -87,7 +87,7 @@ class Change:
         self.owned: dict[tuple[str, str], list[str]] = {}  # (stage, folder of a team) -> paths inside
         self.shared = False  # whether anything but a team's folders and releases differs
         for path in paths:
-            if path.endswith(".md") or path == "LICENSE":
+            if (path.endswith(".md") and Path(path).name != "card.md") or path == "LICENSE":
                 continue
             if owner := _owner(path):
                 stage, folder, inner = owner

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,12 @@ from repo.lib.git import git
 from repo.lib.refusal import Refusal
 
 ADDRESS = re.compile(r"(?:https://|ssh://)?(?:[^@/]+@)?([\w.-]+\.\w+)(?::\d+)?[/:]([\w.-]+/[\w.-]+?)(?:\.git)?/?")
+
+# Anybody may review a public repository; an approval is of who may write, unless they said something else later.
+PULLS = """on Commit { associatedPullRequests(first: 10) { nodes {
+  number merged baseRefName headRefOid baseRepository { full_name: nameWithOwner } mergedBy { login }
+  latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state author { login } commit { oid } } }
+} } }"""
 
 
 def open_or_renew(base: str, branch: str, title: str, text: str, close_with: str | None) -> str:
@@ -101,6 +108,29 @@ def succeeded(workflow: str, branch: str) -> list[str]:
     return [str(each["head_sha"]) for each in own]
 
 
+def merged(base: str, commits: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """Of commits that a pull request brought into `base`: its number, who merged it, who approved its last commit.
+
+    GitHub knows that; a commit's own message proves nothing, since whoever pushes writes it.
+    """
+    (host, name), found = repository(), dict[str, tuple[str, str, str]]()
+    owner, _, short = name.partition("/")
+    for some in (commits[start : start + 50] for start in range(0, len(commits), 50)):
+        asked = " ".join(f'c{commit}: object(oid: "{commit}") {{ ...pulls }}' for commit in some)
+        query = f'query={{ repository(owner: "{owner}", name: "{short}") {{ {asked} }} }} fragment pulls {PULLS}'
+        answer = _gh(["gh", "api", "graphql", "--hostname", host, "-f", query], "gh api graphql failed")
+        for commit, about in answer["data"]["repository"].items():
+            for each in about["associatedPullRequests"]["nodes"] if about else ():
+                if each["merged"] and each["baseRefName"] == base and _is_own(each["baseRepository"]):
+                    last = {"state": "APPROVED", "commit": {"oid": each["headRefOid"]}}
+                    by = [said["author"] for said in each["latestOpinionatedReviews"]["nodes"] if said | last == said]
+                    merger, *names = (
+                        (who or {"login": "a deleted account"})["login"] for who in (each["mergedBy"], *by)
+                    )
+                    found[commit[1:]] = f"#{each['number']}", merger, ", ".join(names)
+    return found
+
+
 def repository() -> tuple[str, str]:
     """Host and owner/name of origin; never gh's default, which in the clone of a fork is the fork's parent."""
     if known := os.environ.get("GITHUB_REPOSITORY"):
@@ -141,8 +171,12 @@ def _api(method: str, path: str, fields: dict[str, Any]) -> Any:
         words += [word for key, value in fields.items() for word in ("-f", f"{key}={value}")]
     else:
         words, given = [*words, "--input", "-"], json.dumps(fields)
+    return _gh(words, f"gh api {method} {path} failed", given)
+
+
+def _gh(words: list[str], wrong: str, given: str = "") -> Any:
     try:
-        return json.loads(process.run(words, f"gh api {method} {path} failed", given=given.encode()) or "null")
+        return json.loads(process.run(words, wrong, given=given.encode()) or "null")
     except process.NotInstalledError as missing:
         raise _NoGitHub(str(missing)) from None
     except Refusal as refusal:

@@ -92,7 +92,7 @@ def _feature(dataset: str, name: str, column: Column) -> dict[str, Any]:
         **dict.fromkeys(("min", "max", "above", "below", "allowed", "pattern")),
         "description": column.description or column.title or name,
         "unit": _unit(column),
-        "personal": bool((column.metadata or {}).get("personal")),
+        "personal": name in datasets.personal(dataset),
     }
     if feature["type"] == "integer" and column.nullable:
         raise Refusal(f"{where}: an integer of a request has no null; make the column a float or not nullable.")

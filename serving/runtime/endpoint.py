@@ -1,4 +1,4 @@
-"""What answers first: POST /predict and /feedback, /metrics and the OpenAPI page as bare ASGI; BentoML has the rest.
+"""What answers first: predictions, /feedback, /metrics and the OpenAPI page as bare ASGI; BentoML has the rest.
 
 A fraction of the CPU of a typed route: no routing, no request object, no schema a response (tests/bench/serving.py).
 """
@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 import msgspec
 import pydantic
 
-from serving.runtime.answer import Values, former
+from serving.runtime.answer import Answer, Values, former
 from serving.runtime.batching import Row, Turns
 from serving.runtime.body import Bodies, DisconnectedError, Message, Receive, drain
 from serving.runtime.errors import KINDS, NotFiniteError, RefusedError, RequestError, explain
 from serving.runtime.feedback import OFF, Feedback, FeedbackError
+from serving.runtime.inference import Inference, named
 from serving.runtime.log import Log
 from serving.runtime.request import Contract, decoder, models
 from serving.runtime.telemetry import Telemetry
@@ -29,13 +30,19 @@ if TYPE_CHECKING:
 
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
+Gets = dict[str, Callable[[Send], Awaitable[None]]]
+Header = tuple[bytes, bytes]
+Answered = tuple[bytes, Iterable[Header], list[float], int]  # of a 200: body, headers, what to count, positives
+Answering = Callable[[Message, Receive], Awaitable[Answered]]
 
 IN_FLIGHT = 256  # requests at once in one worker, reading or waiting; the next one gets 503 at once
 JSON = (b"content-type", b"application/json")
 PAGE = Path(__file__).with_name("page.html").read_bytes()  # now: a Bento without it cannot be built
 # Paths that BentoML answers; static_content holds the assets of the OpenAPI page.
 PASSED = ("/livez", "/readyz", "/healthz", "/schema.json")
+QUERIES = {b"": False, b"prediction_ids=false": False, b"prediction_ids=true": True}  # of /predict
 ASSETS = "/static_content/"
+V2 = "/v2"  # whose errors are text
 logger = logging.getLogger("bentoml.serving")
 
 
@@ -61,85 +68,98 @@ class Endpoint:
         self._in_flight = 0
         self._turns = Turns(self._predicted, contract["max_rows"])
         self._complained = -3600.0
+        self._inference = Inference(contract)
+        self._posts: dict[str, App] = {"/predict": partial(self._judged, self._predict), "/feedback": self._learn}
+        self._posts |= dict.fromkeys(self._inference.paths, partial(self._judged, self._infer))
+        self._gets: Gets = {"/": self._page, "/docs.json": self._docs, "/metrics": self._metrics}
+        self._gets |= {path: partial(_given, content) for path, content in self._inference.documents.items()}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            if self._log and scope["type"] == "lifespan":
+                self._log.close()
+            return None
         path, method = scope["path"], scope["method"]
-        if path in ("/predict", "/feedback"):
+        if post := self._posts.get(path):
             if method == "POST":
-                return await (self._predict if path == "/predict" else self._learn)(scope, receive, send)
-            return await _refuse(send, 405, RequestError("", "method", "must be POST"), (b"allow", b"POST"))
-        own = {"/": self._page, "/docs.json": self._docs, "/metrics": self._metrics}.get(path)
+                return await post(scope, receive, send)
+            return await _refuse(scope, send, 405, RequestError("", "method", "must be POST"), (b"allow", b"POST"))
+        own = self._gets.get(path)
         if own is None and path not in PASSED and not path.startswith(ASSETS):
-            return await _refuse(
-                send,
-                404,
-                RequestError("", "path", "is not one of /predict, /feedback, /docs.json, /metrics, /livez, /readyz"),
-            )
+            known = "/predict, /feedback, /docs.json, /metrics, /livez, /readyz, /v2"
+            if path.startswith(V2):
+                known = ", ".join((*self._inference.documents, *self._inference.paths))
+            return await _refuse(scope, send, 404, RequestError("", "path", f"is not one of {known}"))
         if method not in ("GET", "HEAD"):
-            return await _refuse(send, 405, RequestError("", "method", "must be GET"), (b"allow", b"GET, HEAD"))
+            return await _refuse(scope, send, 405, RequestError("", "method", "must be GET"), (b"allow", b"GET, HEAD"))
         return await (own(send) if own else self._app(scope, receive, send))
 
-    async def _predict(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _judged(self, answer: Answering, scope: Message, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         self._in_flight += 1
         try:
-            content, counted, positives = await self._answer(scope, receive)
+            content, headers, counted, positives = await answer(scope, receive)
         except RefusedError as refusal:
             self.telemetry.failed(time.perf_counter() - started, refusal.error.kind, refusal.error.broken)
-            await self._send_error(refusal.error, receive, send)
+            await self._send_error(refusal.error, scope, receive, send)
         except DisconnectedError:
             pass
         else:
             self.telemetry.answered(time.perf_counter() - started, counted, positives)
-            await _send(send, 200, content, JSON)
+            await _send(send, 200, content, *headers)
         finally:
             self._in_flight -= 1
 
-    async def _send_error(self, error: RequestError, receive: Receive, send: Send) -> None:
+    async def _send_error(self, error: RequestError, scope: Message, receive: Receive, send: Send) -> None:
         """Send the error; a caller that is still sending gets the answer first and a closed connection at the end."""
         status = KINDS[error.kind][0]
         if error.kind not in ("too_large", "timeout"):
-            return await _refuse(send, status, error)
-        await _refuse(send, status, error, (b"connection", b"close"), more=True)
+            return await _refuse(scope, send, status, error)
+        await _refuse(scope, send, status, error, (b"connection", b"close"), more=True)
         await drain(receive)
         return await send({"type": "http.response.body", "body": b""})
 
-    async def _answer(self, scope: Message, receive: Receive) -> tuple[bytes, list[float], int]:
-        """(body of a 200, what to count of each row, positive rows), or RefusedError."""
+    async def _predict(self, scope: Message, receive: Receive) -> Answered:
         body = await self._body(scope, receive)
-        try:
-            rows = self._decode(body)
-        except ValueError as error:  # msgspec's own errors among them
-            raise self._explained(body) from error
-        fields, counted, positives = self._form(await self._values(rows))
-        if query := scope.get("query_string"):
-            fields |= self._identified(query, counted)
-        if self._log is not None:
-            self._log.take(len(body), rows, fields)
-        return self._encode({**fields, **self._tail}), counted, positives
+        if (identified := QUERIES.get(scope["query_string"])) is None:
+            raise RefusedError("invalid", "query", "must be prediction_ids=true, or nothing", ("", "unknown"))
+        fields, counted, positives = await self._fields(body, len(body), identified)
+        return self._encode({**fields, **self._tail}), (JSON,), counted, positives
 
-    def _identified(self, query: bytes, counted: list[float]) -> dict[str, list[str]]:
-        """`prediction_ids` of an answer, where they are asked for."""
-        asked = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20).get("prediction_ids")
-        if asked not in (None, ["true"], ["false"]):
-            raise RefusedError("invalid", "prediction_ids", "must be true or false", ("", "shape"))
-        if asked != ["true"]:
-            return {}
-        if (ids := self.feedback.sign(counted)) is None:
-            raise RefusedError("invalid", "prediction_ids", f"cannot be given: feedback {OFF}", ("", "shape"))
-        return {"prediction_ids": ids}
+    async def _infer(self, scope: Message, receive: Receive) -> Answered:
+        """As _predict, by the Open Inference Protocol."""
+        body = await self._body(scope, receive)
+        content, asked = self._inference.read(body, scope["headers"])
+        try:
+            fields, counted, positives = await self._fields(content, len(body), "prediction_ids" in asked[0])
+        except RefusedError as refusal:
+            raise RefusedError(*named(refusal.error)) from None
+        return *self._inference.answer(asked, fields), counted, positives
+
+    async def _fields(self, content: bytes, size: int, identified: bool) -> Answer:
+        """The answer to rows as JSON, from a body of `size` bytes, or RefusedError."""
+        try:
+            rows = self._decode(content)
+        except (ValueError, RecursionError) as error:  # msgspec's own errors among them
+            raise self._explained(content) from error
+        fields, counted, positives = self._form(await self._values(rows))
+        if identified:
+            if (ids := self.feedback.sign(counted)) is None:
+                raise RefusedError("invalid", "prediction_ids", f"cannot be given: feedback {OFF}", ("", "shape"))
+            fields["prediction_ids"] = ids
+        if self._log is not None:
+            self._log.take(size, rows, fields)
+        return fields, counted, positives
 
     async def _learn(self, scope: Message, receive: Receive, send: Send) -> None:
-        """POST /feedback."""
         self._in_flight += 1
         try:
             counted = self.feedback.take(await self._body(scope, receive))
         except RefusedError as refusal:
-            await self._send_error(refusal.error, receive, send)
+            await self._send_error(refusal.error, scope, receive, send)
         except FeedbackError as refusal:
-            await _refuse(send, refusal.status, refusal.error)
+            await _refuse(scope, send, refusal.status, refusal.error)
         except DisconnectedError:
             pass
         else:
@@ -194,15 +214,20 @@ class Endpoint:
         )
 
 
-async def _send(send: Send, status: int, content: bytes, *headers: tuple[bytes, bytes], more: bool = False) -> None:
+async def _given(content: bytes, send: Send) -> None:
+    await _send(send, 200, content, JSON)
+
+
+async def _send(send: Send, status: int, content: bytes, *headers: Header, more: bool = False) -> None:
     length = (b"content-length", str(len(content)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
     await send({"type": "http.response.body", "body": content, "more_body": more})
 
 
 async def _refuse(
-    send: Send, status: int, error: RequestError, *headers: tuple[bytes, bytes], more: bool = False
+    scope: Message, send: Send, status: int, error: RequestError, *headers: Header, more: bool = False
 ) -> None:
-    """{"error": {"field": …, "reason": …}}, at most 2 KB."""
-    content = msgspec.json.encode({"error": {"field": error.field[:200], "reason": error.reason[:1000]}})
-    await _send(send, status, content, JSON, *headers, more=more)
+    """{"error": {"field": …, "reason": …}}, at most 2 KB; the Open Inference Protocol has one text."""
+    field, reason = error.field[:200], error.reason[:1000]
+    told = f"{field}: {reason}" if scope["path"].startswith(V2) else {"field": field, "reason": reason}
+    await _send(send, status, msgspec.json.encode({"error": told}), JSON, *headers, more=more)

@@ -25,7 +25,7 @@ from serving.runtime.telemetry import family
 
 FOLDER = "/var/log/requests"  # in a pod a volume of 256 MiB, beyond which it would be evicted
 TOTAL, FILE, BLOCK = 192_000_000, 16_000_000, 4096  # bytes: of all files, of one, and the least that one takes
-SECONDS, PAUSE = 600.0, 60.0  # of a file, and from a failure to the next try
+SECONDS, PAUSE, LAST = 600.0, 60.0, 2.0  # of a file, from a failure to the next try, and for what waits at the end
 WAITING, CELL = 16_000_000, 64  # bytes that wait in memory, and what a value takes there
 COUNTED = ("ml_log_written_total", "ml_log_dropped_total")  # sampled requests
 logger = logging.getLogger("bentoml.serving")
@@ -41,11 +41,13 @@ class Log(Collector):
         self._columns = [(place, each["name"]) for place, each in enumerate(features) if not each["personal"]]
         self._row = CELL * (1 + len(features) + len(contract["answer"]["names"] or ()))  # bytes in memory
         self._folder = Path(os.environ.get("REQUEST_LOG", FOLDER))
-        self._queue = queue.SimpleQueue[tuple[int, datetime, Sequence[Any], Mapping[str, Any]]]()
+        self._queue = queue.SimpleQueue[tuple[int, datetime, Sequence[Any], Mapping[str, Any]] | None]()
         self._given = self._taken = self._full = self._lost = self._written = 0  # the first two are bytes
         self._file: gzip.GzipFile | None = None
         self._end = self._again = 0.0  # monotonic seconds: of the file, and of a pause
-        threading.Thread(target=self._work, name="request-log", daemon=True).start()
+        self._ending = False
+        self._thread = threading.Thread(target=self._work, name="request-log", daemon=True)
+        self._thread.start()
 
     def take(self, size: int, rows: Sequence[Any], fields: Mapping[str, Any]) -> None:
         """Keep a request with a body of `size` bytes and the fields of its answer, by chance."""
@@ -58,6 +60,12 @@ class Log(Collector):
         self._given += size
         self._queue.put((size, datetime.now(UTC), rows, fields))
 
+    def close(self) -> None:
+        """Write what waits and end the file: the server stops."""
+        self._ending = True
+        self._queue.put(None)
+        self._thread.join(LAST)
+
     def collect(self) -> Iterator[Metric]:
         """prometheus_client's seam."""
         for name, count in zip(COUNTED, (self._written, self._full + self._lost), strict=True):
@@ -68,8 +76,9 @@ class Log(Collector):
             given, written = None, False
             with contextlib.suppress(queue.Empty):
                 given = self._queue.get(timeout=1)
+            ending = self._ending and given is None
             try:
-                if time.monotonic() >= max(self._again, self._end):
+                if ending or time.monotonic() >= max(self._again, self._end):
                     self._turn()
                 written = given is not None and time.monotonic() >= self._again and self._write(*given[1:])
             except Exception as error:
@@ -79,6 +88,8 @@ class Log(Collector):
             if given is not None:
                 self._written, self._lost = self._written + written, self._lost + (not written)
                 self._taken += given[0]
+            if ending:
+                return
 
     def _write(self, when: datetime, rows: Sequence[Any], fields: Mapping[str, Any]) -> bool:
         kept = []
@@ -86,7 +97,7 @@ class Log(Collector):
             kept.append(msgspec.Raw(msgspec.json.encode({name: row[column] for column, name in self._columns})))
             if not place % 50:
                 time.sleep(0)  # requests go first
-        found = {"time": when, "version": self._labels["version"], "rows": kept, "values": fields[self._field]}
+        found = {"time": when, **self._labels, "rows": kept, "values": fields[self._field]}
         line = msgspec.json.encode(found | {key: fields[key] for key in fields if key == "prediction_ids"}) + b"\n"
         if len(line) > FILE:
             return False

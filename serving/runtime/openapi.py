@@ -92,11 +92,19 @@ def amended(specification: Any, contract: Contract) -> Any:
             **{code: {"description": text, "content": _content("Error")} for code, text in FEEDBACK_ERRORS.items()},
         },
     }
+    infer = {
+        "tags": [TAG.name],
+        "summary": "As /predict, by the Open Inference Protocol (V2).",
+        "description": "A tensor a feature, in JSON or binary; GET /v2/models/… has the names and types.",
+        "operationId": "infer",
+        "responses": {code: {"description": text} for code, text in {"200": "Tensors of the answer", **ERRORS}.items()},
+    }
     return attrs.evolve(
         specification,
         openapi="3.1.0",
         info=Info(title=contract["model"], version=contract["version"], description=contract["description"]),
         paths={"/predict": PathItem(post=predict), "/feedback": PathItem(post=feedback)}
+        | {f"/v2/models/{contract['model']}/infer": PathItem(post=infer)}
         | {path: item for path, item in specification.paths.items() if path != "/predict"},
         tags=[TAG, *(tag for tag in specification.tags if tag.name == "Infrastructure")],
         components={"schemas": schemas},

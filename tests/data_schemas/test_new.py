@@ -62,6 +62,7 @@ def draft(content: str | bytes | pl.DataFrame, name: str = "specimen_orders") ->
 def test_a_draft_passes_what_every_dataset_passes() -> None:
     schema, rows = draft(orders().write_csv())
     rules.test_the_contract_is_one_that_a_service_can_keep(schema)
+    assert datasets.about("specimen_orders") == dict.fromkeys(datasets.ABOUT, "") | {"personal": []}
     folder = Path("data_schemas/specimen_orders")
     Path("data_schemas/lib").mkdir()
     Path("data_schemas/lib/tables.py").touch()  # by which the linter knows what is ours
@@ -142,7 +143,7 @@ def test_a_table_too_large_for_git_is_ignored_by_it(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("a;b\n1,5;2\n2,5;3\n", "a: '1,5' has a decimal comma"),
+        ("a;b\n1,5;2\n2,5;3\n", "a: its numbers have a decimal comma"),
         ("a,a\n1,2\n", "'a' is there twice"),
         ("a,b\n", "holds no rows"),
         ("", "cannot be read (empty CSV)"),

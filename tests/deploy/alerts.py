@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from deploy.lib import monitoring
-from deploy.lib.release import Passport
+from deploy.lib.passport import Passport
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed (Debian: apt-get install prometheus)"

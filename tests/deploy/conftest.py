@@ -26,7 +26,7 @@ FABRICATED = {
     MODEL / "weights/weights.safetensors": "none",
     MODEL / "dvc.lock": "schema: '2.0'\n",
     specimens.DATASET / "schema.py": "columns = 1\n",
-    specimens.DATASET / "data.dvc": "outs: [{md5: 0123.dir, size: 1, nfiles: 1}]\n",
+    specimens.DATASET / "data.dvc": "outs: [{md5: 01230123012301230123012301230123.dir, size: 1, nfiles: 1}]\n",
     Path("deploy/releases/aborted.yaml"): "# a comment\n[]\n",
 }
 Grow = Callable[[str], Path]

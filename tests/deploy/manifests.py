@@ -1,5 +1,6 @@
 """Planting faults in a copy of the real manifests, and what the checks say of a specimen rendered from it."""
 
+import dataclasses
 import shutil
 from contextlib import chdir
 from functools import cache
@@ -96,14 +97,15 @@ def with_programs(folder: Path, **programs: str) -> str:
 def renamed(of: Release, model: str) -> Release:
     """The release, with the same promise, of a model of another name."""
     passport = of.files["passport.yaml"].replace(of.model.encode(), model.encode())
-    return kustomization.compose(of.environment, model, passport, of.files["resources.yaml"], promise.of_release(of))
+    named = dataclasses.replace(of, model=model, files={**of.files, "passport.yaml": passport})
+    return kustomization.again(named, promise.of_release(of))
 
 
 def releases(count: int) -> list[Release]:
     """So many releases of half as many models, in all strategies."""
     numbers = range(count // len(release.ENVIRONMENTS))
     return [
-        renamed(specimen(environment, rendering.strategies()[number % 4]), f"specimen_{number}")
+        renamed(specimen(environment, rendering.strategies()[number % 5]), f"specimen_{number}")
         for number in numbers
         for environment in release.ENVIRONMENTS
     ]

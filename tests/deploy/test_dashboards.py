@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from deploy.checks import promql
-from deploy.lib import dashboards, monitoring, release
+from deploy.lib import dashboards, monitoring
+from deploy.lib.passport import parse_passport
 from deploy.rehearsal import past
 from deploy.rehearsal.past import STEP, Past
 from repo.lib.refusal import Refusal
@@ -142,7 +143,7 @@ def week(rehearsed: Path, scraped: str, tmp_path_factory: pytest.TempPathFactory
     """With all that the rules make of it, by the constants of the release."""
     folder = tmp_path_factory.mktemp("week")
     path = rehearsed / MODEL / "build/passport.yaml"
-    passport = release.parse_passport(path.read_bytes(), path)
+    passport = parse_passport(path.read_bytes(), path)
     assert passport.reference is not None
     constants = monitoring.group("production", passport, passport.reference)
     counted, judged = Past([constants, RULES[0]], folder / "counted"), Past(RULES[1:], folder / "judged")

@@ -9,6 +9,7 @@ import yaml
 
 from deploy.checks import difference
 from deploy.lib import fork
+from deploy.lib.release import DOCUMENTS
 from repo.lib import origin
 from tests.conftest import Once
 from tests.deploy.conftest import Grow
@@ -125,7 +126,7 @@ def test_staging_is_pushed_with_its_files_alone_and_the_clone_stays_as_it_is(bui
     answer = passed(built.push())
     assert f"pushed: {built.on('main', 'rev-parse', '{}')}" in answer.out
     where = str(folder("staging"))
-    assert built.files("main") == {f"{where}/kustomization.yaml", f"{where}/passport.yaml"}
+    assert built.files("main") == changed(where)
     passport = yaml.safe_load(built.on("main", "show", f"{{}}:{where}/passport.yaml"))
     assert passport["image"]["commit"] == head
     assert "git add" not in answer.out, "it is committed"
@@ -158,7 +159,7 @@ def test_where_main_is_closed_it_is_proposed(built: Shared) -> None:
     answer = passed(built.push())
     assert "origin lets nobody push to main" in answer.out
     assert built.hub.own()["html_url"] in answer.out
-    assert len(built.files("release/staging")) == 2
+    assert built.files("release/staging") == changed(str(folder("staging")))
 
 
 @pytest.mark.parametrize(
@@ -182,6 +183,10 @@ def test_a_commit_that_main_has_not_is_not_pushed(built: Shared) -> None:
     assert (answer.code, "main has another specimen_delay" in answer.out + answer.error) == (0, True)
 
 
+def changed(where: str) -> set[str]:
+    return {f"{where}/{name}" for name in ("kustomization.yaml", "passport.yaml", *DOCUMENTS)}
+
+
 def propose(tree: Shared, *more: str) -> Answer:
     return tree.deploy("promote", "specimen_delay", "--to", "production", "--propose", *more)
 
@@ -191,7 +196,7 @@ def test_production_is_proposed_with_its_files_and_the_decision(built: Shared, m
     monkeypatch.setattr(difference, "compared", COMPARED)
     passed(propose(built))
     where = str(folder("production"))
-    assert built.files("promote/specimen_delay") == {f"{where}/kustomization.yaml", f"{where}/passport.yaml"}
+    assert built.files("promote/specimen_delay") == changed(where)
     staged = yaml.safe_load(built.on("main", "show", "{}:deploy/releases/staging/specimen_delay/passport.yaml"))
     version = staged["version"]
     assert built.hub.own()["title"] == f"Promote specimen_delay {version} to production"
@@ -238,7 +243,7 @@ def test_a_rollback_is_proposed_with_its_reason_and_digest(twice: Shared, monkey
     passed(roll_back(twice, "--reason", "its rollout `was` aborted", "--to", ""))
     branch, where = "rollback/production/specimen_delay", str(folder("production"))
     listed = "deploy/releases/aborted.yaml"
-    assert twice.files(branch) == {f"{where}/kustomization.yaml", f"{where}/passport.yaml", listed}
+    assert twice.files(branch) == {*changed(where), listed}
     assert digest("b") in twice.on(branch, "show", f"{{}}:{listed}")
     earlier = twice.on("main", "log", "--format=%H", "{}", "--", where).split()[-1]
     restored, first = (twice.on(each, "show", f"{{}}:{where}/passport.yaml") for each in (branch, earlier))

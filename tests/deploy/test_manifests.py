@@ -10,8 +10,12 @@ import yaml
 
 from deploy.__main__ import ENVIRONMENTS
 from deploy.checks import check, kustomize, rendering
-from deploy.lib import kustomization, promise, release, rules
+from deploy.checks.rendering import Object
+from deploy.checks.rules.pods import arms
+from deploy.lib import kustomization, promise, release, rules, weights
+from deploy.lib.passport import Served
 from deploy.lib.release import Release
+from deploy.lib.strategies import TABLE
 from tests.deploy.manifests import faults, renamed, renders, specimen
 from tests.support.repository import ROOT
 from tests.support.specimens import SPECIMENS
@@ -19,6 +23,7 @@ from tests.support.specimens import SPECIMENS
 Text = Callable[[Release], str]
 Objects = dict[tuple[str, str], dict[str, Any]]  # by kind and name
 STRATEGIES = rendering.strategies()
+SERVICES = [strategy for strategy in STRATEGIES if TABLE[strategy].image]
 PODS = {
     *(("Rollout", "specimen"), ("ServiceAccount", "specimen"), ("Service", "specimen"), ("Service", "specimen-canary")),
     *(("HorizontalPodAutoscaler", "specimen"), ("PodDisruptionBudget", "specimen"), ("NetworkPolicy", "specimen")),
@@ -36,11 +41,20 @@ EXPECTED = {
     "gateway": CANARY | {("HTTPRoute", "specimen")},
     "bluegreen": PODS | ALONE | {("AnalysisTemplate", "specimen-smoke")},
     "serverless": {("Service", "specimen"), ("ServiceAccount", "specimen")},
+    "kserve": {
+        *(("InferenceService", "specimen"), ("ServiceAccount", "specimen"), ("PodMonitor", "specimen")),
+        *(("NetworkPolicy", "specimen"), ("PodDisruptionBudget", "specimen")),
+    },
+    "seldon": {("Model", "specimen"), ("Job", "specimen-stored"), ("ServiceAccount", "specimen")},
 }
+OWN = ("serverless", "kserve", "seldon")  # which have no Rollout
+KINDS = ("canary", "kserve")
 VERSION = "app.kubernetes.io/version"
 # Strategy, and a version that looks like a number; environment, strategy, the image's platform, and how many pods.
 NUMBERS = [
-    (each, version) for each in ("canary", "serverless") for version in ("123456789012", "0123456789e1", "0" * 12)
+    (each, version)
+    for each in ("canary", "serverless", "kserve")
+    for version in ("123456789012", "0123456789e1", "0" * 12)
 ]
 PLACES = [
     ("staging", "canary", "linux/arm64", 2),
@@ -75,7 +89,11 @@ def named(of: Release, text: Text) -> Objects:
 
 
 def workload(objects: Objects) -> dict[str, Any]:
-    """What runs the model's pods: the Rollout, or the Knative Service."""
+    """What runs the model's pods: the Rollout, the Knative Service, or what KServe makes of the newest arm."""
+    if service := objects.get(("InferenceService", "specimen")):
+        *_, (_, arm) = arms(Object(service, Path()))
+        template = {"metadata": {"labels": arm["labels"]}, "spec": {**arm, "containers": [arm["model"]]}}
+        return {"metadata": service["metadata"], "spec": {"template": template}}
     return objects.get(("Rollout", "specimen")) or objects["Service", "specimen"]
 
 
@@ -84,12 +102,14 @@ def workload(objects: Objects) -> dict[str, Any]:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_has_its_objects(strategy: str, environment: str, text: Text) -> None:
     objects = named(specimen(environment, strategy), text)
-    caller = {("Deployment", "specimen-caller")} if environment == "staging" and strategy != "serverless" else set()
-    assert set(objects) == EXPECTED[strategy] | caller | {("PrometheusRule", "specimen")}
+    called = environment == "staging" and strategy not in OWN
+    caller = {("Deployment", "specimen-caller")} if called else set()
+    constants = {("PrometheusRule", "specimen")} if strategy in SERVICES else set()
+    assert set(objects) == EXPECTED[strategy] | caller | constants
 
 
 @renders
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", SERVICES)
 def test_a_pod_may_have_the_feedback_keys_of_its_own_model_and_runs_without(strategy: str, text: Text) -> None:
     pod = workload(named(specimen("production", strategy), text))["spec"]["template"]["spec"]
     volumes = {each["name"]: each for each in pod["volumes"]}
@@ -102,20 +122,22 @@ def test_a_pod_may_have_the_feedback_keys_of_its_own_model_and_runs_without(stra
 
 
 @renders
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", SERVICES)
 def test_two_releases_differ_in_digest_version_and_passport_only(strategy: str, text: Text) -> None:
     of = specimen("staging", strategy)
     before = named(of, text)
     changed = differences(before, named(another(of), text))
-    callers = {"Deployment.specimen-caller.spec.template.spec.containers.0.image"}
-    smoke = {"AnalysisTemplate.specimen-smoke.spec.metrics.0.provider.job.spec.template.spec.containers.0.image"}
-    owner = "Service" if strategy == "serverless" else "Rollout"
+    pod = (f"metadata.labels.{VERSION}", "spec.containers.0.image")
+    callers = {f"Deployment.specimen-caller.spec.template.{each}" for each in pod}
+    smoke = {f"AnalysisTemplate.specimen-smoke.spec.metrics.0.provider.job.spec.template.{each}" for each in pod}
+    owner = {"serverless": "Service", "kserve": "InferenceService"}.get(strategy, "Rollout")
+    arm = (f"labels.{VERSION}", f"labels.{weights.LABEL}", "model.image")
+    arms = {f"{owner}.specimen.spec.predictor.{each}" for each in arm}
     assert {each for each in changed if not each.startswith(CONSTANTS)} == {
         f"{owner}.specimen.metadata.annotations.release/passport",
         f"{owner}.specimen.metadata.labels.{VERSION}",
-        f"{owner}.specimen.spec.template.metadata.labels.{VERSION}",
-        f"{owner}.specimen.spec.template.spec.containers.0.image",
-        *(callers if strategy != "serverless" else ()),
+        *(arms if strategy == "kserve" else (f"{owner}.specimen.spec.template.{each}" for each in pod)),
+        *(callers if strategy not in OWN else ()),
         *(smoke if strategy == "bluegreen" else ()),
     }
 
@@ -131,7 +153,7 @@ def another(of: Release, version: str = "fedcba987654", **image: str | None) -> 
 
 def others() -> list[Release]:
     """All that tests of this module render beside the specimens."""
-    found = [another(specimen("staging", strategy)) for strategy in STRATEGIES]
+    found = [another(specimen("staging", strategy)) for strategy in SERVICES]
     found += [another(specimen("staging", strategy), version) for strategy, version in NUMBERS]
     return found + [another(specimen(*where), platform=platform) for *where, platform, _ in PLACES]
 
@@ -163,16 +185,16 @@ def test_environments_differ_in_namespace_pauses_and_callers_only(text: Text) ->
 
 
 @renders
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", SERVICES)
 def test_the_models_own_replicas_and_resources_are_what_runs(strategy: str, text: Text) -> None:
     of = specimen("production", strategy)
     objects = named(of, text)
     values = {each["path"]: each["value"] for each in yaml.safe_load(of.files["resources.yaml"])}
     spec = workload(objects)["spec"]
     assert spec["template"]["spec"]["containers"][0]["resources"] == values[rules.RESOURCES]
-    if strategy in release.COMPARED:  # 7.5 ms, as the label `le` of the histogram writes it
+    if TABLE[strategy].compared:  # 7.5 ms, as the label `le` of the histogram writes it
         assert workload(objects)["metadata"]["annotations"]["release/slow"] == "0.0075"
-    if strategy != "serverless":
+    if strategy not in OWN:
         assert spec["replicas"] == values[rules.REPLICAS]
         assert objects["HorizontalPodAutoscaler", "specimen"]["spec"]["minReplicas"] == values[rules.REPLICAS]
 
@@ -182,6 +204,34 @@ def test_the_models_own_replicas_and_resources_are_what_runs(strategy: str, text
 def test_a_version_that_looks_like_a_number_stays_text(strategy: str, version: str, text: Text) -> None:
     objects = named(another(specimen("staging", strategy), version), text)
     assert workload(objects)["spec"]["template"]["metadata"]["labels"][VERSION] == version
+
+
+@renders
+def test_kserve_s_pods_are_those_of_the_rollout(text: Text) -> None:
+    """All but what KServe sets itself, and what makes a predictor of a pod."""
+    pod, arm = (workload(named(specimen("production", each), text))["spec"]["template"]["spec"] for each in KINDS)
+    ours, theirs = pod.pop("containers")[0], arm.pop("containers")[0]
+    assert pod == {key: arm.get(key) for key in pod}
+    assert (ours.pop("name"), theirs.pop("name")) == ("model", "kserve-container")
+    assert ours.pop("image").partition("@")[2] == theirs["image"].partition("@")[2]
+    for port in theirs["ports"]:
+        assert port.pop("protocol") == "TCP"
+    assert ours == {key: theirs.get(key) for key in ours}
+
+
+@renders
+def test_each_arm_keeps_its_pods_beside_the_other_s(text: Text) -> None:
+    """KServe takes the canary's 2 of 8 off the stable ones, of which the former release has 4."""
+    spec = named(specimen("production", "kserve"), text)["InferenceService", "specimen"]["spec"]
+    (canary,) = spec["canary"]
+    assert canary["trafficPercent"] == 25
+    assert (spec["predictor"]["minReplicas"], spec["predictor"]["maxReplicas"]) == (6, 22)
+    assert canary["predictor"]["minReplicas"] == 2
+    images = [each["model"]["image"].partition("@")[2] for each in (spec["predictor"], canary["predictor"])]
+    assert images == [rendering.FORMER, rendering.DIGEST]
+    whole = named(specimen("staging", "kserve"), text)["InferenceService", "specimen"]["spec"]
+    assert "canary" not in whole
+    assert (whole["predictor"]["minReplicas"], whole["predictor"]["maxReplicas"]) == (8, 20)
 
 
 @renders
@@ -223,8 +273,8 @@ def test_every_environment_of_the_verbs_has_a_folder() -> None:
 
 
 def test_every_strategy_of_a_passport_has_a_folder() -> None:
-    said = release.Served.model_fields["strategy"].annotation
-    assert set(STRATEGIES) == set(said.__args__)  # type: ignore[union-attr]
+    said = Served.model_fields["strategy"].annotation
+    assert set(STRATEGIES) == set(TABLE) == set(said.__args__)  # type: ignore[union-attr]
     assert set(EXPECTED) == set(STRATEGIES)
 
 

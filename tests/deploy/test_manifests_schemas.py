@@ -8,6 +8,7 @@ from typing import Any
 from urllib.error import URLError
 
 import pytest
+import yaml
 
 from deploy.checks import catalog, check, rendering
 from deploy.checks.rendering import Object
@@ -65,6 +66,20 @@ def test_a_schema_is_downloaded_once_at_the_pinned_commit(online: list[str]) -> 
     assert (catalog.CACHE / catalog.COMMIT[:12] / NAME).read_bytes() == SCHEMA
 
 
+def test_a_kind_that_the_catalog_lacks_is_read_from_its_definition(
+    online: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = [{"name": name, "schema": {"openAPIV3Schema": {"title": name}}} for name in ("v1beta1", "v1")]
+    content = yaml.safe_dump({"spec": {"versions": versions}}).encode()
+    monkeypatch.setattr("urllib.request.urlopen", lambda address, timeout: io.BytesIO(content) if timeout else address)
+    monkeypatch.setattr(catalog, "DEFINITIONS", {NAME: "https://example.org/things.yaml"})
+    monkeypatch.setattr(catalog, "sums", lambda: {NAME: hashlib.sha256(content).hexdigest()})
+    for found in (catalog.find(), catalog.find(), catalog.Catalog(catalog.CACHE / catalog.COMMIT[:12])):
+        assert found.schema("example.org", "Thing", "v1") == {"title": "v1"}
+        assert found.schema("example.org", "Thing", "v2") is None
+    assert online == []
+
+
 def test_a_damaged_copy_is_downloaded_again(online: list[str]) -> None:
     catalog.find().schema("example.org", "Thing", "v1")
     (catalog.CACHE / catalog.COMMIT[:12] / NAME).write_text("{}")
@@ -113,6 +128,7 @@ def test_a_folder_that_is_given_comes_first(online: list[str], monkeypatch: pyte
 def test_every_pinned_file_has_a_checksum_and_the_latest_kubernetes_are_meant() -> None:
     assert re.fullmatch(r"[0-9a-f]{40}", catalog.COMMIT)
     listed = catalog.sums()
+    assert set(catalog.DEFINITIONS) <= set(listed)
     assert {"argoproj.io/rollout_v1alpha1.json", "monitoring.coreos.com/podmonitor_v1.json"} <= set(listed)
     assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in listed.values())
     minors = [int(number.split(".")[1]) for number in KUBERNETES]

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.checks.rules import evidence
 from deploy.lib import kustomization
-from deploy.lib.release import Served
+from deploy.lib.passport import Served
 from models.lib import config, passport
 from serving import build, serve
 from tests.conftest import Once

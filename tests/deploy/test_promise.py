@@ -13,8 +13,9 @@ from deploy.canary import steps
 from deploy.canary.judge import score_shift
 from deploy.checks import rendering
 from deploy.lib import promise, release
+from deploy.lib.passport import Passport, Promise, parse_passport
 from deploy.lib.promise import CHAMPION
-from deploy.lib.release import Passport, Promise, Release
+from deploy.lib.release import Release
 from repo.lib.refusal import Refusal
 from tests.deploy.manifests import renders, specimen
 from tests.deploy.test_scenarios import BINS, PROMISE, SCRAPE, metrics, needs_promtool, new, scenario, stables
@@ -145,7 +146,7 @@ def test_a_promise_of_another_shape_is_refused(counts: list[list[int]]) -> None:
     passport |= {"judged_by": [], "serving": {"strategy": "canary", "slow_ms": 5.0}}
     written = yaml.safe_dump(passport | {"promises": [{"champion": "a", "counts": counts}]}).encode()
     with pytest.raises(Refusal, match=r"promises\.0\.counts: .*10 lists of 10"):
-        release.parse_passport(written, Path("passport.yaml"))
+        parse_passport(written, Path("passport.yaml"))
 
 
 def test_a_bin_that_was_never_seen_promises_itself() -> None:

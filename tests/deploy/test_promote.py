@@ -16,11 +16,11 @@ from tests.support import trees
 BUILT = MODEL / "build/passport.yaml"
 
 
-def test_promotion_to_staging_writes_three_files_and_commits_nothing(tree: Tree) -> None:
+def test_promotion_to_staging_writes_its_files_and_commits_nothing(tree: Tree) -> None:
     version = tree.build()["version"]
     before = tree.git("rev-parse", "HEAD")
     answer = passed(tree.promote("staging"))
-    assert set(content(folder("staging"))) == {"kustomization.yaml", "passport.yaml", "resources.yaml"}
+    assert set(content(folder("staging"))) == {*release.FILES, *release.DOCUMENTS}
     assert tree.git("rev-parse", "HEAD") == before
     assert tree.git("status", "--porcelain") == "?? deploy/releases/staging/"
     assert f"git add {folder('staging')}" in answer.out
@@ -370,12 +370,32 @@ def test_an_image_of_another_registry_is_refused(tree: Tree) -> None:
         ("gateway", "the shares of deploy/strategies/gateway"),
         ("bluegreen", "all traffic at once after its smoke test"),
         ("serverless", "nothing judges it on the way"),
+        ("serverless", "callers are interrupted"),
+        ("kserve", "callers are interrupted"),
+        ("seldon", "moves all traffic to it; nothing judges it"),
     ],
 )
 def test_what_the_cluster_will_do_is_told_by_strategy(released: Tree, strategy: str, words: str) -> None:
     released.build("other", serving={"strategy": strategy, "slow_ms": 5.0})
     answer = released.promote("staging", "b")
     assert words in answer.out, answer.error
+
+
+def test_what_is_served_from_a_store_is_put_there_first(tree: Tree) -> None:
+    fork = Path("deploy/argocd/fork.yaml")
+    fork.parent.mkdir()
+    fork.write_text("data: {registry: registry.example.org/specimens, models-store: s3://specimens/models}\n")
+    tree.build(serving={"strategy": "seldon", "slow_ms": 5.0})
+    answer = tree.promote("staging")
+    digest = release.every()[0].passport.content["onnx"]
+    place = f"s3://specimens/models/{MODEL.name.replace('_', '-')}/{digest}"
+    assert f"rclone copyto --ignore-existing {MODEL}/model.onnx {place}/1/model.onnx\n" in answer.out, answer.error
+    assert f"deploy/strategies/seldon/config.pbtxt {place}/config.pbtxt\n" in answer.out
+    fork.write_text("data: {registry: registry.example.org/specimens}\n")
+    tree.build("b", serving={"strategy": "seldon", "slow_ms": 5.0})
+    before = release.every()
+    refused(tree.promote("staging", "b"), "data.models-store is missing")
+    assert release.every() == before
 
 
 def test_a_gate_cannot_put_html_or_a_mention_into_the_decision(tree: Tree) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from deploy import rehearse
 from deploy.canary.judge import Limits, Verdict
-from deploy.lib.release import Promise
+from deploy.lib.passport import Promise
 from deploy.rehearsal import cluster
 from deploy.rehearsal.prometheus import Prometheus, QueryError
 from deploy.rehearsal.record import Pace, Rehearsal

@@ -54,12 +54,16 @@ def test_a_gateway_s_own_weights_are_walked() -> None:
 
 
 @renders
-@pytest.mark.parametrize("strategy", ["bluegreen", "serverless"])
-def test_a_strategy_without_weights_walks_those_of_the_base_and_says_so(strategy: str) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "more"),
+    [("bluegreen", ""), ("seldon", "It runs the service; seldon, which serves the file alone, is not modelled.")],
+)
+def test_a_strategy_without_weights_walks_those_of_the_base_and_says_so(strategy: str, more: str) -> None:
     found = rendered.released(model(strategy=strategy))
     assert [step.weight for step in found.plan.steps] == [25, 50, 75]
     assert found.notes == (
         f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.",
+        *filter(None, [more]),
     )
 
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from deploy.lib import retraining
-from models.lib.config import Retraining
+from models.lib.settings import Retraining
 from tests.deploy.tree import Tree, passed, refused
 from tests.github.hub import Hub
 from tests.support import gh
@@ -223,7 +223,7 @@ def test_an_answer_that_is_none_is_refused(
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("", "PROMETHEUS_URL is no address"),
+        ("", "PROMETHEUS_URL is not set"),
         ("file:///etc/passwd", "PROMETHEUS_URL is no address"),
         ("http://user:secret@host", "PROMETHEUS_URL is no address"),
         ("http://host:secret@", "PROMETHEUS_URL is no address"),
@@ -246,4 +246,4 @@ def test_it_needs_nothing_but_yaml(tmp_path: Path) -> None:
     environment["PYTHONPATH"] = str(tmp_path)
     words = [sys.executable, "-S", "-m", "deploy", *ASKED]
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert "PROMETHEUS_URL is no address" in done.stderr, done.stderr
+    assert "PROMETHEUS_URL is not set" in done.stderr, done.stderr

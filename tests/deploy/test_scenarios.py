@@ -20,8 +20,8 @@ import yaml
 
 from deploy.canary import template
 from deploy.canary.template import Metric
+from deploy.lib.passport import Promise
 from deploy.lib.promise import vector
-from deploy.lib.release import Promise
 from deploy.rehearsal.rendered import LABELS
 from repo.lib.files import LOADER
 from tests.conftest import Once

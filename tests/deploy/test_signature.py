@@ -1,19 +1,15 @@
 """Who signed what production takes: a missing tool is not a pass, and neither is somebody else's signature."""
 
-import hashlib
-import http.client
-import json
 import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deploy.lib import signature
-from deploy.lib.release import Image
+from deploy.lib.passport import Image
 from repo.lib.refusal import Refusal
 from tests.serving import container
+from tests.support import images
 from tests.support.process import program
 
 NAME, DIGEST = "ghcr.io/team/m", f"sha256:{'a' * 64}"
@@ -97,54 +93,25 @@ def test_what_a_tool_refuses_is_refused_with_its_words(place: Path, proof: str, 
 IS_THERE = shutil.which("cosign") is not None and shutil.which("docker-registry") is not None
 
 
-def cosign(*words: str) -> None:
-    subprocess.run(["cosign", *words], check=True, capture_output=True)
-
-
 def really(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COSIGN_PASSWORD", "")
     signature.KEY.parent.mkdir(parents=True)
     with container.registry(tmp_path) as (address, _):
-        first, second = (pushed(address, name) for name in ("first", "second"))
-        for name in ("ours", "theirs"):
-            cosign("generate-key-pair", "--output-key-prefix", name)
-        cosign("signing-config", "create", "--out", "none.json")
-        for who, each in (("ours", first), ("theirs", second)):
-            words = ["sign", "--yes", "--key", f"{who}.key", "--signing-config", "none.json", "--allow-http-registry"]
-            cosign(*words, f"{each.name}@{each.digest}")
+        first, second = (images.pushed(address, name) for name in ("first", "second"))
+        images.keys("ours", "theirs")
+        for who, reference in (("ours", first), ("theirs", second)):
+            images.cosign("sign", who, reference)
         shutil.copy("ours.pub", signature.KEY)
-        signature.verify(first, demanded=True)
+        signature.verify(signed(first), demanded=True)
         with pytest.raises(Refusal, match="has no valid signature of this repository"):
-            signature.verify(second)
+            signature.verify(signed(second))
+
+
+def signed(reference: str) -> Image:
+    name, _, digest = reference.partition("@")
+    return Image.model_validate({"name": name, "digest": digest, "proof": "signature"})
 
 
 if IS_THERE:
     test_the_real_cosign_takes_our_key_and_refuses_somebody_elses = really
-
-
-def pushed(address: str, name: str) -> Image:
-    """The smallest image that a registry takes: no layer, and a configuration of its own."""
-
-    def put(kind: str, content: bytes) -> str:
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        connection = http.client.HTTPConnection(address, timeout=10)
-        path, kind_of = f"/v2/team/{name}/manifests/{digest}", "application/vnd.oci.image.manifest.v1+json"
-        if kind == "blobs":
-            connection.request("POST", f"/v2/team/{name}/blobs/uploads/")
-            begun = connection.getresponse()
-            begun.read()
-            path = f"{begun.headers['Location'].partition(address)[2]}&digest={digest}"
-            kind_of = "application/octet-stream"
-        connection.request("PUT", path, content, {"Content-Type": kind_of})
-        assert connection.getresponse().status == 201
-        connection.close()
-        return digest
-
-    about: dict[str, Any] = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
-    config = json.dumps(about | {"config": {"Labels": {"name": name}}})
-    described = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": put("blobs", config.encode())}
-    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
-    content = json.dumps(manifest | {"config": described | {"size": len(config)}}).encode()
-    digest = put("manifests", content)
-    return Image.model_validate({"name": f"{address}/team/{name}", "digest": digest, "proof": "signature"})

@@ -117,7 +117,7 @@ def test_the_catalogue_has_what_each_environment_runs_and_links_to_more(
             first,
             f"{datetime.now():%Y-%m-%d} 0 days",
             "ROC AUC 0.750 (0.740-0.760)",
-            "Owner: \u2013",
+            "Owner: trip planning",
         ),
         *("A &lt;script&gt;alert(1)&lt;/script&gt; model", "How they are now is not known"),
     ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -79,6 +80,13 @@ class Hub:
         known["pulls"][-1] |= {"state": "closed" if merged else state} | ended
         self.write(known)
         return int(made["number"])
+
+    def merge(self, commit: str, approved: dict[str, str], stale: bool = False, into: str = "main") -> None:
+        """A pull request that is `commit` on main; who may write said these states of its last commit, or before it."""
+        self.propose(f"branch-{commit}", sha="e" * 40, state="merged")
+        known = self.read()
+        known["pulls"][-1] |= {"merge": commit, "reviews": approved, "stale": stale, "base": {"ref": into}}
+        self.write(known)
 
     def artifact(self, attempt: int, path: str, text: str) -> Path:
         """A file of what an attempt of a run uploaded: artifact and its path below."""
@@ -179,6 +187,28 @@ def _get(known: State, path: str, fields: dict[str, str]) -> Any:
     raise SystemExit(f"hub: nothing known of GET {path}")
 
 
+def _graphql(known: State, query: str) -> State:
+    """Of commits, which pull requests they merged: what audit asks for, and writers' reviews alone."""
+    if "latestOpinionatedReviews(first: 100, writersOnly: true)" not in query:
+        raise SystemExit(f"hub: nothing known of {query}")
+    found: State = {}
+    for name, commit in re.findall(r'(\w+): object\(oid: "([0-9a-f]{40})"\) \{ \.\.\.pulls \}', query):
+        pulls = [each for each in known["pulls"] if each.get("merge") == commit]
+        found[name] = {"associatedPullRequests": {"nodes": [_node(each) for each in pulls]}} if pulls else None
+    return {"data": {"repository": found}}
+
+
+def _node(pull: State) -> State:
+    head = pull["head"]["sha"]
+    of = {"oid": "f" * 40 if pull["stale"] else head}
+    reviews = [{"state": state, "author": {"login": login}, "commit": of} for login, state in pull["reviews"].items()]
+    return {
+        **{"number": pull["number"], "merged": bool(pull["merged_at"]), "baseRefName": pull["base"]["ref"]},
+        **{"headRefOid": head, "baseRepository": {"full_name": REPOSITORY}, "mergedBy": {"login": "merger"}},
+        "latestOpinionatedReviews": {"nodes": reviews},
+    }
+
+
 def _change(known: State, method: str, path: str, given: State) -> Any:
     kind, _, rest = path.partition("/")
     number = rest.partition("/")[0]
@@ -230,6 +260,9 @@ def main(file: Path, words: list[str]) -> int:
         return _verified(known, words)
     if words[0] != "api":
         raise SystemExit(f"hub: nothing known of gh {' '.join(words)}")
+    if words[1] == "graphql":
+        print(json.dumps(_graphql(known, next(word for word in words if word.startswith("query=")))))
+        return 0
     method = words[words.index("--method") + 1]
     path = next(word for word in words if word.startswith("repos/")).removeprefix(f"repos/{REPOSITORY}/")
     fields = dict(word.split("=", 1) for before, word in pairwise(words) if before == "-f")

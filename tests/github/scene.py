@@ -8,6 +8,7 @@ model is the specimen of the session's workshop, so that no job trains or render
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -83,6 +84,20 @@ class Scene:
         )
         assert done.returncode == 0, done.stdout
 
+    def attest(self, inputs: dict[str, str], job: Path) -> None:
+        """As the action has it: subjects are given in one way, and what goes into the registry is about one image."""
+        if "predicate-path" in inputs:
+            assert json.loads((job / inputs["predicate-path"]).read_text())["verdict"] == "pass"
+        subjects = [f"{inputs['subject-name']}@{inputs['subject-digest']}"] if "subject-name" in inputs else []
+        if "subject-checksums" in inputs:
+            assert not subjects
+            assert "push-to-registry" not in inputs
+            for line in (job / inputs["subject-checksums"]).read_text().splitlines():
+                digest, _, name = line.partition("  ")
+                subjects.append(f"{name}@sha256:{digest}")
+        for each in subjects:
+            self.hub.attest(each)
+
     def push(self, branch: str = "main", message: str = "change") -> str:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", message)
@@ -99,6 +114,11 @@ class Scene:
 
     def show(self, path: str, branch: str = "main") -> str:
         return self.git("show", f"{branch}:{path}", at=self.origin)
+
+    def content(self, path: str) -> bytes:
+        """The very bytes of main."""
+        words = ["git", "show", f"main:{path}"]
+        return subprocess.run(words, cwd=self.origin, capture_output=True, check=True).stdout
 
     def passport(self, environment: str, model: str = specimens.NAME, branch: str = "main") -> dict[str, Any]:
         read: dict[str, Any] = yaml.safe_load(self.show(f"deploy/releases/{environment}/{model}/passport.yaml", branch))
@@ -164,9 +184,7 @@ class Scene:
             "$/.github/actions/setup": setup,
             "actions/upload-artifact@": lambda inputs, job: upload(inputs, job, place / "artifacts"),
             "actions/download-artifact@": lambda inputs, job: download(inputs, job, place / "artifacts"),
-            "actions/attest@": lambda inputs, _: self.hub.attest(
-                f"{inputs['subject-name']}@{inputs['subject-digest']}"
-            ),
+            "actions/attest@": self.attest,
             **dict.fromkeys(NOTHING, lambda *_: None),
         }
         github = {

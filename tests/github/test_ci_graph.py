@@ -107,7 +107,7 @@ def test_a_change_of_documentation_starts_nothing_and_passes(ci: Callable[..., R
 @pytest.mark.parametrize(
     ("asked", "called"),
     [
-        ({"code": True}, ["repo ci code"]),
+        ({"code": True}, [f"repo ci code --since {SINCE}"]),
         ({"tests": ["models", "serving"]}, ["repo ci tests models", "repo ci tests serving"]),
         ({"manifests": True}, [f"repo ci manifests --since {SINCE}"]),
         ({"datasets": ["a", "b"]}, ["repo ci data a", "repo ci data b"]),

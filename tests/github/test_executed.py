@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -142,10 +143,20 @@ def test_a_change_of_a_model_goes_from_pull_request_to_production_and_back(
     assert staging["version"] != before["staging"]["version"]
     assert staging["image"]["commit"] == commit
     assert staging["champion"]["version"] == before["production"]["version"]
-    changed = ("kustomization.yaml", "monitoring.yaml", "passport.yaml")
+    changed = ("MODEL_CARD.md", "kustomization.yaml", "mlbom.json", "monitoring.yaml", "passport.yaml")
     assert scene.files("main") == {f"{STAGING}/{name}" for name in changed}
     reference = f"{staging['image']['name']}@{staging['image']['digest']}"
-    assert (scene.root / "cosign.calls").read_text() == f"sign --yes {reference}\n"
+    passport = f"released/{NAME}/passport.json"
+    attest = f"attest --yes --type https://models/passport/v1 --predicate {passport} {reference}"
+    assert (scene.root / "cosign.calls").read_text() == f"sign --yes {reference}\n{attest}\n"
+    attested = {f"model.onnx@sha256:{staging['content']['onnx']}"} | {
+        f"{name}@sha256:{hashlib.sha256(scene.content(f'{STAGING}/{name}')).hexdigest()}"
+        for name in ("MODEL_CARD.md", "mlbom.json")
+    }
+    assert {reference, *attested} <= set(scene.hub.read()["attested"])
+    known = scene.show(f"{STAGING}/MODEL_CARD.md")
+    assert "| distance | integer | mi | at least 50, at most 6000 |" in known, "the contract came along"
+    assert "carrier UA" in known, "the evaluation came along"
     assert scene.passport("production") == before["production"]
     assert staging["image"]["proof"] == "attestation"
     again = results(scene.released())

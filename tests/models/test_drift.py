@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from datetime import date, datetime, timedelta
@@ -114,10 +115,7 @@ def test_a_feature_is_broken_above_the_nulls_that_a_day_of_training_has(model: c
 
 @pytest.mark.usefixtures("tree")
 def test_a_personal_column_is_in_no_profile(model: config.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = datasets.schema(DATASET_NAME)
-    schema = real.to_schema()
-    schema.columns["carrier"].metadata = {"personal": True}
-    monkeypatch.setattr(datasets, "schema", lambda _: type("Marked", (), {"to_schema": staticmethod(lambda: schema)}))
+    monkeypatch.setattr(datasets, "personal", lambda _: {"carrier"})
     found = drift.profile(model, samples.rows(model, "train"))
     assert set(found["features"]) == {*model.features} - {"carrier"}
 
@@ -158,18 +156,25 @@ def test_a_table_like_training_is_within_and_another_is_above(verb: Verb, model:
     rows.write_parquet(tmp_path / "same.parquet")
     answer = verb("drift", NAME, "--current", str(tmp_path / "same.parquet"))
     assert (answer.code, "1,200 rows as a window of 7d" in answer.out) == (0, True), answer
+    page = (MODEL / "build/drift/drift.json").read_text()
+    (log := tmp_path / "log").mkdir()
+    line = {"model": NAME, "rows": rows.select(model.features).to_dicts()}
+    (log / "requests.jsonl.gz").write_bytes(gzip.compress(json.dumps(line).encode()))
+    assert verb("drift", NAME, "--current", str(log), "--window", "7d").code == 0
+    assert (MODEL / "build/drift/drift.json").read_text() == page  # what was served, as the table of it
     found = json.loads((MODEL / "build/drift/drift.json").read_text())["features"]
     assert max(each["excess"] for each in found.values()) < 0
     assert found["temp"]["shares"] == pytest.approx(found["temp"]["trained"], abs=0.01)
 
     other = rows.with_columns(
-        dest=pl.lit("<b>?"), distance=pl.Series([None] * rows.height, dtype=pl.Int64).fill_null(70)
+        dest=pl.lit("ZZZ"), distance=pl.Series([None] * rows.height, dtype=pl.Int64).fill_null(70)
     )
     other = other.with_columns(distance=pl.when(pl.int_range(pl.len()) < 9).then(None).otherwise("distance"))
+    other = other.with_columns(distance=pl.when(pl.int_range(pl.len()) > 1197).then(-1).otherwise("distance"))
     other.drop("flight_date").write_csv(tmp_path / "other.csv")
     answer = verb("drift", NAME, "--current", str(tmp_path / "other.csv"), "--window", "7d")
     assert (answer.code, "above a limit: dest, distance" in answer.out) == (1, True), answer
-    assert "1,191 rows as a window of 7d, 9 more with null in the wrong place" in answer.out
+    assert "1,189 rows as a window of 7d, 11 more break the contract" in answer.out
     page = (MODEL / "build/drift/report.html").read_text()
     assert "http" not in page
     assert page.count('class="bins"') == 1 + len(model.features)
@@ -180,9 +185,9 @@ def test_a_table_like_training_is_within_and_another_is_above(verb: Verb, model:
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda rows: rows.drop("temp"), "the column 'temp' is not there"),
+        (lambda rows: rows.drop("temp", "dest"), "lacks dest, temp, which the model reads"),
         (lambda rows: rows.with_columns(temp=pl.lit("warm")), "the column 'temp' is String, not Float64"),
-        (lambda rows: rows.head(0), "holds no row that a request could have"),
+        (lambda rows: rows.head(99), "holds 99 rows that keep the contract; fewer than 100 show no drift"),
         (lambda rows: rows.drop("flight_date"), "has no dates that say how long it is; say it with --window"),
     ],
 )

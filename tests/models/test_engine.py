@@ -21,7 +21,7 @@ VERBS = {stage: f"models.{stage}" for stage in ("profile", "train", "export", "e
 VERBS |= {"validate": "data_schemas.validate"}
 # They carry words, settings and files, and change no byte of what a stage makes of the same input.
 CARRIERS = {"repo.lib.command", "repo.lib.files", "repo.lib.refusal", "models.lib.config", "models.lib.artifacts"}
-CARRIERS |= {"models.lib.limits"}
+CARRIERS |= {"models.lib.limits", "models.lib.settings"}
 BY_NETWORK = {"models.lib.columns", "models.lib.onnx_front"}  # to export itself
 # Every verb imports them with settings and tasks; these stages neither choose rows nor measure by them.
 IDLE = {"train": {"models.lib.metrics"}}

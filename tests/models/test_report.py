@@ -114,10 +114,20 @@ def test_both_say_the_decision_first_then_what_callers_notice_gates_metrics_slic
     assert markdown.startswith("## ✅ pass: specimen_delay `")
     assert f'<p class="decision pass">{message}' in page
     assert markdown.splitlines()[2].startswith(f"**{message}")
-    titles = ["What callers will notice", "Gates", "Metrics", "Slices", "Features", "Size and latency", "Reliability"]
+    titles = [
+        "What callers will notice",
+        "Gates",
+        "Metrics",
+        "Slices",
+        "Features",
+        "Size, latency and cost",
+        "Reliability",
+    ]
     assert re.findall("^### (.*)$", markdown, re.MULTILINE) == titles
     words = Page(page).words
-    places = [words.index(message) for message in ("What callers will notice", "Gates", "Metrics", "Size and latency")]
+    places = [
+        words.index(message) for message in ("What callers will notice", "Gates", "Metrics", "Size, latency and cost")
+    ]
     assert places == sorted(places)
 
 
@@ -312,6 +322,14 @@ def test_both_say_what_callers_will_notice(tree: Path, write: Write) -> None:
     assert all("What callers will notice" not in text for text in write())
 
 
+def test_both_say_what_production_would_refuse(shipped: tuple[str, str], tree: Path, write: Write) -> None:
+    assert not any("production refuses" in text for text in shipped)
+    change(tree, lambda record: record["governance"]["dataset"].update(licence=""))
+    for text in write():
+        assert "Empty, and production refuses that" in text
+        assert "Config.metadata.licence" in text
+
+
 def test_a_verdict_of_fail_a_limit_that_was_excused_and_rows_that_were_left_out_are_loud(
     tree: Path, write: Write
 ) -> None:
@@ -358,6 +376,27 @@ def test_size_and_latency_stand_beside_their_limits(tree: Path, write: Write, mo
         assert set(cells) <= set(words)
     trees.configure(tree, {"gates.size_mb": {"off": "the disk is large"}})
     assert rows(write()[1])["ONNX file"][1] == "gate is off"
+
+
+def test_cost_is_the_cpu_of_the_model_and_what_its_pods_hold_with_a_price_as_money(tree: Path, write: Write) -> None:
+    measured = tree / MODEL / "build/measured.json"
+    known = read_json(measured, "")
+    for name, milliseconds in (("one_row", 3.6), ("hundred_rows", 36.0)):  # of a thousand: a thousandth of an hour
+        known["latency"][name]["p50_ms"] = milliseconds
+    write_json(measured, known)
+    calls, pods = "1,000 rows, {} in a call", "4 replicas that hold 250m CPU each, 30 days"
+    found = rows(write()[1])
+    assert [found[calls.format(1)][0], found[calls.format(100)][0]] == ["0.001 CPU hours", "0.0001 CPU hours"]
+    assert found[pods] == ["720 CPU hours", "no `price` in model.yaml"]
+    trees.configure(tree, {"price": {"cpu_hour": 0.5, "currency": "EUR"}})
+    found = rows(write()[1])
+    assert found[calls.format(1)] == [
+        "0.001 CPU hours, 0.0005 EUR",
+        "the model's CPU alone, without the service's",
+    ]
+    assert found[pods] == ["720 CPU hours, 360 EUR", "at 0.5 EUR an hour"]
+    (tree / MODEL / "resources.yaml").write_text("- {path: /spec/replicas, value: many}\n")
+    assert pods not in rows(write()[1])
 
 
 @pytest.mark.usefixtures("drawn")

@@ -30,14 +30,14 @@ Log = Callable[..., list[str]]
 def log(tmp_path: Path) -> Log:
     """Write predictions, three in a line, as a pod of `version` logs them; the ids."""
 
-    def write(version: str, values: list[Any], file: str = "pod/1200.jsonl.gz") -> list[str]:
+    def write(version: str, values: list[Any], file: str = "pod/1200.jsonl.gz", model: str = NAME) -> list[str]:
         ids = [f"{version}-{place}" for place in range(len(values))]
-        lines = []
+        known, lines = {"time": 0, "model": model, "version": version, "rows": []}, []
         for first in range(0, len(ids), 3):
             part = slice(first, first + 3)
-            line = {"time": 0, "version": version, "rows": [], "values": values[part], "prediction_ids": ids[part]}
+            line = known | {"values": values[part], "prediction_ids": ids[part]}
             lines.append(json.dumps(line) + "\n")
-        lines.append(json.dumps({"time": 0, "version": version, "rows": [], "values": [0.5]}) + "\n")  # without ids
+        lines.append(json.dumps(known | {"values": [0.5]}) + "\n")  # without ids
         (path := tmp_path / "log" / file).parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress("".join(lines).encode()))
         return ids
@@ -107,14 +107,20 @@ def test_probabilities_are_found_by_the_names_of_their_classes(tinies: Tiny, mon
 
 
 @pytest.mark.usefixtures("tree")
-@pytest.mark.parametrize(
-    ("outcome", "words"), [(2, "row 1 (from 0): '2' is no outcome"), ("yes", "row 1 (from 0): 'yes' is no outcome")]
-)
-def test_what_is_no_outcome_is_refused(log: Log, labels: Any, verb: Verb, outcome: Any, words: str) -> None:
+@pytest.mark.parametrize("outcome", ["2", "yes"])
+def test_what_is_no_outcome_is_refused(log: Log, labels: Any, verb: Verb, outcome: str) -> None:
     ids = log("0123456789ab", [0.1, 0.2])
-    refused(verb("review", NAME, *labels(ids, ["1", str(outcome)])), words)
+    refused(verb("review", NAME, *labels(ids, ["1", outcome])), f"row 1 (from 0) has no outcome of {NAME}; fix")
 
 
 @pytest.mark.usefixtures("tree")
 def test_a_folder_without_a_log_is_refused(labels: Any, verb: Verb) -> None:
     refused(verb("review", NAME, *labels(["a"], [1])), "holds no .gz file; give the folder of the request log")
+
+
+@pytest.mark.usefixtures("tree")
+def test_the_log_of_another_model_and_two_outcomes_of_one_id_are_refused(log: Log, labels: Any, verb: Verb) -> None:
+    ids = log("0123456789ab", [0.1, 0.2])
+    refused(verb("review", NAME, *labels([*ids, ids[0]], [1, 0, 0])), "row 2 (from 0): its id has another outcome")
+    log("0123456789ab", [0.1], "z.gz", "another")
+    refused(verb("review", NAME, *labels(ids, [1, 0])), "z.gz is the log of another, not of " + NAME)

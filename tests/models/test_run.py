@@ -42,10 +42,12 @@ def state(root: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_nothing_changed_runs_nothing(own: Path, verb: Verb) -> None:
+    trees.edit(own / BUILD / "passport.yaml", "owner: trip planning", "owner: ''")
     before = state(own)
     answer = verb("run", "specimen_delay")
     assert (answer.code, answer.error) == (0, "")
     assert "run specimen_delay: nothing changed.\n" in answer.out
+    assert f"production` refuses that: {MODEL}/model.yaml: owner." in answer.out
     assert "model.onnx has the committed bytes" in answer.out
     assert state(own) == before
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from repo import ci, plan
 from repo.lib import change
 from tests.support.process import Answer
-from tests.support.repository import ROOT
+from tests.support.repository import ROOT, commit, git
 from tests.support.specimens import MODEL
 
 Ask = Callable[..., Answer]
@@ -139,3 +141,28 @@ def test_make_ci_and_the_workflow_run_nothing_else() -> None:
     )
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     assert set(re.findall(r"python -m repo ci (\w+)", workflow)) == set(PLANNED)
+
+
+def test_a_token_turns_the_code_red_in_a_new_file_and_in_a_commit_that_a_later_one_took_back(tmp_path: Path) -> None:
+    """The scanner is somebody else's; this holds what it is asked, and that its log does not repeat what it found."""
+    (tree,) = re.findall(r"(?m)^\t(git grep .*kingfisher .*)$", (ROOT / "Makefile").read_text())
+    tree = tree.replace("$(BIN)", str(Path(sys.executable).parent))
+    (history,) = (line for line in ci.JOBS["code"] if line.startswith("kingfisher "))
+
+    def found(line: str) -> str:
+        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert bool(done.returncode) is bool(done.stdout), done.stderr
+        return done.stdout
+
+    git("init", "--quiet", root=tmp_path)
+    (tmp_path / ".gitignore").write_text("ignored\n")
+    (tmp_path / "ignored").write_text(token := f"token = 'ghp_{secrets.token_hex(18)}'\n")  # whose it is stays here
+    base = commit(tmp_path)
+    assert (found(tree), found(history.format(since=base))) == ("", "")
+    (tmp_path / "used.py").write_text(token)
+    assert "used.py" in found(tree)
+    commit(tmp_path)
+    (tmp_path / "used.py").unlink()
+    commit(tmp_path)
+    assert "used.py" in (printed := found(history.format(since=base)))
+    assert token[9:-2] not in printed

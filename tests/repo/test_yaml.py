@@ -8,7 +8,7 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
-from deploy.lib import release
+from deploy.lib.passport import parse_yaml
 from repo.lib.files import LOADER, dump_yaml, read_yaml
 from repo.lib.refusal import Refusal
 
@@ -31,7 +31,7 @@ def test_a_bomb_is_refused_at_once_wherever_it_is_read(tmp_path: Path, text: str
     with pytest.raises(Refusal, match=r"its aliases make .* values of it"):
         read_yaml(path, "restore it")
     with pytest.raises(yaml.YAMLError):
-        release.parse_yaml(text.encode())
+        parse_yaml(text.encode())
     with pytest.raises(yaml.YAMLError):
         list(yaml.load_all(f"b: 1\n---\n{text}", Loader=LOADER))
 

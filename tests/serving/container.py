@@ -111,8 +111,9 @@ def registry(folder: Path) -> Iterator[tuple[str, Path]]:
     port = serve.free_port()
     config, settings = folder / "registry.yml", folder / "registries.conf"
     config.write_text(REGISTRY.format(folder=folder / "images", port=port))
+    quiet = subprocess.DEVNULL
     settings.write_text(f'[[registry]]\nlocation = "127.0.0.1:{port}"\ninsecure = true\n')
-    with subprocess.Popen(["docker-registry", "serve", str(config)], stderr=subprocess.DEVNULL) as running:
+    with subprocess.Popen(["docker-registry", "serve", str(config)], stdout=quiet, stderr=quiet) as running:
         try:
             while not serve.answers("127.0.0.1", port, "/v2/"):
                 assert running.poll() is None, "the registry ended"

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from data_schemas.lib import datasets
-from models.lib import config
+from models.lib import config, settings
 from repo.lib.refusal import Refusal
 from serving.lib import derivation
 from serving.runtime import request
@@ -152,4 +152,4 @@ def test_the_contract_says_its_number_and_starts_at_1() -> None:
     assert (found["api"], found["onnx_sha256"]) == (7, None)  # without a file it compares two commits
     assert {found["profile"], found["answer"]["fine"], *(each["bins"] for each in found["features"])} == {None}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert config.Serving.model_fields["api"].default == 1
+    assert settings.Serving.model_fields["api"].default == 1

@@ -238,8 +238,13 @@ def test_without_a_key_it_is_off_and_the_service_answers(key: bytes | None, keys
 
 def test_the_service_gives_an_id_a_row_and_takes_outcomes(endpoint: Any) -> None:
     assert "prediction_ids" not in toy.answer(endpoint, toy.rows())[1]
-    assert "prediction_ids" not in toy.answer(endpoint, toy.rows(), "prediction_ids=false&x=1")[1]
-    assert toy.answer(endpoint, toy.rows(), "prediction_ids=1")[1]["error"]["field"] == "prediction_ids"
+    assert "prediction_ids" not in toy.answer(endpoint, toy.rows(), "prediction_ids=false")[1]
+    for query in ("prediction_ids=1", "prediction_id=true", "prediction_ids=true&x=1", "&".join(["x=1"] * 25)):
+        status, found = toy.answer(endpoint, toy.rows(), query)
+        assert (status, found["error"]) == (
+            400,
+            {"field": "query", "reason": "must be prediction_ids=true, or nothing"},
+        )
     status, found = toy.answer(endpoint, toy.rows({}, {}), "prediction_ids=true")
     assert (status, len(set(found["prediction_ids"]))) == (200, 2)
     items = [{"prediction_id": each, "outcome": 1} for each in found["prediction_ids"]]

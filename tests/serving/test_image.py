@@ -73,6 +73,7 @@ def test_what_it_copies_and_starts_is_in_a_built_bento(bento: Path) -> None:
     ]
     (command,) = all_of("CMD")
     assert command.startswith('["python", "-m", "bentoml", "serve", "/bento"')
+    assert command.endswith('"--timeout-keep-alive", "3700"]')  # longer than a proxy keeps idle connections
     assert not all_of("ENTRYPOINT")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from models import review
+from models.lib import logged
 from serving.runtime import log
 from tests.serving import toy
 from tests.serving.conftest import in_process
@@ -90,15 +90,20 @@ def test_it_holds_rows_and_values_as_sent_and_nothing_personal(served: Path, fol
     for line, sent, answer in zip(lines(folder), asked, got, strict=True):
         assert line.pop("time")[:2] == "20"
         rows = [{name: value for name, value in row.items() if name != "free"} for row in sent["rows"]]
-        wanted = {"version": contract["version"], "rows": rows, "values": answer[contract["answer"]["field"]]}
+        wanted = {
+            "model": contract["model"],
+            "version": contract["version"],
+            "rows": rows,
+            "values": answer[contract["answer"]["field"]],
+        }
         ids = {"prediction_ids": answer["prediction_ids"]} if "prediction_ids" in answer else {}
         assert line == wanted | ids
     for cut, many in ((0, 1), (8, 0)):  # the pod was killed now, or while it wrote the second line
         path.write_bytes(path.read_bytes()[: path.stat().st_size - cut])
-        assert len(list(review.logged(folder))) == many
-        assert len(lines(folder)) == 1 + many
+        found = list(logged.lines(folder, contract["model"]))
+        assert [len(found), sum("prediction_ids" in each for each in found)] == [1 + many, many]
     path.write_bytes(path.read_bytes()[:1])
-    assert list(review.logged(folder)) == []
+    assert list(logged.lines(folder, contract["model"])) == []
 
 
 def test_without_it_there_is_no_thread_and_no_series(bento: Path, contract: dict[str, Any], folder: Path) -> None:
@@ -186,6 +191,18 @@ def test_files_end_by_time(start: Start, folder: Path, monkeypatch: pytest.Monke
         assert settled(endpoint, many) == (many, 0)
     assert [gzip.decompress(path.read_bytes()).count(b"\n") for path in sorted(folder.iterdir())[:2]] == [1, 1]
     assert len(list(folder.iterdir())) == 3
+
+
+def test_a_server_that_stops_ends_its_file(start: Start, folder: Path) -> None:
+    endpoint = start()
+    send(endpoint, *[toy.rows()] * 20)
+
+    async def nothing() -> None:
+        return
+
+    asyncio.run(endpoint({"type": "lifespan"}, nothing, lambda _: nothing()))
+    (path,) = folder.iterdir()
+    assert gzip.decompress(path.read_bytes()).count(b"\n") == 20
 
 
 def test_a_line_beyond_a_file_is_dropped(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,7 @@ async def ask(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    method = "POST" if path in ("/predict", "/feedback") else "GET"
+    method = "POST" if path.endswith(("/predict", "/feedback", "/infer")) else "GET"
     scope = {"type": "http", "path": path, "method": method, "query_string": query.encode()}
     scope["headers"] = [(b"host", b"here")]
     await endpoint(scope, receive or whole, send)

@@ -23,6 +23,7 @@ TEMPLATES = ROOT / "models/lib/templates"
 NAME, DATASET_NAME = "specimen_delay", "specimen_trips"
 MODEL, DATASET = Path("models", NAME), Path("data_schemas", DATASET_NAME)  # in every tree
 KUBERNETES_NAME = NAME.replace("_", "-")
+STORE = "s3://specimens/models"
 REGISTRY = "registry.example.org/specimens"
 REPOSITORY = "https://github.com/specimens/fork"
 TEAM = "@specimens/platform"
@@ -68,7 +69,7 @@ def address(root: Path, fork: str) -> None:
     content = yaml.safe_load(fork)
     repository = content["data"]["repository"]
     owner_and_name = repository.removeprefix("https://github.com/")
-    content["data"] |= {"repository": REPOSITORY, "registry": REGISTRY, **PROMETHEUS}
+    content["data"] |= {"repository": REPOSITORY, "registry": REGISTRY, "models-store": STORE, **PROMETHEUS}
     content["data"]["dispatch"] = content["data"]["dispatch"].replace(owner_and_name, "specimens/fork")
     (root / "deploy/argocd/fork.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 

@@ -81,7 +81,7 @@ def _of_text(file: str, present: pl.Series, declared: bool) -> pl.DataType:
                 return kind
         if present.str.contains(COMMA).all():
             raise Refusal(
-                f"{file}: {present.name}: {present[0]!r} has a decimal comma; write numbers with a decimal point and "
+                f"{file}: {present.name}: its numbers have a decimal comma; write numbers with a decimal point and "
                 "nothing between thousands, and run again."
             )
         kinds = [pl.Boolean(), *kinds, pl.Time()]

@@ -23,11 +23,11 @@ ANNOTATIONS = {pl.String: "str", pl.Int64: "int", pl.Float64: "float", pl.Boolea
 UNUSUAL = re.compile(r"[^ -~\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff\u3040-\u30ff\u4e00-\u9fff]")
 
 
-def schema(name: str, table: pl.DataFrame) -> str:
-    """The contract of a table whose columns have their types."""
+def schema(name: str, table: pl.DataFrame, hidden: set[str]) -> str:
+    """The contract of a table whose columns have their types; of the `hidden` ones, which are personal, no value."""
     names, key = guess.attributes(table.columns), guess.key(table)
     model = "".join(part.capitalize() for part in name.split("_"))
-    fields = [_field(column, names[column.name], key) for column in table]
+    fields = [_field(column, names[column.name], key, column.name in hidden) for column in table]
     return _rendered("schema.py.jinja", model=model, fields=fields, key=key)
 
 
@@ -56,24 +56,24 @@ def _rendered(name: str, /, **values: Any) -> str:
     return re.sub(rf"(?m)^.{{{WIDTH + 1},}}$", r"\g<0>  # noqa: E501", text)
 
 
-def _field(column: pl.Series, attribute: str, key: list[str]) -> dict[str, Any]:
+def _field(column: pl.Series, attribute: str, key: list[str], hidden: bool) -> dict[str, Any]:
     """What the template says of a column; each argument with what is guessed in it."""
     present, dtype, names_row = column.drop_nulls(), column.dtype, key == [column.name]
-    allowed = _categories(present, len(column))
-    facts: dict[str, Any] = {"unit": datasets.UNKNOWN}
+    allowed = [] if hidden else _categories(present, len(column))
+    facts: dict[str, Any] = {"unit": datasets.UNKNOWN} | ({"personal": True} if hidden else {})
     arguments = [(f"alias={_literal(column.name)}", "")] if attribute != column.name else []
     if dtype.is_numeric():
         low, high = _limits(present)
         high = 1000 * max(high, 1) if names_row and high < 2**53 else high  # names go on
         if set(present.unique()) == {0, 1}:
             low, high = 0, 1
-        found = f"{present.min()!r} to {present.max()!r}" if len(present) else "no value"
-        arguments.append((f"in_range=({_literal(low)}, {_literal(high)})", f"the file holds {found}"))
+        found = f"the file holds {present.min()!r} to {present.max()!r}" if len(present) else "the file holds no value"
+        arguments.append((f"in_range=({_literal(low)}, {_literal(high)})", "a rounded range" if hidden else found))
     if allowed:
         arguments.append((f"isin={attribute.upper()}_VALUES", "no other will come"))
     if column.null_count():
         arguments.append(("nullable=True", f"{column.null_count():,} of {len(column):,} are missing"))
-    if not allowed and dtype in (pl.String, pl.Int64, pl.Float64):
+    if not allowed and not hidden and dtype in (pl.String, pl.Int64, pl.Float64):
         short = [value for value in present.head(1000) if len(_literal(value)) <= EXAMPLE]
         facts |= {"example": short[0]} if short else {}
     facts |= {"key": True} if names_row else {}

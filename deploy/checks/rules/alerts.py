@@ -8,7 +8,8 @@ from deploy.checks import promql
 from deploy.checks.rendering import Object, Rendering, specimens
 from deploy.checks.rules.evidence import ADDED, exported
 from deploy.checks.rules.runs import refused
-from deploy.lib.release import MONITORING, parse_yaml
+from deploy.lib.passport import parse_yaml
+from deploy.lib.release import MONITORING
 from deploy.lib.rules import Finding
 from repo.lib.refusal import Refusal
 

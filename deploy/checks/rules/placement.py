@@ -1,6 +1,7 @@
 """Where objects go, in which order, and how many pods there are at least and at most."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ from deploy.checks import fence
 from deploy.checks.rendering import Object, Rendering
 from deploy.lib.rules import Finding
 
-WAVE = "argocd.argoproj.io/sync-wave"
+HOOK, WAVE = "argocd.argoproj.io/hook", "argocd.argoproj.io/sync-wave"
 
 
 def everything_is_in_its_namespace(rendering: Rendering) -> Iterator[Finding]:
@@ -21,6 +22,17 @@ def everything_is_in_its_namespace(rendering: Rendering) -> Iterator[Finding]:
 
 def argo_cd_may_apply_it(rendering: Rendering) -> Iterator[Finding]:
     yield from fence.outside(rendering.objects, "models")
+
+
+def routes_have_a_listener_each(rendering: Rendering) -> Iterator[Finding]:
+    """Of two routes with the same path on one listener the older gets every request: staging's."""
+    for route in rendering.of("HTTPRoute"):
+        for number, parent in enumerate(route.spec.get("parentRefs") or []):
+            if (found := parent.get("sectionName")) != rendering.environment:
+                wrong = f"is {found or 'missing'}: both environments' routes would claim the same requests"
+                yield route.finding(
+                    f"spec.parentRefs[{number}].sectionName", wrong, f"set it to {rendering.environment}"
+                )
 
 
 def names_are_one_models(rendering: Rendering) -> Iterator[Finding]:
@@ -39,6 +51,29 @@ def templates_come_first(rendering: Rendering) -> Iterator[Finding]:
         if rollouts and _wave(each) >= min(rollouts):
             wrong = f"is {_wave(each)}, no earlier than the Rollout's {min(rollouts)}"
             yield each.finding(f"metadata.annotations.{WAVE}", wrong, 'set it to "-1"')
+
+
+def stored_models_are_held_to_their_passport(rendering: Rendering) -> Iterator[Finding]:
+    """Seldon serves whatever lies in a folder: its name is the SHA-256 of the model, which a Job of the sync proves."""
+    for model in rendering.of("Model", "mlops.seldon.io"):
+        uri, digest = str(model.spec.get("storageUri")), (model.metadata.get("annotations") or {}).get("release/onnx")
+        if not re.fullmatch(rf"\w+://[^/]+(/[^/]+)+/{digest}", uri) or len(str(digest)) != 64:
+            wrong = f"is {uri}, not a folder named by the SHA-256 of the model's file"
+            yield model.finding("spec.storageUri", wrong, "let deploy/strategies/seldon/names write it")
+        if model.spec.get("artifactVersion") != 1:
+            wrong = "is not 1: the highest number would be served, whoever put it there"
+            yield model.finding("spec.artifactVersion", wrong, "set it to 1")
+        if not any(_holds(job, uri, model) for job in rendering.of("Job", "batch")):
+            wrong = "is read by no Job of the sync, with the Secret of the Model, before the Model is applied"
+            yield model.finding("spec.storageUri", wrong, "restore deploy/strategies/seldon/stored.yaml")
+
+
+def _holds(job: Object, uri: str, model: Object) -> bool:
+    """Whether a sync fails before the Model unless this Job succeeds with its folder."""
+    hook, pod = (job.metadata.get("annotations") or {}).get(HOOK), job.spec["template"]["spec"]
+    secrets = [(each.get("secret") or {}).get("secretName") for each in pod.get("volumes") or []]
+    reads = uri in pod["containers"][0].get("args", []) and model.spec.get("secretName") in secrets
+    return reads and hook == "Sync" and _wave(job) < _wave(model)
 
 
 def _wave(each: Object) -> int:

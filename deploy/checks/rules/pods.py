@@ -12,6 +12,7 @@ from deploy.lib.rules import Finding
 
 DIGEST = re.compile(r"[^@]+@sha256:[0-9a-f]{64}")
 KNATIVE = "serving.knative.dev"
+KSERVE = "serving.kserve.io"
 BINDING = "NET_BIND_SERVICE"  # the one right that a restricted pod may add
 GRACE = 30  # seconds, unless a pod says
 HOST = ("hostNetwork", "hostPID", "hostIPC")
@@ -42,16 +43,35 @@ class Workload:
 
 
 def workloads(rendering: Rendering) -> list[Workload]:
-    """Pods of Rollouts, Deployments, Knative Services and jobs, those of analysis included."""
+    """Pods of Rollouts, Deployments, Knative and KServe's services and jobs, those of analysis included."""
     kinds = (("Rollout", None), ("Deployment", "apps"), ("Job", "batch"), ("Service", KNATIVE))
     owners = [each for kind, group in kinds for each in rendering.of(kind, group)]
     found = [Workload(each, "spec.template", each.spec.get("template") or {}) for each in owners]
+    for each in rendering.of("InferenceService", KSERVE):
+        found += [Workload(each, field, _of_arm(arm)) for field, arm in arms(each)]
     for each in rendering.of("AnalysisTemplate"):
         for number, metric in enumerate(metrics_of(each)):
             if job := (metric.get("provider") or {}).get("job"):
                 at = f"spec.metrics[{number}].provider.job.spec.template"
                 found.append(Workload(each, at, (job.get("spec") or {}).get("template") or {}))
     return found
+
+
+def arms(service: Object) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Field and content of an InferenceService's predictor and of its canaries, which change what that says."""
+    stable = dict(service.spec.get("predictor") or {})
+    yield "spec.predictor", stable
+    for number, canary in enumerate(service.spec.get("canary") or []):
+        own = canary.get("predictor") or {}
+        model = {**(stable.get("model") or {}), **(own.get("model") or {})}
+        yield f"spec.canary[{number}].predictor", {**stable, **own, "model": model}
+
+
+def _of_arm(arm: dict[str, Any]) -> dict[str, Any]:
+    """The pod template that KServe makes of it."""
+    own = [{"name": "model", **arm["model"]}] if arm.get("model") else []
+    spec = {**arm, "containers": [*own, *(arm.get("containers") or [])]}
+    return {"metadata": {"labels": arm.get("labels")}, "spec": spec}
 
 
 def contained(rendering: Rendering) -> Iterator[tuple[Workload, dict[str, Any]]]:
@@ -75,12 +95,15 @@ def images_are_digests(rendering: Rendering) -> Iterator[Finding]:
 
 
 def pods_are_restricted(rendering: Rendering) -> Iterator[Finding]:
-    """What the namespaces enforce (Pod Security `restricted`), and no token and a read-only root besides."""
+    """What the namespaces enforce (Pod Security `restricted`), an account of its own, no token, a read-only root."""
     for workload in workloads(rendering):
         pod, at = workload.spec, f"{workload.field}.spec"
         if pod.get("automountServiceAccountToken") is not False:
             wrong = "is not false: the pod would hold a token of the cluster"
             yield workload.owner.finding(f"{at}.automountServiceAccountToken", wrong, "set it to false")
+        if pod.get("serviceAccountName") in (None, "default"):
+            wrong = "is that of every pod of the namespace, and no pull secret of the model's is named there"
+            yield workload.owner.finding(f"{at}.serviceAccountName", wrong, "name the model's own")
         opened = [name for name in HOST if pod.get(name)]
         opened += [f"volumes ({each.get('name')})" for each in pod.get("volumes") or [] if "hostPath" in each]
         for name in opened:

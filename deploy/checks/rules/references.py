@@ -14,6 +14,7 @@ SERVICES = {"canary": ("stableService", "canaryService"), "blueGreen": ("activeS
 ROUTED = f"{CANARY}.trafficRouting.plugins.{PLUGIN}"
 FIX = "name an object of the release (base/names writes the model's name into it)"
 URL = re.compile(r"https?://([a-z0-9-]+)(?::\d+)?(?:/|$)")  # without a dot: a Service of the same namespace
+PROBES = ("readinessProbe", "livenessProbe")
 NAMED = ("AnalysisTemplate", "Service", "ServiceAccount")  # kinds that do nothing unless something names them
 
 
@@ -42,9 +43,12 @@ def references(rendering: Rendering) -> Iterator[Reference]:
         field = f"{workload.field}.spec.serviceAccountName"
         yield Reference(workload.owner, field, "ServiceAccount", workload.spec.get("serviceAccountName"))
     for workload, container in contained(rendering):
-        field = f"{workload.field}, container {container.get('name')}, args"
-        for host in filter(None, map(URL.match, map(str, container.get("args") or []))):
-            yield Reference(workload.owner, field, "Service", host[1], "v1")
+        called = {"args": container.get("args")}
+        called |= {each: ((container.get(each) or {}).get("exec") or {}).get("command") for each in PROBES}
+        for key, words in called.items():
+            field = f"{workload.field}, container {container.get('name')}, {key}"
+            for host in filter(None, map(URL.match, map(str, words or []))):
+                yield Reference(workload.owner, field, "Service", host[1], "v1")
     for route, field, backend in backends(rendering):
         yield Reference(route, field, "Service", backend.get("name"), "v1")
     for scaler in rendering.of("HorizontalPodAutoscaler"):

@@ -32,7 +32,7 @@ def selections(rendering: Rendering) -> Iterator[tuple[Object, str, dict[str, st
 
 def selectors_meet_one_workload(rendering: Rendering) -> Iterator[Finding]:
     for each, field, wanted, met in selections(rendering):
-        if len(met) != 1 or not wanted:
+        if len({pod.owner.name for pod in met}) != 1 or not wanted:
             labels = ", ".join(f"{name}={value}" for name, value in sorted(wanted.items())) or "everything"
             names = ", ".join(f"{pod.owner.kind} {pod.owner.name}" for pod in met)
             wrong = f"({labels}) meets the pods of {names}" if met else f"({labels}) meets no pod"

@@ -15,7 +15,7 @@ from models.lib import config, engine, packages, worktree
 from repo.lib import process
 from repo.lib.files import write
 from repo.lib.git import git
-from repo.lib.refusal import Refusal, described
+from repo.lib.refusal import Refusal, described, without_password
 
 ENDPOINT, IMAGE = "KF_PIPELINES_ENDPOINT", "KUBEFLOW_IMAGE"  # the first is kfp's own
 # In a fresh container: repository, commit, what is not committed, model, stage.
@@ -59,7 +59,8 @@ def run(name: str) -> None:
 
 
 def _source() -> list[str]:
-    return [git(*words).decode().strip() for words in (("remote", "get-url", "origin"), ("rev-parse", "HEAD"))]
+    words = ("remote", "get-url", "origin"), ("rev-parse", "HEAD")
+    return [without_password(git(*each).decode().strip()) for each in words]  # what is compiled is read by many
 
 
 def _ask(verb: str, plan: dict[str, Any], target: Path) -> None:

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import math
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -24,12 +23,11 @@ from repo.lib import process
 from repo.lib.change import leaves
 from repo.lib.files import read_yaml
 from repo.lib.git import git
-from repo.lib.refusal import described
+from repo.lib.refusal import described, without_password
 
 URI = "MLFLOW_TRACKING_URI"
 ALIASES = {"staging": "candidate", "production": "champion"}
 ANSWER, WORK = 5, 60  # seconds: until a server answers; for each model, or for SQLite to make its tables
-PASSWORD = re.compile(r"//[^/\s]*@")  # and name, in an address
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default a refused port costs four minutes
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -69,14 +67,14 @@ def _told(of: str = "") -> Iterator[None]:
         yield
     except Exception as error:
         fix = "; `make mlflow` installs the client" if isinstance(error, ModuleNotFoundError) else ""
-        print(f"not logged to MLflow{of}: {PASSWORD.sub('//', described(error))[:200].rstrip('.')}{fix}.")
+        print(f"not logged to MLflow{of}: {described(error)[:200].rstrip('.')}{fix}.")
 
 
 def _reach(uri: str) -> None:
     """Ask a server for any answer, without the client, whose import alone takes seconds."""
     if uri.startswith("http"):
         with contextlib.suppress(HTTPError):
-            urlopen(f"{PASSWORD.sub('//', uri)}/health", timeout=ANSWER).close()  # noqa: S310 - http or https
+            urlopen(f"{without_password(uri)}/health", timeout=ANSWER).close()  # noqa: S310 - http or https
 
 
 def _log_verdict(client: Any, name: str) -> None:

@@ -5,15 +5,20 @@ Where there is no champion to compare with, its columns are not there.
 
 import math
 import re
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 from models.lib import config, importance
 from models.lib.tasks.task import BINS, Task
+from repo.lib.files import read_yaml
+from repo.lib.refusal import Refusal
 
+BATCHES = {"one_row": 1, "hundred_rows": 100}  # of what is measured
 SHOWN = 4  # digits of a difference
 LEAST, LEAST_MS = 0.000001, 0.01  # below them the digits of a figure say nothing
 SMALL = 0.001  # of a metric: below it, it has more decimals
+REPLICAS, RESOURCES = "/spec/replicas", "/spec/template/spec/containers/0/resources"  # of resources.yaml
 NOTE = (
     "Difference: candidate minus champion on the same rows, with the 95 % interval of a paired bootstrap; where it "
     "contains 0 there is no evidence of a difference. "
@@ -114,17 +119,36 @@ def bins(task: Task, comparison: dict[str, Any]) -> Table:
 
 
 def costs(model: config.Model, measured: dict[str, Any], comparison: dict[str, Any]) -> Table:
-    """Size and latency, each beside its limit."""
+    """Size and latency, each beside its limit, and what the CPU costs."""
     size, latency = model.gates.size_mb, model.gates.latency
     champion = f" (champion {comparison['size_mb']:g} MB)" if "size_mb" in comparison else ""
     file = f"{measured['size_mb']:g} MB{champion}"
     rows = [["ONNX file", file, "gate is off" if size.at_most is None else f"at most {size.at_most:g} MB"]]
-    for name, batch in (("one_row", "1 row"), ("hundred_rows", "100 rows")):
+    for name, batch in BATCHES.items():
         found, most = measured["latency"][name], getattr(latency, f"{name}_ms")
         limit = "gate is off" if most is None else f"p99 at most {most:g} ms"
         times = f"p50 {milliseconds(found['p50_ms'])}, p99 {milliseconds(found['p99_ms'])}"
-        rows.append([f"processor time of a call, {batch}", times, limit])
-    return ["", "measured", "limit"], rows
+        rows.append([f"processor time of a call, {batch} row{'s' if batch > 1 else ''}", times, limit])
+    return ["", "measured", "limit"], rows + _money(model, measured)
+
+
+def _money(model: config.Model, measured: dict[str, Any]) -> list[list[str]]:
+    """What the median call of the model needs, without the service around it, and what its pods hold, used or not."""
+    price, alone = model.price, "the model's CPU alone, without the service's"
+
+    def told(what: str, hours: float, remark: str) -> list[str]:
+        cost = f", {hours * price.cpu_hour:.3g} {price.currency}" if price else ""
+        return [what, readable(f"{hours:.3g} CPU hours{cost}", exact=True), remark]
+
+    calls = {rows: measured["latency"][name]["p50_ms"] / 3600 / rows for name, rows in BATCHES.items()}
+    found = [told(f"1,000 rows, {rows} in a call", hours, alone) for rows, hours in calls.items()]
+    with suppress(Refusal, KeyError, TypeError, ValueError):  # of a file that `deploy verify` refuses
+        patch = {each["path"]: each["value"] for each in read_yaml(model.folder / "resources.yaml", "fix it")}
+        pods, cpu = patch[REPLICAS], str(patch[RESOURCES]["requests"]["cpu"])
+        hours = 24 * 30 * pods * float(cpu.removesuffix("m")) / (1000 if cpu.endswith("m") else 1)
+        at = f"at {price.cpu_hour:g} {price.currency} an hour" if price else "no `price` in model.yaml"
+        found.append(told(f"{pods} replicas that hold {cpu} CPU each, 30 days", hours, at))
+    return found
 
 
 def readable(text: str, exact: bool = False) -> str:

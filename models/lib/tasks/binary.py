@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from models.lib import config, limits, metrics
+from models.lib import config, limits, metrics, settings
 from models.lib.limits import AtLeast, AtMost, Gate, LargeAtLeast, Share
 from models.lib.tasks import task
 from models.lib.tasks.task import BINS, Counts, Floats, Metric
@@ -53,7 +53,7 @@ class Gates(limits.Gates):
     shift: Shift = Shift()
 
 
-class Serving(config.Serving):
+class Serving(settings.Serving):
     threshold: Share  # scores at or above it are labelled positive
 
 

@@ -46,6 +46,13 @@ class Trips(pa.DataFrameModel):
         strict = True
         ordered = True
         coerce = False
+        metadata = {
+            "owner": "trip data",
+            "source": "made up by source.py",
+            "licence": "CC0-1.0",
+            "purpose": "tests",
+            "retention": "no limit: nobody's trips",
+        }
 
     @pa.dataframe_check(title="origin, dest", description="origin differs from dest")
     @classmethod

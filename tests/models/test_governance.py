@@ -1,0 +1,54 @@
+"""Owners, rules for data, and what people wrote: what is empty has a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.lib import config, governance, passport
+from models.new import TEMPLATES
+from tests.support import trees
+from tests.support.specimens import DATASET, MODEL
+
+EVERY = list(governance.SECTIONS)
+
+
+def gaps(model: config.Model) -> list[str]:
+    return governance.gaps(model.name, model.dataset, governance.record(model))
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("## Use\n\na\n\n## Limits\nb\n##  Ethics \nc\n\n## contact\nd", EVERY),
+        ("## Use\n<!-- write\nhere -->\n\n## Limits\nb <!-- c -->\n", ["limits"]),
+        ("## Use\na\n<!-- never closed\n## Limits\nb\n## Ethics\nc", ["use"]),
+        ("Use: a\n### Limits\nb\n", []),
+        ((TEMPLATES / "card.md").read_text(), []),
+        (None, []),
+    ],
+)
+def test_a_section_says_something_by_more_than_comments(
+    tree: Path, model: config.Model, text: str | None, filled: list[str]
+) -> None:
+    path = tree / MODEL / "card.md"
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+    assert governance.record(model)["card"] == filled
+    assert gaps(model) == [f"{MODEL}/card.md: {name}" for name in EVERY if name not in filled]
+
+
+def test_what_is_empty_is_named_by_file_and_field_and_what_is_filled_makes_another_version(
+    tree: Path, model: config.Model
+) -> None:
+    assert gaps(model) == []
+    before = passport.version(passport.content(model))
+    trees.edit(tree / MODEL / "card.md", "Trip planning.", "Somebody else.")
+    assert passport.version(passport.content(model)) != before, "a card that is filled in later is released"
+    none = governance.gaps(model.name, model.dataset, {})  # of an earlier version
+    assert none[:2] == [f"{MODEL}/model.yaml: owner", f"{DATASET}/schema.py: Config.metadata.owner"]
+    assert len(none) == 10
+    unowned = model.model_copy(update={"owner": "  "})
+    assert gaps(unowned) == [f"{MODEL}/model.yaml: owner"]
