@@ -142,14 +142,14 @@ class Inference:
         return columns | dict.fromkeys(dropped, [None] * rows)
 
     def _selected(self, request: Request) -> dict[str, bool]:
-        every, found = request.parameters or NONE, {}
+        every, found = request.parameters or NONE, dict[str, bool]()
         ids = [Tensor("prediction_ids")] if every.prediction_ids else []
-        for each in (*ids, *(request.outputs or self._defaults)):
+        for each in (*(request.outputs or self._defaults), *ids):
             if each.name not in self._outputs:
                 broken = "", "unknown"
                 raise _wrong(f"outputs[{each.name[:SHOWN]}]", f"must be one of {', '.join(self._outputs)}", broken)
             binary = (each.parameters or NONE).binary_data
-            found[each.name] = every.binary_data_output if binary is None else binary
+            found.setdefault(each.name, every.binary_data_output if binary is None else binary)
         return found
 
     def answer(self, asked: Asked, fields: Mapping[str, Any]) -> tuple[bytes, Headers]:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.checks import kustomize
 from serving import serve
 from tests.cluster.conftest import PROGRAMS, REASONS, Place, needs
 from tests.cluster.test_policies import kind_of
@@ -120,7 +121,7 @@ def _module(name: str) -> Path:
     return Path(json.loads(done.stdout)["Dir"])
 
 
-def _until(done: Callable[[], bool], seconds: float = 90) -> None:
+def _until(done: Callable[[], bool], seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "the cluster does not get ready"
@@ -138,6 +139,18 @@ def test_the_apply_of_a_release_is_admitted_and_of_all_else_refused_with_the_rea
     }
     assert {case for case, done in said.items() if done.returncode} == REASONS.keys()
     assert [case for case, reason in REASONS.items() if reason not in said[case].stderr] == []
+
+
+@pytest.mark.slow
+@on_a_cluster
+def test_the_policies_of_a_fork_that_signs_on_github_are_what_kyverno_takes(kubectl: Kubectl) -> None:
+    policies = kustomize.parse(kustomize.text(ROOT / "deploy/argocd/policies"))
+    kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", given=policies)
+    policies[0]["spec"]["validations"][0]["expression"] = "images.model.all(image, verified(image))"
+    refused = kubectl(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", given=policies, wrong=True
+    )
+    assert "undeclared reference to 'verified'" in refused.stderr
 
 
 @pytest.mark.slow

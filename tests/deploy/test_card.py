@@ -11,7 +11,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from deploy.lib import card
+from deploy.lib import card, promotion, release
 from models.lib import config
 from tests.deploy.tree import MODEL, Tree, content, digest, folder, image, passed, refused
 from tests.support.passports import GOVERNANCE
@@ -174,3 +174,19 @@ def test_what_is_signed_is_what_is_released(tree: Tree, tmp_path: Path) -> None:
     ]
     assert released["passport.yaml"].startswith(signed["passport.yaml"])
     assert json.loads(signed["passport.json"])["verdict"] == "pass"
+
+
+def test_a_rollback_to_a_release_of_before_is_never_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "lacking", lambda _: [])
+        patch.setattr(promotion, "documents", lambda *_: {})
+        tree.build("a", governance={})
+        for environment in ("staging", "production"):
+            passed(tree.promote(environment))
+            tree.commit()
+    tree.release("b", "staging", "production")
+    assert "MODEL_CARD.md" in content(folder("production"))
+    passed(tree.deploy("rollback", NAME, "--environment", "production"))
+    tree.commit()
+    assert set(content(folder("production"))) == set(release.FILES)
+    assert passed(tree.deploy("verify"))

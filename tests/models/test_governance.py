@@ -52,3 +52,13 @@ def test_what_is_empty_is_named_by_file_and_field_and_what_is_filled_makes_anoth
     assert len(none) == 10
     unowned = model.model_copy(update={"owner": "  "})
     assert gaps(unowned) == [f"{MODEL}/model.yaml: owner"]
+
+
+def test_a_warning_is_one_line_which_github_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    governance.warn("run m", [])
+    governance.warn("run m", ["models/m/model.yaml: owner", "models/m/card.md: use"])
+    told = "models/m/model.yaml: owner; models/m/card.md: use."
+    assert capsys.readouterr().out == f"::warning::run m: empty, and `promote --to production` refuses that: {told}\n"

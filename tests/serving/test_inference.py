@@ -291,7 +291,7 @@ BINARY: dict[str, tuple[bytes, Any, str]] = {
     "no number": (BODY, "+9", "Inference-Header-Content-Length: must be the length of the JSON, at most the"),
     "negative": (BODY, -1, "Inference-Header-Content-Length: must be "),
     "beyond the end": (BODY, len(BODY) + 1, "Inference-Header-Content-Length: must be "),
-    "of 99 digits": (BODY, "9" * 99, "Inference-Header-Content-Length: must be "),
+    "of 5000 digits": (BODY, "9" * 5000, "Inference-Header-Content-Length: must be "),
     "too short": (BODY, SIZE - 1, "body: must be JSON, "),
     "nothing": (BODY, 0, "body: must be JSON, "),
     "cut": (BODY[:-1], SIZE, "inputs[free].parameters.binary_data_size: must be in the body, "),
