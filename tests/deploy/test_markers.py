@@ -86,7 +86,6 @@ def everything(found: Found, monkeypatch: pytest.MonkeyPatch, marked: str = "per
     broken(ready, 3).write_parquet(AT / "rows.parquet")
     data_verb("ingest", DATASET)
     data_verb("validate", DATASET)
-    data_verb("describe", DATASET)
     handed = broken(ready.head(20), 3).with_columns(born=pl.lit(BROKEN["born"]), account=pl.lit(BROKEN["person"]))
     handed.write_csv("rows.csv")
     broken(ready.head(20), 3).write_csv("headless.csv", include_header=False)

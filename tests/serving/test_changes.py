@@ -393,11 +393,11 @@ def test_a_new_model_is_called_by_nobody(base: Path) -> None:
     assert "\n\nNew: nobody calls it yet.\n" in REPORT.read_text()
 
 
-@pytest.mark.parametrize("fault", ["import nothing_there\n", "import sys; sys.exit(0)\n"])
-def test_a_base_whose_schema_is_broken_is_one_sentence(base: Path, fault: str) -> None:
+def test_a_base_whose_schema_is_broken_is_one_sentence(base: Path) -> None:
+    """Also where its process ends with 0."""
     sound = toy.SCHEMA.read_text()
     git("checkout", "--quiet", "main")
-    toy.SCHEMA.write_text(fault)
+    toy.SCHEMA.write_text("import sys; sys.exit(0)\n")
     commit()
     git("checkout", "--quiet", "-B", "change")
     toy.SCHEMA.write_text(sound)
