@@ -375,7 +375,7 @@ def test_the_base_is_derived_by_its_own_code(base: Path) -> None:
     """There `max_rows` has another name, which the present code does not know."""
     present = SETTINGS.read_bytes()
     git("checkout", "--quiet", "main")
-    trees.edit(Path("models/lib/config.py"), "    max_rows: Annotated", "    most_rows: Annotated")
+    trees.edit(Path("models/lib/settings.py"), "    max_rows: Annotated", "    most_rows: Annotated")
     trees.edit(Path("serving/lib/derivation.py"), "model.serving.max_rows", "model.serving.most_rows")
     trees.edit(SETTINGS, "max_rows: 5", "most_rows: 6")
     commit()
