@@ -165,8 +165,9 @@ def refuse_uncommitted(model: config.Model) -> None:
         raise Refusal(f"{changed[0]}{more}: not committed, and a release records only what Git holds; commit first.")
     held = [model.folder / name for name in ("model.yaml", "resources.yaml", "dvc.lock")]
     held += [model.weights, *artifacts.files(model)] if model.storage == "git" else []
+    listed = [Path(name) for name in git("ls-files", "-z", "--", *map(str, held)).decode().split("\0") if name]
     for path in held:
-        if not git("ls-files", "--", str(path)):
+        if not any(each.is_relative_to(path) for each in listed):
             raise Refusal(f"{path} is not in Git, so nobody reviewed it; `git add --force {path}` and commit.")
 
 
