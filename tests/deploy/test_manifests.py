@@ -92,7 +92,7 @@ def workload(objects: Objects) -> dict[str, Any]:
     """What runs the model's pods: the Rollout, the Knative Service, or what KServe makes of the newest arm."""
     if service := objects.get(("InferenceService", "specimen")):
         *_, (_, arm) = arms(Object(service, Path()))
-        template = {"metadata": {"labels": arm["labels"]}, "spec": {**arm, "containers": [arm["model"]]}}
+        template = {"metadata": {"labels": arm["labels"]}, "spec": arm}
         return {"metadata": service["metadata"], "spec": {"template": template}}
     return objects.get(("Rollout", "specimen")) or objects["Service", "specimen"]
 

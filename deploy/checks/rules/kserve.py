@@ -20,7 +20,7 @@ def weights_are_not_ignored(rendering: Rendering) -> Iterator[Finding]:
             wrong = "is ignored silently in Standard mode, so all traffic would go to the new version"
             fix = "let `promote --weight` write spec.canary"
             yield service.finding("spec.predictor.canaryTrafficPercent", wrong, fix)
-        if stable.get("containers"):
+        if "containers" in service.spec["predictor"]:
             wrong = "is a custom predictor, beside which KServe refuses a canary"
             yield service.finding("spec.predictor.containers", wrong, "use model and a runtime (argocd/kserve.yaml)")
         for field, arm in canaries:

@@ -48,7 +48,7 @@ def workloads(rendering: Rendering) -> list[Workload]:
     owners = [each for kind, group in kinds for each in rendering.of(kind, group)]
     found = [Workload(each, "spec.template", each.spec.get("template") or {}) for each in owners]
     for each in rendering.of("InferenceService", KSERVE):
-        found += [Workload(each, field, _of_arm(arm)) for field, arm in arms(each)]
+        found += [Workload(each, at, {"metadata": pod, "spec": pod}) for at, pod in arms(each)]
     for each in rendering.of("AnalysisTemplate"):
         for number, metric in enumerate(metrics_of(each)):
             if job := (metric.get("provider") or {}).get("job"):
@@ -58,20 +58,12 @@ def workloads(rendering: Rendering) -> list[Workload]:
 
 
 def arms(service: Object) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Field and content of an InferenceService's predictor and of its canaries, which change what that says."""
-    stable = dict(service.spec.get("predictor") or {})
-    yield "spec.predictor", stable
-    for number, canary in enumerate(service.spec.get("canary") or []):
-        own = canary.get("predictor") or {}
-        model = {**(stable.get("model") or {}), **(own.get("model") or {})}
-        yield f"spec.canary[{number}].predictor", {**stable, **own, "model": model}
-
-
-def _of_arm(arm: dict[str, Any]) -> dict[str, Any]:
-    """The pod template that KServe makes of it."""
-    own = [{"name": "model", **arm["model"]}] if arm.get("model") else []
-    spec = {**arm, "containers": [*own, *(arm.get("containers") or [])]}
-    return {"metadata": {"labels": arm.get("labels")}, "spec": spec}
+    """Field and pod of an InferenceService's predictor, and of its canaries, which KServe lays over that."""
+    stable = service.spec.get("predictor") or {}
+    owns = [(f"canary[{number}].", each["predictor"]) for number, each in enumerate(service.spec.get("canary") or [])]
+    for place, own in [("", dict[str, Any]()), *owns]:
+        model = {"name": "model"} | (stable.get("model") or {}) | (own.get("model") or {})
+        yield f"spec.{place}predictor", {**stable, **own, "containers": [model, *(stable.get("containers") or [])]}
 
 
 def contained(rendering: Rendering) -> Iterator[tuple[Workload, dict[str, Any]]]:
