@@ -21,12 +21,6 @@ VERBS = [
         ("--table", {"metavar": "FILE", "help": "a CSV or Parquet file instead of the dataset's own data"}),
         ("--report", {"metavar": "FILE", "help": "where the JSON goes (default: the dataset's build folder)"}),
     ]),
-    Verb("describe", "show what each column holds, and write it as counts by bin", [
-        DATASET,
-        ("--first", {"metavar": "MONTH", "help": "first month, such as 2013-01 (default: the first there is)"}),
-        ("--last", {"metavar": "MONTH", "help": "last month, inclusive (default: the last there is)"}),
-        ("--output", {"metavar": "FILE", "help": "where the JSON goes (default: the dataset's build folder)"}),
-    ]),
 ]  # fmt: skip
 
 if __name__ == "__main__":

@@ -49,9 +49,8 @@ def main(options: argparse.Namespace) -> int:
         lines = [list(each) for each in rows[:1]] + [[FORMULA.sub(r"\1'", cell) for cell in each] for each in cells]
         csv.writer(sys.stdout, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(lines)
     else:
-        print(
-            "\n".join(table([*rows[0]], [[*map(shown, each)] for each in cells]) if rows else ["No release changed."])
-        )
+        found = table([*rows[0]], [[*map(shown, each)] for each in cells]) if rows else ["No release changed."]
+        print("\n".join(found))
     if options.require_approvals and (lacking := [each for each in rows if each["approved by"] in (NOBODY, UNKNOWN)]):
         names = clean(", ".join("{environment} {model} {version} ({commit:.10})".format(**each) for each in lacking))
         raise Refusal(f"no approval is known of {names}{why}; have somebody who may write approve what runs.")
@@ -60,37 +59,32 @@ def main(options: argparse.Namespace) -> int:
 
 def chosen(rows: list[Row], options: argparse.Namespace) -> list[Row]:
     """Those that were asked for."""
-    data, since = (options.data or "").lower(), options.since or "1970-01-02"
+    data, since, where = (options.data or "").lower(), options.since or "1970-01-02", options.environment or ""
     try:
         since = f"{datetime.fromisoformat(since).astimezone(UTC):{TIME}}"
     except ValueError:
         raise Refusal(f"--since {since} is not a date; write it as 2026-01-31.") from None
     if data and (len(data) < 8 or not any(each["data"].startswith(data) for each in rows)):
         known = ", ".join(dict.fromkeys(each["data"][:12] for each in rows if each["data"])) or "nothing"
-        raise Refusal(
-            f"--data {data}: no release in Git rests on it, but on {known}; give eight digits of data.dvc's or more."
-        )
-    where = options.environment or ""
+        raise Refusal(f"--data {data}: no release in Git rests on it, but on {known}; give eight digits or more.")
     asked = (each for each in rows if each["environment"].startswith(where) and each["data"].startswith(data))
     return [each for each in asked if each["when"] >= since]
 
 
 def every() -> list[Row]:
     """All changes up to HEAD, newest first, as far as Git knows."""
-    had: dict[Place, list[Release]] = {}
-    now: dict[Place, Release | None] = {}
+    had: dict[Place, list[Release | None]] = {}
     runs: dict[Place, set[str]] = {}  # versions
     found: list[tuple[Place, Row]] = []
     for commit, place in _landed():
-        before, earlier, new = now.get(place), had.setdefault(place, []), history.at(commit["commit"], *place)
-        if there := new or before:
+        earlier, new = had.setdefault(place, []), history.at(commit["commit"], *place)
+        if there := new or (earlier and earlier[-1]):
             weight = canary(new) if new else None
-            what = kind(new, before, earlier, commit["commit"])
-            found.append((place, row(commit, there, f"{what}, {weight.weight} % of traffic" if weight else what)))
+            what = kind(new, earlier, commit["commit"]) + (f", {weight.weight} % of traffic" if weight else "")
+            found.append((place, row(commit, there, what)))
             runs[place] = {found[-1][1]["version"]} if new else set()
             runs[place] |= {weight.former.version} if weight and not weight.whole else set()
-        now[place] = new
-        earlier += [new] if new else []
+        earlier.append(new)
     for place, each in found:
         each["runs now"] = "yes" if each["version"] in runs[place] else "no"
     return [each for _, each in reversed(found)]
@@ -116,17 +110,18 @@ def _landed() -> list[tuple[Row, Place]]:
     return [*found.values()][::-1]
 
 
-def kind(new: Release | None, before: Release | None, had: list[Release], commit: str) -> str:
-    """`before` is what it replaces, if anything; `had` all that this environment had until then, oldest first.
+def kind(new: Release | None, had: list[Release | None], commit: str) -> str:
+    """`had` is what this environment had until then, oldest first, None where it was retired.
 
     Back to an image that it had before the one that it leaves is a rollback, and an abort where the commit's list of
     aborted images has the one that it leaves.
     """
     if new is None or not new.readable:
         return "unreadable" if new else "retired"
-    if not had:
+    if not any(had):
         return "first release"
-    order = list(dict.fromkeys(each.image.digest for each in had if each.readable))
+    order = list(dict.fromkeys(each.image.digest for each in had if each and each.readable))
+    before = had[-1]
     left = before.image.digest if before and before.readable else None
     if before and left == new.image.digest:
         differ = sorted(name for name in {*new.files, *before.files} if new.files.get(name) != before.files.get(name))
@@ -156,7 +151,7 @@ def row(commit: Row, release: Release, what: str) -> Row:
         "verdict": record.get("verdict", ""),
         "metrics": ", ".join(catalogue.metrics(release)) if record else "",
         "gates off or below": ". ".join(f"{each['name']} {each['verdict']}: {each.get('reason')}" for each in excused),
-        "compared with": (record.get("champion") or {}).get("version", "no champion"),
+        "compared with": str((record.get("champion") or {}).get("version", "no champion" if record else "")),
         "dataset": str(record.get("dataset", {}).get("name", "")),
         "data": record.get("content", {}).get("data", ""),
     }

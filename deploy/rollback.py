@@ -52,7 +52,7 @@ def promised(restored: Release, left: Release) -> Release:
     if not set(FILES) <= set(restored.files) or again(restored, promise.of_release(restored)).files != restored.files:
         return restored  # written by an earlier `promote`: its bytes stay
     found = promise.back(restored, left.version) if left.readable else None
-    return again(restored, found) if found else restored
+    return again(restored, found, back=True) if found or TABLE[restored.passport.serving.strategy].back else restored
 
 
 def propose(options: argparse.Namespace) -> int:
@@ -123,7 +123,7 @@ def print_summary(current: Release, target: Entry, aborted_digest: str | None, l
     print(f"  image    {restored.reference}")
     if aborted_digest:
         print(f"  aborted  {aborted_digest}: promote refuses it from now on ({aborted.PATH})")
-    if TABLE[restored.passport.serving.strategy].by_commits:
+    if TABLE[restored.passport.serving.strategy].target != "kind: Rollout":
         print(f"In the cluster, once this is merged, {decision.walk(restored, current)}.")
     else:
         print_rollout(current, restored, left)

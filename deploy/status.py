@@ -35,6 +35,8 @@ def row(found: catalogue.Standing) -> list[str]:
     if not found.release.readable:
         return ["[red]unreadable[/red]", "", "see `python -m deploy verify`"]
     version = found.release.version + ("\n[red]aborted[/red]" if found.aborted else "")
+    if (weight := found.release.weight) and not weight.whole:
+        version += f"\nat {weight.weight} %"
     entry = found.entry
     since = f"{entry.when:%Y-%m-%d}\n{entry.commit[:10]}" if entry else "[yellow]not yet\ncommitted[/yellow]"
     return [version, since, "\n".join(catalogue.metrics(found.release))]

@@ -19,12 +19,12 @@ VERBS = [
         ("--port", {"type": int, "default": 3000, "help": "0 takes a free one (default: 3000)"}),
         ("--host", {"default": "127.0.0.1", "help": "address to listen on (default: 127.0.0.1, this machine only)"}),
     ]),
-    Verb("image", "build the image of a model's Bento with docker, podman or buildah, and print its digest", [
+    Verb("image", "build the image of a model's Bento with docker or podman, and print its digest", [
         MODEL,
         ("--tag", {"metavar": "NAME", "help": "the image's name (default: the model's, with the Bento's version)"}),
         ("--base", {"metavar": "REF", "help": "build on this, name@sha256:… (default: the one in serving/Dockerfile)"}),
         ("--push", {"action": "store_true", "help": "push it to the registry that --tag names"}),
-        ("--builder", {"choices": ["docker", "podman", "buildah"], "help": "default: the first that works"}),
+        ("--builder", {"choices": ["docker", "podman"], "help": "default: the first that works"}),
     ]),
 ]  # fmt: skip
 

@@ -35,7 +35,7 @@ CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # read
 
 @dataclass(frozen=True)
 class Builder:
-    """All three build by the same words; they differ in what else is needed."""
+    """Both build by the same words; they differ in what else is needed."""
 
     probe: str  # fails where the command is there and what it needs to build is not, such as docker's engine
     digest: list[str]
@@ -46,7 +46,6 @@ WRITES_DIGEST = ["push", "--quiet", "--digestfile", "{file}", "{image}"]
 BUILDERS = {
     "docker": Builder("version", ["image", "inspect", "--format", "{{.Id}}"], ["push", "--quiet", "{image}"]),
     "podman": Builder("info", ["image", "inspect", "--format", "{{.Digest}}"], WRITES_DIGEST),
-    "buildah": Builder("info", ["inspect", "--type", "image", "--format", "{{.FromImageDigest}}"], WRITES_DIGEST),
 }
 
 

@@ -120,11 +120,9 @@ def columns(dataset: str) -> list[str]:
 
 def about(dataset: str) -> dict[str, Any]:
     """What the schema says of owner, source and use of the rows, empty where it says nothing, and personal columns."""
-    found = schema(dataset)
-    said = next(iter((found.get_metadata() or {}).values()))["dataframe"]
+    said = getattr(schema(dataset).Config, "metadata", None)
     texts = {name: str(said.get(name) or "").strip() if isinstance(said, dict) else "" for name in ABOUT}
-    columns = found.to_schema().columns.items()
-    return {**texts, "personal": [name for name, column in columns if (column.metadata or {}).get("personal")]}
+    return {**texts, "personal": [name for name in columns(dataset) if name in personal(dataset)]}
 
 
 def listed(values: Iterable[Any]) -> list[Any]:

@@ -157,7 +157,7 @@ def specimens(root: Path = Path()) -> list[Release]:
 
 def _walking(release: Release) -> Release:
     """The same at the first weight, in the place of one with half the pods."""
-    own = weights.arm_of(release)
+    own = release.arm
     image = own.image.model_copy(update={"digest": FORMER})
     former = own.model_copy(update={"version": PROMISE.champion, "image": image, "replicas": own.replicas // 2})
     weight = weights.written(weights.Weight(weight=weights.all_of_them()[0], former=former))

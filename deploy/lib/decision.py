@@ -95,7 +95,8 @@ def _text(new: Release, old: Release | None, manifests: list[str], back: bool = 
     from repo.lib.templates import template  # a verb that only writes a release needs it not
 
     about = {"name": new.model, "environment": new.environment, "new": new, "old": old, "marks": MARKS, "back": back}
-    about["by_commits"] = TABLE[new.passport.serving.strategy].by_commits
+    of = TABLE[new.passport.serving.strategy]
+    about |= {"by_commits": of.by_commits, "rollout": of.target == "kind: Rollout"}
     lines = {"beside": "\n".join(_beside(new, old)), "manifests": "\n".join(manifests)}
     return template(Path(__file__).with_name("decision.md.jinja"), plain=plain).render(about, **lines, **values)
 

@@ -33,13 +33,16 @@ patches:
     patch: |-
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1name, value: "{name}"}}
       - {{op: replace, path: /metadata/labels/app.kubernetes.io~1version, value: "{version}"}}
-{hashes}{slow}{stored}{promised}{evidence}{arms}{nodes}"""
+{hashes}{back}{slow}{stored}{promised}{evidence}{arms}{nodes}"""
 SIZED = """\
   - target: {{{target}}}
     path: resources.yaml
 """
 HASH = """\
       - {{op: add, path: /metadata/annotations/release~1{name}, value: "sha256:{hash}"}}
+"""
+BACK = """\
+      - {{op: replace, path: /metadata/annotations/{}}}
 """
 ANNOTATED = """\
       - {{op: replace, path: /metadata/annotations/release~1{name}, value: "{value}"}}
@@ -61,10 +64,12 @@ def compose(
     resources: bytes,
     promise: Promise | None = None,
     kept: Mapping[str, bytes] | None = None,
+    back: bool = False,
 ) -> Release:
     """The release that these files make, with what its canary is held to; kustomization.yaml follows from them.
 
-    `kept`: canary.yaml of a release that walks by commits, and the documents.
+    `kept`: canary.yaml of a release that walks by commits, and the documents. `back`: it is one that a rollback
+    restores.
     """
     record = parse_passport(passport, place(environment, model) / "passport.yaml")
     constants, kept = monitoring.of_release(environment, record), dict(kept or {})
@@ -81,6 +86,7 @@ def compose(
         version=record.version,
         hashes="".join(HASH.format(name=key, hash=hashlib.sha256(each).hexdigest()) for key, each in hashed.items()),
         promised=_annotated(promised(promise)) if promise else "",
+        back=BACK.format(TABLE[record.serving.strategy].back) if back else "",
         arms=_arms(environment, name, record, resources, kept),
         nodes=_nodes(record),
     )
@@ -88,11 +94,13 @@ def compose(
     return Release(environment, model, made | constants | kept)
 
 
-def again(release: Release, promise: Promise | None) -> Release:
+def again(release: Release, promise: Promise | None, back: bool = False) -> Release:
     """The release that its passport, resources and documents make, held to this promise."""
+    of = TABLE[release.passport.serving.strategy]
+    back = bool(of.back) and (back or of.back.encode() in release.files.get(FILES[0], b""))
     both = release.files["passport.yaml"], release.files["resources.yaml"]
     kept = {name: release.files[name] for name in (weights.FILE, *DOCUMENTS) if name in release.files}
-    return compose(release.environment, release.model, *both, promise, kept)
+    return compose(release.environment, release.model, *both, promise, kept, back)
 
 
 def bounds(serving: Served, promise: Promise | None) -> dict[str, str]:

@@ -160,7 +160,7 @@ def parsed(parse: Callable[[bytes], Parsed], content: bytes, where: Path, fix: s
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"]) or "the file"
         raise Refusal(f"{where}: {field}: {fault['msg']}; {fix}.") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
         raise Refusal(f"{where}: not YAML ({' '.join(str(error).split())}); {fix}.") from None
 
 

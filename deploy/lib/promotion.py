@@ -34,7 +34,7 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
             commit = commit or git("rev-parse", "HEAD").decode().strip()
             candidate = to_staging(model, options.image, commit, proof, runs_on)
         else:
-            candidate = to_production(options.model, options.image, options.signed)
+            candidate = to_production(options.model, options.image, options.signed, options.weight is not None)
         if listed := aborted.find(candidate.image.digest, aborted.read()):
             raise Refusal(
                 f"{candidate.image.digest} is on the list of aborted digests ({aborted.PATH}: {listed.reason}); "
@@ -45,7 +45,7 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
             candidate = step.taken(candidate, former, options.weight)
         elif options.weight is not None:
             raise Refusal("--weight is for production; in staging a release takes all traffic at once: leave it out.")
-        if here is not None and here.files == (same_again(candidate, former) if former else candidate).files:
+        if here is not None and here.files == candidate.files:
             print(f"{options.to} already has {options.model} {candidate.version}: nothing changed.")
             return None
         first = uploads(candidate)
@@ -54,11 +54,11 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
     return candidate
 
 
-def same_again(candidate: Release, former: Release) -> Release:
-    """The candidate with the promise that the former was released with: its comparison with itself changes nothing."""
-    if not former.readable or not candidate.runs_the_same_as(former):
-        return candidate
-    return kustomization.again(candidate, promise.of_release(former))
+def held(candidate: Release, standing: Release | None, where: str) -> Release:
+    """Held to the promise about what stands; where that is the same, to what it was held to: it changes nothing."""
+    if standing is not None and standing.readable and candidate.runs_the_same_as(standing):
+        return kustomization.again(candidate, promise.of_release(standing))
+    return kustomization.again(candidate, promise.demand(candidate.passport, standing, where))
 
 
 def own_platform() -> str:
@@ -106,16 +106,23 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
         standing = former.image.model_dump(include={"commit", "proof", "platform"})
         same = complete(content, image.model_copy(update=standing), built)
         completed = same if same == former.files.get("passport.yaml") else completed
-    promised = promise.demand(record, former, str(built))
     governance.warn(f"promote {name}", lacking(record))
     kept = documents(model, content, f"{image.name}@{image.digest}")
-    return kustomization.compose("staging", name, completed, resources.read_bytes(), promised, kept)
+    made = kustomization.compose("staging", name, completed, resources.read_bytes(), None, kept)
+    return held(made, former, str(built))
 
 
-def to_production(name: str, reference: str | None, signed: bool = False) -> Release:
-    """Staging's passport and resources, which Git must hold, of an image of which it is verified who signed it."""
+def to_production(name: str, reference: str | None, signed: bool = False, further: bool = False) -> Release:
+    """Staging's passport and resources, which Git must hold, of an image of which it is verified who signed it.
+
+    `further`: what production walks already, whatever staging has by now.
+    """
     if reference is not None:
         raise Refusal("--image is for staging; production takes the digest that staging runs.")
+    standing = history.at("HEAD", "production", name)
+    if further and standing is not None and standing.weight is not None:
+        signature.verify(standing.image, signed)
+        return standing
     staging = release.read("staging", name)
     if staging is None:
         raise Refusal(
@@ -123,8 +130,8 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
             f"promote it there first: `python -m deploy promote {name} --to staging --image …`."
         )
     refuse(rules.of_release(staging, rules.required_gates(name)))
-    held = history.at("HEAD", "staging", name)
-    if held is None or held.files != staging.files:
+    committed = history.at("HEAD", "staging", name)
+    if committed is None or committed.files != staging.files:
         raise Refusal(
             f"{staging.folder}: not committed, so staging never had it; commit it and let staging run it first, or "
             f"restore it with `git checkout HEAD -- {staging.folder}`."
@@ -135,11 +142,8 @@ def to_production(name: str, reference: str | None, signed: bool = False) -> Rel
             "let a new build go through staging."
         )
     signature.verify(staging.image, signed)
-    where, standing = str(staging.folder / "passport.yaml"), history.at("HEAD", "production", name)
-    candidate = dataclasses.replace(staging, environment="production")
-    if standing is not None and standing.weight is not None and candidate.runs_the_same_as(standing):
-        return kustomization.again(candidate, promise.of_release(standing))  # which walks: held to what it was
-    return kustomization.again(candidate, promise.demand(staging.passport, standing, where))
+    where = str(staging.folder / "passport.yaml")
+    return held(dataclasses.replace(staging, environment="production"), standing, where)
 
 
 def lacking(record: Passport) -> list[str]:
@@ -161,8 +165,9 @@ def refuse_uncommitted(model: config.Model) -> None:
         raise Refusal(f"{changed[0]}{more}: not committed, and a release records only what Git holds; commit first.")
     held = [model.folder / name for name in ("model.yaml", "resources.yaml", "dvc.lock")]
     held += [model.weights, *artifacts.files(model)] if model.storage == "git" else []
+    listed = [Path(name) for name in git("ls-files", "-z", "--", *map(str, held)).decode().split("\0") if name]
     for path in held:
-        if not git("ls-files", "--", str(path)):
+        if not any(each.is_relative_to(path) for each in listed):
             raise Refusal(f"{path} is not in Git, so nobody reviewed it; `git add --force {path}` and commit.")
 
 

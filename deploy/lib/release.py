@@ -43,6 +43,10 @@ class Release:
     def weight(self) -> weights.Weight | None:
         return weights.read(self.files, self.folder)
 
+    @cached_property
+    def arm(self) -> weights.Arm:
+        return weights.arm(self.passport, self.files["resources.yaml"], self.folder)
+
     @property
     def version(self) -> str:
         return self.passport.version

@@ -18,6 +18,7 @@ class Strategy:
     by_pods: bool = False  # a share of traffic is a share of pods
     names: str = "base/names"  # transformers: where the name and the version go
     target: str = "kind: Rollout"  # of a release's patches
+    back: str = ""  # annotation and its value by which a rollback gets all traffic at once
     image: bool = True  # what answers is the release's image: contract, telemetry and feedback
     # By target: where the pod is that runs only on nodes of the image's architecture.
     pods: Mapping[str, str] = field(default_factory=lambda: {"kind: Rollout|Deployment": POD})
@@ -43,6 +44,7 @@ TABLE: dict[str, Strategy] = {
         "it takes the traffic over ten minutes; nothing judges it on the way",
         names="strategies/serverless/names",
         target="group: serving.knative.dev, kind: Service",
+        back='serving.knative.dev~1rollout-duration, value: "0s"',
         pods={},  # Knative refuses a node selector by default
     ),
     "kserve": Strategy(

@@ -5,32 +5,23 @@ The release of strategy `kserve` that takes the place of another has it; KServe 
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from deploy.canary import steps
 from deploy.lib.passport import Image, Passport, Record, parse_yaml, parsed
 from repo.lib.files import DUMPER
+from repo.lib.refusal import Refusal
 
 FILE = "canary.yaml"
 FULL = 100
 MADE = "# Written by `python -m deploy promote --weight`; `python -m deploy verify` finds an edit by hand.\n"
 MOST = 20  # pods, as deploy/strategies/kserve/inferenceservice.yaml has it
 LABEL = "rollouts-pod-template-hash"  # tells the arms apart in Prometheus, as it does of a Rollout's pods: fork.yaml
-
-
-SIGNS = {"<=": "at most", ">=": "at least"}
-
-
-class Sized(Record):
-    path: str
-    value: Any
-
-
-RESOURCES = TypeAdapter(list[Sized])  # of a resources.yaml
 
 
 class Arm(Record):
@@ -55,22 +46,15 @@ class Arm(Record):
         return {"labels": labels, "nodeSelector": nodes, "model": served}
 
 
-class Judged(Record, strict=False):
-    """What was measured at a weight: by check the value, and what it was held to."""
+class Judged(Record):
+    """What was measured at a weight: by check the value and what it was held to, `0.31, at most 4.6`."""
 
     weight: int
     at: str  # ISO 8601
-    checks: dict[str, tuple[float, Literal["<=", ">="], float]] = Field(min_length=1)
-
-    @property
-    def healthy(self) -> bool:
-        return all(value <= limit if sign == "<=" else value >= limit for value, sign, limit in self.checks.values())
+    checks: dict[str, str] = Field(min_length=1)
 
     def __str__(self) -> str:
-        said = "; ".join(
-            f"{name} {value:g}, {SIGNS[sign]} {limit:g}" for name, (value, sign, limit) in self.checks.items()
-        )
-        return f"{self.weight} %, {self.at}: {said}"
+        return f"{self.weight} %, {self.at}: {'; '.join(f'{name} {said}' for name, said in self.checks.items())}"
 
 
 class Weight(Record):
@@ -92,17 +76,17 @@ def all_of_them() -> list[int]:
     return [*(step.weight for step in steps.read().steps), FULL]
 
 
-def read(files: Any, folder: Path) -> Weight | None:
+def read(files: Mapping[str, bytes], folder: Path) -> Weight | None:
     """That of a release's files; None where it has all traffic and took nobody's."""
-    if (content := files.get(FILE)) is None:
+    if FILE not in files:
         return None
     fix = "restore it with `git checkout`"
-    return parsed(lambda text: Weight.model_validate(parse_yaml(text)), content, folder / FILE, fix)
+    return parsed(lambda text: Weight.model_validate(parse_yaml(text)), files[FILE], folder / FILE, fix)
 
 
 def written(weight: Weight) -> bytes:
     content = weight.model_dump(exclude_none=True, mode="json")
-    return (MADE + yaml.dump(content, Dumper=DUMPER, sort_keys=False, default_flow_style=None)).encode()
+    return (MADE + yaml.dump(content, Dumper=DUMPER, sort_keys=False, default_flow_style=None, width=120)).encode()
 
 
 def arm(record: Passport, resources: bytes, folder: Path) -> Arm:
@@ -110,37 +94,31 @@ def arm(record: Passport, resources: bytes, folder: Path) -> Arm:
     image = record.image and record.image.model_dump(exclude={"commit", "proof"})
 
     def made(text: bytes) -> Arm:
-        values = {each.path.rpartition("/")[2]: each.value for each in RESOURCES.validate_python(parse_yaml(text))}
+        values = {str(each["path"]).rpartition("/")[2]: each["value"] for each in parse_yaml(text)}
         return Arm.model_validate({"version": record.version, "image": image, **values})
 
     return parsed(made, resources, folder / "resources.yaml", "fix it there")
 
 
-def arm_of(release: Any) -> Arm:
-    return arm(release.passport, release.files["resources.yaml"], release.folder)
-
-
 def operations(name: str, own: Arm, weight: Weight | None) -> str:
     """Lines of a JSON patch of the InferenceService.
 
+    Refuses a name that with `-predictor-models-production` is longer than a label of a host, which KServe makes of it.
     KServe takes the canary's pods off the number of the stable ones (its components/predictor.go); as many are added
     here, so that the stable ones can take all traffic back at once.
     """
-    stable = own if weight is None or weight.whole else weight.former
+    if len(name) > 35:
+        raise Refusal(f"{name} has {len(name)} characters, and KServe takes at most 35; shorten the model's name.")
+    walks = weight is not None and not weight.whole
+    stable = weight.former if weight and walks else own
+    added = math.ceil(own.replicas * weight.weight / FULL) if weight and walks else 0
     made = stable.predictor(name)
-    added, canary = 0, list[Any]()
-    if stable is not own and weight is not None:
-        added = math.ceil(own.replicas * weight.weight / FULL)
-        new = own.predictor(name)
+    values = {f"model/{key}": value for key, value in made.pop("model").items()}
+    values |= {**made, "minReplicas": stable.replicas + added, "maxReplicas": MOST + added}
+    lines = [{"op": "add", "path": f"/spec/predictor/{path}", "value": value} for path, value in values.items()]
+    if weight and walks:
+        new = own.predictor(name) | {"name": "canary", "minReplicas": added}
         new["model"] |= {"modelFormat": {"name": "bento"}, "name": "kserve-container"}  # which the schema demands
-        canary = [{"trafficPercent": weight.weight, "predictor": {"name": "canary", "minReplicas": added, **new}}]
-    values = {
-        "/spec/predictor/labels": made["labels"],
-        "/spec/predictor/nodeSelector": made["nodeSelector"],
-        "/spec/predictor/minReplicas": stable.replicas + added,
-        "/spec/predictor/maxReplicas": MOST + added,
-        **{f"/spec/predictor/model/{key}": value for key, value in made["model"].items()},
-        **({"/spec/canary": canary} if canary else {}),
-    }
-    lines = [{"op": "add", "path": path, "value": value} for path, value in values.items()]
+        canary = [{"trafficPercent": weight.weight, "predictor": new}]
+        lines.append({"op": "add", "path": "/spec/canary", "value": canary})
     return "".join(f"      - {json.dumps(each)}\n" for each in lines)

@@ -50,8 +50,9 @@ class RenderedRelease:
 def released(model: Model) -> RenderedRelease:
     """Rendered where kubectl or kustomize is on PATH; else the base as it is written, which the notes then state."""
     strategy, notes = model.serving.strategy, []
-    if not TABLE[strategy].walks:
-        notes.append(f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.")
+    if not (of := TABLE[strategy]).walks:
+        lacks = "has weights that are commits, and a router of KServe's" if of.by_commits else "has no weights to walk"
+        notes.append(f"The strategy {strategy} {lacks}; the rehearsal walks those of the basic canary.")
         if not TABLE[strategy].image:
             notes.append(f"It runs the service; {strategy}, which serves the file alone, is not modelled.")
         strategy = "canary"

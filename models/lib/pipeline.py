@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from models.lib.artifacts import NO_TRAIN
-from repo.lib.refusal import Refusal, without_password
+from repo.lib.refusal import Refusal
 
 
 def repro(pipeline: Path, train: bool = True, shared: str | None = None) -> int:
@@ -148,7 +148,7 @@ def _fetch(repo: Any, outs: list[Any]) -> dict[str, str]:
     except LockError:
         raise
     except Exception as error:  # of DVC or of whatever library reaches the remote
-        return dict.fromkeys(map(str, outs), " ".join(f"DVC cannot fetch it: {without_password(error)}".split())[:300])
+        return dict.fromkeys(map(str, outs), " ".join(f"DVC cannot fetch it: {error}".split())[:300])
 
 
 def _hold_against_lock(out: Any) -> None:
@@ -175,7 +175,7 @@ def _sentence(chain: list[BaseException]) -> str:
     kinds = {type(error).__name__ for error in chain}
     if "LockError" in kinds:
         return "another process of DVC works in this tree; wait for it, then run again."
-    reason = " ".join(": ".join(map(without_password, chain)).split())[:400]
+    reason = " ".join(": ".join(map(str, chain)).split())[:400]
     if "SCMError" in kinds:
         return f"{reason}, which DVC needs; run in a clone of the repository."
     named = re.search(r"'(?:\./)?([^']+(?:\.dvc|dvc\.lock|dvc\.yaml))'", reason)

@@ -118,8 +118,8 @@ def merged(base: str, commits: Sequence[str]) -> dict[str, tuple[str, str, str]]
     for some in (commits[start : start + 50] for start in range(0, len(commits), 50)):
         asked = " ".join(f'c{commit}: object(oid: "{commit}") {{ ...pulls }}' for commit in some)
         query = f'query={{ repository(owner: "{owner}", name: "{short}") {{ {asked} }} }} fragment pulls {PULLS}'
-        answer = _gh(["gh", "api", "graphql", "--hostname", host, "-f", query], "gh api graphql failed")
-        for commit, about in answer["data"]["repository"].items():
+        answer = process.run(["gh", "api", "graphql", "--hostname", host, "-f", query], "gh api graphql failed")
+        for commit, about in json.loads(answer)["data"]["repository"].items():
             for each in about["associatedPullRequests"]["nodes"] if about else ():
                 if each["merged"] and each["baseRefName"] == base and _is_own(each["baseRepository"]):
                     last = {"state": "APPROVED", "commit": {"oid": each["headRefOid"]}}
@@ -171,12 +171,8 @@ def _api(method: str, path: str, fields: dict[str, Any]) -> Any:
         words += [word for key, value in fields.items() for word in ("-f", f"{key}={value}")]
     else:
         words, given = [*words, "--input", "-"], json.dumps(fields)
-    return _gh(words, f"gh api {method} {path} failed", given)
-
-
-def _gh(words: list[str], wrong: str, given: str = "") -> Any:
     try:
-        return json.loads(process.run(words, wrong, given=given.encode()) or "null")
+        return json.loads(process.run(words, f"gh api {method} {path} failed", given=given.encode()) or "null")
     except process.NotInstalledError as missing:
         raise _NoGitHub(str(missing)) from None
     except Refusal as refusal:

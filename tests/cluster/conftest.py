@@ -20,6 +20,7 @@ from tests.support import images
 from tests.support.repository import ROOT
 
 PROGRAMS = os.pathsep.join([os.environ["PATH"], str(ROOT / "tests/build/bin")])  # `make kyverno` puts it there
+CLI = "https://github.com/kyverno/kyverno/releases/download/v1.19.1/kyverno-cli_v1.19.1_linux_x86_64.tar.gz"
 PASSPORT = "https://models/passport/v1"
 # By case: whose key signs the image, and whose attests its passport, with which verdict.
 SIGNED = {
@@ -67,7 +68,8 @@ def needs(*programs: str) -> pytest.MarkDecorator:
     """Skip where a program is missing: none of them is needed to work on the repository."""
     missing = [each for each in programs if shutil.which(each, path=PROGRAMS) is None]
     missing += [] if LACKING is None else [LACKING]
-    how = "Debian: docker-registry; cosign from its releases; `make kyverno`, or the CLI of Kyverno's release 1.19.1"
+    how = f"Debian: docker-registry; cosign from its releases; `make kyverno`, or `curl -L {CLI} | tar xz kyverno`; "
+    how += "for what an API server needs see test_admission.py"
     return pytest.mark.skipif(bool(missing), reason=f"optional: {', '.join(missing)} is missing ({how})")
 
 
@@ -95,6 +97,8 @@ def _signed(address: str) -> dict[str, str]:
             Path("passport.json").write_text(json.dumps({"model": case, "verdict": verdict}))
             words = ["--type", PASSPORT, "--predicate", "passport.json"]
             images.cosign("attest", witness, references[case], *words)
+    Path("sbom.json").write_text(json.dumps({"spdxVersion": "SPDX-2.3", "packages": []}))  # a release has more than one
+    images.cosign("attest", "ours", references["release"], "--type", "spdxjson", "--predicate", "sbom.json")
     images.borrowed(references["release"], references["borrowed"])
     return references
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.checks import kustomize
 from serving import serve
 from tests.cluster.conftest import PROGRAMS, REASONS, Place, needs
 from tests.cluster.test_policies import kind_of
@@ -70,10 +71,7 @@ def kubectl(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         start("etcd", f"--listen-client-urls={store}", f"--advertise-client-urls={store}", f"--listen-peer-urls={peer}")
         start("kube-apiserver", f"--etcd-servers={store}", f"--secure-port={api}", *_server_flags())
         _until(lambda: call("get", "--raw", "/readyz", wrong=True).returncode == 0)
-        for module, file in CRDS.items():
-            call("apply", "--server-side", "-f", str(_module(module) / file))
-        call("apply", "-f", "-", given=[kind_of("Service"), kind_of("InferenceService")])
-        call("apply", "-f", str(ROOT / "deploy/argocd/namespaces.yaml"))
+        _kinds_and_namespaces(call)
         before = place.objects["unsigned"] | {"metadata": place.objects["unsigned"]["metadata"] | {"name": "before"}}
         _until(lambda: call("apply", "--server-side", "-f", "-", given=[before], wrong=True).returncode == 0)
         start(
@@ -100,6 +98,13 @@ def _written(folder: Path, port: int) -> None:
     (folder / "kubeconfig").write_text(yaml.safe_dump(content))
 
 
+def _kinds_and_namespaces(kubectl: Kubectl) -> None:
+    for module, file in CRDS.items():
+        kubectl("apply", "--server-side", "-f", str(_module(module) / file))
+    kubectl("apply", "-f", "-", given=[kind_of("Service"), kind_of("InferenceService")])
+    kubectl("apply", "-f", str(ROOT / "deploy/argocd/namespaces.yaml"))
+
+
 def _server_flags() -> list[str]:
     accounts = ("service-account-key-file=accounts.key", "service-account-signing-key-file=accounts.key")
     flags = ("bind-address=127.0.0.1", "cert-dir=certificates", "token-auth-file=tokens.csv", "authorization-mode=RBAC")
@@ -120,7 +125,7 @@ def _module(name: str) -> Path:
     return Path(json.loads(done.stdout)["Dir"])
 
 
-def _until(done: Callable[[], bool], seconds: float = 90) -> None:
+def _until(done: Callable[[], bool], seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "the cluster does not get ready"
@@ -138,6 +143,18 @@ def test_the_apply_of_a_release_is_admitted_and_of_all_else_refused_with_the_rea
     }
     assert {case for case, done in said.items() if done.returncode} == REASONS.keys()
     assert [case for case, reason in REASONS.items() if reason not in said[case].stderr] == []
+
+
+@pytest.mark.slow
+@on_a_cluster
+def test_the_policies_of_a_fork_that_signs_on_github_are_what_kyverno_takes(kubectl: Kubectl) -> None:
+    policies = kustomize.parse(kustomize.text(ROOT / "deploy/argocd/policies"))
+    kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", given=policies)
+    policies[0]["spec"]["validations"][0]["expression"] = "images.model.all(image, verified(image))"
+    refused = kubectl(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", given=policies, wrong=True
+    )
+    assert "undeclared reference to 'verified'" in refused.stderr
 
 
 @pytest.mark.slow

@@ -152,3 +152,15 @@ def test_the_workflow_and_the_registry_are_those_of_fork_yaml() -> None:
     assert registry["expression"] == f"'{fork['data']['registry']}'"
     assert f"{pods['expression']}.flatten()" == signed["spec"]["images"][0]["expression"]
     assert released["spec"]["matchConstraints"] == signed["spec"]["matchConstraints"]
+
+
+@renders
+def test_a_fork_that_signs_by_key_has_the_same_policies_with_another_attestor() -> None:
+    with rendering.copied(ROOT) as tree:
+        (tree / "deploy/argocd/cosign.pub").write_text("a key\n")
+        both = [
+            kustomize.parse(kustomize.text(tree / "deploy/argocd" / name)) for name in ("policies", "policies-by-key")
+        ]
+    (_, by_key) = [signed["spec"].pop("attestors") for signed, _ in both]
+    assert by_key[0]["cosign"]["key"]["data"] == "a key\n"
+    assert both[0] == both[1]

@@ -107,9 +107,8 @@ def test_what_would_mend_or_excuse_rows_only_while_they_are_checked_is_refused(
 def test_a_set_of_allowed_values_gives_the_same_bytes_in_each_process(bare: Path) -> None:
     write_schema("sky: str = pa.Field(isin={'clear', 'cloudy', 'rain', 'snow'})")
     script = (
-        "import json, sys; sys.path.append(sys.argv[1]); import polars as pl; from data_schemas import describe\n"
+        "import json, sys; sys.path.append(sys.argv[1]); import polars as pl\n"
         "from data_schemas.lib import violations; table = pl.DataFrame({'sky': ['rain', 'fog']})\n"
-        "print(json.dumps(describe.distributions('specimen_weather', table)))\n"
         "print(violations.check('specimen_weather', table))"
     )
     command, found = [sys.executable, "-c", script, str(bare)], set()

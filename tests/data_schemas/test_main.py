@@ -15,11 +15,9 @@ from tests.support.specimens import DATASET_NAME
     [
         (["validate", "specimen_trains"], "there is no dataset 'specimen_trains'"),
         (["ingest", "specimen_trains"], "there is no dataset 'specimen_trains'"),
-        (["describe", "specimen_trains"], "there is no dataset 'specimen_trains'"),
         (["validate", f"data_schemas/{DATASET_NAME}/", "--table", "nowhere.csv"], "nowhere.csv is not a file"),
         (["validate", DATASET_NAME, "--table", "t.xlsx"], "neither .csv nor .parquet"),
         (["validate", DATASET_NAME], f"python -m data_schemas ingest {DATASET_NAME}"),
-        (["describe", DATASET_NAME], f"python -m data_schemas ingest {DATASET_NAME}"),
     ],
 )
 @pytest.mark.usefixtures("tree", "handlers_kept")

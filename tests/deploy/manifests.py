@@ -1,5 +1,6 @@
 """Planting faults in a copy of the real manifests, and what the checks say of a specimen rendered from it."""
 
+import dataclasses
 import shutil
 from contextlib import chdir
 from functools import cache
@@ -9,7 +10,7 @@ import pytest
 
 from deploy.checks import catalog, check, kustomize, rendering
 from deploy.checks.schemas import Schemas
-from deploy.lib import kustomization, release
+from deploy.lib import kustomization, promise, release
 from deploy.lib.release import Release
 from deploy.lib.rules import Finding
 from repo.lib.refusal import Refusal
@@ -93,12 +94,18 @@ def with_programs(folder: Path, **programs: str) -> str:
     return str(folder)
 
 
+def renamed(of: Release, model: str) -> Release:
+    """The release, with the same promise, of a model of another name."""
+    passport = of.files["passport.yaml"].replace(of.model.encode(), model.encode())
+    named = dataclasses.replace(of, model=model, files={**of.files, "passport.yaml": passport})
+    return kustomization.again(named, promise.of_release(of))
+
+
 def releases(count: int) -> list[Release]:
     """So many releases of half as many models, in all strategies."""
-    made = []
-    for number in range(count // len(release.ENVIRONMENTS)):
-        for environment in release.ENVIRONMENTS:
-            of = specimen(environment, rendering.strategies()[number % 5])
-            files = of.files["passport.yaml"].replace(of.model.encode(), f"specimen_{number}".encode())
-            made.append(kustomization.compose(environment, f"specimen_{number}", files, of.files["resources.yaml"]))
-    return made
+    numbers = range(count // len(release.ENVIRONMENTS))
+    return [
+        renamed(specimen(environment, rendering.strategies()[number % 5]), f"specimen_{number}")
+        for number in numbers
+        for environment in release.ENVIRONMENTS
+    ]

@@ -146,9 +146,9 @@ def test_what_takes_a_week(tmp_path: Path) -> None:
     falls = {"wrong": None, "varied": 0.3, "varied_less": 0.1, "lately": None}
     written = constants(end, *map(passport, changes), *(passport(model, fall=fall) for model, fall in falls.items()))
     for model in falls:
-        for key, rate in {"0_0": 15, "0_1": 15, "1_0": 10, "1_1": 15}.items():
+        for key, many in {"0_0": 15, "0_1": 15, "1_0": 10, "1_1": 15}.items():
             own = {"namespace": NAMESPACE, "model": model, "version": V1, "bin": key[0], "outcome": key[2]}
-            text = f"0x{end - DAY} {rate}x{DAY}" if model == "lately" else f"{rate}x{end}"
+            text = f"0x{end - DAY} {many}x{DAY}" if model == "lately" else f"{many}x{end}"
             written[series("ml:outcome_bin:15m", own)] = text
     for model, changed in changes.items():
         own = {"namespace": NAMESPACE, "model": model, "version": V1}

@@ -167,7 +167,7 @@ def test_a_strategy_that_only_one_side_has_is_no_specimen(main: Tree) -> None:
 def test_argo_cd_itself_is_rendered(four: Tree) -> None:
     plant(Path(), "deploy/argocd/fork.yaml", f"{specimens.REPOSITORY}\n", "https://github.com/specimens/moved\n")
     out = four.deploy("diff").out
-    assert titles(out) == ["Argo CD itself (deploy/argocd)"]
+    assert titles(out) == ["Argo CD itself (deploy/argocd)", "Kyverno's policies (deploy/argocd/policies)"]
     assert "+  - https://github.com/specimens/moved\n" in out
     plant(Path(), "deploy/argocd/kustomization.yaml", "  - appproject.yaml\n", "")
     assert "--- AppProject models in argocd\n+++ nothing\n" in four.deploy("diff").out

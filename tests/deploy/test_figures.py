@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn import metrics
 
 from deploy.lib import monitoring
 from models.lib.metrics import calibration_error
@@ -57,6 +56,8 @@ def binary(score: Any, target: Any) -> Counted:
 @needs_promtool
 def test_quality_is_that_of_the_same_rows(tmp_path: Path) -> None:
     """A class that no label or no outcome has, and a model whose outcomes are all the same, are among them."""
+    from sklearn import metrics  # whose import takes a second and a half, which no other collection is to pay
+
     score = CHOSEN.uniform(0.01, 0.99, 3000)
     target = (CHOSEN.uniform(size=3000) < score**2) * 1
     names = np.array(["a", "b", "c", "d"])

@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 from deploy.__main__ import ENVIRONMENTS
-from deploy.checks import kustomize, rendering
-from deploy.checks.rendering import Object, Rendering
+from deploy.checks import check, kustomize, rendering
+from deploy.checks.rendering import Object
 from deploy.checks.rules.pods import arms
 from deploy.lib import kustomization, promise, release, rules, weights
 from deploy.lib.passport import Served
 from deploy.lib.release import Release
 from deploy.lib.strategies import TABLE
-from tests.deploy.manifests import faults, rendered, renders, specimen
+from tests.deploy.manifests import faults, renamed, renders, specimen
 from tests.support.repository import ROOT
 from tests.support.specimens import SPECIMENS
 
@@ -50,21 +50,32 @@ EXPECTED = {
 OWN = ("serverless", "kserve", "seldon")  # which have no Rollout
 KINDS = ("canary", "kserve")
 VERSION = "app.kubernetes.io/version"
+# Strategy, and a version that looks like a number; environment, strategy, the image's platform, and how many pods.
+NUMBERS = [
+    (each, version)
+    for each in ("canary", "serverless", "kserve")
+    for version in ("123456789012", "0123456789e1", "0" * 12)
+]
+PLACES = [
+    ("staging", "canary", "linux/arm64", 2),
+    ("production", "gateway", "linux/arm64", 1),
+    ("production", "bluegreen", "linux/arm64", 2),
+    ("production", "canary", None, 1),
+]
 FOUND = [path.parent for root in (ROOT, SPECIMENS) for path in sorted(root.glob("models/*/model.yaml"))]
 
 
 @pytest.fixture(scope="module")
 def text(specimen_texts: list[str]) -> Text:
-    """What a release renders to."""
+    """What a specimen renders to, or one of `others`, which are rendered together under names of their own."""
     known = dict(zip(map(written, rendering.specimens()), specimen_texts, strict=True))
-
-    def text(of: Release) -> str:
-        if written(of) not in known:
-            with rendering.copied() as tree:
-                (known[written(of)],) = rendering.texts([of], tree)
-        return known[written(of)]
-
-    return text
+    listed = others()
+    with rendering.copied() as tree:
+        made, refused = check.render_all([renamed(of, f"other_{place:02}") for place, of in enumerate(listed)], tree)
+    assert refused == []
+    for place, of in enumerate(listed):
+        known[written(of)] = made[place][1].replace(f"other-{place:02}", release.kubernetes_name(of.model))
+    return lambda of: known[written(of)]
 
 
 def written(of: Release) -> tuple[bytes, ...]:
@@ -131,12 +142,20 @@ def test_two_releases_differ_in_digest_version_and_passport_only(strategy: str, 
     }
 
 
-def another(of: Release, version: str = "fedcba987654") -> Release:
-    """The same model's next release."""
-    passport = of.files["passport.yaml"].replace(rendering.VERSION.encode(), f'"{version}"'.encode())
-    passport = passport.replace(rendering.DIGEST.encode(), f"sha256:{'6' * 64}".encode())
-    made = kustomization.compose(of.environment, of.model, passport, of.files["resources.yaml"])
-    return kustomization.again(made, promise.of_release(of))
+def another(of: Release, version: str = "fedcba987654", **image: str | None) -> Release:
+    """The same model's next release; `image` is what its passport says of it, but for what is None."""
+    record = yaml.safe_load(of.files["passport.yaml"])
+    said = record["image"] | {"digest": f"sha256:{'6' * 64}"} | image
+    record |= {"version": version, "image": {key: value for key, value in said.items() if value is not None}}
+    both = yaml.safe_dump(record).encode(), of.files["resources.yaml"]
+    return kustomization.compose(of.environment, of.model, *both, promise.of_release(of))
+
+
+def others() -> list[Release]:
+    """All that tests of this module render beside the specimens."""
+    found = [another(specimen("staging", strategy)) for strategy in SERVICES]
+    found += [another(specimen("staging", strategy), version) for strategy, version in NUMBERS]
+    return found + [another(specimen(*where), platform=platform) for *where, platform, _ in PLACES]
 
 
 CONSTANTS = "PrometheusRule.specimen.spec.groups.0."  # whose labels say which release they are of
@@ -181,8 +200,7 @@ def test_the_models_own_replicas_and_resources_are_what_runs(strategy: str, text
 
 
 @renders
-@pytest.mark.parametrize("version", ["123456789012", "0123456789e1", "000000000000"])
-@pytest.mark.parametrize("strategy", ["canary", "serverless", "kserve"])
+@pytest.mark.parametrize(("strategy", "version"), NUMBERS)
 def test_a_version_that_looks_like_a_number_stays_text(strategy: str, version: str, text: Text) -> None:
     objects = named(another(specimen("staging", strategy), version), text)
     assert workload(objects)["spec"]["template"]["metadata"]["labels"][VERSION] == version
@@ -286,18 +304,6 @@ def test_a_specimen_is_told_from_a_model() -> None:
     )
 
 
-def placed(platform: str | None, environment: str, strategy: str) -> Rendering:
-    of = specimen(environment, strategy)
-    record = yaml.safe_load(of.files["passport.yaml"])
-    record["image"] |= {"platform": platform} if platform else {}
-    written = yaml.safe_dump(record).encode()
-    made = kustomization.compose(environment, of.model, written, of.files["resources.yaml"], rendering.PROMISE)
-    text = rendered(made, Path())
-    assert isinstance(text, str), text
-    assert not faults(made, text, rules_only=True)
-    return rendering.parse(text, made)
-
-
 def pods(node: Any) -> list[dict[str, Any]]:
     """Every specification of a pod that runs the release's image."""
     if isinstance(node, dict):
@@ -307,17 +313,13 @@ def pods(node: Any) -> list[dict[str, Any]]:
 
 
 @renders
-@pytest.mark.parametrize(
-    ("environment", "strategy", "count"),
-    [("staging", "canary", 2), ("production", "gateway", 1), ("production", "bluegreen", 2)],
-)
-def test_every_pod_of_a_release_goes_where_its_image_runs(environment: str, strategy: str, count: int) -> None:
-    found = [each for of in placed("linux/arm64", environment, strategy).objects for each in pods(of.content)]
-    selectors = [each["nodeSelector"] for each in found]
-    assert selectors == [{"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}] * count
-
-
-@renders
-def test_a_release_from_before_platforms_asks_for_none() -> None:
-    found = [each for of in placed(None, "production", "canary").objects for each in pods(of.content)]
-    assert [each["nodeSelector"] for each in found] == [{"kubernetes.io/os": "linux"}]
+@pytest.mark.parametrize(("environment", "strategy", "platform", "count"), PLACES)
+def test_every_pod_of_a_release_goes_where_its_image_runs(
+    environment: str, strategy: str, platform: str | None, count: int, text: Text
+) -> None:
+    """And one from before platforms were recorded asks for none."""
+    of = another(specimen(environment, strategy), platform=platform)
+    assert not faults(of, text(of), rules_only=True)
+    found = [each["nodeSelector"] for each in pods([each.content for each in rendering.parse(text(of), of).objects])]
+    architecture = {"kubernetes.io/arch": "arm64"} if platform else {}
+    assert found == [{"kubernetes.io/os": "linux", **architecture}] * count

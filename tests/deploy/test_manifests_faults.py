@@ -5,27 +5,26 @@ The faults are in faults/*.yaml. Each replaces the text `old` of `file` (and of 
 Those with `proves`, the rules that must name it, are enough to see every rule work; the others are slow.
 """
 
-import json
-import os
-from concurrent.futures import ThreadPoolExecutor
+import re
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.checks import check, rendering
-from deploy.lib.release import Release
+from deploy.lib.release import Release, kubernetes_name
 from deploy.lib.rules import Finding
 from repo.lib.files import read_yaml
-from tests.conftest import Once
-from tests.deploy.manifests import faults, need_schemas, plant, rendered, renders, schemas, specimen
+from tests.deploy.manifests import faults, need_schemas, plant, renamed, renders, schemas, specimen
 
 FAULTS: dict[str, dict[str, Any]] = {
     f"{path.stem}: {name}": planted
     for path in sorted(Path(__file__).with_name("faults").glob("*.yaml"))
     for name, planted in read_yaml(path, "restore it").items()
 }
-
+pytestmark = pytest.mark.xdist_group("planted")
 
 PARAMETERS = [pytest.param(fault, marks=[] if "proves" in FAULTS[fault] else pytest.mark.slow) for fault in FAULTS]
 
@@ -34,48 +33,57 @@ def of_fault(planted: dict[str, Any]) -> Release:
     return specimen(planted.get("environment", "production"), planted.get("strategy", "canary"))
 
 
-def render_planted(fault: str) -> dict[str, Any]:
-    """The text, the fields of the fault where kustomize refuses it, or the error of one that cannot be planted."""
-    with rendering.copied() as tree:
-        try:
-            for each in (FAULTS[fault], *FAULTS[fault].get("also", [])):
-                plant(tree, each["file"], each["old"], each["new"])
-        except AssertionError as error:
-            return {"error": str(error)}
-        found = rendered(of_fault(FAULTS[fault]), tree)
-    return {"text": found} if isinstance(found, str) else {"fault": {**vars(found), "file": str(found.file)}}
+@dataclass(frozen=True)
+class Apart(Release):
+    """A release among manifests of its own, those of deploy/<place>."""
+
+    place: str = ""
+
+    @property
+    def folder(self) -> Path:
+        return Path("deploy", self.place, "releases", self.environment, self.model)
+
+
+Made = dict[str, tuple[Release, str | Finding]]
+
+
+def plant_apart(place: str, planted: dict[str, Any], tree: Path) -> Apart:
+    """The fault in the manifests of deploy/<place>, and a release of them whose name no other has."""
+    of, model = of_fault(planted), f"specimen_{place}"
+    for name in rendering.MANIFESTS:
+        shutil.copytree(name, tree / name.replace("deploy", f"deploy/{place}"))
+    for each in (planted, *planted.get("also", [])):
+        new = each["new"].replace(kubernetes_name(of.model), kubernetes_name(model))
+        plant(tree, each["file"].replace("deploy", f"deploy/{place}", 1), each["old"], new)
+    return Apart(**vars(renamed(of, model)), place=place)
 
 
 @pytest.fixture(scope="module")
-def texts(request: pytest.FixtureRequest, once: Once) -> dict[str, dict[str, Any]]:
-    """Each fault that is asked for, planted and rendered, as many at once as there are cores."""
-
-    def make(folder: Path) -> None:
-        asked = [item.callspec.params.get("fault") for item in request.session.items if hasattr(item, "callspec")]
-        names = [name for name in asked if name in FAULTS]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            made = dict(zip(names, pool.map(render_planted, names), strict=True))
-        folder.mkdir()
-        (folder / "texts.json").write_text(json.dumps(made))
-
-    found: dict[str, dict[str, Any]] = json.loads((once("planted", make) / "texts.json").read_text())
-    return found
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Each fault that is asked for, as a release and what kustomize makes of it: ten a call, at half of a call each."""
+    asked = {item.callspec.params.get("fault") for item in request.session.items if hasattr(item, "callspec")}
+    tree, listed = tmp_path_factory.mktemp("planted"), dict[str, Apart]()
+    for number, fault in enumerate(FAULTS):
+        if fault in asked:
+            listed[fault] = plant_apart(f"tree{number}", FAULTS[fault], tree)
+    texts, refused = check.render_all(list(listed.values()), tree)
+    found: dict[str, str | Finding] = {of.model: text for of, text in texts}
+    found |= {each.file.parts[4]: each for _, each in refused}
+    return {fault: (of, found[of.model]) for fault, of in listed.items()}
 
 
 @renders
 @pytest.mark.parametrize("fault", PARAMETERS)
-def test_a_planted_fault_is_named(fault: str, texts: dict[str, dict[str, Any]]) -> None:
-    planted, made = FAULTS[fault], texts[fault]
-    assert "error" not in made, made["error"]
+def test_a_planted_fault_is_named(fault: str, made: Made) -> None:
+    planted, (of, text) = FAULTS[fault], made[fault]
     if fault.startswith("schemas: "):
         need_schemas()
-    refused = made.get("fault")
-    text = Finding(**{**refused, "file": Path(refused["file"])}) if refused else made["text"]
-    found = faults(of_fault(planted), text, rules_only=not fault.startswith("schemas: "))
+    found = faults(of, text, rules_only=not fault.startswith("schemas: "))
     start = f"{planted.get('origin', planted['file'])}: "
-    named = {rule for rule, each in found if str(each).startswith(start) and planted["named"] in str(each)}
-    assert named, "\n".join(str(each) for _, each in found) or "none"
-    assert [str(each) for _, each in found if not (each.thing and each.wrong and each.fix)] == []
+    told = [(rule, re.sub(r"\btree\d+/", "", str(each))) for rule, each in found]
+    named = {rule for rule, each in told if each.startswith(start) and planted["named"] in each}
+    assert named, "\n".join(each for _, each in told) or "none"
+    assert [each for _, each in found if not (each.thing and each.wrong and each.fix)] == []
     assert named >= set(planted.get("proves", []))
     assert "opensesame" not in str(found)  # the password of some of them
 

@@ -161,15 +161,26 @@ def test_a_field_is_named_with_file_object_and_place(online: list[str]) -> None:
 
 
 @renders
-def test_what_argo_cd_is_given_keeps_its_schemas_and_a_misspelt_field_is_named() -> None:
+@pytest.mark.parametrize(
+    ("file", "old", "named"),
+    [
+        (
+            "deploy/argocd/applicationset.yaml",
+            "preserveResourcesOnDeletion",
+            "ApplicationSet models: spec.syncPolicy: ",
+        ),
+        ("deploy/argocd/policies/signed.yaml", "mutateDigest", "ImageValidatingPolicy models-signed: spec.validationC"),
+    ],
+)
+def test_what_is_applied_once_keeps_its_schemas_and_a_misspelt_field_is_named(file: str, old: str, named: str) -> None:
     need_schemas()
-    folder = Path("deploy/argocd")
+    folder = Path(file).parent
     with rendering.copied() as tree:
         assert [str(each) for each in check.of_folder(folder, tree, schemas())] == []
     with rendering.copied() as tree:
-        plant(tree, "deploy/argocd/applicationset.yaml", "preserveResourcesOnDeletion", "preserveOnDeletion")
+        plant(tree, file, old, f"{old}s")
         (found,) = check.of_folder(folder, tree, schemas())
-    assert str(found).startswith("deploy/argocd/applicationset.yaml: ApplicationSet models: spec.syncPolicy: ")
+    assert str(found).startswith(f"{file}: {named}")
 
 
 @renders

@@ -8,193 +8,75 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import contextlib
-import datetime
 import gzip
 import io
 import json
+import logging
+import re
+import shutil
 import sys
 import time
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-import yaml
+import requests
 
 from data_schemas import ingest
 from data_schemas.__main__ import VERBS as DATA
 from data_schemas.lib import datasets
+from deploy.__main__ import VERBS as DEPLOY
+from deploy.lib import prometheus
 from models import evaluate, export, gates, measure, profile, report, train
 from models.__main__ import VERBS as MODELS
-from models.lib import plugin
+from models.lib import config, draft, drafted_split, drift, plugin
+from models.lib.clients import kubeflow
 from models.lib.report import charts
-from models.lib.tasks.task import settings
-from repo.lib import command
+from repo.lib import origin, pull_request
+from repo.lib.git import git as git_of
 from repo.lib.refusal import Refusal
+from serving import serve
 from serving.__main__ import VERBS as SERVING
 from serving.runtime import errors, log
 from serving.runtime.endpoint import Endpoint
 from serving.runtime.feedback import Feedback, FeedbackError
+from serving.runtime.inference import TAKEN
 from serving.runtime.request import models
+from tests.deploy.markers import (
+    ADDRESS,
+    ASKED,
+    AT,
+    BROKEN,
+    CHANNELS,
+    DATASET,
+    ERRORS,
+    KEY,
+    MODEL,
+    NAME,
+    PASSWORD,
+    PERSONAL,
+    ROWS,
+    SCHEMA,
+    SECRETS,
+    Found,
+    broken,
+    make,
+    rows,
+)
 from tests.serving import bentomls, toy
 from tests.serving.conftest import in_process
-from tests.support import passports, specimens
+from tests.support import passports, specimens, trees
 from tests.support.process import signals_kept
-
-DATASET, NAME = "specimen_people", "specimen_visits"
-AT, MODEL = Path("data_schemas", DATASET), Path("models", NAME)
-SCHEMA = """
-import pandera.polars as pa
-import polars as pl
-
-QUARANTINE = 0.02
-
-class People(pa.DataFrameModel):
-    day: pl.Date
-    person: str = pa.Field(str_matches="^person-", description="Name", metadata={"personal": True, "key": True})
-    born: pl.Date = pa.Field(ge=pl.date(1900, 1, 1), metadata={"personal": True})
-    account: int = pa.Field(in_range=(1, 999_999_999), description="Account", metadata={"personal": True})
-    income: float = pa.Field(in_range=(0, 1_000_000), nullable=True, metadata={"personal": True})
-    region: str = pa.Field(isin=["north", "south"])
-    visits: int = pa.Field(in_range=(0, 50))
-    late: int = pa.Field(in_range=(0, 1))
-
-    class Config:
-        strict = True
-        ordered = True
-
-    @pa.dataframe_check(title="person, account", description="a person has one row")
-    @classmethod
-    def one_row(cls, data):
-        return data.lazyframe.select(pl.struct(["person", "account"]).is_unique())
-"""
-SOURCE = """
-from pathlib import Path
-import polars as pl
-
-def table():
-    return pl.read_parquet(Path("data_schemas/specimen_people/rows.parquet"))
-"""
-# What is planted, by the column and where it comes in.
-ROWS = {"person": "person-0000-rows", "born": "1931-07-23", "account": "918273645", "income": "73519.25"}
-BROKEN = {"person": "0001-no-person", "born": "1815-12-10", "account": "5918273647", "income": "8846372.5"}
-ASKED = {"account": "827364519", "income": "64738.5", "broken": "7364518291", "text": "person-asked", "outcome": "4471093827"}
-ERRORS = {"source": "person-of-the-source", "network": "person-of-the-network", "model": "person-of-the-model"}
-PERSONAL = [value for each in (ROWS, BROKEN, ASKED, ERRORS) for value in each.values()]
-VARIABLES = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "GH_TOKEN", "GITHUB_TOKEN", "ATTESTATION_TOKEN",
-             "PROMETHEUS_TOKEN", "PROMETHEUS_TENANT", "REGISTRY_PASSWORD", "AWS_SECRET_ACCESS_KEY", "KF_PIPELINES_TOKEN",
-             "COSIGN_PASSWORD", "UV_INDEX_PASSWORD")  # fmt: skip
-SECRETS = {name: f"secret-of-{name.lower()}" for name in VARIABLES}
-KEY, PASSWORD = "key-of-the-feedback-0123456789abcdef", "pass-of-an-address"
-HANDED = ("rows.parquet", "rows.csv", "headless.csv", "outcomes.csv", "table.csv")  # and what `new` copies of one
-
-
-def rows() -> pl.DataFrame:
-    """600 persons; values of the planted ones are frequent, so that whoever lists frequent ones lists them."""
-    number = pl.int_range(600, eager=True)
-    return pl.DataFrame(
-        {
-            "day": [datetime.date(2024, 1 + each % 12, 1 + each % 28) for each in number],
-            "person": [ROWS["person"], *(f"person-{each:04}" for each in number[1:])],
-            "born": [datetime.date.fromisoformat(ROWS["born"])] * 600,
-            "account": [int(ROWS["account"]) if each % 7 == 0 else 990_000_000 + each % 7 for each in number],
-            "income": [float(ROWS["income"]) if each % 5 == 0 else 100_000.0 * (1 + each % 5) for each in number],
-            "region": [["north", "south"][each % 2] for each in number],
-            "visits": number % 40,
-            "late": (number % 40 + number * 7 % 31 > 35).cast(pl.Int64),
-        }
-    )
-
-
-def broken(table: pl.DataFrame, many: int) -> pl.DataFrame:
-    """Rows of which the last ones break every rule of a personal column."""
-    ill = pl.int_range(pl.len()) >= pl.len() - many
-    given = {"person": BROKEN["person"], "born": datetime.date.fromisoformat(BROKEN["born"])}
-    given |= {"account": int(BROKEN["account"]), "income": float(BROKEN["income"])}
-    return table.with_columns(pl.when(ill).then(pl.lit(value)).otherwise(name).alias(name) for name, value in given.items())
-
-
-def make(root: Path, features: list[str], slices: dict[str, str]) -> None:
-    """A tree of the engine with the dataset and an untrained model of it, as current directory."""
-    specimens.lay_out(root)
-    (root / AT).mkdir()
-    (root / AT / "schema.py").write_text(SCHEMA)
-    (root / AT / "source.py").write_text(SOURCE)
-    (root / MODEL).mkdir()
-    for name in ("network.py", "resources.yaml", "model.yaml"):
-        (root / MODEL / name).write_bytes((specimens.SPECIMENS / specimens.MODEL / name).read_bytes())
-    content = yaml.safe_load((root / MODEL / "model.yaml").read_text())
-    wanted = [name for name, field in settings("binary").model_fields["gates"].annotation.model_fields.items()  # type: ignore[union-attr]
-              if field.is_required()]  # fmt: skip
-    content |= {
-        "dataset": DATASET, "target": {"column": "late", "above": 0}, "features": features, "slices": slices,
-        "split": {"by": "hash", "key": ["person"], "shares": {"train": 0.6, "valid": 0.2, "test": 0.2}},
-        "gates": {name: {"off": "a specimen has no gates"} for name in (*wanted, "plausible")},
-    }  # fmt: skip
-    content["serving"]["log"] = {"share": 1.0}
-    (root / MODEL / "model.yaml").write_text(yaml.safe_dump({key: content[key] for key in content if key != "windows"}))
-
-
-class Found:
-    """What was printed or answered, by the name of a channel; files of the current directory are looked into at the end."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
-        self._capfd, self._said = capfd, dict[str, str]()
-
-    def say(self, channel: str, text: Any) -> None:
-        self._said[channel] = self._said.get(channel, "") + str(text)
-
-    def verb(self, stage: str, table: Any, *words: str, code: int = 0) -> None:
-        self._capfd.readouterr()
-        assert command.run(stage, table, words) == code, self._capfd.readouterr()
-        self.say(f"printed by {stage} {words[0]}", "".join(self._capfd.readouterr()))
-
-    @contextlib.contextmanager
-    def printed(self, channel: str) -> Any:
-        self._capfd.readouterr()
-        try:
-            yield
-        except Refusal as refusal:
-            self.say(channel, refusal)
-        self.say(channel, "".join(self._capfd.readouterr()))
-
-    def leaks(self, markers: list[str]) -> dict[str, set[str]]:
-        """Channel or path -> the markers that are in it."""
-        contents = {channel: [text.encode()] for channel, text in self._said.items()}
-        contents |= {path.as_posix(): unpacked(path) for path in Path().rglob("*") if path.is_file() and not data(path)}
-        found = {name: {each for each in markers if any(form in part for part in parts for form in forms(each))}
-                 for name, parts in contents.items()}  # fmt: skip
-        return {name: each for name, each in found.items() if each}
-
-
-def forms(marker: str) -> list[bytes]:
-    return [marker.encode(), base64.b64encode(marker.encode())[:-4]]
-
-
-def data(path: Path) -> bool:
-    return path.name in HANDED or (path.parts[0] == "data_schemas" and path.parts[2:3] == ("data",))
-
-
-def unpacked(path: Path) -> list[bytes]:
-    """The bytes of a file and, of one that is packed, what is in it."""
-    content = path.read_bytes()
-    if path.suffix == ".gz":
-        with contextlib.suppress(EOFError):
-            return [b"".join(iter(lambda file=gzip.open(path): file.read1(), b""))]
-    if path.suffix == ".parquet":
-        return [pl.read_parquet(path).write_json().encode()]
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return [archive.read(name) for name in archive.namelist()]
-    return [content]
+from tests.support.repository import commit, git
 
 
 def everything(found: Found, monkeypatch: pytest.MonkeyPatch, marked: str = "person,born,account,income") -> None:
     """Every verb that reads rows, and the service under good and bad requests."""
-    ready, data_verb = rows(), lambda *words, code=0: found.verb("data_schemas", DATA, *words, code=code)
+    ready, data_verb = rows(), partial(found.verb, "data_schemas", DATA)
     monkeypatch.setattr(ingest, "record", lambda _: None)  # DVC's cache is the data
     broken(ready, 300).write_parquet(AT / "rows.parquet")
     data_verb("ingest", DATASET, code=1)
@@ -204,7 +86,6 @@ def everything(found: Found, monkeypatch: pytest.MonkeyPatch, marked: str = "per
     broken(ready, 3).write_parquet(AT / "rows.parquet")
     data_verb("ingest", DATASET)
     data_verb("validate", DATASET)
-    data_verb("describe", DATASET)
     handed = broken(ready.head(20), 3).with_columns(born=pl.lit(BROKEN["born"]), account=pl.lit(BROKEN["person"]))
     handed.write_csv("rows.csv")
     broken(ready.head(20), 3).write_csv("headless.csv", include_header=False)
@@ -215,7 +96,18 @@ def everything(found: Found, monkeypatch: pytest.MonkeyPatch, marked: str = "per
     with pytest.MonkeyPatch.context() as patch:
         bentomls.install(Path.cwd().parent, patch)
         found.verb("serving", SERVING, "build", NAME)
+    release(found)
     service(found, next((MODEL / "build/bento").iterdir()) / "src", monkeypatch)
+
+
+def release(found: Found) -> None:
+    """Everything that is signed and released of the built model, and the page of what runs where."""
+    (MODEL / "build/image").write_text(image := f"{specimens.REGISTRY}/{NAME.replace('_', '-')}@sha256:{64 * 'a'}")
+    git("init", "--quiet", "--initial-branch=main")
+    commit()
+    found.verb("deploy", DEPLOY, "card", NAME, "--write", "released")
+    found.verb("deploy", DEPLOY, "promote", NAME, "--to", "staging", "--image", image)
+    found.verb("deploy", DEPLOY, "status", "--html", "page/index.html")
 
 
 def every_stage_of_a_model(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,8 +136,7 @@ def every_stage_of_a_model(found: Found, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def service(found: Found, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers and what they leave behind: good ones, every way to be refused, outcomes, a model that crashes."""
-    for name in ("keys", "log"):
-        Path(name).mkdir()
+    Path("log").mkdir()
     (Path.cwd().parent / "keys").mkdir()
     (Path.cwd().parent / "keys/current").write_text(KEY)
     monkeypatch.setenv("FEEDBACK_KEYS", str(Path.cwd().parent / "keys"))
@@ -256,29 +147,48 @@ def service(found: Found, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     endpoint = in_process(folder, contract)
     row = {each["name"]: each["example"] for each in contract["features"]}
     good = row | {"account": int(ASKED["account"]), "income": float(ASKED["income"])}
-    bad = [{"account": int(ASKED["broken"])}, {"account": ASKED["text"]}, {"income": ASKED["text"]}, {"region": "x"}]
+    bad: list[dict[str, Any]] = [
+        {"account": int(ASKED["broken"])},
+        {"account": ASKED["text"]},
+        {"income": ASKED["text"]},
+        {"region": "x"},
+    ]
 
     def ask(body: Any, path: str = "/predict", query: str = "") -> Any:
         status, content = asyncio.run(toy.ask(endpoint, json.dumps(body).encode(), path=path, query=query))
         found.say("answers", (status, content))
         return content
 
+    logger = logging.StreamHandler(logged := io.StringIO())
+    logging.getLogger("bentoml.serving").addHandler(logger)
     with found.printed("the log of the service"):
         ids = ask({"rows": [good]}, query="prediction_ids=true")["prediction_ids"]
+        assert "outputs" in ask({"inputs": tensors(contract, good)}, f"/v2/models/{NAME}/infer")
+        ask({"inputs": tensors(contract, good), "id": [ASKED["text"]]}, f"/v2/models/{NAME}/infer")
         for each in bad:
             ask({"rows": [good | each]})
+            ask({"inputs": tensors(contract, good | each)}, f"/v2/models/{NAME}/infer")
         ask({"rows": [good | bad[0]]}, query=f"prediction_ids={ASKED['text']}")
         ask([ASKED["text"]])
         for outcome in (int(ASKED["outcome"]), ASKED["text"], 1):
             ask({"feedback": [{"prediction_id": ids[0], "outcome": outcome}]}, "/feedback")
         ask({"feedback": [{"prediction_id": ASKED["text"], "outcome": 1}]}, "/feedback")
         until = time.monotonic() + 20
-        while b"ml_log_written_total{" not in (counted := endpoint.telemetry.exposition()) or not any(Path("log").iterdir()):
+        while re.search(rb"ml_log_written_total\{.*\} 0", endpoint.telemetry.exposition()):
             assert time.monotonic() < until
             time.sleep(0.01)
         endpoint.predictor.values = crash
         ask({"rows": [good]})
-    found.say("/metrics", counted + endpoint.telemetry.exposition())
+    logging.getLogger("bentoml.serving").removeHandler(logger)
+    found.say("the log of the service", logged.getvalue())
+    assert "inference failed with ValueError" in logged.getvalue() or endpoint._values.__name__ == "told"
+    found.say("/metrics", endpoint.telemetry.exposition())
+
+
+def tensors(contract: dict[str, Any], row: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row in the words of the Open Inference Protocol."""
+    kinds = {each["name"]: TAKEN[each["type"]][0] for each in contract["features"]}
+    return [{"name": name, "datatype": kinds[name], "shape": [1], "data": [value]} for name, value in row.items()]
 
 
 def crash(*_: Any) -> None:
@@ -317,6 +227,34 @@ def test_no_verb_writes_what_is_personal_or_secret(start: Start, found: Found, m
     with signals_kept():
         everything(found, monkeypatch)
     assert found.leaks([*PERSONAL, *SECRETS.values(), KEY]) == {}
+    assert Path(f"{AT}_drafted/.gitignore").read_text() == "/table.csv\n"
+
+
+@pytest.mark.slow
+def test_no_real_bento_server_or_page_holds_them_either(
+    start: Start, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(READ, {"region": "categories"})
+    with signals_kept():
+        everything(found, monkeypatch)
+        shutil.rmtree(MODEL / "build/bento")
+        found.verb("serving", SERVING, "build", NAME)
+    (bento,) = (MODEL / "build/bento").iterdir()
+    row: dict[str, Any] = {
+        "region": "north",
+        "visits": 1,
+        "account": int(ASKED["account"]),
+        "income": float(ASKED["income"]),
+    }
+    with serve.start(bento, serve.free_port(), Path("home").absolute()) as server:
+        server.wait_ready()
+        for change in ({}, {"account": int(ASKED["broken"])}, {"income": ASKED["text"]}):
+            answer = requests.post(f"{server.address}/predict", json={"rows": [row | change]}, timeout=10)
+            found.say("answers", (answer.status_code, answer.text))
+        for path in ("docs.json", "metrics", "schema.json", "v2"):
+            found.say(path, requests.get(f"{server.address}/{path}", timeout=10).text)
+    assert "(200, " in str(found)
+    assert found.leaks([*PERSONAL, *SECRETS.values(), KEY]) == {}
 
 
 def test_without_the_protection_every_marker_is_found(
@@ -343,6 +281,93 @@ def test_without_the_protection_every_marker_is_found(
     with signals_kept():
         everything(found, monkeypatch, "")
     leaks = found.leaks(PERSONAL)
-    import pprint
-    pprint.pprint(leaks)
+    assert {re.sub(r"bento/\w+|requests-.*", "*", name) for name in leaks} == CHANNELS
     assert set().union(*leaks.values()) == set(PERSONAL)
+
+
+def test_what_is_packed_is_searched(found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret in a text, in base64 as a header has it, in gzip, in a zip and in a table."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").write_text(f"user:{KEY}@host")
+    Path("b.txt").write_bytes(base64.b64encode(KEY.encode()))
+    Path("c.gz").write_bytes(gzip.compress(KEY.encode()))
+    with zipfile.ZipFile("d.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inside", KEY)
+    pl.DataFrame({"x": [KEY]}).write_parquet("e.parquet")
+    found.say("printed", KEY)
+    assert {*found.leaks([KEY])} == {"a.txt", "b.txt", "c.gz", "d.zip", "e.parquet", "printed"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"features": [*READ, "person"]}, "features: 'person' is personal"),
+        ({"slices": {"account": "categories"}}, "slices: 'account' is personal"),
+        ({"target": {"column": "account", "above": 0}, "features": READ[:2]}, "target.column: 'account' is personal"),
+        ({"split.by": "column", "split.column": "account", "split.key": None}, "split.column: 'account' is personal"),
+    ],
+)
+def test_a_model_that_would_show_values_is_refused(
+    start: Start, found: Found, settings: dict[str, Any], named: str
+) -> None:
+    start(READ, {})
+    trees.configure(Path(), {"split.shares": None, **settings} if "split.by" in settings else settings, MODEL)
+    with signals_kept():
+        found.verb("models", MODELS, "profile", NAME, code=2)
+    assert named in str(found)
+
+
+def test_a_draft_learns_from_nothing_personal_and_no_birthday_is_the_time_of_a_row(start: Start) -> None:
+    start(READ, {})
+    (AT / "data").mkdir()
+    rows().write_parquet(AT / "data/all.parquet")
+    columns = draft.columns(DATASET, rows())
+    taken, left = draft.features(columns, "late", [])
+    assert taken == ["region", "visits"]
+    assert {name for name, why in left.items() if why == "personal"} == {"born", "account", "income"}
+    assert drafted_split.choose(DATASET, columns, "late", "day")[0]["split"]["column"] == "day"
+    assert drift.time_column(config.load(NAME), rows()) == "day"
+
+
+@pytest.mark.parametrize(
+    ("usual", "shown", "named"),
+    [
+        ('str_matches="^person-"', 'isin=["a", "b"]', "isin"),
+        ('str_matches="^person-"', 'eq="a"', "equal_to"),
+        ('"key": True', '"example": "a"', "example"),
+    ],
+)
+def test_a_schema_that_shows_values_of_a_personal_column_is_refused(
+    start: Start, usual: str, shown: str, named: str
+) -> None:
+    start(READ, {})
+    (AT / "schema.py").write_text(SCHEMA.replace(usual, shown))
+    with pytest.raises(Refusal, match=f"person is personal, and whoever calls a model reads its {named}; delete it"):
+        datasets.schema(DATASET)
+
+
+def fetch() -> None:
+    with origin.tree("main"):
+        pass
+
+
+def no_repository() -> None:
+    git("remote", "set-url", "origin", ADDRESS.removesuffix(":1/x"))
+    pull_request.repository()
+
+
+def test_no_sentence_and_no_file_holds_the_password_of_an_address(
+    start: Start, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(READ, {})
+    git("init", "--quiet")
+    git("remote", "add", "origin", ADDRESS)
+    commit()
+    monkeypatch.setenv("PROMETHEUS_URL", ADDRESS)
+    kubeflow.write_train_job(config.load(NAME), "image", Path("job.yaml"))
+    for act in (fetch, lambda: git_of("ls-remote", ADDRESS), no_repository, lambda: prometheus.query("up")):
+        with pytest.raises(Refusal, match=r"127\.0\.0\.1|PROMETHEUS_URL") as refusal:
+            act()
+        found.say("refused", refusal.value)
+    assert "https://127.0.0.1:1/x" in Path("job.yaml").read_text()
+    assert set(found.leaks([PASSWORD, *SECRETS.values()])) == {".git/config"}

@@ -16,6 +16,8 @@ from models.lib.config import Model
 from repo.lib.refusal import Refusal
 from tests.deploy.manifests import renders
 
+ALONE = "It runs the service; seldon, which serves the file alone, is not modelled."
+
 
 def model(**serving: Any) -> Model:
     found = config.load("specimen_delay", check_columns=False)
@@ -55,16 +57,19 @@ def test_a_gateway_s_own_weights_are_walked() -> None:
 
 @renders
 @pytest.mark.parametrize(
-    ("strategy", "more"),
-    [("bluegreen", ""), ("seldon", "It runs the service; seldon, which serves the file alone, is not modelled.")],
+    ("strategy", "lacks", "more"),
+    [
+        ("bluegreen", "has no weights to walk", ()),
+        ("kserve", "has weights that are commits, and a router of KServe's", ()),
+        ("seldon", "has no weights to walk", (ALONE,)),
+    ],
 )
-def test_a_strategy_without_weights_walks_those_of_the_base_and_says_so(strategy: str, more: str) -> None:
+def test_a_strategy_without_weights_walks_those_of_the_base_and_says_so(
+    strategy: str, lacks: str, more: tuple[str, ...]
+) -> None:
     found = rendered.released(model(strategy=strategy))
     assert [step.weight for step in found.plan.steps] == [25, 50, 75]
-    assert found.notes == (
-        f"The strategy {strategy} has no weights to walk; the rehearsal walks those of the basic canary.",
-        *filter(None, [more]),
-    )
+    assert found.notes == (f"The strategy {strategy} {lacks}; the rehearsal walks those of the basic canary.", *more)
 
 
 @pytest.mark.usefixtures("unrenderable")

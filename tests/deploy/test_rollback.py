@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.lib import history, release
+from deploy.lib import history, release, rules
 from tests.deploy.tree import MODEL, Answer, Tree, content, digest, folder, passed, refused
 from tests.support import trees
 
@@ -186,3 +186,20 @@ def test_it_says_what_the_cluster_will_do(three: Tree) -> None:
     assert "walks 25 → 50 → 75 → 100 %" in out
     assert "kubectl argo rollouts promote specimen-delay --namespace models-production --full" in out
     assert "git add deploy/releases" in out
+
+
+def test_a_knative_service_gets_all_traffic_of_a_rollback_at_once(tree: Tree) -> None:
+    """Its rollout of ten minutes would leave the bad revision with a share until then."""
+    for letter in "ab":
+        tree.build(letter, serving={"strategy": "serverless", "slow_ms": 5.0})
+        for environment in release.ENVIRONMENTS:
+            passed(tree.promote(environment, letter))
+            tree.commit()
+    passed(roll_back(tree))
+    tree.commit()
+    text = (PRODUCTION / "kustomization.yaml").read_text()
+    assert text.count('/serving.knative.dev~1rollout-duration, value: "0s"}') == 1
+    found = release.read("production", "specimen_delay")
+    assert found is not None
+    assert not rules.of_release(found, [])  # as `verify` writes it again
+    assert "rollout-duration" not in (folder("staging") / "kustomization.yaml").read_text()

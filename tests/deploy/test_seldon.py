@@ -7,14 +7,18 @@ import json
 import os
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from deploy import rollback
 from deploy.checks import rendering
 from deploy.checks.rendering import Rendering
+from deploy.lib import decision
+from deploy.lib.history import Entry
 from tests.deploy.manifests import renders, specimen
 
 HEALTH = Path("deploy/argocd/seldon.yaml")
@@ -122,3 +126,15 @@ def test_nothing_but_the_folder_is_another_models(rendered: Rendering) -> None:
     assert container["args"][1] == model.spec["storageUri"]
     assert container["image"].startswith("registry.example.org/specimens/rclone@sha256:")
     assert "PrometheusRule" not in {each.kind for each in rendered.objects}
+
+
+@pytest.mark.parametrize(("strategy", "told"), [("seldon", "Seldon loads the ONNX file"), ("canary", "argo rollouts")])
+def test_a_way_back_speaks_of_a_rollout_only_where_there_is_one(
+    strategy: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = specimen("production", strategy)
+    rollback.print_summary(of, Entry("0" * 40, datetime.now(UTC), of), None, landed=True)
+    said = capsys.readouterr().out
+    text = decision.of_rollback(of, of, None, []).body
+    assert told in said
+    assert [("ollout" in said), ("ollout" in text)] == [strategy == "canary"] * 2

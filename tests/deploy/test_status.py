@@ -98,7 +98,7 @@ def words(text: str) -> str:
 def test_the_catalogue_has_what_each_environment_runs_and_links_to_more(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GRAFANA_URL", "https://grafana.example.org/")
+    monkeypatch.setenv("GRAFANA_URL", "https://user:password@grafana.example.org/")
     monkeypatch.setenv("PROMETHEUS_URL", "")  # as a workflow sets it where the variable is not there
     first = tree.release("a", "staging", "production")
     second = tree.release("b", "staging")

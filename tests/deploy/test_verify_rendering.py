@@ -11,6 +11,7 @@ from deploy.checks import check, rendering
 from deploy.lib import fork, kustomization, release
 from deploy.lib.rules import Finding
 from deploy.rehearsal import rendered
+from deploy.rehearsal.rendered import RenderedRelease
 from models.lib import config
 from tests.deploy.manifests import faults, plant, releases, renders, schema_folder, specimen, with_programs
 from tests.deploy.tree import Tree, folder, passed
@@ -48,15 +49,23 @@ def test_what_promote_wrote_renders_to_no_fault(whole: Tree) -> None:
 
 
 @renders
-def test_a_fault_of_the_base_is_said_once_with_file_object_and_fix(small: Tree) -> None:
+def test_a_fault_is_said_once_with_file_object_and_fix_whether_of_base_release_or_image(small: Tree) -> None:
+    """That of the release is more replicas than the autoscaler allows, which no schema and no specimen knows."""
     plant(Path(), "deploy/base/poddisruptionbudget.yaml", "maxUnavailable: 25%", "maxUnavailable: 0")
+    plant(Path(), str(fork.FORK), specimens.REGISTRY, "registry.example.org/other")
+    where = folder("staging")
+    resources = (where / "resources.yaml").read_bytes().replace(b"value: 4", b"value: 24")
+    release.write(kustomization.compose("staging", "specimen_delay", (where / "passport.yaml").read_bytes(), resources))
     answer = small.deploy("verify")
     assert answer.code == 1
-    lines = [line for line in answer.out.splitlines() if "no node could be drained" in line]
-    assert lines == [
+    assert [line for line in answer.out.splitlines() if "no node could be drained" in line] == [
         "deploy/base/poddisruptionbudget.yaml: PodDisruptionBudget specimen: spec.maxUnavailable "
         "(a specimen: staging, canary and 3 more): allows no eviction: no node could be drained; allow one."
     ]
+    (alone,) = [line for line in answer.out.splitlines() if "fewer than the 24 replicas" in line]
+    assert "release staging/specimen_delay: staging, canary" in alone
+    assert "spec.maxReplicas" in alone
+    assert "is not of registry.example.org/other, the registry of deploy/argocd/fork.yaml" in answer.out
 
 
 @renders
@@ -69,27 +78,6 @@ def test_a_base_that_kustomize_refuses_is_named(small: Tree) -> None:
     assert str(Path.cwd()) not in answer.out  # paths are those of the repository
     assert "/manifests-" not in answer.out
     assert "recursed accumulation" not in answer.out
-
-
-@renders
-def test_a_fault_of_one_release_alone_is_named(small: Tree) -> None:
-    """More replicas than the autoscaler allows, which no schema and no specimen knows."""
-    (where,) = [folder("staging")]
-    resources = (where / "resources.yaml").read_bytes().replace(b"value: 4", b"value: 24")
-    release.write(kustomization.compose("staging", "specimen_delay", (where / "passport.yaml").read_bytes(), resources))
-    answer = small.deploy("verify")
-    assert answer.code == 1
-    assert "release staging/specimen_delay: staging, canary" in answer.out
-    assert "spec.maxReplicas" in answer.out
-    assert "fewer than the 24 replicas" in answer.out
-
-
-@renders
-def test_an_image_of_another_registry_than_the_forks_is_named(small: Tree) -> None:
-    plant(Path(), str(fork.FORK), specimens.REGISTRY, "registry.example.org/other")
-    answer = small.deploy("verify")
-    assert answer.code == 1
-    assert "is not of registry.example.org/other, the registry of deploy/argocd/fork.yaml" in answer.out
 
 
 OPTION = "- {{op: add, path: /spec/{}, value: {}}}\n"
@@ -107,18 +95,20 @@ INSECURE = OPTION.format("metrics/0/provider/prometheus/insecure", "true")
 @pytest.mark.parametrize(
     "settings",
     [
-        {"prometheus": "http://thanos-query.thanos.svc:9090", "prometheus-options": TENANT + INSECURE},
-        {"prometheus": "https://mimir.example.com/prometheus", "prometheus-options": TENANT + BEARER + TOKEN},
+        {
+            "prometheus": "https://mimir.example.com/prometheus",
+            "prometheus-options": TENANT + BEARER + TOKEN + INSECURE,
+        },
         {
             "prometheus-options": OPTION.format("metrics/0/provider/prometheus/authentication", OAUTH) + TOKEN,
             **{"scraped-from": "monitoring", "job-label": "service", "hash-label": "pod_template_hash"},
         },
     ],
-    ids=["tenant", "token", "oauth2 and labels"],
+    ids=["tenant and token", "oauth2 and labels"],
 )
-def test_whatever_prometheus_a_cluster_has_may_judge_and_a_rehearsal_asks_the_same(settings: dict[str, str]) -> None:
-    model = config.load("specimen_delay", check_columns=False)
-    before = rendered.released(model)
+def test_whatever_prometheus_a_cluster_has_may_judge_and_a_rehearsal_asks_the_same(
+    settings: dict[str, str], release: RenderedRelease
+) -> None:
     content = yaml.safe_load(fork.FORK.read_text())
     content["data"] |= settings
     fork.FORK.write_text(yaml.safe_dump(content))
@@ -126,9 +116,9 @@ def test_whatever_prometheus_a_cluster_has_may_judge_and_a_rehearsal_asks_the_sa
     with rendering.copied() as tree:
         (text,) = rendering.texts([of], tree)
     assert [str(each) for _, each in faults(of, text)] == []
-    after = rendered.released(model)
+    after = rendered.released(config.load("specimen_delay", check_columns=False))
     assert after.plan.background is not None
-    asked = [rendered.metrics(each, after.plan.background, "new", "old", 12.0) for each in (before, after)]
+    asked = [rendered.metrics(each, after.plan.background, "new", "old", 12.0) for each in (release, after)]
     assert asked[0] == asked[1]
     (metric,) = after.templates["specimen-delay-errors"]["spec"]["metrics"]
     given = metric["provider"]["prometheus"]

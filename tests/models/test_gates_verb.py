@@ -37,12 +37,12 @@ def behave(text: str) -> None:
 
 
 PASSING = "def test_one(): pass\ndef test_two(): pass\n"
+ERROR = "import pytest\n@pytest.fixture\ndef x(): 1 / 0\ndef test_a(x): pass\n"
 BEHAVIOURS: dict[str, tuple[str | None, int, str, str | None]] = {
     "missing": (None, 1, "none", "models/specimen_delay/test_behaviour.py is missing"),
     "fails": (PASSING + "def test_late_is_late(): assert False\n", 2, "2 of 3 passed", "test_late_is_late"),
-    "skipped": (PASSING + "import pytest\n@pytest.mark.skip\ndef test_three(): pass\n", 2, "2 of 3 passed", None),
+    "neither": (PASSING + ERROR + "@pytest.mark.skip\ndef test_three(): pass\n", 2, "2 of 4 passed", "test_a"),
     "too few": (PASSING, 3, "2 of 2 passed", None),
-    "error": ("import pytest\n@pytest.fixture\ndef x(): 1 / 0\ndef test_a(x): pass\n", 1, "0 of 1 passed", "test_a"),
     "syntax": ("def test_one(: pass\n", 1, "0 of 1 passed", "test_behaviour"),
     "empty": ("", 1, "0 of 0 passed", None),
 }

@@ -13,8 +13,8 @@ import yaml
 from models.lib import config, draft, drafted_split
 from models.lib.draft import Column
 from repo.lib.refusal import Refusal
+from tests.models.scene import Verb
 from tests.support import specimens, trees
-from tests.support.process import run
 from tests.support.repository import git
 
 DATASET = specimens.DATASET_NAME
@@ -120,24 +120,25 @@ def test_settings_are_read_as_they_were_meant() -> None:
 
 @pytest.mark.slow
 def test_a_drafted_model_passes_and_nothing_else_changes(
-    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: Verb
 ) -> None:
-    monkeypatch.chdir(tree := trees.copy(shop, tmp_path / "tree"))
-    answer = run("models", "new", "late", "--dataset", DATASET, "--target", "arr_delay", root=tree)
+    monkeypatch.chdir(trees.copy(shop, tmp_path / "tree"))
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    answer = verb("new", "late", "--dataset", DATASET, "--target", "arr_delay")
     assert "late: regression" in answer.out
     assert answer.code == 0, answer.out + answer.error
     model = config.load("late")
     assert "  # drafted" in (model.folder / "model.yaml").read_text()
-    assert run("models", "run", "late", "--check", root=tree).code == 0
-    assert git("status", "--porcelain", root=tree) == "?? models/late/"
-    again = run("models", "new", "late", "--dataset", DATASET, "--target", "arr_delay", root=tree)
+    assert verb("run", "late", "--check").code == 0
+    assert git("status", "--porcelain") == "?? models/late/"
+    again = verb("new", "late", "--dataset", DATASET, "--target", "arr_delay")
     assert (again.code, "exists already" in again.error) == (2, True)
 
 
-def test_what_cannot_be_drafted_leaves_nothing(tree: Path) -> None:
+def test_what_cannot_be_drafted_leaves_nothing(tree: Path, verb: Verb) -> None:
     for words in (["Bad-Name!"], ["late", "--target", "nobody"], ["late", "--dataset", "nothing"]):
         settings = {"--dataset": DATASET, "--target": "arr_delay"} | dict(zip(words[1::2], words[2::2], strict=True))
-        answer = run("models", "new", words[0], *(each for pair in settings.items() for each in pair), root=tree)
+        answer = verb("new", words[0], *(each for pair in settings.items() for each in pair))
         assert answer.code == 2, answer.out
         assert answer.error.count("\n") == 1
     assert not (tree / "models/late").exists()

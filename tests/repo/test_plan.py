@@ -47,7 +47,7 @@ CHANGES: dict[str, tuple[list[str], list[str], list[str], bool, bool]] = {
     "data_schemas/specimen_fares/source.py": (NOTHING, GATES, ["specimen_fares"], False, True),
     # stages
     "data_schemas/validate.py": (TRAIN, TRAIN, BOTH, True, False),
-    "data_schemas/describe.py": (NOTHING, NOTHING, [], True, False),
+    "data_schemas/new.py": (NOTHING, NOTHING, [], True, False),
     "models/drift.py": (NOTHING, NOTHING, [], True, False),
     "repo/lib/markdown.py": (TRAIN, TRAIN, BOTH, True, True),
     "models/train.py": (TRAIN, TRAIN, [], True, False),

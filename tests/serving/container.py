@@ -24,7 +24,7 @@ HARDENED = [
     "--ulimit=nofile=4096:4096",  # podman would raise both, which it may not everywhere
     "--ulimit=nproc=4096:4096",
 ]
-INSTALL = "apt-get install podman runc buildah mmdebstrap debian-archive-keyring"
+INSTALL = "apt-get install podman runc mmdebstrap debian-archive-keyring"
 REGISTRY = """\
 version: 0.1
 log: {{level: error}}

@@ -24,13 +24,12 @@ OURS_MB = 175  # of 300; python:3.11-slim has 125
 PLANTED = "planted-by-a-test.invalid"
 
 
-def build(repository: Path, builder: str, name: str) -> str:
+def build(repository: Path, name: str) -> str:
     """The verb's output, on a machine with a proxy and a pip of its own settings."""
-    words = ["image", toy.NAME, "--builder", builder, "--base", container.base(), "--tag", name]
+    words = ["image", toy.NAME, "--builder", "podman", "--base", container.base(), "--tag", name]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_TRUSTED_HOST", PLANTED)
         patch.setenv("NO_PROXY", f"{os.environ.get('NO_PROXY', '')},{PLANTED}")
-        patch.setenv("BUILDAH_LAYERS", "true")  # buildah finds the steps done that podman did, and takes seconds
         done = toy.verb(repository, *words)
     assert done.code == 0, done.error
     return done.out
@@ -51,7 +50,7 @@ def repository_of_image(toy_repository: Path, tmp_path_factory: pytest.TempPathF
 def built(repository_of_image: Path) -> Iterator[str]:
     """The toy's image, built by podman."""
     name = f"localhost/toy-{uuid.uuid4().hex}"
-    digests = re.findall(r"sha256:\w{64}", build(repository_of_image, "podman", name))
+    digests = re.findall(r"sha256:\w{64}", build(repository_of_image, name))
     assert digests == [container.inspect(name)["Digest"]]
     yield name
     container.podman("rmi", "--force", container.inspect(name)["Id"])  # by whatever name, those of the registry too
@@ -89,20 +88,6 @@ def service(built: str) -> Iterator[tuple[str, int]]:
         yield started, port
 
 
-def test_buildah_builds_the_same(built: str, repository_of_image: Path) -> None:
-    if not image.works("buildah"):
-        pytest.skip(f"no buildah; {container.INSTALL}")
-    name = f"{built}-by-buildah"
-    digest = re.findall(r"sha256:\w{64}", build(repository_of_image, "buildah", name))
-    try:
-        ours, theirs = container.inspect(name), container.inspect(built)
-        assert digest == [ours["Digest"]]
-        assert ours["Config"] == theirs["Config"]
-        assert ours["Size"] == pytest.approx(theirs["Size"], rel=0.01)
-    finally:
-        container.podman("rmi", name)
-
-
 def test_a_build_without_a_digest_stops_at_the_words_that_ask_for_it(bento: Path, tmp_path: Path) -> None:
     file = tmp_path / "Dockerfile"
     file.write_text(
@@ -110,12 +95,9 @@ def test_a_build_without_a_digest_stops_at_the_words_that_ask_for_it(bento: Path
             r"(?m)^(FROM python.*@sha256:)\S+ AS base$", r"\1fill-in-the-digest AS base", image.DOCKERFILE.read_text()
         )
     )
-    for builder in ("podman", "buildah"):
-        if image.works(builder):
-            words = [builder, "build", "--file", str(file), str(bento)]
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-            assert done.returncode
-            assert "FROM python:3.11-slim@sha256:fill-in-the-digest" in done.stdout + done.stderr
+    done = container.podman("build", "--file", str(file), str(bento), check=False)
+    assert done.returncode
+    assert "FROM python:3.11-slim@sha256:fill-in-the-digest" in done.stdout + done.stderr
 
 
 def test_it_is_small(built: str) -> None:
@@ -175,30 +157,28 @@ def test_it_answers_as_the_model_does(service: tuple[str, int], endpoint: Any) -
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """One for all builders: what the first has pushed the second need not compress again."""
     if shutil.which("docker-registry") is None:
         pytest.skip("no registry; apt-get install docker-registry")
     with container.registry(tmp_path_factory.mktemp("registry")) as found:
         yield found
 
 
-@pytest.mark.parametrize("builder", ["podman", "buildah"])
 def test_what_is_pushed_is_found_in_the_registry_by_the_digest_that_is_reported(
-    built: str, registry: tuple[str, Path], builder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    built: str, registry: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, settings = registry
     monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(settings))
-    name = f"{place}/team/{builder}"
+    name = f"{place}/team/toy"
     container.podman("tag", built, f"{name}:7")
     try:
-        reference = image.push(builder, f"{name}:7", tmp_path / "log")
+        reference = image.push("podman", f"{name}:7", tmp_path / "log")
         assert re.fullmatch(rf"{name}@sha256:[0-9a-f]{{64}}", reference)
         container.podman("pull", "--quiet", reference)
         assert container.inspect(reference)["Config"]["User"] == "65532:65532"
     finally:
         container.podman("rmi", "--force", f"{name}:7")
-    with pytest.raises(Refusal, match=rf"{builder} could not push {name}:8: .*; log in to its registry"):
-        image.push(builder, f"{name}:8", tmp_path / "log")
+    with pytest.raises(Refusal, match=rf"podman could not push {name}:8: .*; log in to its registry"):
+        image.push("podman", f"{name}:8", tmp_path / "log")
 
 
 def docker(built_repository: Path, bento: Path, tmp_path: Path) -> None:

@@ -64,19 +64,19 @@ def make(folder: Path, name: str) -> str:
 
 @pytest.mark.usefixtures("path")
 def test_without_a_builder_the_verb_says_what_to_install() -> None:
-    with pytest.raises(Refusal, match=r"docker and podman and buildah were tried; install one, .*`apt-get install pod"):
+    with pytest.raises(Refusal, match=r"docker and podman were tried; install one, .*`apt-get install pod"):
         image.choose(None)
 
 
 def test_a_command_without_its_engine_is_passed_over(path: Path) -> None:
     stub(path, "docker", probe=1)
-    stub(path, "buildah")
-    assert image.choose(None) == "buildah"
+    stub(path, "podman")
+    assert image.choose(None) == "podman"
     with pytest.raises(Refusal, match="docker does not work here: `docker version` fails"):
         image.choose("docker")
     stub(path, "docker")
     assert image.choose(None) == "docker"
-    assert image.choose("buildah") == "buildah"
+    assert image.choose("podman") == "podman"
 
 
 def test_a_base_without_a_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,6 @@ def test_a_base_without_a_digest_is_refused(tmp_path: Path, monkeypatch: pytest.
     [
         ("docker", "image inspect --format {{.Id}}"),
         ("podman", "image inspect --format {{.Digest}}"),
-        ("buildah", "inspect --type image --format {{.FromImageDigest}}"),
     ],
 )
 def test_every_builder_is_asked_the_same_and_tells_the_digest(

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.runtime import errors, request
 from tests.serving import toy
+from tests.serving.conftest import in_process
 from tests.serving.toy import ROW, answer, rows, without
 from tests.support.answers import NUMBERS
 
@@ -244,6 +245,12 @@ def test_a_key_twice_with_a_value_that_does_not_fit_is_refused(endpoint: Any) ->
     status, found = answer(endpoint, raw(ONE, count='9999, "count": 3'))
     reason = "must fit the contract and name every key once; see /docs.json"
     assert (status, found["error"]) == (400, {"field": "body", "reason": reason})
+
+
+def test_a_dropped_feature_of_many_levels_is_malformed(bento: Path, contract: dict[str, Any]) -> None:
+    endpoint = in_process(bento / "src", contract | {"dropped": ["old"]})
+    status, found = answer(endpoint, raw(ONE, kind=f'"a", "old": {"[" * 1500}{"]" * 1500}'))
+    assert (status, found["error"]["reason"][:40]) == (400, "must be JSON: recursion limit exceeded a")
 
 
 def test_two_hundred_wrong_rows_are_one_error(contract: dict[str, Any], endpoint: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import runpy
 import subprocess
 import sys
@@ -11,6 +10,8 @@ import warnings
 from typing import Any
 
 import pytest
+
+from tests.support.process import main_here
 
 
 def answer_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,12 +30,6 @@ def answer_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _as_main(command: list[str]) -> tuple[int, str, str]:
-    out, error, code = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
         patch.setattr(sys, "argv", command[2:])
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
-            try:
-                runpy.run_module(command[2], run_name="__main__")
-            except SystemExit as end:
-                code = int(end.code or 0)
-    return code, out.getvalue(), error.getvalue()
+        return main_here(lambda: runpy.run_module(command[2], run_name="__main__") and 0)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -53,6 +55,18 @@ def in_this_process(main: Callable[[Sequence[str]], int]) -> Any:
             yield run
 
     return verb
+
+
+def main_here(main: Callable[[], Any], given: str = "") -> tuple[int, str, str]:
+    """What a program ends with and prints, run in this process: a Python of its own would take longer to start."""
+    out, error, code = io.StringIO(), io.StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(error), mock.patch.object(sys, "stdin", io.StringIO(given)):
+        try:
+            code = int(main() or 0)
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+            error.write(str(end.code or "") * isinstance(end.code, str))
+    return code, out.getvalue(), error.getvalue()
 
 
 def program(folder: Path, name: str, script: str) -> Path:

@@ -129,7 +129,7 @@ def costs(model: config.Model, measured: dict[str, Any], comparison: dict[str, A
         limit = "gate is off" if most is None else f"p99 at most {most:g} ms"
         times = f"p50 {milliseconds(found['p50_ms'])}, p99 {milliseconds(found['p99_ms'])}"
         rows.append([f"processor time of a call, {batch} row{'s' if batch > 1 else ''}", times, limit])
-    return ["", "measured", "limit"], rows + _money(model, measured)
+    return ["", "measured", "limit or note"], rows + _money(model, measured)
 
 
 def _money(model: config.Model, measured: dict[str, Any]) -> list[list[str]]:
