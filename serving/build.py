@@ -48,22 +48,19 @@ def build(name: str) -> Path:
     model = config.load(name, check_columns=False)
     content = _content(model)
     bento = model.build / "bento" / _version(content)
-    write(model.build / "contract.json", content["contract.json"])  # for the model card
-    if bento.is_dir():
-        if all(
-            (bento / "src" / path).is_file() and (bento / "src" / path).read_bytes() == data
-            for path, data in content.items()
-        ):
-            return bento
+    there = {path: bento / "src" / path for path in content}
+    if bento.is_dir() and not all(it.is_file() and it.read_bytes() == content[path] for path, it in there.items()):
         shutil.rmtree(bento)  # somebody changed it by hand
-    with _workplace(model.build) as place:
-        for path, data in content.items():
-            write(place / "context" / path, data)
-        made = _run_bentoml(model, place / "context", place / "home", bento.name)
-        made.chmod(0o755)  # bentoml leaves it to its owner, and the image has another user
-        bento.parent.mkdir(exist_ok=True)
-        with contextlib.suppress(OSError):  # not empty: another build of the same content was faster
-            made.rename(bento)
+    if not bento.is_dir():
+        with _workplace(model.build) as place:
+            for path, data in content.items():
+                write(place / "context" / path, data)
+            made = _run_bentoml(model, place / "context", place / "home", bento.name)
+            made.chmod(0o755)  # bentoml leaves it to its owner, and the image has another user
+            bento.parent.mkdir(exist_ok=True)
+            with contextlib.suppress(OSError):  # not empty: another build of the same content was faster
+                made.rename(bento)
+    write(model.build / "contract.json", content["contract.json"])  # of this one, for the model card
     return bento
 
 

@@ -24,13 +24,13 @@ from tests.support.trees import append
 BUILD, MODEL, ONNX = toy.MODEL / "build", toy.MODEL / "model.yaml", toy.MODEL / "model.onnx"
 
 
+LOCK = build.LOCK
+RUN = f"`python -m models run {toy.NAME}`"
+
+
 def left() -> list[Path]:
     """In the build folder, but for the contract, which the model card reads."""
     return [path for path in BUILD.iterdir() if path.name != "contract.json"]
-
-
-LOCK = build.LOCK
-RUN = f"`python -m models run {toy.NAME}`"
 
 
 def stamp(**changes: Any) -> str:
