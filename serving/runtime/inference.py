@@ -110,10 +110,10 @@ class Inference:
     def _columns(self, inputs: list[Tensor], tail: bytes) -> dict[str, list[Any]]:
         """Input -> its values as in JSON, as many of each."""
         columns: dict[str, list[Any]] = {}
-        dropped, rows = set(), 0
+        rows = 0
         for each in inputs:
             field, data, size = f"inputs[{each.name[:SHOWN]}]", each.data, (each.parameters or NONE).binary_data_size
-            if each.name in columns or each.name in dropped:
+            if each.name in columns:
                 raise _wrong(field, "must be there once")
             if (data is None) == (size is None):
                 raise _wrong(field, "must have data, or parameters.binary_data_size")
@@ -121,7 +121,7 @@ class Inference:
                 raise _wrong(f"{field}.parameters.binary_data_size", f"must be in the body, after a JSON of {LENGTH}")
             given, tail = (data, tail) if size is None else (tail[:size], tail[size:])
             if each.name in self._dropped:
-                dropped.add(each.name)
+                columns[each.name] = []
                 continue
             if each.name not in self._types:
                 raise _wrong(field, "is not an input of this model; see /docs.json", ("", "unknown"))
@@ -139,7 +139,7 @@ class Inference:
                 raise _wrong(field, str(error), of_type) from None
         if tail or not rows:
             raise _wrong("inputs", f"must be tensors of 1 to {self._most} rows that fill the body; see /docs.json")
-        return columns | dict.fromkeys(dropped, [None] * rows)
+        return {name: values or [None] * rows for name, values in columns.items()}
 
     def _selected(self, request: Request) -> dict[str, bool]:
         every, found = request.parameters or NONE, dict[str, bool]()

@@ -71,10 +71,7 @@ def kubectl(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         start("etcd", f"--listen-client-urls={store}", f"--advertise-client-urls={store}", f"--listen-peer-urls={peer}")
         start("kube-apiserver", f"--etcd-servers={store}", f"--secure-port={api}", *_server_flags())
         _until(lambda: call("get", "--raw", "/readyz", wrong=True).returncode == 0)
-        for module, file in CRDS.items():
-            call("apply", "--server-side", "-f", str(_module(module) / file))
-        call("apply", "-f", "-", given=[kind_of("Service"), kind_of("InferenceService")])
-        call("apply", "-f", str(ROOT / "deploy/argocd/namespaces.yaml"))
+        _kinds_and_namespaces(call)
         before = place.objects["unsigned"] | {"metadata": place.objects["unsigned"]["metadata"] | {"name": "before"}}
         _until(lambda: call("apply", "--server-side", "-f", "-", given=[before], wrong=True).returncode == 0)
         start(
@@ -99,6 +96,13 @@ def _written(folder: Path, port: int) -> None:
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
     }
     (folder / "kubeconfig").write_text(yaml.safe_dump(content))
+
+
+def _kinds_and_namespaces(kubectl: Kubectl) -> None:
+    for module, file in CRDS.items():
+        kubectl("apply", "--server-side", "-f", str(_module(module) / file))
+    kubectl("apply", "-f", "-", given=[kind_of("Service"), kind_of("InferenceService")])
+    kubectl("apply", "-f", str(ROOT / "deploy/argocd/namespaces.yaml"))
 
 
 def _server_flags() -> list[str]:

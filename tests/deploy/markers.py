@@ -84,6 +84,8 @@ CHANNELS = {  # in which a marker is once nothing is personal
     *(f"{AT}/schema.py", f"{AT}_drafted/schema.py", f"{MODEL}/model.onnx", f"{MODEL}/weights/model.json"),
     *(f"{BUILD}/{name}" for name in ("profile.json", "contract.json", "evaluation.json", "report.html", "report.md")),
     *(f"{BUILD}/drift/{name}" for name in ("drift.json", "report.html")),
+    *(f"released/{name}" for name in ("MODEL_CARD.md", "contract.json", "evaluation.json", "model.onnx")),
+    f"deploy/releases/staging/{NAME}/MODEL_CARD.md",
     *(f"{BUILD}/*/src/{name}" for name in ("contract.json", "model.onnx")),
 }
 

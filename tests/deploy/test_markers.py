@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import re
+import shutil
 import sys
 import time
 import zipfile
@@ -23,10 +24,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+import requests
 
 from data_schemas import ingest
 from data_schemas.__main__ import VERBS as DATA
 from data_schemas.lib import datasets
+from deploy.__main__ import VERBS as DEPLOY
 from deploy.lib import prometheus
 from models import evaluate, export, gates, measure, profile, report, train
 from models.__main__ import VERBS as MODELS
@@ -36,6 +39,7 @@ from models.lib.report import charts
 from repo.lib import origin, pull_request
 from repo.lib.git import git as git_of
 from repo.lib.refusal import Refusal
+from serving import serve
 from serving.__main__ import VERBS as SERVING
 from serving.runtime import errors, log
 from serving.runtime.endpoint import Endpoint
@@ -65,7 +69,7 @@ from tests.deploy.markers import (
 )
 from tests.serving import bentomls, toy
 from tests.serving.conftest import in_process
-from tests.support import passports, trees
+from tests.support import passports, specimens, trees
 from tests.support.process import signals_kept
 from tests.support.repository import commit, git
 
@@ -92,7 +96,18 @@ def everything(found: Found, monkeypatch: pytest.MonkeyPatch, marked: str = "per
     with pytest.MonkeyPatch.context() as patch:
         bentomls.install(Path.cwd().parent, patch)
         found.verb("serving", SERVING, "build", NAME)
+    release(found)
     service(found, next((MODEL / "build/bento").iterdir()) / "src", monkeypatch)
+
+
+def release(found: Found) -> None:
+    """Everything that is signed and released of the built model, and the page of what runs where."""
+    (MODEL / "build/image").write_text(image := f"{specimens.REGISTRY}/{NAME.replace('_', '-')}@sha256:{64 * 'a'}")
+    git("init", "--quiet", "--initial-branch=main")
+    commit()
+    found.verb("deploy", DEPLOY, "card", NAME, "--write", "released")
+    found.verb("deploy", DEPLOY, "promote", NAME, "--to", "staging", "--image", image)
+    found.verb("deploy", DEPLOY, "status", "--html", "page/index.html")
 
 
 def every_stage_of_a_model(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,6 +228,33 @@ def test_no_verb_writes_what_is_personal_or_secret(start: Start, found: Found, m
         everything(found, monkeypatch)
     assert found.leaks([*PERSONAL, *SECRETS.values(), KEY]) == {}
     assert Path(f"{AT}_drafted/.gitignore").read_text() == "/table.csv\n"
+
+
+@pytest.mark.slow
+def test_no_real_bento_server_or_page_holds_them_either(
+    start: Start, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(READ, {"region": "categories"})
+    with signals_kept():
+        everything(found, monkeypatch)
+        shutil.rmtree(MODEL / "build/bento")
+        found.verb("serving", SERVING, "build", NAME)
+    (bento,) = (MODEL / "build/bento").iterdir()
+    row: dict[str, Any] = {
+        "region": "north",
+        "visits": 1,
+        "account": int(ASKED["account"]),
+        "income": float(ASKED["income"]),
+    }
+    with serve.start(bento, serve.free_port(), Path("home").absolute()) as server:
+        server.wait_ready()
+        for change in ({}, {"account": int(ASKED["broken"])}, {"income": ASKED["text"]}):
+            answer = requests.post(f"{server.address}/predict", json={"rows": [row | change]}, timeout=10)
+            found.say("answers", (answer.status_code, answer.text))
+        for path in ("docs.json", "metrics", "schema.json", "v2"):
+            found.say(path, requests.get(f"{server.address}/{path}", timeout=10).text)
+    assert "(200, " in str(found)
+    assert found.leaks([*PERSONAL, *SECRETS.values(), KEY]) == {}
 
 
 def test_without_the_protection_every_marker_is_found(

@@ -122,6 +122,8 @@ def test_a_weight_follows_what_the_templates_say_of_a_real_prometheus(
     tree.build("c", serving={"strategy": "kserve", "slow_ms": 5.0})
     passed(tree.promote("staging", "c"))  # while production walks
     tree.commit()
+    monkeypatch.delenv("PROMETHEUS_URL", raising=False)
+    refused(step(tree, 50), "PROMETHEUS_URL is not set")
     with scraped(walking, requests, errors, tmp_path / "prometheus") as address:
         monkeypatch.setenv("PROMETHEUS_URL", address)
         refused(step(tree, 75), "--weight 75 does not follow 25 %; the next is --weight 50")
@@ -147,13 +149,6 @@ def test_a_weight_follows_what_the_templates_say_of_a_real_prometheus(
     passed(tree.deploy("verify"))
 
 
-def test_without_a_prometheus_no_weight_follows(tree: Tree, walking: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert walking
-    monkeypatch.delenv("PROMETHEUS_URL", raising=False)
-    refused(step(tree, 50), "PROMETHEUS_URL is not set")
-    assert tree.git("status", "--porcelain") == ""
-
-
 def at_once(found: weights.Weight) -> weights.Weight | None:
     assert found
     return None
@@ -172,39 +167,30 @@ def of_a_stranger(found: weights.Weight) -> weights.Weight:
     return found.model_copy(update={"former": found.former.model_copy(update={"version": "0" * 12})})
 
 
-@pytest.mark.parametrize(
-    ("forge", "said"),
-    [
-        (at_once, "at once, and nothing judged it"),
-        (unjudged, "is at 75 %, and nothing judged it at 25 %, 50 %"),
-        (judged_once, "is at 75 %, and nothing judged it at 50 %"),
-        (of_a_stranger, "names 000000000000 as the former release, which production never had so"),
-    ],
-)
-def test_verify_refuses_a_weight_that_nothing_judged(
-    tree: Tree, walking: Arms, forge: Callable[[weights.Weight], weights.Weight | None], said: str
-) -> None:
+FORGED: dict[Callable[[weights.Weight], weights.Weight | None], str] = {
+    at_once: "at once, and nothing judged it",
+    unjudged: "is at 75 %, and nothing judged it at 25 %, 50 %",
+    judged_once: "is at 75 %, and nothing judged it at 50 %",
+    of_a_stranger: "names 000000000000 as the former release, which production never had so",
+}
+
+
+def test_verify_refuses_a_weight_that_nothing_judged(tree: Tree, walking: Arms) -> None:
+    made, found = release.read("production", NAME), at()
     assert walking
-    found = at()
-    assert found is not None
-    forged = forge(found)
-    made = release.read("production", NAME)
     assert made is not None
-    files = {name: content for name, content in made.files.items() if name != weights.FILE}
-    files |= {weights.FILE: weights.written(forged)} if forged else {}
-    release.write(kustomization.again(release.Release("production", NAME, files), promise.of_release(made)))
-    answer = tree.deploy("verify")
-    assert answer.code == 1
-    assert said in answer.out
-    assert "Faults: 1." in answer.out
-
-
-def test_an_edit_of_the_record_shows(tree: Tree, walking: Arms) -> None:
-    assert walking
+    assert found is not None
+    for forge, said in FORGED.items():
+        forged = forge(found)
+        files = {name: content for name, content in made.files.items() if name != weights.FILE}
+        files |= {weights.FILE: weights.written(forged)} if forged else {}
+        release.write(kustomization.again(release.Release("production", NAME, files), promise.of_release(made)))
+        answer = tree.deploy("verify")
+        assert (answer.code, said in answer.out, "Faults: 1." in answer.out) == (1, True, True), answer.out
+    tree.git("checkout", "--quiet", ".")
+    tree.git("clean", "--force", "--quiet", "deploy/releases")
     plant(Path(), str(CANARY), "weight: 25", "weight: 24")
-    answer = tree.deploy("verify")
-    assert answer.code == 1
-    assert "kustomization.yaml: patches: does not follow from the files beside it" in answer.out
+    assert "kustomization.yaml: patches: does not follow from the files beside it" in tree.deploy("verify").out
 
 
 @pytest.mark.parametrize("weight", [25, 100])

@@ -113,6 +113,9 @@ def signing(file: File) -> Iterator[str]:
         for step in steps:
             if step.uses.startswith((SETUP, "actions/checkout@")) or re.search(r"\b(python|make)\b", step.run):
                 yield f"{step.place}: brings or runs code of the tree in a job that signs"
+            given = step.content.get("with", {})
+            if given.get("push-to-registry") == "true" and "subject-digest" not in given:
+                yield f"{step.place}: pushes to a registry what is not of one image, which the action refuses"
 
 
 def models(file: File) -> Iterator[str]:
