@@ -120,7 +120,7 @@ def to_production(name: str, reference: str | None, signed: bool = False, furthe
     if reference is not None:
         raise Refusal("--image is for staging; production takes the digest that staging runs.")
     standing = history.at("HEAD", "production", name)
-    if further and standing is not None and standing.weight is not None:
+    if further and standing is not None and standing.weight is not None and not standing.weight.whole:
         signature.verify(standing.image, signed)
         return standing
     staging = release.read("staging", name)

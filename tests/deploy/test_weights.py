@@ -208,6 +208,11 @@ def test_a_rollback_gives_the_former_all_traffic(tree: Tree, walking: Arms, weig
         tree.commit()
         passed(tree.deploy("verify"))
         refused(step(tree, 50), "does not follow 100 %; it has all traffic")
+        tree.build("c", serving={"strategy": "kserve", "slow_ms": 5.0})
+        passed(tree.promote("staging", "c"))
+        tree.commit()
+        passed(step(tree, 25))  # the next release may start
+        tree.git("checkout", "--quiet", ".")
     else:
         assert "at 25 %" in passed(tree.deploy("status")).out
         tree.build("c", serving={"strategy": "kserve", "slow_ms": 5.0})
