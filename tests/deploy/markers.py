@@ -79,7 +79,7 @@ BUILD = f"{MODEL}/build"
 CHANNELS = {  # in which a marker is once nothing is personal
     *("a network that fails", "a source that fails", "answers", "the OpenAPI page", "log/*"),
     *(f"printed by data_schemas {verb}" for verb in ("ingest", "validate")),
-    *(f"{AT}/build/{name}" for name in ("profile.json", "quarantine.parquet")),
+    f"{AT}/build/quarantine.parquet",
     *(f"{AT}/build/validation-{name}.json" for name in ("headless", "rows")),
     *(f"{AT}/schema.py", f"{AT}_drafted/schema.py", f"{MODEL}/model.onnx", f"{MODEL}/weights/model.json"),
     *(f"{BUILD}/{name}" for name in ("profile.json", "contract.json", "evaluation.json", "report.html", "report.md")),
@@ -178,7 +178,9 @@ def forms(marker: str) -> list[bytes]:
 
 
 def data(path: Path) -> bool:
-    return path.name in HANDED or (path.parts[0] == "data_schemas" and path.parts[2:3] == ("data",))
+    """What a person gave, and bytecode of it."""
+    given = path.name in HANDED or path.parts[:1] + path.parts[2:3] == ("data_schemas", "data")
+    return given or path.suffix == ".pyc"
 
 
 def unpacked(path: Path) -> list[bytes]:

@@ -71,7 +71,9 @@ def ways() -> Any:
     return importlib.import_module("tests.models.ways")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", [pytest.param(each, marks=pytest.mark.slow) if each.endswith(", classes") else each for each in WAYS]
+)
 def test_the_file_answers_like_the_model(ways: Any, way: str, tmp_path: Path) -> None:
     task, estimator, columns = WAYS[way]
     train, valid = (ways.table(seed, task).select(*columns, "target") for seed in (1, 2))
@@ -82,7 +84,7 @@ def test_the_file_answers_like_the_model(ways: Any, way: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(
-    "like", ["lightgbm", "sklearn", *(pytest.param(each, marks=pytest.mark.slow) for each in ("torch", "keras"))]
+    "like", ["lightgbm", *(pytest.param(each, marks=pytest.mark.slow) for each in ("sklearn", "torch", "keras"))]
 )
 def test_the_file_of_a_drafted_model_answers_like_it(
     ways: Any, like: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,7 +94,10 @@ def test_the_file_of_a_drafted_model_answers_like_it(
     ways.prove(lambda: ways.template(like, ways.table(1, task), ways.table(2, task)), task, tmp_path)
 
 
-@pytest.mark.parametrize(("names", "output"), [(["day", "variable"], "prediction"), (["void"], "probabilities")])
+@pytest.mark.parametrize(
+    ("names", "output"),
+    [(["day", "variable"], "prediction"), pytest.param(["void"], "probabilities", marks=pytest.mark.slow)],
+)
 def test_torch_is_handed_ids_and_numbers_also_where_there_are_none(ways: Any, names: list[str], output: str) -> None:
     import torch
 
