@@ -76,13 +76,15 @@ def needs(*programs: str) -> pytest.MarkDecorator:
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("cluster")
-    with container.registry(folder) as (address, _), rendering.copied(ROOT) as tree, chdir(tree):
-        references = _signed(address)
-        fork = Path("deploy/argocd/fork.yaml")
-        fork.write_text(re.sub("registry: .*", f"registry: {address}/team", fork.read_text()))
-        shutil.copy("ours.pub", "deploy/argocd/cosign.pub")
-        policies = kustomize.parse(kustomize.text(Path("deploy/argocd/policies-by-key")))
-        yield Place(policies, _cases(_releases(tree, references["release"]), references))
+    with container.registry(folder) as (address, _), rendering.copied(ROOT) as tree:
+        with chdir(tree):  # no longer: other tests may run before this ends
+            references = _signed(address)
+            fork = Path("deploy/argocd/fork.yaml")
+            fork.write_text(re.sub("registry: .*", f"registry: {address}/team", fork.read_text()))
+            shutil.copy("ours.pub", "deploy/argocd/cosign.pub")
+            policies = kustomize.parse(kustomize.text(Path("deploy/argocd/policies-by-key")))
+            found = Place(policies, _cases(_releases(tree, references["release"]), references))
+        yield found
 
 
 def _signed(address: str) -> dict[str, str]:
