@@ -140,18 +140,12 @@ def parts(dataset: str) -> list[str]:
     return found
 
 
-def months(dataset: str, first: str | None = None, last: str | None = None) -> list[str]:
-    """The months that were ingested, from `first` to `last` (both inclusive); refuses when a limit is not there."""
+def months(dataset: str) -> list[str]:
+    """The months that were ingested, in order; refuses a dataset that has none."""
     found = parts(dataset)
     if found == [WHOLE]:
         raise Refusal(f"{dataset} has no months: its source gives one table(); choose its rows without naming months.")
-    for limit in (first, last):
-        if limit is not None and limit not in found:
-            raise Refusal(f"{dataset} has no month {limit!r}; it has {found[0]} to {found[-1]}.")
-    chosen = [month for month in found if (first or found[0]) <= month <= (last or found[-1])]
-    if not chosen:
-        raise Refusal(f"the first month ({first}) lies after the last ({last}); swap them.")
-    return chosen
+    return found
 
 
 def write(table: pl.DataFrame, path: Path) -> None:
