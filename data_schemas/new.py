@@ -75,4 +75,4 @@ def _draft(name: str, given: Path, copy: Path, hidden: set[str]) -> None:
     flags = [name for name, kind in kinds.items() if kind == pl.Boolean]
     table = table.cast({name: pl.Float64 if table[name].null_count() else pl.Int64 for name in flags})
     files.write(copy.with_name("schema.py"), write.schema(name, table, hidden))
-    files.write(copy.with_name("source.py"), write.source(name, table, kinds, copy.name, separator, nulls))
+    files.write(copy.with_name("source.py"), write.source(name, table, kinds, copy.name, separator, nulls, hidden))

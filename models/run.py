@@ -90,6 +90,7 @@ def run(model: config.Model, train: bool = True, pull: bool = False, track: bool
 def _prepare(model: config.Model, train: bool) -> int:
     """The pipeline, hashes of the template, bytes of the lock, data. 0, or the data's fault."""
     git("--version")  # without it nobody could say whether the bytes are new
+    governance.sections(model.folder / governance.CARD)  # refused before anything is trained
     if train:
         engine.declare(model)
     elif faults := lock.stale(model):

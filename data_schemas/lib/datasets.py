@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from repo.lib.refusal import Ended, Refusal, described
+from repo.lib.refusal import Ended, Refusal, described, meant
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,6 +24,7 @@ WHOLE = "all"  # the one file of a dataset without months
 MENDING = ("coerce", "default", "drop_invalid_rows", "add_missing_columns", "parsers", "raise_warning")
 UNKNOWN = "unknown"  # the unit of a drafted column
 ABOUT = ("owner", "source", "licence", "purpose", "retention")  # texts in the metadata of a schema's Config
+OF_COLUMN = ("unit", "example", "personal", "key", "known")  # what the metadata of a column may say
 
 
 def names() -> list[str]:
@@ -80,6 +81,9 @@ def schema(dataset: str) -> type[DataFrameModel]:
         raise Refusal(f"{path}: {models[0].__name__} is not a schema ({error}); fix the file.") from error
     _refuse_mending(path, found)
     _refuse_values(path, found)
+    _refuse_unread(path, "Config", getattr(models[0].Config, "metadata", None), ABOUT)
+    for name, column in found.columns.items():
+        _refuse_unread(path, name, column.metadata, OF_COLUMN)
     return models[0]
 
 
@@ -105,6 +109,16 @@ def _refuse_values(path: Path, schema: DataFrameSchema) -> None:
             raise Refusal(
                 f"{path}: {name} is personal, and whoever calls a model reads its {listed[0]}; delete it, and give a "
                 "range or a pattern."
+            )
+
+
+def _refuse_unread(path: Path, name: str, metadata: Any, known: tuple[str, ...]) -> None:
+    """A typo would take the mark off a personal column, and nobody would see it."""
+    for key in metadata or {}:
+        if key not in known and not str(key).startswith("x-"):
+            raise Refusal(
+                f"{path}: {name}: metadata has no {key!r}{meant(str(key), known)}; write one of {', '.join(known)}, or "
+                "start a key of your own with x-."
             )
 
 
@@ -140,18 +154,12 @@ def parts(dataset: str) -> list[str]:
     return found
 
 
-def months(dataset: str, first: str | None = None, last: str | None = None) -> list[str]:
-    """The months that were ingested, from `first` to `last` (both inclusive); refuses when a limit is not there."""
+def months(dataset: str) -> list[str]:
+    """The months that were ingested, in order; refuses a dataset that has none."""
     found = parts(dataset)
     if found == [WHOLE]:
         raise Refusal(f"{dataset} has no months: its source gives one table(); choose its rows without naming months.")
-    for limit in (first, last):
-        if limit is not None and limit not in found:
-            raise Refusal(f"{dataset} has no month {limit!r}; it has {found[0]} to {found[-1]}.")
-    chosen = [month for month in found if (first or found[0]) <= month <= (last or found[-1])]
-    if not chosen:
-        raise Refusal(f"the first month ({first}) lies after the last ({last}); swap them.")
-    return chosen
+    return found
 
 
 def write(table: pl.DataFrame, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -12,7 +11,7 @@ from models.lib.limits import Gates, Strict
 from models.lib.settings import Kubeflow, Objectives, Price, Retraining, Serving
 from models.lib.split import Parts, Split, Windows
 from repo.lib.files import read_yaml
-from repo.lib.refusal import Refusal
+from repo.lib.refusal import Refusal, meant
 
 MODELS = Path("models")
 
@@ -146,8 +145,7 @@ def load(name: str, check_columns: bool = True) -> Model:
             del where[1:2]
         if first["type"] == "extra_forbidden":
             lacking = [str(each["loc"][-1]) for each in errors if each["type"] == "missing"]
-            meant = difflib.get_close_matches(where[-1], [*lacking, *gate_and_setting_names(word)], 1, 0.75)
-            why = "is no setting" + (f"; did you mean {meant[0]}" if meant else "")
+            why = "is no setting" + meant(where[-1], [*lacking, *gate_and_setting_names(word)])
         raise Refusal(f"{path}: {'.'.join(where) or 'the file'}: {why}; fix it there.") from None
     if check_columns:
         _check_columns(model, path)

@@ -11,6 +11,7 @@ from typing import Any
 
 from data_schemas.lib import datasets
 from models.lib import config
+from repo.lib.refusal import Refusal, meant
 
 CARD = "card.md"
 SECTIONS = ("use", "limits", "ethics", "contact")  # its headings
@@ -23,11 +24,22 @@ def record(model: config.Model) -> dict[str, Any]:
 
 
 def sections(path: Path) -> dict[str, str]:
-    """Heading, in lower case, -> text of a card.md. A comment says nothing."""
-    text = path.read_text(errors="replace") if path.is_file() else ""
+    """Heading, in lower case, -> text of a card.md. A comment says nothing; other headings may be there."""
+    try:
+        text = path.read_text("utf-8-sig") if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise Refusal(f"{path}: line {line} is not UTF-8; save the file as UTF-8.") from None
     _, *parts = re.split(r"(?m)^## +(.+?) *$", re.sub(r"(?s)<!--.*?(-->|\Z)", "", text))
-    found = {name.lower(): body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
-    return dict.fromkeys(SECTIONS, "") | found
+    names = [name.lower() for name in parts[::2]]
+    lacking = [section for section in SECTIONS if section not in names]
+    for name in names:
+        if names.count(name) > 1:
+            raise Refusal(f"{path}: the heading '## {name}' is there twice; make one section of the two.")
+        if near := next(filter(None, (meant(word, lacking) for word in name.split() if name not in SECTIONS)), ""):
+            raise Refusal(f"{path}: the heading '## {name}' is none of its sections{near}; correct it.")
+    bodies = map(str.strip, parts[1::2])
+    return dict.fromkeys(SECTIONS, "") | dict(zip(names, bodies, strict=True))
 
 
 def gaps(model: str, dataset: str, said: Mapping[str, Any]) -> list[str]:

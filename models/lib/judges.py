@@ -197,20 +197,28 @@ def _plausible(name: str, gate: limits.Plausible, evidence: Evidence) -> Verdict
     limit = f"a feature alone at most {most:.4g} {title}"
     known = [each for each in evidence.evaluation["alone"] if each["feature"] not in gate.explained]
     shown = f"{known[0]['feature']} alone {known[0]['value']:.4g}" if known else "-"
+    excused = [
+        f"explained: {each['feature']} alone {each['value']:.4g} ({gate.explained[each['feature']]})"
+        for each in evidence.evaluation["alone"]
+        if each["feature"] in gate.explained and not each["value"] <= most
+    ]
+    verdict = Verdict(name, limit, shown, "pass", "; ".join(excused) or None)
     if not math.isfinite(value):
-        return Verdict(name, limit, "none", "fail", f"no data: {title} is not finite")
+        return replace(verdict, value="none", verdict="fail", reason=f"no data: {title} is not finite")
     if len(evidence.model.features) > 1 and known and not known[0]["value"] <= most:
         where = f"gates.plausible.explained of {evidence.model.folder}/model.yaml"
         why = f"is {known[0]['feature']} known beforehand? take it out of `features`, or say why: {where}"
-        return Verdict(name, limit, shown, "fail", why)
+        return replace(verdict, verdict="fail", reason=why)
     if evidence.champion is None or evidence.model.gates.champion.off is not None:
-        return Verdict(name, limit, shown, "pass")
+        return verdict
     by = evidence.comparison["metrics"][metric]["difference"]["value"]
     limit, shown = f"{limit}, better by at most {gate.jump:g}", f"{shown}, better by {by:+.4f}"
+    verdict = replace(verdict, limit=limit, value=shown)
     if by <= gate.jump:
-        return Verdict(name, limit, shown, "pass")
-    again = f"meant: {gate.because}" in evidence.champion.reasons
-    return _meant(Verdict(name, limit, shown, "fail"), gate.because, again, "gates.plausible.because", evidence)
+        return verdict
+    again = any(each.endswith(f"meant: {gate.because}") for each in evidence.champion.reasons)
+    leap = _meant(replace(verdict, verdict="fail"), gate.because, again, "gates.plausible.because", evidence)
+    return replace(leap, reason="; ".join([*excused, leap.reason or ""]))
 
 
 Judge = Callable[[str, Any, Evidence], Verdict]

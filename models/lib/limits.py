@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Reason = Annotated[str, Field(min_length=10)]
@@ -65,6 +65,13 @@ class Plausible(Gate):
     jump: Share = 0.05  # by which a candidate may be better than the champion without a word
     # Why it is better by more; the next such release needs its own.
     because: Annotated[str, Field(pattern="^$|.{10}")] = ""
+
+    @field_validator("explained", mode="before")
+    @classmethod
+    def _by_feature(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            return given
+        raise ValueError("write a feature and why it may know that much, such as `{age: it is known beforehand}`")
 
 
 class LabelShift(Gate):

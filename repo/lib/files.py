@@ -26,7 +26,10 @@ FLOAT = "tag:yaml.org,2002:float"
 
 
 class LOADER(SAFE):  # type: ignore[misc]
-    """A safe loader that refuses a few lines whose aliases stand for billions of values, before anything walks them."""
+    """A safe loader that refuses a key that is there twice, and a few lines whose aliases stand for billions of values.
+
+    The latter before anything walks them.
+    """
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
@@ -36,7 +39,21 @@ class LOADER(SAFE):  # type: ignore[misc]
     def construct_document(self, node: yaml.Node) -> Any:
         if self.anchored and (count := _expanded(node, {})) > LARGEST:
             raise yaml.YAMLError(f"its aliases make {count:.0e} values of it, more than {LARGEST:,}; write them out")
+        self.flat: set[int] = set()
         return super().construct_document(node)
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """DVC and kustomize refuse a key that is there twice, of which PyYAML would take the last."""
+        if id(node) in self.flat:  # holds what it merges by now, and may replace it
+            return
+        self.flat.add(id(node))
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value!r} is there twice")
+                seen.add((key.tag, key.value))
+        super().flatten_mapping(node)
 
 
 class DUMPER(yaml.SafeDumper):

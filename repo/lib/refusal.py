@@ -1,6 +1,8 @@
 """How a verb says no, and how it is ended."""
 
+import difflib
 import re
+from collections.abc import Iterable
 
 PASSWORD = re.compile(r"//[^/\s]*@")  # and name, in an address
 
@@ -15,6 +17,12 @@ class Refusal(Exception):
 
     def __init__(self, sentence: object) -> None:
         super().__init__(without_password(sentence))
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """The name that a typo is nearest to, as the end of a clause; empty where none is near."""
+    near = difflib.get_close_matches(word.lower(), known, 1, 0.75)
+    return f"; did you mean {near[0]}" if near else ""
 
 
 class Ended(SystemExit):

@@ -103,6 +103,28 @@ def test_what_would_mend_or_excuse_rows_only_while_they_are_checked_is_refused(
         datasets.schema(WEATHER.name)
 
 
+@pytest.mark.parametrize(
+    ("field", "config", "words"),
+    [
+        ('{"personl": True}', "{}", "temp: metadata has no 'personl'; did you mean personal; write one of unit, "),
+        ('{"Personal": True}', "{}", "temp: metadata has no 'Personal'; did you mean personal; "),
+        ('{"colour": "red"}', "{}", "temp: metadata has no 'colour'; write one of unit, "),
+        ("{}", '{"license": "MIT"}', "Config: metadata has no 'license'; did you mean licence; write one of owner, "),
+    ],
+)
+def test_metadata_that_nobody_reads_is_refused_unless_it_is_marked_as_a_teams_own(
+    field: str, config: str, words: str
+) -> None:
+    write_schema(TEMP.format(f", metadata={field}"), f"metadata = {config}")
+    with pytest.raises(Refusal, match=f"{WEATHER}/schema.py: {words}"):
+        datasets.schema(WEATHER.name)
+
+
+def test_metadata_of_a_teams_own_is_taken() -> None:
+    write_schema(TEMP.format(', metadata={"x-topic": "sky", "known": "after"}'), 'metadata = {"owner": "", "x-no": 1}')
+    assert datasets.about(WEATHER.name)["owner"] == ""
+
+
 @pytest.mark.slow
 def test_a_set_of_allowed_values_gives_the_same_bytes_in_each_process(bare: Path) -> None:
     write_schema("sky: str = pa.Field(isin={'clear', 'cloudy', 'rain', 'snow'})")

@@ -131,6 +131,15 @@ def test_what_a_table_of_text_is_is_found() -> None:
     assert rows["at"].dt.hour().to_list() == [8, 10]
 
 
+@pytest.mark.parametrize(("personal", "day"), [("born", "ordered-at"), ("born,ordered-at", None)])
+def test_a_personal_date_divides_no_rows(personal: str, day: str | None) -> None:
+    table = orders().select(pl.col("ordered-at").alias("born"), "Order ID", "ordered-at")
+    assert verb("new", "specimen_orders", "--from", put(table), "--personal", personal) == 0
+    source = Path("data_schemas/specimen_orders/source.py").read_text()
+    assert (f'day = "{day}"' in source, "months()" in source) == ((True, True) if day else (False, False))
+    assert (datasets.parts("specimen_orders") == ["all"]) is (day is None)
+
+
 def test_a_table_too_large_for_git_is_ignored_by_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

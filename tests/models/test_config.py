@@ -46,6 +46,7 @@ FAULTS = [
     (TEST, "{first: 2013-08-01, last: 2013-08}", "windows.test", "not in the same unit"),
     ("{at_least: 0.70}", "{}", "gates.roc_auc", "give `at_least`, or switch the gate off"),
     ("{at_least: 0.57, rows: 40}", "{at_least: 0.57}", "gates.slice_roc_auc", "give `rows`"),
+    ("  parity: {", "  plausible: {explained: known}\n  parity: {", "gates.plausible.explained", "such as `{age:"),
     ("{margin: 0.005}", "{off: later}", "gates.champion.off", "at least 10 characters"),
     ("{margin: 0.005}", "{off: }", "gates.champion", "give `margin`, or switch the gate off"),
     ("{margin: 0.005}", "{margin: 0.1, off: we compare by hand}", "gates.champion", "give `margin`, or switch"),

@@ -8,6 +8,7 @@ import pytest
 
 from models.lib import config, governance, passport
 from models.new import TEMPLATES
+from repo.lib.refusal import Refusal
 from tests.support import trees
 from tests.support.specimens import DATASET, MODEL
 
@@ -25,6 +26,7 @@ def gaps(model: config.Model) -> list[str]:
         ("## Use\n<!-- write\nhere -->\n\n## Limits\nb <!-- c -->\n", ["limits"]),
         ("## Use\na\n<!-- never closed\n## Limits\nb\n## Ethics\nc", ["use"]),
         ("Use: a\n### Limits\nb\n", []),
+        ("\ufeff## Use\na\n## Users\nb\n## Colours\nc", ["use"]),
         ((TEMPLATES / "card.md").read_text(), []),
         (None, []),
     ],
@@ -38,6 +40,25 @@ def test_a_section_says_something_by_more_than_comments(
         path.write_text(text)
     assert governance.record(model)["card"] == filled
     assert gaps(model) == [f"{MODEL}/card.md: {name}" for name in EVERY if name not in filled]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"## Use\na\n## Ethic\nb", "the heading '## ethic' is none of its sections; did you mean ethics; "),
+        (b"## Intended use\na", "the heading '## intended use' is none of its sections; did you mean use; "),
+        (b"## Use\na\n## USE\nb", "the heading '## use' is there twice; "),
+        (b"## Use\n\xfcber\n", "line 2 is not UTF-8; "),
+    ],
+)
+def test_a_card_of_which_a_part_would_be_lost_is_refused(
+    tree: Path, model: config.Model, content: bytes, words: str
+) -> None:
+    path = tree / MODEL / "card.md"
+    path.unlink()
+    path.write_bytes(content)
+    with pytest.raises(Refusal, match=f"{MODEL}/card.md: {words}"):
+        governance.record(model)
 
 
 def test_what_is_empty_is_named_by_file_and_field_and_what_is_filled_makes_another_version(

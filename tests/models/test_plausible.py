@@ -41,7 +41,10 @@ def test_a_feature_that_gives_the_target_away_is_named_and_fails_unless_it_is_ex
     found = verdict(evidence, "plausible")
     assert (found.verdict, found.value.split()[0]) == ("fail", leak)
     assert f"is {leak} known beforehand?" in (found.reason or "")
-    assert verdict(evidence, "plausible", explained={leak: WHY}).verdict == "pass"
+    excused = verdict(evidence, "plausible", explained={leak: WHY, "x": WHY})
+    assert excused.verdict == "pass"
+    assert (excused.reason or "").startswith(f"explained: {leak} alone ")
+    assert (excused.reason or "").endswith(f"({WHY})")
     assert verdict(evidence, "plausible", explained={"x": WHY}).verdict == "fail"
 
 
@@ -87,7 +90,8 @@ def test_a_leap_needs_its_own_reason(tinies: Tiny, word: str) -> None:
     for by, expected in ((-0.3, "pass"), (0.05, "pass"), (0.06, "fail"), (None, "fail"), (float("nan"), "fail")):
         assert judged(by) == expected
     assert judged(0.06, because=WHY) == "pass"
-    assert judged(0.06, frozenset({f"meant: {WHY}"}), because=WHY) == "fail"  # that of the release before
+    for before in (f"meant: {WHY}", f"explained: x alone 0.99 ({WHY}); meant: {WHY}"):
+        assert judged(0.06, frozenset({before}), because=WHY) == "fail"  # that of the release before
     off = first.model.gates.champion.model_copy(update={"off": "another target", "margin": None})
     gates = first.model.gates.model_copy(update={"champion": off})
     assert judged(0.06, evidence=replace(first, model=first.model.model_copy(update={"gates": gates}))) == "pass"

@@ -37,8 +37,16 @@ def test_a_bomb_is_refused_at_once_wherever_it_is_read(tmp_path: Path, text: str
 
 
 def test_a_few_aliases_are_as_good_as_ever() -> None:
-    found = yaml.load("base: &base {cpu: 1, memory: 2}\nfirst: {<<: *base, cpu: 3}\n", Loader=LOADER)  # noqa: S506
-    assert found["first"] == {"cpu": 3, "memory": 2}
+    text = "base: &base {cpu: 1, memory: 2}\nin: {first: &first {<<: *base, cpu: 3}}\nlast: {<<: *first, memory: 4}\n"
+    found = yaml.load(text, Loader=LOADER)  # noqa: S506 - a safe loader
+    assert (found["in"]["first"], found["last"]) == ({"cpu": 3, "memory": 2}, {"cpu": 3, "memory": 4})
+
+
+def test_a_key_that_is_there_twice_is_refused_with_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text("a: 1\nb: {c: 1}\nd:\n  c: 1\n  e: 2\n  c: 3\n")
+    with pytest.raises(Refusal, match=r"model\.yaml cannot be read \(line 6: the key 'c' is there twice\); fix it\.$"):
+        read_yaml(path, "fix it")
 
 
 def test_a_number_with_an_exponent_is_one_for_every_reader(tmp_path: Path) -> None:

@@ -32,10 +32,19 @@ def schema(name: str, table: pl.DataFrame, hidden: set[str]) -> str:
 
 
 def source(
-    name: str, table: pl.DataFrame, kinds: Mapping[str, Any], file: str, separator: str | None, nulls: Sequence[str]
+    name: str,
+    table: pl.DataFrame,
+    kinds: Mapping[str, Any],
+    file: str,
+    separator: str | None,
+    nulls: Sequence[str],
+    hidden: set[str],
 ) -> str:
-    """Where the rows come from: the file beside it, read as `kinds`. `separator` is of a CSV file only."""
-    month = guess.month_column(table)
+    """Where the rows come from: the file beside it, read as `kinds`. `separator` is of a CSV file only.
+
+    A `hidden` column, which is personal, divides no rows: the names of files would tell its values.
+    """
+    month = guess.month_column(table.drop(hidden))
     options = [f"separator={json.dumps(separator)}"] if separator not in (None, ",") else []
     options += [f"nulls={json.dumps(nulls)}"] if separator and len(nulls) > 1 else []
     return _rendered(
