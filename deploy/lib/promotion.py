@@ -45,10 +45,8 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
                 "promote a newer model, or take it off that list in a commit that says why."
             )
         if owner := candidate.image.of_another(candidate.model):
-            raise Refusal(
-                f"{candidate.image.name} is named after models/{owner}, not {candidate.model}; promote the image that "
-                f"was built of {candidate.model}."
-            )
+            wrong = f"{candidate.image.name} is named after models/{owner}"
+            raise Refusal(f"{wrong}; promote the image that was built of {candidate.model}.")
         former, here = history.at("HEAD", options.to, options.model), release.read(options.to, options.model)
         if options.to == "production":
             candidate = step.taken(candidate, former, options.weight)
@@ -141,11 +139,10 @@ def to_production(name: str, reference: str | None, signed: bool = False, furthe
     refuse(rules.of_release(staging, rules.required_gates(name)))
     committed = history.at("HEAD", "staging", name)
     if committed is None or committed.files != staging.files:
-        undo = f"restore it with `git checkout HEAD -- {staging.folder}`"
-        undo = undo if committed else f"remove it with `rm -r {staging.folder}`"
+        undo = "git checkout HEAD --" if committed else "rm -r"
         raise Refusal(
             f"{staging.folder}: not committed, so staging never had it; commit it and let staging run it first, or "
-            f"{undo}."
+            f"undo it with `{undo} {staging.folder}`."
         )
     if empty := lacking(staging.passport):
         raise Refusal(
@@ -225,11 +222,12 @@ def in_minutes(seconds: float) -> str:
 
 def uploads(candidate: Release) -> list[str]:
     """What puts the files of a release without a service into the object store, which both environments read."""
-    if TABLE[candidate.passport.serving.strategy].image or candidate.environment != "staging":
+    if TABLE[candidate.passport.serving.strategy].image:
         return []
     folder = f"{models_store()}/{release.kubernetes_name(candidate.model)}/{candidate.passport.content.get('onnx')}"
     files_and_places = {f"models/{candidate.model}/model.onnx": "1/model.onnx", TRITON: "config.pbtxt"}
-    return [f"rclone copyto --ignore-existing {file} {folder}/{at}" for file, at in files_and_places.items()]
+    lines = [f"rclone copyto --ignore-existing {file} {folder}/{at}" for file, at in files_and_places.items()]
+    return lines if candidate.environment == "staging" else []
 
 
 def print_summary(

@@ -319,7 +319,7 @@ def test_production_refuses_what_staging_has_not_committed(tree: Tree, hidden: b
         trees.append(".gitignore", "deploy/releases/staging/\n")
     tree.build()
     assert tree.promote("staging").code == 0
-    refused(tree.promote("production"), "not committed", f"`rm -r {folder('staging')}`")
+    refused(tree.promote("production"), "not committed", f"undo it with `rm -r {folder('staging')}`")
 
 
 @pytest.mark.parametrize("name", ["kustomization.yaml", "passport.yaml", "resources.yaml"])
@@ -413,11 +413,17 @@ def test_what_is_served_from_a_store_is_put_there_first(tree: Tree) -> None:
     place = f"s3://specimens/models/{MODEL.name.replace('_', '-')}/{digest}"
     assert f"rclone copyto --ignore-existing {MODEL}/model.onnx {place}/1/model.onnx\n" in answer.out, answer.error
     assert f"deploy/strategies/seldon/config.pbtxt {place}/config.pbtxt\n" in answer.out
-    fork.write_text("data: {registry: registry.example.org/specimens}\n")
-    tree.build("b", serving={"strategy": "seldon", "slow_ms": 5.0})
+    tree.commit()
     before = release.every()
-    refused(tree.promote("staging", "b"), "data.models-store is missing")
-    assert release.every() == before
+    for store, told in {
+        "": ".models-store is missing",
+        "s3://your-organisation-models": ": s3://your-organisation-models is no address of yours",
+        "bucket": ": bucket is no address",
+        "s3://a b": "is no address",
+    }.items():
+        fork.write_text(f'data: {{registry: registry.example.org/specimens, models-store: "{store}"}}\n')
+        refused(tree.promote("production"), f"{fork}: data", told)
+        assert release.every() == before
 
 
 def test_a_gate_cannot_put_html_or_a_mention_into_the_decision(tree: Tree) -> None:
