@@ -77,7 +77,7 @@ VERBS = [
         ("--environment", {"choices": ENVIRONMENTS, "help": "only what this one runs"}),
         ("--since", {"metavar": "DATE", "help": "only what landed since, such as 2026-01-31"}),
         ("--data", {"metavar": "HASH", "help": "only what rests on this version of a dataset: `md5` of its data.dvc"}),
-        ("--require-approvals", {"action": "store_true", "help": "exit 2 where no approval is known, by name"}),
+        ("--require-approvals", {"action": "store_true", "help": "exit 2 where one lacks (default: in production)"}),
         ("--format", {"choices": ["markdown", "csv"], "default": "markdown"}),
     ]),
     Verb("track", "set the aliases of MLflow's registry to what main says that the environments have"),

@@ -51,7 +51,8 @@ def main(options: argparse.Namespace) -> int:
     else:
         found = table([*rows[0]], [[*map(shown, each)] for each in cells]) if rows else ["No release changed."]
         print("\n".join(found))
-    if options.require_approvals and (lacking := [each for each in rows if each["approved by"] in (NOBODY, UNKNOWN)]):
+    asked = [each for each in rows if each["environment"] == (options.environment or "production")]
+    if options.require_approvals and (lacking := [each for each in asked if each["approved by"] in (NOBODY, UNKNOWN)]):
         names = clean(", ".join("{environment} {model} {version} ({commit:.10})".format(**each) for each in lacking))
         raise Refusal(f"no approval is known of {names}{why}; have somebody who may write approve what runs.")
     return 0
@@ -64,9 +65,13 @@ def chosen(rows: list[Row], options: argparse.Namespace) -> list[Row]:
         since = f"{datetime.fromisoformat(since).astimezone(UTC):{TIME}}"
     except ValueError:
         raise Refusal(f"--since {since} is not a date; write it as 2026-01-31.") from None
-    if data and (len(data) < 8 or not any(each["data"].startswith(data) for each in rows)):
-        known = ", ".join(dict.fromkeys(each["data"][:12] for each in rows if each["data"])) or "nothing"
-        raise Refusal(f"--data {data}: no release in Git rests on it, but on {known}; give eight digits or more.")
+    if options.data is not None and not re.fullmatch(r"[0-9a-f]{8,32}(\.dir)?", data):
+        raise Refusal(f"--data {data!r} is no hash of data; give eight digits or more of `md5` in a data.dvc.")
+    if data and not any(each["data"].startswith(data) for each in rows):
+        if not git("log", "-m", "--format=%h", f"-Gmd5: {data}", "HEAD", "--", ":(glob)data_schemas/*/data.dvc"):
+            known = ", ".join(dict.fromkeys(each["data"][:12] for each in rows if each["data"])) or "nothing"
+            raise Refusal(f"--data {data}: no data.dvc in Git ever had it; releases rest on {known}, name one of them.")
+        print(f"deploy audit: no release rests on the data {data}.", file=sys.stderr)
     asked = (each for each in rows if each["environment"].startswith(where) and each["data"].startswith(data))
     return [each for each in asked if each["when"] >= since]
 
@@ -85,8 +90,9 @@ def every() -> list[Row]:
             runs[place] = {found[-1][1]["version"]} if new else set()
             runs[place] |= {weight.former.version} if weight and not weight.whole else set()
         earlier.append(new)
-    for place, each in found:
+    for place, each in reversed(found):
         each["runs now"] = "yes" if each["version"] in runs[place] else "no"
+        runs[place].discard(each["version"])  # an earlier line is of an earlier time
     return [each for _, each in reversed(found)]
 
 

@@ -17,8 +17,6 @@ from repo.lib import origin, pull_request
 from repo.lib.git import changed, git
 from repo.lib.refusal import Refusal
 
-NOBODY = "your-organisation"  # of the template: it deploys nothing
-
 
 def main(options: argparse.Namespace) -> int:
     if options.purpose is None:
@@ -35,7 +33,7 @@ def main(options: argparse.Namespace) -> int:
 
 def plan(proved: str | None = None) -> dict[str, Any]:
     """`proved`: the workflow that must have succeeded for this commit on main."""
-    from deploy.lib.fork import FORK, registry
+    from deploy.lib.fork import FORK, NOBODY, registry
     from deploy.lib.passport import parse_image
     from deploy.lib.pending import reason_not_due
     from models.lib import config

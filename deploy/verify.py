@@ -95,14 +95,17 @@ def findings(release: Release, listed: list[Aborted]) -> list[Finding]:
 
 
 def images_of_two_models(releases: list[Release]) -> list[Finding]:
-    """An image is one model's: where two have the same digest, one of them runs the other's model."""
+    """An image is one model's: not the same digest as another's, nor a name that is another's."""
     found, owners = [], dict[str, Release]()
     for each in filter(lambda release: release.readable, releases):
         owner = owners.setdefault(each.image.digest, each)
+        fix = "promote each model with the image that was built of it"
         if owner.model != each.model:
             wrong = f"{each.image.digest} is also the image of {owner.folder}, another model"
-            fix = "promote each model with the image that was built of it"
             found.append(Finding(each.folder / "passport.yaml", "image.digest", wrong, fix))
+        if named := each.image.of_another(each.model):
+            wrong = f"{each.image.name} is named after models/{named}, another model"
+            found.append(Finding(each.folder / "passport.yaml", "image.name", wrong, fix))
     return found
 
 

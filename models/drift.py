@@ -29,8 +29,7 @@ def main(options: argparse.Namespace) -> int:
     record = read_yaml(where := model.build / "passport.yaml", fix, (*passport.KEYS, "reference"))
     if not model.onnx.is_file() or record["content"]["onnx"] != sha256(model.onnx):
         raise Refusal(f"{where} belongs to another {model.onnx}; {fix}.")
-    rows, left_out = read(model, path)
-    hours = drift.Times.of(model, rows).hours
+    rows, left_out, hours = read(model, path)
     if not (hours or options.window):
         raise Refusal(f"{path} has no dates that say how long it is; say it with --window 1h, 1d or 7d.")
     window = options.window or min(drift.HOURS, key=lambda each: abs(math.log(hours / drift.HOURS[each])))
@@ -54,10 +53,10 @@ def main(options: argparse.Namespace) -> int:
     return 1 if above else 0
 
 
-def read(model: config.Model, path: Path) -> tuple[pl.DataFrame, int]:
+def read(model: config.Model, path: Path) -> tuple[pl.DataFrame, int, float]:
     """The table, or a folder of the request log, with the features as their types in the schema, without the rows that
-    the service refuses; and how many those are."""
-    found = logged.rows(path, model.name) if path.is_dir() else validate.read(model.dataset, path)
+    the service refuses; how many those are; and the hours that it spans, 0 where it does not say."""
+    found, hours = logged.rows(path, model.name) if path.is_dir() else (validate.read(model.dataset, path), 0.0)
     schema = datasets.schema(model.dataset).to_schema().columns
     if lacking := [name for name in model.features if name not in found.columns]:
         raise Refusal(f"{path} lacks {', '.join(lacking)}, which the model reads; give a table that has all features.")
@@ -74,7 +73,7 @@ def read(model: config.Model, path: Path) -> tuple[pl.DataFrame, int]:
     kept = found.filter(~pl.any_horizontal(*masks)) if masks else found
     if kept.height < LEAST:
         raise Refusal(f"{path} holds {kept.height} rows that keep the contract; fewer than {LEAST} show no drift.")
-    return kept, found.height - kept.height
+    return kept, found.height - kept.height, hours or drift.Times.of(model, kept).hours
 
 
 def measure(model: config.Model, reference: dict[str, Any], rows: pl.DataFrame, window: str) -> dict[str, Any]:

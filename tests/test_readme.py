@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.due import NOBODY
+from deploy.lib.fork import NOBODY
 from models.lib import config
 from repo.lib import command
 from repo.lib.change import GROUND as STAGES

@@ -10,13 +10,16 @@ from typing import Any
 from deploy.lib import mlbom
 from deploy.lib.passport import parse_yaml
 from deploy.lib.release import BOM, CARD
+from deploy.lib.strategies import TABLE
 from models.lib import config, governance
 from models.lib.metrics import TITLES
 from repo.lib.files import read_json
 from repo.lib.markdown import plain
 from repo.lib.templates import template
+from serving.runtime import answer
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
+DRAFTED = "To be described"  # what `data_schemas draft` says of a column
 
 
 def sources(model: config.Model) -> list[Path]:
@@ -29,6 +32,8 @@ def documents(model: config.Model, passport: bytes, image: str) -> dict[str, byt
     record = parse_yaml(passport)
     record = {"dataset": {}, "governance": {}, "slo": {}, "retraining": {}, "reproduced": {}} | record
     said = governance.sections(model.folder / governance.CARD)
+    contract = _fitting(model.build / "contract.json", "version", record["version"])
+    labels = answer.labels(contract["answer"]) if contract else None
     known = {
         "model": model,
         "passport": record,
@@ -36,12 +41,14 @@ def documents(model: config.Model, passport: bytes, image: str) -> dict[str, byt
         "said": said,
         "more": {name: text for name, text in said.items() if name not in governance.SECTIONS},
         "data": record["governance"].get("dataset", {}),
-        "contract": _fitting(model.build / "contract.json", "version", record["version"]),
+        "contract": contract,
+        "labels": labels[1] if labels else None,
+        "service": TABLE[record["serving"]["strategy"]].image,
         "evaluation": _fitting(model.build / "evaluation.json", "onnx", record["content"].get("onnx", "")),
         "titles": TITLES,
     }
     card = template(TEMPLATE, cell=_cell, limits=_limits, number=_number).render(known)
-    return {CARD: f"{card.rstrip()}\n".encode(), BOM: mlbom.text(model, record, image, said).encode()}
+    return {CARD: f"{card.rstrip()}\n".encode(), BOM: mlbom.text(model, record, image, said, contract).encode()}
 
 
 def _fitting(path: Path, key: str, value: str) -> dict[str, Any] | None:
@@ -52,6 +59,8 @@ def _fitting(path: Path, key: str, value: str) -> dict[str, Any] | None:
 
 def _cell(value: object) -> str:
     """Text of a table, in which nothing is Markdown."""
+    if value is None or value == DRAFTED:
+        return "" if value is None else "**not known here**"
     return plain(" ".join(str(value).split()))
 
 

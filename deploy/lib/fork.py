@@ -1,11 +1,13 @@
 """What a fork states about itself in deploy/argocd/fork.yaml."""
 
+import re
 from pathlib import Path
 
 from repo.lib.files import read_yaml
 from repo.lib.refusal import Refusal
 
 FORK = Path("deploy/argocd/fork.yaml")
+NOBODY = "your-organisation"  # of the template: it deploys nothing
 
 
 def registry(root: Path = Path()) -> str | None:
@@ -26,7 +28,12 @@ def labels() -> dict[str, str]:
 
 def models_store(root: Path = Path()) -> str | None:
     """Where models lie that are served without an image; None where there is no fork.yaml."""
-    return _entry(root, "models-store", "the object store of this fork's models")
+    place = _entry(root, "models-store", "the object store of this fork's models")
+    if place and (NOBODY in place or not re.fullmatch(r"\w+://[^/\s]+(/[^/\s]+)*", place)):
+        raise Refusal(
+            f"{FORK}: data.models-store: {place} is no address of yours; write it such as s3://bucket/folder."
+        )
+    return place
 
 
 def _entry(root: Path, key: str, what: str) -> str | None:

@@ -9,11 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.lib import config
+from models.lib.tasks import task
+
+TENSOR = {"string": "string", "integer": "int64", "number": "float32"}  # of the file's inputs, by type in a contract
 
 
-def text(model: config.Model, passport: dict[str, Any], image: str, said: Mapping[str, str]) -> str:
-    """`said` is what card.md says, by section; what is empty is left out."""
-    data, made = _dataset(model, passport), _model(model, passport, said)
+def text(
+    model: config.Model, passport: dict[str, Any], image: str, said: Mapping[str, str], contract: dict[str, Any] | None
+) -> str:
+    """`said` is what card.md says, by section; what is empty, or not known without a contract, is left out."""
+    data, made = _dataset(model, passport), _model(model, passport, said, contract or {"features": []})
     made["modelCard"]["modelParameters"]["datasets"] = [{"ref": data["bom-ref"]}]
     serial = uuid.uuid5(uuid.NAMESPACE_URL, f"{image}#{passport['version']}")
     made["properties"] = _pairs({"image": image, "verdict": passport["verdict"]})
@@ -29,7 +34,10 @@ def text(model: config.Model, passport: dict[str, Any], image: str, said: Mappin
     return json.dumps(_filled(bom), indent=2, ensure_ascii=False) + "\n"
 
 
-def _model(model: config.Model, passport: dict[str, Any], said: Mapping[str, str]) -> dict[str, Any]:
+def _model(
+    model: config.Model, passport: dict[str, Any], said: Mapping[str, str], contract: dict[str, Any]
+) -> dict[str, Any]:
+    inputs = {each["name"]: TENSOR[each["type"]] for each in contract["features"]}
     figures = [
         {"type": name} | {end: None if each[end] is None else str(each[end]) for end in ("value", "low", "high")}
         for name, each in passport["metrics"].items()
@@ -48,8 +56,8 @@ def _model(model: config.Model, passport: dict[str, Any], said: Mapping[str, str
             "modelParameters": {
                 "approach": {"type": "supervised"},
                 "task": model.task,
-                "inputs": [{"format": name} for name in model.features],
-                "outputs": [{"format": model.target.column}],
+                "inputs": [{"format": each} for each in inputs.values()],
+                "outputs": [{"format": f"{task.of(model).field} (float32)"}],
             },
             "quantitativeAnalysis": {"performanceMetrics": figures},
             "considerations": {
@@ -57,13 +65,18 @@ def _model(model: config.Model, passport: dict[str, Any], said: Mapping[str, str
                 "technicalLimitations": [said["limits"]],
                 "ethicalConsiderations": [{"name": said["ethics"]}],
             },
-            "properties": _pairs({f"training.{name}": value for name, value in model.training.items()}),
+            "properties": _pairs({f"input.{name}": each for name, each in inputs.items()})
+            + _pairs({f"training.{name}": value for name, value in model.training.items()}),
         },
     }
 
 
 def _dataset(model: config.Model, passport: dict[str, Any]) -> dict[str, Any]:
+    from cyclonedx.spdx import fixup_id
+
     hash, said = passport["content"]["data"], passport["governance"].get("dataset", {})
+    licence = said.get("licence") or ""
+    known = fixup_id(licence)  # as SPDX writes it
     return {
         "type": "data",
         "bom-ref": f"dataset:{model.dataset}@{hash}",
@@ -71,7 +84,7 @@ def _dataset(model: config.Model, passport: dict[str, Any]) -> dict[str, Any]:
         "version": hash,
         "description": said.get("purpose"),
         "supplier": {"name": said.get("owner")},
-        "licenses": [{"license": {"name": said.get("licence")}}],
+        "licenses": [{"license": {"id": known} if known else {"name": licence}}],
         "hashes": [{"alg": "MD5", "content": hash.removesuffix(".dir")}],
         "data": [{"type": "dataset", "name": model.dataset, "sensitiveData": said.get("personal")}],
         "properties": _pairs({name: said.get(name) for name in ("source", "retention")}),

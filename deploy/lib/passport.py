@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from models.lib import config
 from models.lib.settings import Strategy
 from repo.lib.files import LOADER
 from repo.lib.refusal import Refusal
@@ -35,6 +36,11 @@ class Image(Record):
     commit: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")  # what it was built from; older ones lack it
     proof: Literal["attestation", "signature", "none"] | None = None  # who built it can be verified by this
     platform: Literal["linux/amd64", "linux/arm64"] | None = None  # of the nodes that can run it
+
+    def of_another(self, model: str) -> str | None:
+        """The other model that the last part of the name is the folder of."""
+        last = self.name.rpartition("/")[2].replace("-", "_")
+        return last if last != model and last in config.names() else None
 
 
 class Interval(Record):

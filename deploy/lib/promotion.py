@@ -26,6 +26,10 @@ GUESSED = (0.2, 1.0, 20.0)
 
 def write(options: argparse.Namespace, commit: str | None = None) -> Release | None:
     """The release, or None where the environment had it; `commit` is what the image was built from (default: HEAD)."""
+    if options.rate is not None and not 0 < options.rate < math.inf:
+        raise Refusal(f"--rate {options.rate:g} is no number of requests a second; give one above 0.")
+    if options.signed and options.to == "staging":
+        raise Refusal("--signed is for production; staging takes what --proof says: leave it out.")
     model = config.load(options.model, check_columns=False)
     steps.read()  # refuses a broken Rollout before anything is written
     with files.exclusive(LOCK, "another promotion or rollback"):
@@ -40,6 +44,9 @@ def write(options: argparse.Namespace, commit: str | None = None) -> Release | N
                 f"{candidate.image.digest} is on the list of aborted digests ({aborted.PATH}: {listed.reason}); "
                 "promote a newer model, or take it off that list in a commit that says why."
             )
+        if owner := candidate.image.of_another(candidate.model):
+            wrong = f"{candidate.image.name} is named after models/{owner}"
+            raise Refusal(f"{wrong}; promote the image that was built of {candidate.model}.")
         former, here = history.at("HEAD", options.to, options.model), release.read(options.to, options.model)
         if options.to == "production":
             candidate = step.taken(candidate, former, options.weight)
@@ -76,8 +83,8 @@ def to_staging(model: config.Model, reference: str | None, commit: str, proof: s
     place = registry()
     if place and not image.name.startswith(f"{place}/"):
         raise Refusal(
-            f"--image {reference} is not of {place}, the registry of deploy/argocd/fork.yaml; push it there, or write "
-            "your registry into that file."
+            f"--image {reference} is not of {place}, the registry of deploy/argocd/fork.yaml; name it {place}/{name}, "
+            "one level below, and push it there, or write your registry into that file."
         )
     built = model.build / "passport.yaml"
     run = f"python -m models run {name}"
@@ -132,9 +139,10 @@ def to_production(name: str, reference: str | None, signed: bool = False, furthe
     refuse(rules.of_release(staging, rules.required_gates(name)))
     committed = history.at("HEAD", "staging", name)
     if committed is None or committed.files != staging.files:
+        undo = "git checkout HEAD --" if committed else "rm -r"
         raise Refusal(
             f"{staging.folder}: not committed, so staging never had it; commit it and let staging run it first, or "
-            f"restore it with `git checkout HEAD -- {staging.folder}`."
+            f"undo it with `{undo} {staging.folder}`."
         )
     if empty := lacking(staging.passport):
         raise Refusal(
@@ -214,11 +222,12 @@ def in_minutes(seconds: float) -> str:
 
 def uploads(candidate: Release) -> list[str]:
     """What puts the files of a release without a service into the object store, which both environments read."""
-    if TABLE[candidate.passport.serving.strategy].image or candidate.environment != "staging":
+    if TABLE[candidate.passport.serving.strategy].image:
         return []
     folder = f"{models_store()}/{release.kubernetes_name(candidate.model)}/{candidate.passport.content.get('onnx')}"
     files_and_places = {f"models/{candidate.model}/model.onnx": "1/model.onnx", TRITON: "config.pbtxt"}
-    return [f"rclone copyto --ignore-existing {file} {folder}/{at}" for file, at in files_and_places.items()]
+    lines = [f"rclone copyto --ignore-existing {file} {folder}/{at}" for file, at in files_and_places.items()]
+    return lines if candidate.environment == "staging" else []
 
 
 def print_summary(

@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,11 @@ def lines(folder: Path, model: str) -> Iterator[dict[str, Any]]:
             print(f"{path} ends early ({error}); what comes before is counted.")
 
 
-def rows(folder: Path, model: str) -> pl.DataFrame:
-    """The rows of all requests, one column a feature that is not personal."""
+def rows(folder: Path, model: str) -> tuple[pl.DataFrame, float]:
+    """The rows of all requests, one column a feature that is not personal, and the hours from the first to the last."""
     import polars as pl
 
-    return pl.DataFrame([row for line in lines(folder, model) for row in line["rows"]], infer_schema_length=None)
+    requests = list(lines(folder, model))
+    times = [datetime.fromisoformat(each["time"]) for each in requests]
+    span = (max(times) - min(times)).total_seconds() / 3600 if times else 0.0
+    return pl.DataFrame([row for each in requests for row in each["rows"]], infer_schema_length=None), span

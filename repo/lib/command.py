@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import errno
 import gc
 import importlib
 import io
@@ -127,7 +128,9 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
                 signal.signal(ending, end_on_signal)
         below = "DVC_STAGE" in os.environ  # DVC sets it for every stage
         with _exclusive(lock, stage) if lock and alone and not below else nullcontext():
-            return int(importlib.import_module(f"{stage}.{options.verb}").main(options))
+            code = int(importlib.import_module(f"{stage}.{options.verb}").main(options))
+            sys.stdout.flush()  # here, where a fault of it has a sentence
+            return code
     except Refusal as refusal:
         print(f"{stage} {options.verb}: {refusal}", file=sys.stderr)
         return 2
@@ -137,10 +140,13 @@ def run(stage: str, verbs: Sequence[Verb], arguments: Sequence[str] | None = Non
         text = f"the package {error.name} is missing; `make env`, then `source .venv/bin/activate`, and run again."
         print(f"{stage} {options.verb}: {text}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read the output has enough of it, as `head` has; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        text = f"{error.filename}: {error.strerror}; fix that path and run again."
+        text = f"{error.filename or 'the output'}: {error.strerror}; fix that path and run again."
         print(f"{stage} {options.verb}: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -116,7 +116,7 @@ class Inference:
             if each.name in columns:
                 raise _wrong(field, "must be there once")
             if (data is None) == (size is None):
-                raise _wrong(field, "must have data, or parameters.binary_data_size")
+                raise _wrong(field, "must have one of data and parameters.binary_data_size")
             if size is not None and size > len(tail):
                 raise _wrong(f"{field}.parameters.binary_data_size", f"must be in the body, after a JSON of {LENGTH}")
             given, tail = (data, tail) if size is None else (tail[:size], tail[size:])

@@ -101,10 +101,10 @@ def test_a_line_for_each_change_says_who_what_by_which_evidence_on_which_data(tr
     told = [tuple(each[name] for name in ("environment", "version", "what", "runs now", "data")) for each in lines]
     assert told == [
         ("staging", a, "first release", "no", FIRST),
-        ("production", a, "first release", "yes", FIRST),
+        ("production", a, "first release", "no", FIRST),
         ("staging", b, "promotion", "no", SECOND),
         ("production", b, "promotion", "no", SECOND),
-        ("production", a, f"abort ({AWAY})", "yes", FIRST),
+        ("production", a, f"abort ({AWAY})", "no", FIRST),
         ("staging", c, "promotion", "no", SECOND),
         ("production", c, "promotion", "no", SECOND),
         ("production", a, "rollback", "yes", FIRST),
@@ -143,7 +143,8 @@ def test_approvals_are_demanded_by_name(tree: Tree, hub: Hub) -> None:
     for each in lines[:-1]:
         hub.write({**hub.read(), "pulls": [pull for pull in hub.pulls() if pull["merge"] != each["commit"]]})
         hub.merge(each["commit"], {"chief": "APPROVED"})
-    passed(tree.deploy("audit", "--environment", "production", "--require-approvals"))
+    passed(tree.deploy("audit", "--require-approvals"))
+    refused(tree.deploy("audit", "--environment", "staging", "--require-approvals"), f"staging {NAME}")
 
 
 def test_without_github_a_commit_says_the_number_and_nobody_knows_of_approvals(tree: Tree) -> None:
@@ -156,8 +157,11 @@ def test_without_github_a_commit_says_the_number_and_nobody_knows_of_approvals(t
 def test_what_rests_on_a_version_of_the_data_and_since_when(tree: Tree) -> None:
     assert {each["data"] for each in rows(tree, "--data", SECOND[:8].upper())} == {SECOND}
     assert len(rows(tree, "--data", FIRST)) == 4
-    refused(tree.deploy("audit", "--data", "c" * 8), "rests on it", SECOND[:12], FIRST[:12])
-    refused(tree.deploy("audit", "--data", "b" * 7), "give eight digits")
+    refused(tree.deploy("audit", "--data", "c" * 8), "no data.dvc in Git ever had it", SECOND[:12], FIRST[:12])
+    for short in ("b" * 7, "", "bbbbbbb."):
+        refused(tree.deploy("audit", "--data", short), "give eight digits")
+    pinned = passed(tree.deploy("audit", "--data", "01230123"))
+    assert (pinned.out, pinned.error.count("no release rests on the data 01230123")) == ("No release changed.\n", 1)
     assert len(rows(tree, "--since", "2013-01-31")) == 11
     assert rows(tree, "--since", "2999-01-01") == []
     refused(tree.deploy("audit", "--since", "yesterday"), "is not a date")
@@ -183,7 +187,7 @@ def test_a_canary_that_walks_by_commits_has_a_line_for_each_weight(
     tree.commit()
     assert [(each["what"], each["runs now"]) for each in rows(tree, "--environment", "production")] == [
         ("weight, 100 % of traffic", "yes"),
-        ("promotion, 25 % of traffic", "yes"),
+        ("promotion, 25 % of traffic", "no"),
         ("first release", "no"),
     ]
 

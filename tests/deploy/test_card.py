@@ -23,11 +23,13 @@ HEADINGS = [
     *("General description", "Detailed description", "Monitoring, functioning and control", "Appropriateness of"),
     *("Risk management", "Changes through the lifecycle", "Standards", "EU declaration", "Post-market monitoring"),
 ]
+LIMITS = {"allowed": None, "min": 0, "max": None, "above": None, "below": 120, "pattern": None, "nullable": True}
 CONTRACT = {
     "api": 1,
     "max_rows": 9,
     "feedback_days": 60,
-    "answer": {"field": "scores", "description": "A chance.", "unit": None},
+    "answer": {"output": "score", "field": "scores", "description": "A chance.", "unit": None}
+    | {"names": None, "threshold": 0.35},
     "features": [
         {
             "name": "age",
@@ -36,9 +38,13 @@ CONTRACT = {
             "description": "Of a <b>person</b> | here",
             "personal": True,
         }
-        | {"allowed": None, "min": 0, "max": None, "above": None, "below": 120, "pattern": None, "nullable": True}
+        | LIMITS,
+        {"name": "kind", "type": "string", "unit": None, "description": card.DRAFTED, "personal": False}
+        | LIMITS
+        | {"allowed": ["x"]},
     ],
 }
+SERVING = {"strategy": "canary", "slow_ms": 5.0}
 FIGURE = {"value": 0.61, "low": None, "high": None}
 
 
@@ -93,9 +99,11 @@ def test_with_all_of_it_a_release_has_card_and_bill_of_materials_and_production_
     assert tree.deploy("verify").code == 0
 
 
-def made(tree: Tree, governance: Any = GOVERNANCE, **files: Any) -> tuple[str, dict[str, Any]]:
+def made(
+    tree: Tree, governance: Any = GOVERNANCE, serving: Any = SERVING, slo: Any = None, **files: Any
+) -> tuple[str, dict[str, Any]]:
     """Card and bill of materials of a built model; `files` are what run and build left beside its passport."""
-    record = tree.build("a", governance=governance)
+    record = tree.build("a", governance=governance, serving=serving, slo=slo or {})
     model, built = config.load(NAME, check_columns=False), MODEL / "build"
     for name, found in files.items():
         about = {"version": record["version"], "onnx": record["content"]["onnx"]}
@@ -132,6 +140,8 @@ def test_a_card_says_what_people_wrote_and_what_was_measured_and_nothing_of_pers
         "## Colours\n\nBlue.",
         digest("a"),
         "`scores`: A chance.",
+        "`labels`: 1 where the value of `scores` is at least 0.35, else 0.",
+        "| kind | string |  | x | **not known here** |",
     ):
         assert told in text, told
     assert "the intended purpose" not in text
@@ -140,9 +150,23 @@ def test_a_card_says_what_people_wrote_and_what_was_measured_and_nothing_of_pers
     assert "carrier x1" not in stale
 
 
+@pytest.mark.parametrize("strategy", ["canary", "seldon"])
+def test_a_card_is_true_of_what_answers(tree: Tree, strategy: str) -> None:
+    serving = {"strategy": strategy, "slow_ms": 5.0, "latency_budget_ms": 10.0, "threshold": 0.35}
+    text, _ = made(tree, contract=CONTRACT, serving=serving, slo={"latency": 0.99})
+    assert "| Threshold | 0.35: an answer of at least that is a yes |" in text
+    assert "- Objective of latency: 0.99 of the requests within 10 ms" in text
+    service = ["one HTTP API", "9 rows a request", "Where the pod has a key, outcomes", "held against training's"]
+    triton = ["the model file by Triton", "`score`: A chance.", "no alert fires", "which nothing measures"]
+    assert [told in text for told in (*service, "Alerts fire", "`labels`: 1")] == [strategy == "canary"] * 6
+    assert [told in text for told in triton] == [strategy == "seldon"] * 4
+
+
 def test_the_bill_of_materials_is_strictly_cyclonedx_with_the_hashes_of_model_and_data(tree: Tree) -> None:
     (MODEL / "card.md").write_text(SAID)
-    _, bom = made(tree)
+    governance: Any = deepcopy(GOVERNANCE)
+    governance["dataset"]["licence"] = "cc0-1.0"
+    _, bom = made(tree, governance=governance, contract=CONTRACT)
     validator = JsonStrictValidator(SchemaVersion.V1_6)
     assert validator.validate_str(json.dumps(bom)) is None
     model, (data,) = bom["metadata"]["component"], bom["components"]
@@ -151,6 +175,12 @@ def test_the_bill_of_materials_is_strictly_cyclonedx_with_the_hashes_of_model_an
     assert content["data"].startswith(data["hashes"][0]["content"])
     assert model["modelCard"]["considerations"]["technicalLimitations"] == ["Made up."]
     assert model["modelCard"]["modelParameters"]["datasets"] == [{"ref": data["bom-ref"]}]
+    parameters, said = model["modelCard"]["modelParameters"], model["modelCard"]["properties"]
+    assert parameters["inputs"] == [{"format": "int64"}, {"format": "string"}]
+    assert parameters["outputs"] == [{"format": "scores (float32)"}]
+    assert {"name": "input.age", "value": "int64"} in said
+    assert data["licenses"] == [{"license": {"id": "CC0-1.0"}}]
+    assert made(tree)[1]["components"][0]["licenses"] == [{"license": {"name": "said"}}]
     figures = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
     assert figures[0]["confidenceInterval"] == {"lowerBound": "0.74", "upperBound": "0.76"}
     model["modelCard"]["bogus"] = "x"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy import due
-from deploy.lib.fork import FORK
+from deploy.lib.fork import FORK, NOBODY
 from tests.deploy.tree import MODEL, Tree, passed, refused
 from tests.github.hub import Hub
 from tests.support import gh
@@ -38,7 +38,7 @@ def plan(fork: Tree, *words: str) -> dict[str, Any]:
 
 
 def test_the_template_releases_nothing_asks_nobody_and_says_why(fork: Tree, hub: Hub) -> None:
-    FORK.write_text(f"data: {{registry: ghcr.io/{due.NOBODY}}}\n")
+    FORK.write_text(f"data: {{registry: ghcr.io/{NOBODY}}}\n")
     hub.fail("asked")
     for words in ((), PROVED):
         found = plan(fork, *words)
@@ -48,7 +48,7 @@ def test_the_template_releases_nothing_asks_nobody_and_says_why(fork: Tree, hub:
 
 def test_the_templates_own_address_is_the_one_that_counts_as_none() -> None:
     text = (ROOT / FORK).read_text()
-    assert f"/{due.NOBODY}/" in text or "your-" not in text
+    assert f"/{NOBODY}/" in text or "your-" not in text
 
 
 def test_a_model_without_a_release_is_due_at_its_registry(fork: Tree) -> None:

@@ -182,6 +182,11 @@ def test_an_image_without_a_sound_digest_is_refused(tree: Tree, reference: str, 
         (["specimen_delay", "--to", "production", "--image", image("b")], "--image is for staging"),
         (["specimen_delay", "--to", "production"], "staging has no release"),
         (["specimen_dealy", "--to", "production"], "models: specimen_delay"),
+        (["specimen_delay", "--to", "staging", "--image", image("a"), "--signed"], "--signed is for production"),
+        *(
+            (["specimen_delay", "--to", "production", f"--rate={rate}"], f"--rate {rate}")
+            for rate in ("-5", "0", "nan")
+        ),
     ],
 )
 def test_what_cannot_be_promoted_is_refused(tree: Tree, words: list[str], told: str) -> None:
@@ -257,6 +262,24 @@ def test_an_image_that_another_model_has_or_had_is_refused(tree: Tree, committed
     assert tree.promote("staging", "b").code == 0
 
 
+@pytest.mark.parametrize("last", ["another_model", "another-model"])
+def test_an_image_that_is_named_after_another_model_is_refused_and_found(released: Tree, last: str) -> None:
+    passport = folder("staging") / "passport.yaml"
+    passport.write_text(passport.read_text().replace("specimen-delay", last))
+    named = f"registry.example.org/specimens/{last} is named after models/another_model"
+    assert named not in released.deploy("verify").out  # a name that is no folder's says nothing
+    another = Path("models/another_model/model.yaml")
+    another.parent.mkdir()
+    another.write_bytes((MODEL / "model.yaml").read_bytes())
+    assert named in released.deploy("verify").out
+    released.git("checkout", "--", str(passport))
+    released.build("b")
+    words = ("promote", MODEL.name, "--to", "staging", "--image", image("b").replace("specimen-delay", last))
+    refused(released.deploy(*words), named)
+    another.unlink()
+    passed(released.deploy(*words))
+
+
 def test_the_image_of_a_model_whose_passport_broke_is_refused(tree: Tree) -> None:
     tree.build()
     other = folder("staging").with_name("another") / "passport.yaml"
@@ -296,7 +319,7 @@ def test_production_refuses_what_staging_has_not_committed(tree: Tree, hidden: b
         trees.append(".gitignore", "deploy/releases/staging/\n")
     tree.build()
     assert tree.promote("staging").code == 0
-    refused(tree.promote("production"), "not committed")
+    refused(tree.promote("production"), "not committed", f"undo it with `rm -r {folder('staging')}`")
 
 
 @pytest.mark.parametrize("name", ["kustomization.yaml", "passport.yaml", "resources.yaml"])
@@ -356,9 +379,8 @@ def test_an_image_of_another_registry_is_refused(tree: Tree) -> None:
     tree.build()
     assert tree.promote("staging").code == 0
     fork.write_text("data: {registry: registry.example.org/specimen}\n")
-    refused(
-        tree.promote("staging", "b"), "is not of registry.example.org/specimen, the registry of deploy/argocd/fork.yaml"
-    )
+    named = "is not of registry.example.org/specimen, the registry of deploy/argocd/fork.yaml"
+    refused(tree.promote("staging", "b"), named, "name it registry.example.org/specimen/specimen_delay")
     fork.write_text("data: {repository: none}\n")
     assert "data.registry is missing" in tree.promote("staging", "b").error
 
@@ -391,11 +413,17 @@ def test_what_is_served_from_a_store_is_put_there_first(tree: Tree) -> None:
     place = f"s3://specimens/models/{MODEL.name.replace('_', '-')}/{digest}"
     assert f"rclone copyto --ignore-existing {MODEL}/model.onnx {place}/1/model.onnx\n" in answer.out, answer.error
     assert f"deploy/strategies/seldon/config.pbtxt {place}/config.pbtxt\n" in answer.out
-    fork.write_text("data: {registry: registry.example.org/specimens}\n")
-    tree.build("b", serving={"strategy": "seldon", "slow_ms": 5.0})
+    tree.commit()
     before = release.every()
-    refused(tree.promote("staging", "b"), "data.models-store is missing")
-    assert release.every() == before
+    for store, told in {
+        "": ".models-store is missing",
+        "s3://your-organisation-models": ": s3://your-organisation-models is no address of yours",
+        "bucket": ": bucket is no address",
+        "s3://a b": "is no address",
+    }.items():
+        fork.write_text(f'data: {{registry: registry.example.org/specimens, models-store: "{store}"}}\n')
+        refused(tree.promote("production"), f"{fork}: data", told)
+        assert release.every() == before
 
 
 def test_a_gate_cannot_put_html_or_a_mention_into_the_decision(tree: Tree) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.due import NOBODY
+from deploy.lib.fork import NOBODY
 from tests.github import workflows
 from tests.github.tools import INSTALL, schemas, zizmor
 from tests.support.process import first_on_path, program

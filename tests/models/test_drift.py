@@ -158,9 +158,10 @@ def test_a_table_like_training_is_within_and_another_is_above(verb: Verb, model:
     assert (answer.code, "1,200 rows as a window of 7d" in answer.out) == (0, True), answer
     page = (MODEL / "build/drift/drift.json").read_text()
     (log := tmp_path / "log").mkdir()
-    line = {"model": NAME, "rows": rows.select(model.features).to_dicts()}
-    (log / "requests.jsonl.gz").write_bytes(gzip.compress(json.dumps(line).encode()))
-    assert verb("drift", NAME, "--current", str(log), "--window", "7d").code == 0
+    half = rows.select(model.features).to_dicts()
+    lines = [{"model": NAME, "time": f"2026-11-0{1 + 7 * at}T10:00:00Z", "rows": half[at::2]} for at in (0, 1)]
+    (log / "requests.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+    assert "rows as a window of 7d" in verb("drift", NAME, "--current", str(log)).out
     assert (MODEL / "build/drift/drift.json").read_text() == page  # what was served, as the table of it
     found = json.loads((MODEL / "build/drift/drift.json").read_text())["features"]
     assert max(each["excess"] for each in found.values()) < 0

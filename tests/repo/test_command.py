@@ -16,6 +16,7 @@ import pytest
 from data_schemas.__main__ import VERBS
 from repo.lib import command, refusal
 from repo.lib.files import exclusive, write
+from tests.support.repository import ROOT
 from tests.support.specimens import DATASET_NAME
 
 HEAVY = {"bentoml", "dvc", "numpy", "onnx", "onnxruntime", "pandera", "polars", "psutil"}
@@ -115,3 +116,16 @@ def test_no_garbage_is_looked_for_among_what_was_imported() -> None:
     code = f"import atexit, gc; from repo.lib import command; {said}; command.prepare_environment()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True 50000\n"
+
+
+def test_output_that_nobody_reads_or_no_disk_takes_ends_a_verb_without_a_traceback() -> None:
+    words = [sys.executable, "-m", "deploy", "rules"]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.close()  # as `head` does, once it has its lines
+        assert process.stderr
+        assert (process.stderr.read(), process.wait()) == ("", 128 + signal.SIGPIPE)
+    if Path("/dev/full").exists():
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode, "deploy rules: the output: No space left" in done.stderr) == (2, True), done.stderr

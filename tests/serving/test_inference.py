@@ -240,7 +240,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "short": (changed("kind", data=["a"]), "inputs[kind]: must have as many values as its shape says, 2"),
     "type": (changed("free", datatype="BYTES"), "inputs[free].datatype: must be one of FP32, FP64, INT64, INT32, "),
     "no type": (changed("kind", datatype=None), "inputs[kind].datatype: must be one of BYTES"),
-    "no data": (changed("kind", data=None), "inputs[kind]: must have data, or parameters.binary_data_size"),
+    "no data": (changed("kind", data=None), "inputs[kind]: must have one of data and parameters.binary_data_size"),
     "value": (
         changed("amount", data=[1, 1000.5]),
         "inputs[amount][1]: must be a finite number from -1000 to 1000 (EUR",

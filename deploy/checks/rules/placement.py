@@ -59,7 +59,9 @@ def stored_models_are_held_to_their_passport(rendering: Rendering) -> Iterator[F
         uri, digest = str(model.spec.get("storageUri")), (model.metadata.get("annotations") or {}).get("release/onnx")
         if not re.fullmatch(rf"\w+://[^/]+(/[^/]+)+/{digest}", uri) or len(str(digest)) != 64:
             wrong = f"is {uri}, not a folder named by the SHA-256 of the model's file"
-            yield model.finding("spec.storageUri", wrong, "let deploy/strategies/seldon/names write it")
+            yield model.finding(
+                "spec.storageUri", wrong, "let data.models-store of deploy/argocd/fork.yaml be such as s3://bucket"
+            )
         if model.spec.get("artifactVersion") != 1:
             wrong = "is not 1: the highest number would be served, whoever put it there"
             yield model.finding("spec.artifactVersion", wrong, "set it to 1")
