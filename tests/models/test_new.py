@@ -101,7 +101,9 @@ def test_a_date_divides_the_rows_by_the_largest_unit_that_gives_enough(
     assert read == ["it"]
 
 
-def test_without_a_date_that_is_not_personal_the_key_divides_them_or_the_whole_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_date_that_is_not_personal_the_key_divides_them_or_the_whole_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("data_schemas.lib.datasets.parts", lambda _: ["all"])
     key, size, gap = column(["a"], key=True), column([1.0]), column([None], nullable=True)
     assert drafted_split.choose("d", {"id": key, "size": size}, "target", None)[0]["split"]["key"] == ["id"]
