@@ -10,11 +10,13 @@ import hashlib
 import re
 import sys
 import unicodedata
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePath
+from typing import Any
 
-from deploy.lib import aborted, catalogue, history, weights
+from deploy.lib import aborted, catalogue, decision, history, weights
 from deploy.lib.passport import parse_yaml
 from deploy.lib.release import RELEASES, Release
 from models.lib.judges import BELOW
@@ -142,7 +144,7 @@ def row(commit: Row, release: Release, what: str) -> Row:
     """Of a passport that cannot be read only its hash."""
     record = parse_yaml(release.files["passport.yaml"]) if release.readable else {}
     said = NUMBER.search(commit["said"])
-    excused = [each for each in record.get("gates", []) if each["verdict"] in ("off", BELOW)]
+    excused = [each for each in record.get("gates", []) if each["verdict"] in ("off", BELOW) or written(each)]
     return {
         "when": f"{datetime.fromtimestamp(int(commit['seconds']), UTC):{TIME}}",
         "environment": release.environment,
@@ -156,11 +158,15 @@ def row(commit: Row, release: Release, what: str) -> Row:
         "passport": hashlib.sha256(release.files.get("passport.yaml", b"")).hexdigest(),
         "verdict": record.get("verdict", ""),
         "metrics": ", ".join(catalogue.metrics(release)) if record else "",
-        "gates off or below": ". ".join(f"{each['name']} {each['verdict']}: {each.get('reason')}" for each in excused),
+        "gates excused": ". ".join(f"{each['name']} {each['verdict']}: {each.get('reason')}" for each in excused),
         "compared with": str((record.get("champion") or {}).get("version", "no champion" if record else "")),
         "dataset": str(record.get("dataset", {}).get("name", "")),
         "data": record.get("content", {}).get("data", ""),
     }
+
+
+def written(gate: Mapping[str, Any]) -> bool:
+    return any(word in (gate.get("reason") or "") for word in decision.WRITTEN)
 
 
 def clean(text: str) -> str:

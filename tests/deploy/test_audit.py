@@ -38,6 +38,7 @@ def make(root: Path) -> None:
         gates = [{"name": name, "limit": "l", "value": "v", "verdict": "pass", "reason": None} for name in gate_names()]
         release(tree, "a", FIRST, "Promote a (#1)")
         gates[0] |= {"verdict": "off", "reason": FORMULA}
+        gates[1] |= {"reason": "explained: age alone 0.9 (known to all)"}
         release(tree, "b", SECOND, MERGE, gates=gates, champion={"version": "0" * 12})
         passed(tree.deploy("rollback", NAME, "--environment", "production", "--reason", AWAY))
         land(tree, "Roll back to a (#3)")
@@ -126,6 +127,7 @@ def test_a_line_for_each_change_says_who_what_by_which_evidence_on_which_data(tr
     assert merge["passport"] == hashlib.sha256(passport(merge)).hexdigest()
     assert (merge["verdict"], merge["dataset"]) == ("pass", specimens.DATASET_NAME)
     assert "ROC AUC 0.750 (0.740-0.760), " in merge["metrics"]
+    assert "explained: age alone 0.9 (known to all)" in merge["gates excused"]
     assert (merge["compared with"], lines[1]["compared with"]) == ("0" * 12, "no champion")
     assert merge["committer in Git"] == "test@example.org <test@example.org>"
 
