@@ -26,7 +26,9 @@ CODE = r"(?m)(?:`|^ {3,}|&& )"  # where a command begins
 
 
 def of_a_team(path: Path) -> bool:
-    return len(path.parts) > 2 and path.parts[0] in MARKS and path.parts[1] != "lib"
+    """Of one of its folders, or the card of a release, which `promote` writes."""
+    released = path.match("deploy/releases/*/*/*")
+    return released or (len(path.parts) > 2 and path.parts[0] in MARKS and path.parts[1] != "lib")
 
 
 def of_the_template(path: Path) -> bool:
