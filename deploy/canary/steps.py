@@ -1,5 +1,6 @@
 """The canary of a Rollout, as a rehearsal walks it: weights, pauses, analyses."""
 
+import copy
 import dataclasses
 import math
 import re
@@ -17,6 +18,7 @@ from repo.lib.refusal import Refusal
 ROLLOUT = Path("deploy/base/rollout.yaml")
 ENVIRONMENTS, STRATEGIES = Path("deploy/environments"), Path("deploy/strategies")
 STEP = re.compile(r"/spec/strategy/canary/steps/(\d+)/(.+)")
+_parsed = dict[bytes | None, Any]()
 PATIENCE = 3600.0  # seconds that a weight waits for its requests: `count` of base/analysis/evidence.yaml
 
 
@@ -52,9 +54,17 @@ class Steps:
         return sum(step.seconds for step in self.steps)
 
 
+def rollout(path: Path = ROLLOUT) -> Any:
+    """What a Rollout's file holds, which nobody may change: of the same bytes it is parsed once."""
+    content = path.read_bytes() if path.is_file() else None  # of which nothing is kept
+    if content not in _parsed:
+        _parsed[content] = read_yaml(path, "restore it with `git checkout`")
+    return _parsed[content]
+
+
 def evidence(path: Path = ROLLOUT) -> list[tuple[int, int, str]]:
     """Where each weight states how many requests to wait for: number of the step, of the argument, and its value."""
-    canary = _at(path, read_yaml(path, "restore it with `git checkout`"), "spec", "strategy", "canary", "steps")
+    canary = _at(path, rollout(path), "spec", "strategy", "canary", "steps")
     return [
         (step, place, str(arg.get("value")))
         for step, action in enumerate(canary)
@@ -65,7 +75,7 @@ def evidence(path: Path = ROLLOUT) -> list[tuple[int, int, str]]:
 
 def of(environment: str, strategy: str) -> Steps:
     """The steps that an environment and a strategy make of the base's, by their patches."""
-    rollout = read_yaml(ROLLOUT, "restore it with `git checkout`")
+    changed = copy.deepcopy(rollout())
     patches = read_yaml(ENVIRONMENTS / environment / "kustomization.yaml", "restore it with `git checkout`")
     texts = [patch.get("patch", "[]") for patch in patches.get("patches") or []]
     operations = [each for text in texts for each in yaml.load(text, Loader=LOADER)]  # noqa: S506 - a safe loader
@@ -74,12 +84,12 @@ def of(environment: str, strategy: str) -> Steps:
     for each in operations:
         found = STEP.fullmatch(str(each.get("path")))
         if each.get("op") == "replace" and found:
-            place = rollout["spec"]["strategy"]["canary"]["steps"][int(found[1])]
+            place = changed["spec"]["strategy"]["canary"]["steps"][int(found[1])]
             *above, last = found[2].split("/")
             for key in above:
                 place = place[key]
             place[last] = each["value"]
-    return plan(rollout, str(ROLLOUT))
+    return plan(changed, str(ROLLOUT))
 
 
 def takes(walk: Steps, requests: int, rate: float) -> list[float]:
@@ -99,7 +109,7 @@ def takes(walk: Steps, requests: int, rate: float) -> list[float]:
 
 def read(path: Path = ROLLOUT) -> Steps:
     """The steps of a Rollout's file."""
-    content = read_yaml(path, "restore it with `git checkout`")
+    content = rollout(path)
     _at(path, content, "spec", "strategy", "canary", "steps")
     # What a release's resources.yaml replaces; it stands after the steps, so a file cut off among them has none.
     _at(path, content, "spec", "replicas")

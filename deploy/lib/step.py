@@ -108,7 +108,7 @@ def _metrics(standing: Release, at: Weight) -> list[Metric]:
     """Those of the basic canary's background and of its step, with this release's arguments."""
     plan, serving, held = steps.read(), standing.passport.serving, promise.of_release(standing)
     number = [step.weight for step in plan.steps].index(at.weight)
-    annotations = read_yaml(steps.ROLLOUT, "restore it with `git checkout`")["metadata"]["annotations"]
+    annotations = dict(steps.rollout()["metadata"]["annotations"])
     values = bounds(serving, held) | (promised(held) if held else {})
     annotations |= {f"release/{name}": value for name, value in values.items()}
     named = {"name": kubernetes_name(standing.model), "namespace": f"models-{standing.environment}"}

@@ -62,6 +62,7 @@ def test_without_a_pin_there_is_nothing_to_bring() -> None:
         run_ingest(pinned=True)
 
 
+@pytest.mark.slow
 def test_the_remote_has_it_where_the_source_has_gone_on(source_gives: Give) -> None:
     """By the real DVC, into whose folder remote another machine has pushed."""
     source_gives(m01=make_trips(1))

@@ -94,10 +94,8 @@ def test_the_file_of_a_drafted_model_answers_like_it(
     ways.prove(lambda: ways.template(like, ways.table(1, task), ways.table(2, task)), task, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("names", "output"),
-    [(["day", "variable"], "prediction"), pytest.param(["void"], "probabilities", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("names", "output"), [(["day", "variable"], "prediction"), (["void"], "probabilities")])
 def test_torch_is_handed_ids_and_numbers_also_where_there_are_none(ways: Any, names: list[str], output: str) -> None:
     import torch
 

@@ -35,6 +35,7 @@ def lock(tree: Path, tmp_path: Path) -> str:
     return f"--no-index\n--find-links {wheel.parent}\ntinypackage==1.0 --hash=sha256:{digest}\n"
 
 
+@pytest.mark.slow
 def test_its_code_and_its_tests_find_them(tree: Path, lock: str) -> None:
     (MODEL / "requirements.txt").write_text(lock)
     network = (MODEL / "network.py").read_text()

@@ -101,6 +101,7 @@ def test_a_tree_outside_of_git_is_refused_as_that(stage: Stage) -> None:
     assert (code, out, error) == (2, "", f"models run: {sentence}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", ["the whole tree", "one path"])
 def test_another_process_of_dvc_is_waited_for(stage: Stage, held: str) -> None:
     """Nothing is damaged then, so nothing is to be restored."""

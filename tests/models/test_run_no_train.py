@@ -81,6 +81,7 @@ def test_what_would_have_to_be_made_again_is_refused_and_stays_as_it_is(verb: Ve
     assert made() == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("clone")
 def test_dvc_cannot_train_whatever_it_believes(verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the question before it were wrong, the stage would refuse."""

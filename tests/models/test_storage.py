@@ -101,7 +101,7 @@ def tampered(clone: Path, what: str, mode: int) -> str:
     return name
 
 
-@pytest.mark.parametrize("what", ["listing", "weights.safetensors", "model.onnx"])
+@pytest.mark.parametrize("what", [pytest.param("listing", marks=pytest.mark.slow), "weights.safetensors", "model.onnx"])
 def test_other_bytes_in_the_remote_are_not_taken(clone: Path, verb: Verb, repros: list[bool], what: str) -> None:
     """DVC takes the name of a read-only file for its hash; any other that is altered it deletes, and it is missing."""
     for mode, words in (

@@ -143,6 +143,7 @@ def test_make_ci_and_the_workflow_run_nothing_else() -> None:
     assert set(re.findall(r"python -m repo ci (\w+)", workflow)) == set(PLANNED)
 
 
+@pytest.mark.slow
 def test_a_token_turns_the_code_red_in_a_new_file_and_in_a_commit_that_a_later_one_took_back(tmp_path: Path) -> None:
     """The scanner is somebody else's; this holds what it is asked, and that its log does not repeat what it found."""
     (tree,) = re.findall(r"(?m)^\t(git grep .*kingfisher .*)$", (ROOT / "Makefile").read_text())
